@@ -1,0 +1,165 @@
+//! Locks inside one process: no server, nothing to install.
+
+mod store;
+
+use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
+use crate::error::{ErrorKind, Operation};
+use crate::lease::OwnerId;
+use crate::time::{Moment, sleep_until};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use store::{Answer, Store, Woken};
+use tokio::sync::Notify;
+
+/// Keeps the locks in this process.
+///
+/// For tests, for programs of one process, and as the readable reference of what the other backends mean.
+/// Leases, first-come-first-served waiting and fencing tokens are the real thing: several managers over one
+/// value (clones share it) behave as several processes do.
+///
+/// **Assumptions:** none beyond the process itself. Exclusion of valid guards and rising tokens hold for as
+/// long as the process lives; nothing outlives it.
+///
+/// ```
+/// use dlock_core::{EmbeddedBackend, LockManager};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+/// let shared = EmbeddedBackend::new();
+/// let one = LockManager::builder(shared.clone()).build()?;
+/// let other = LockManager::builder(shared).build()?;
+/// let guard = one.lock("order:42").await?;
+/// assert!(other.lock("order:42").try_acquire().await?.is_none());
+/// guard.release().await?;
+/// assert!(other.lock("order:42").try_acquire().await?.is_some());
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Default)]
+pub struct EmbeddedBackend(Arc<Mutex<Shared>>);
+
+#[derive(Default)]
+struct Shared {
+    store: Store,
+    waiting: HashMap<OwnerId, Arc<Notify>>,
+}
+
+impl EmbeddedBackend {
+    /// An empty lock table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many keys are held or waited for. A lease that ended counts until somebody asks for its key.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.lock().store.len()
+    }
+
+    /// Whether no key is held or waited for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn attempt(&self, claim: &Claim, mode: Mode, sent: Moment) -> Answer {
+        let Claim { key, owner, ttl, .. } = claim;
+        self.step(|store| store.acquire(key, *owner, *ttl, mode == Mode::Wait, sent))
+    }
+
+    /// One call of the store, and the wake-up it asks for.
+    fn step<T>(&self, call: impl FnOnce(&mut Store) -> (T, Woken)) -> T {
+        let mut shared = self.0.lock();
+        let (answer, woken) = call(&mut shared.store);
+        if let Some(waiter) = woken.and_then(|owner| shared.waiting.get(&owner)) {
+            waiter.notify_one();
+        }
+        answer
+    }
+
+    /// Asks, and asks again when woken or when the holder's lease ends. The first question comes after the
+    /// entry in the wake-up table: a hand-off in between would wake nobody.
+    async fn wait(&self, request: &AcquireRequest) -> Grant {
+        let claim = &request.claim;
+        let waiting = Waiting::enter(self, claim.owner);
+        request.progress.queued();
+        loop {
+            let sent = Moment::now();
+            let held_until = match self.attempt(claim, Mode::Wait, sent) {
+                Answer::Granted(token) => return Grant::new(token, claim.ttl.valid_until(sent)),
+                Answer::Held(until) => until,
+            };
+            tokio::select! {
+                () = waiting.woken.notified() => {}
+                () = sleep_until(held_until) => {}
+            }
+        }
+    }
+}
+
+impl fmt::Debug for EmbeddedBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedBackend").field("keys", &self.len()).finish()
+    }
+}
+
+impl Backend for EmbeddedBackend {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        Box::pin(async move {
+            let sent = Moment::now();
+            match (self.attempt(&request.claim, request.mode, sent), request.mode) {
+                (Answer::Granted(token), _) => Ok(Grant::new(token, request.claim.ttl.valid_until(sent))),
+                (Answer::Held(_), Mode::Try) => Err(request.claim.error(
+                    Operation::Acquire,
+                    ErrorKind::Busy,
+                    "another owner has it or waits for it; try again later or wait",
+                )),
+                (Answer::Held(_), Mode::Wait) => Ok(self.wait(request).await),
+            }
+        })
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
+        let sent = Moment::now();
+        let renewed = self.step(|store| store.renew(&claim.key, claim.owner, claim.ttl, sent));
+        let answer = renewed.then(|| claim.ttl.valid_until(sent));
+        Box::pin(std::future::ready(answer.ok_or_else(|| not_owner(claim, Operation::Renew))))
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
+        let released = self.step(|store| store.release(&claim.key, claim.owner, Moment::now()));
+        let answer = released.then_some(()).ok_or_else(|| not_owner(claim, Operation::Release));
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+fn not_owner(claim: &Claim, operation: Operation) -> crate::error::LockError {
+    claim.error(operation, ErrorKind::Lost, "the lease is over; acquire the lock again")
+}
+
+/// A waiter's place in the wake-up table, left on drop. Its place in the queue is left by the release that
+/// follows an acquire which was not granted.
+struct Waiting<'a> {
+    backend: &'a EmbeddedBackend,
+    owner: OwnerId,
+    woken: Arc<Notify>,
+}
+
+impl<'a> Waiting<'a> {
+    fn enter(backend: &'a EmbeddedBackend, owner: OwnerId) -> Self {
+        let woken = Arc::new(Notify::new());
+        backend.0.lock().waiting.insert(owner, woken.clone());
+        Self { backend, owner, woken }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.backend.0.lock().waiting.remove(&self.owner);
+    }
+}

@@ -1,0 +1,259 @@
+//! The lock table as plain data: the readable reference of what every backend means by its answers.
+//!
+//! No clock, no waiting: each call is told what time it is, and says whom to wake.
+
+use crate::key::LockKey;
+use crate::lease::{FencingToken, OwnerId, Ttl};
+use crate::time::Moment;
+use std::collections::{HashMap, VecDeque};
+
+/// All locks that are held or waited for. A key that is neither takes no room.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    locks: HashMap<LockKey, Lock>,
+    /// One counter for all keys: it outlives every entry, so tokens rise for ever (I2).
+    last_token: u64,
+}
+
+/// Invariant: `holder` is `Some`. A lock whose holder left goes to the next waiter or out of the table in
+/// the same call.
+#[derive(Debug)]
+struct Lock {
+    holder: Held,
+    queue: VecDeque<Waiter>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    owner: OwnerId,
+    token: FencingToken,
+    expires: Moment,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Waiter {
+    owner: OwnerId,
+    ttl: Ttl,
+}
+
+/// The answer to an acquire.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Granted(FencingToken),
+    /// Another owner has the key, until this moment unless it is renewed.
+    Held(Moment),
+}
+
+/// Who was granted a key by a call of somebody else, and is to be woken. At most one (I6).
+pub(super) type Woken = Option<OwnerId>;
+
+impl Store {
+    /// Grants the key, or says until when it is held. With `queue` the owner is entered as the last waiter,
+    /// if it does not wait already. An owner that has the key is granted it again, with the same token.
+    pub(super) fn acquire(
+        &mut self,
+        key: &LockKey,
+        owner: OwnerId,
+        ttl: Ttl,
+        queue: bool,
+        now: Moment,
+    ) -> (Answer, Woken) {
+        let woken = self.expire(key, now);
+        let Some(lock) = self.locks.get_mut(key) else {
+            let holder = Held::new(&mut self.last_token, owner, ttl, now);
+            self.locks.insert(key.clone(), Lock { holder, queue: VecDeque::new() });
+            return (Answer::Granted(holder.token), woken);
+        };
+        if lock.holder.owner == owner {
+            lock.holder.expires = now.after(ttl.as_duration());
+            return (Answer::Granted(lock.holder.token), woken);
+        }
+        if queue && !lock.queue.iter().any(|waiter| waiter.owner == owner) {
+            lock.queue.push_back(Waiter { owner, ttl });
+        }
+        (Answer::Held(lock.holder.expires), woken)
+    }
+
+    /// Moves the end of the owner's lease; false if the owner does not have the key.
+    pub(super) fn renew(&mut self, key: &LockKey, owner: OwnerId, ttl: Ttl, now: Moment) -> (bool, Woken) {
+        let woken = self.expire(key, now);
+        let renewed = match self.locks.get_mut(key) {
+            Some(lock) if lock.holder.owner == owner => {
+                lock.holder.expires = now.after(ttl.as_duration());
+                true
+            }
+            _ => false,
+        };
+        (renewed, woken)
+    }
+
+    /// Takes the owner out, as holder and as waiter; false if it did not have the key.
+    pub(super) fn release(&mut self, key: &LockKey, owner: OwnerId, now: Moment) -> (bool, Woken) {
+        let woken = self.expire(key, now);
+        let Some(lock) = self.locks.get_mut(key) else { return (false, woken) };
+        if lock.holder.owner != owner {
+            lock.queue.retain(|waiter| waiter.owner != owner);
+            return (false, woken);
+        }
+        (true, self.hand_off(key, now))
+    }
+
+    /// Hands the key off if its holder's lease is over.
+    fn expire(&mut self, key: &LockKey, now: Moment) -> Woken {
+        match self.locks.get(key) {
+            Some(lock) if lock.holder.expires <= now => self.hand_off(key, now),
+            _ => None,
+        }
+    }
+
+    /// Passes the key to the first waiter, or frees it.
+    fn hand_off(&mut self, key: &LockKey, now: Moment) -> Woken {
+        let lock = self.locks.get_mut(key)?;
+        let Some(next) = lock.queue.pop_front() else {
+            self.locks.remove(key);
+            return None;
+        };
+        lock.holder = Held::new(&mut self.last_token, next.owner, next.ttl, now);
+        Some(next.owner)
+    }
+
+    /// How many keys take room.
+    pub(super) fn len(&self) -> usize {
+        self.locks.len()
+    }
+}
+
+impl Held {
+    fn new(last_token: &mut u64, owner: OwnerId, ttl: Ttl, now: Moment) -> Self {
+        *last_token += 1;
+        Self { owner, token: FencingToken::new(*last_token), expires: now.after(ttl.as_duration()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn at(millis: u64) -> Moment {
+        Moment::START.after(Duration::from_millis(millis))
+    }
+
+    fn ttl() -> Ttl {
+        Ttl::new(Duration::from_millis(100)).unwrap()
+    }
+
+    fn key() -> LockKey {
+        LockKey::new("k").unwrap()
+    }
+
+    fn owners<const N: usize>() -> [OwnerId; N] {
+        std::array::from_fn(|_| OwnerId::random().unwrap())
+    }
+
+    fn token(number: u64) -> FencingToken {
+        FencingToken::new(number)
+    }
+
+    #[test]
+    fn release_hands_off_in_order_of_arrival_and_leaves_no_entry() {
+        let [a, b, c] = owners();
+        let mut store = Store::default();
+        assert_eq!(store.acquire(&key(), a, ttl(), true, at(0)), (Answer::Granted(token(1)), None));
+        assert_eq!(store.acquire(&key(), b, ttl(), true, at(1)), (Answer::Held(at(100)), None));
+        assert_eq!(store.acquire(&key(), c, ttl(), true, at(2)), (Answer::Held(at(100)), None));
+        assert_eq!(store.release(&key(), a, at(10)), (true, Some(b)));
+        assert_eq!(store.acquire(&key(), b, ttl(), true, at(11)), (Answer::Granted(token(2)), None));
+        assert_eq!(store.release(&key(), b, at(20)), (true, Some(c)));
+        assert_eq!(store.release(&key(), c, at(30)), (true, None));
+        assert_eq!(store.len(), 0);
+    }
+
+    #[test]
+    fn a_try_cannot_pass_the_queue_and_leaves_nothing() {
+        let [a, b, c] = owners();
+        let mut store = Store::default();
+        store.acquire(&key(), a, ttl(), true, at(0));
+        store.acquire(&key(), b, ttl(), true, at(0));
+        assert_eq!(store.acquire(&key(), c, ttl(), false, at(100)), (Answer::Held(at(200)), Some(b)));
+        assert_eq!(store.release(&key(), b, at(110)), (true, None), "nobody else was queued");
+        assert_eq!(store.len(), 0);
+    }
+
+    #[test]
+    fn an_expired_holder_can_neither_renew_nor_release() {
+        let [a, b] = owners();
+        let mut store = Store::default();
+        store.acquire(&key(), a, ttl(), true, at(0));
+        assert_eq!(store.renew(&key(), a, ttl(), at(99)), (true, None));
+        assert_eq!(store.renew(&key(), a, ttl(), at(199)), (false, None));
+        assert_eq!(store.acquire(&key(), b, ttl(), true, at(200)), (Answer::Granted(token(2)), None));
+        assert_eq!(store.release(&key(), a, at(201)), (false, None));
+        assert_eq!(store.renew(&key(), b, ttl(), at(250)), (true, None));
+    }
+
+    #[test]
+    fn a_waiter_that_leaves_keeps_the_others_in_order() {
+        let [a, b, c] = owners();
+        let mut store = Store::default();
+        for owner in [a, b, c] {
+            store.acquire(&key(), owner, ttl(), true, at(0));
+        }
+        assert_eq!(store.release(&key(), b, at(1)), (false, None));
+        assert_eq!(store.release(&key(), a, at(2)), (true, Some(c)));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Acquire { owner: usize, queue: bool },
+        Renew { owner: usize },
+        Release { owner: usize },
+        Pass { millis: u64 },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..4usize, any::<bool>()).prop_map(|(owner, queue)| Step::Acquire { owner, queue }),
+            (0..4usize).prop_map(|owner| Step::Renew { owner }),
+            (0..4usize).prop_map(|owner| Step::Release { owner }),
+            (1..120u64).prop_map(|millis| Step::Pass { millis }),
+        ]
+    }
+
+    proptest! {
+        /// I1, I2, I8 over random steps: what a client that counts its lease from the call believes.
+        #[test]
+        fn at_most_one_owner_believes_and_tokens_rise(steps in prop::collection::vec(step(), 1..200)) {
+            let owners: [OwnerId; 4] = owners();
+            let mut store = Store::default();
+            let mut believed: [Option<(FencingToken, Moment)>; 4] = [None; 4];
+            let (mut now, mut highest) = (at(0), token(0));
+            for step in steps {
+                match step {
+                    Step::Acquire { owner, queue } => {
+                        if let (Answer::Granted(granted), _) = store.acquire(&key(), owners[owner], ttl(), queue, now) {
+                            let again = believed[owner].is_some_and(|(token, _)| token == granted);
+                            prop_assert!(granted > highest || again, "{granted} after {highest}");
+                            highest = highest.max(granted);
+                            believed[owner] = Some((granted, now.after(ttl().as_duration())));
+                        }
+                    }
+                    Step::Renew { owner } => {
+                        let (renewed, _) = store.renew(&key(), owners[owner], ttl(), now);
+                        if let (true, Some((token, _))) = (renewed, believed[owner]) {
+                            believed[owner] = Some((token, now.after(ttl().as_duration())));
+                        }
+                    }
+                    Step::Release { owner } => {
+                        believed[owner] = None;
+                        store.release(&key(), owners[owner], now);
+                    }
+                    Step::Pass { millis } => now = now.after(Duration::from_millis(millis)),
+                }
+                let valid = believed.iter().flatten().filter(|(_, until)| now < *until).count();
+                prop_assert!(valid <= 1, "{valid} owners believe at once");
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The seam between the locks and what keeps them.
+//!
+//! A backend answers three requests about one acquisition: acquire, renew, release. Everything else (options,
+//! deadlines, guards, when to renew, undoing what a dropped future may have left) is done once, above it.
+//! [`testing::conformance`](crate::testing) holds one test per promise made here.
+
+use crate::error::{ErrorKind, LockError, Operation};
+use crate::key::LockKey;
+use crate::lease::{FencingToken, LeaseState, LossReason, OwnerId, Ttl};
+use crate::time::Moment;
+use parking_lot::Mutex;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+
+pub mod embedded;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "zookeeper")]
+pub mod zookeeper;
+
+/// What the methods of a [`Backend`] return.
+pub type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, LockError>> + Send + 'a>>;
+
+/// Keeps locks: the implementor's side of this crate.
+///
+/// An *owner* is one acquisition (I8). Every request of one acquisition carries the same [`Claim`], so each
+/// of them can be repeated: a lost reply is *unknown*, not failed (I5).
+///
+/// Every method returns within a time the backend bounds by itself, save an acquire that waits.
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// The backend's name in errors and traces, such as `"redis"`.
+    fn name(&self) -> &'static str;
+
+    /// Acquires the lock for the claim's owner.
+    ///
+    /// # Behavior
+    /// - While one owner's grant is valid no other owner is granted the key (I1).
+    /// - Tokens of one key strictly rise in grant order (I2).
+    /// - [`Grant::valid_until`] is counted from before the request was sent (I3).
+    /// - [`Mode::Try`] answers [`ErrorKind::Busy`] at once if another owner has the key or waits for it, and
+    ///   then leaves nothing behind.
+    /// - [`Mode::Wait`] waits without end, first come first served (I6), through reconnects. It tells
+    ///   [`AcquireRequest::progress`] what it is waiting for, and returns an error only if waiting cannot help.
+    /// - An owner that has the key already is granted it again, with the same token (I5).
+    /// - The future may be dropped at any await, and may return an error with its effect unknown. The caller
+    ///   then calls [`release`](Backend::release), which must undo all that the acquire left or may still
+    ///   leave (I4).
+    /// - If the backend learns later that the grant is gone, it says so on [`AcquireRequest::loss`].
+    fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant>;
+
+    /// Renews the owner's lease, and returns until when it is valid now (I3).
+    ///
+    /// # Behavior
+    /// - Only the owner's own lease is renewed (I8); a lock that is gone is not made again.
+    /// - [`ErrorKind::Lost`] says that the owner does not have the key any more. Any other error leaves the
+    ///   lease as it was.
+    fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment>;
+
+    /// Makes the owner leave: gives up the grant, the place in the queue, and whatever an earlier request of
+    /// the same owner may still bring about.
+    ///
+    /// # Behavior
+    /// - The next waiter is granted the key, and it alone is woken (I6).
+    /// - No other owner is touched (I8).
+    /// - [`ErrorKind::Lost`] says that the owner had no grant any more.
+    /// - After [`ErrorKind::Unavailable`] the caller repeats the call until the lease is over anyway.
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()>;
+}
+
+impl<B: Backend + ?Sized> Backend for Arc<B> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        (**self).acquire(request)
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
+        (**self).renew(claim)
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
+        (**self).release(claim)
+    }
+}
+
+/// Who wants which key for how long: the same in every request of one acquisition.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Claim {
+    /// What is locked.
+    pub key: LockKey,
+    /// The acquisition.
+    pub owner: OwnerId,
+    /// The length of the lease.
+    pub ttl: Ttl,
+}
+
+impl Claim {
+    /// A claim of a new owner.
+    ///
+    /// # Errors
+    /// As [`OwnerId::random`].
+    pub fn new(key: LockKey, ttl: Ttl) -> Result<Self, LockError> {
+        Ok(Self { key, owner: OwnerId::random()?, ttl })
+    }
+
+    /// An error about this claim.
+    #[must_use]
+    pub fn error(
+        &self,
+        operation: Operation,
+        kind: ErrorKind,
+        detail: impl Into<std::borrow::Cow<'static, str>>,
+    ) -> LockError {
+        LockError::new(kind, detail).with_operation(operation).with_key(&self.key)
+    }
+}
+
+/// Whether an acquire waits its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Answer at once.
+    Try,
+    /// Wait until granted.
+    Wait,
+}
+
+/// What a [`Backend`] is asked when a lock is acquired.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct AcquireRequest {
+    /// Who wants what.
+    pub claim: Claim,
+    /// Whether to wait.
+    pub mode: Mode,
+    /// Where the backend says what it is waiting for.
+    pub progress: Progress,
+    pub(crate) lease: Arc<LeaseState>,
+}
+
+impl AcquireRequest {
+    /// A request for `claim`.
+    #[must_use]
+    pub fn new(claim: Claim, mode: Mode) -> Self {
+        Self { claim, mode, progress: Progress::default(), lease: Arc::new(LeaseState::pending()) }
+    }
+
+    /// Where the backend says, after the grant, that it is gone. To be kept for as long as the grant lasts.
+    #[must_use]
+    pub fn loss(&self) -> LossSignal {
+        LossSignal(Arc::downgrade(&self.lease))
+    }
+}
+
+/// The backend's word that an owner has the key.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Grant {
+    /// The fencing token of the grant.
+    pub token: FencingToken,
+    /// Until when it may be believed without a renewal.
+    pub valid_until: Moment,
+}
+
+impl Grant {
+    /// A grant with `token`, valid until `valid_until`.
+    #[must_use]
+    pub fn new(token: FencingToken, valid_until: Moment) -> Self {
+        Self { token, valid_until }
+    }
+}
+
+/// Tells the guard of a grant that the grant is gone. Does nothing once there is no guard.
+#[derive(Debug, Clone)]
+pub struct LossSignal(Weak<LeaseState>);
+
+impl LossSignal {
+    /// Ends the lease, once.
+    pub fn lose(&self, reason: LossReason) {
+        if let Some(lease) = self.0.upgrade() {
+            lease.end(reason);
+        }
+    }
+
+    /// Whether nobody has an interest in the grant any more.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
+
+/// What an acquire is waiting for, so that a caller whose wait ends learns why.
+#[derive(Debug, Default)]
+pub struct Progress(Mutex<Standing>);
+
+#[derive(Debug, Default)]
+enum Standing {
+    #[default]
+    Unanswered,
+    Queued,
+    Failing(LockError),
+}
+
+impl Progress {
+    /// The backend answered that the key is another owner's.
+    pub fn queued(&self) {
+        *self.0.lock() = Standing::Queued;
+    }
+
+    /// The backend cannot be reached for the moment.
+    pub fn failing(&self, cause: LockError) {
+        *self.0.lock() = Standing::Failing(cause);
+    }
+
+    /// The error of a wait that ended after `waited`, in words without key and operation.
+    pub(crate) fn verdict(&self, waited: std::time::Duration) -> LockError {
+        match std::mem::take(&mut *self.0.lock()) {
+            Standing::Queued => LockError::new(
+                ErrorKind::Busy,
+                format!("another owner held it for all of {waited:?}; try again later or wait longer"),
+            ),
+            Standing::Unanswered => LockError::new(
+                ErrorKind::Unavailable,
+                format!("no answer within the wait of {waited:?}; try again later or wait longer"),
+            ),
+            Standing::Failing(cause) => LockError::new(
+                cause.kind(),
+                format!("not reachable within the wait of {waited:?}; check the server and the network"),
+            )
+            .with_source(cause),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_wait_that_ends_says_what_it_waited_for() {
+        let wait = Duration::from_secs(2);
+        let progress = Progress::default();
+        assert_eq!(progress.verdict(wait).kind(), ErrorKind::Unavailable);
+        progress.queued();
+        assert_eq!(progress.verdict(wait).kind(), ErrorKind::Busy);
+        progress.queued();
+        progress.failing(LockError::new(ErrorKind::Unavailable, "refused"));
+        let failing = progress.verdict(wait);
+        assert_eq!(failing.kind(), ErrorKind::Unavailable);
+        assert!(std::error::Error::source(&failing).is_some());
+    }
+}

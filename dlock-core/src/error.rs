@@ -1,0 +1,243 @@
+//! The one error.
+
+use crate::key::LockKey;
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+
+/// Why a lock could not be acquired, renewed or released.
+///
+/// Match on [`kind`](LockError::kind); the text names the operation, the key, what happened and what helps.
+/// The text is of this layer alone: the cause is in [`source`](StdError::source).
+///
+/// ```
+/// use dlock_core::{EmbeddedBackend, ErrorKind, LockManager};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+/// let locks = LockManager::builder(EmbeddedBackend::new()).build()?;
+/// let held = locks.lock("order:42").await?;
+/// let busy = locks.lock("order:42").wait(Duration::from_millis(5)).await.unwrap_err();
+/// assert_eq!(busy.kind(), ErrorKind::Busy);
+/// assert!(busy.to_string().contains("order:42"));
+/// # held.release().await }
+/// ```
+pub struct LockError(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    operation: Option<Operation>,
+    backend: Option<&'static str>,
+    key: Option<LockKey>,
+    detail: Cow<'static, str>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What sort of failure a [`LockError`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Another owner held the lock for as long as the caller wanted to wait. Try again later.
+    Busy,
+    /// The backend did not answer in time, or could not be reached. Whether a request was carried out is
+    /// unknown; what it may have left is being undone. Try again later.
+    Unavailable,
+    /// The lease is over: it expired, or the backend gave the lock to somebody else.
+    Lost,
+    /// The key is empty, too long, or not of a form the backend can take.
+    InvalidKey,
+    /// A setting (a duration, a URL, a root) is out of its range.
+    InvalidOption,
+    /// The backend refused the credentials, or the account lacks a right.
+    Auth,
+    /// Something that dlock did not write stands where it keeps its own data.
+    Corrupt,
+    /// The manager was closed.
+    Closed,
+    /// No manager was installed, or there is no Tokio runtime to wait on.
+    NotConfigured,
+    /// The backend cannot do what was asked.
+    Unsupported,
+}
+
+impl ErrorKind {
+    /// Whether the same call may succeed later without anybody changing anything.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Busy | Self::Unavailable)
+    }
+
+    fn summary(self) -> &'static str {
+        match self {
+            Self::Busy => "the lock is busy",
+            Self::Unavailable => "the backend is unavailable",
+            Self::Lost => "the lock is lost",
+            Self::InvalidKey => "invalid key",
+            Self::InvalidOption => "invalid option",
+            Self::Auth => "access denied",
+            Self::Corrupt => "foreign data in the way",
+            Self::Closed => "the lock manager is closed",
+            Self::NotConfigured => "not configured",
+            Self::Unsupported => "not supported",
+        }
+    }
+}
+
+/// What was being done when a [`LockError`] occurred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Connecting to a backend.
+    Connect,
+    /// Acquiring a lock, waiting included.
+    Acquire,
+    /// Renewing a lease.
+    Renew,
+    /// Releasing a lock.
+    Release,
+    /// Running a future under a lock.
+    Run,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connect",
+            Self::Acquire => "acquire",
+            Self::Renew => "renew",
+            Self::Release => "release",
+            Self::Run => "run",
+        })
+    }
+}
+
+impl LockError {
+    /// An error of `kind`. `detail` says what happened and what helps, without secrets, without the cause's
+    /// own text.
+    ///
+    /// Backends of other crates build their errors with this and the `with_…` methods.
+    #[must_use]
+    pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
+        let detail = detail.into();
+        Self(Box::new(Inner { kind, operation: None, backend: None, key: None, detail, source: None }))
+    }
+
+    /// Names the operation, unless one is named already.
+    #[must_use]
+    pub fn with_operation(mut self, operation: Operation) -> Self {
+        self.0.operation.get_or_insert(operation);
+        self
+    }
+
+    /// Names the backend, unless one is named already.
+    #[must_use]
+    pub fn with_backend(mut self, backend: &'static str) -> Self {
+        self.0.backend.get_or_insert(backend);
+        self
+    }
+
+    /// Names the key, unless one is named already.
+    #[must_use]
+    pub fn with_key(mut self, key: &LockKey) -> Self {
+        self.0.key.get_or_insert_with(|| key.clone());
+        self
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// What sort of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What was being done.
+    #[must_use]
+    pub fn operation(&self) -> Option<Operation> {
+        self.0.operation
+    }
+
+    /// The backend's name.
+    #[must_use]
+    pub fn backend(&self) -> Option<&'static str> {
+        self.0.backend
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> Option<&LockKey> {
+        self.0.key.as_ref()
+    }
+}
+
+/// `acquire "order:42" on redis: the lock is busy: …`
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, operation, backend, key, detail, .. } = &*self.0;
+        if let Some(operation) = operation {
+            write!(f, "{operation} ")?;
+        }
+        if let Some(key) = key {
+            write!(f, "\"{key}\" ")?;
+        }
+        if let Some(backend) = backend {
+            write!(f, "on {backend}")?;
+        }
+        let separator = if operation.is_some() || key.is_some() || backend.is_some() { ": " } else { "" };
+        write!(f, "{separator}{}: {detail}", kind.summary())
+    }
+}
+
+impl fmt::Debug for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, operation, backend, key, detail, source } = &*self.0;
+        f.debug_struct("LockError")
+            .field("kind", kind)
+            .field("operation", operation)
+            .field("backend", backend)
+            .field("key", key)
+            .field("detail", detail)
+            .field("source", source)
+            .finish()
+    }
+}
+
+impl StdError for LockError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// So that a value that already is a [`LockKey`] can be passed wherever one can be made.
+impl From<std::convert::Infallible> for LockError {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_names_operation_key_backend_and_remedy_but_not_the_cause() {
+        let key = LockKey::new("order:42").unwrap();
+        let error = LockError::new(ErrorKind::Busy, "another owner held it for all of 2s; try again later")
+            .with_operation(Operation::Acquire)
+            .with_operation(Operation::Release)
+            .with_key(&key)
+            .with_backend("redis")
+            .with_source(std::io::Error::other("the cause"));
+        assert_eq!(
+            error.to_string(),
+            "acquire \"order:42\" on redis: the lock is busy: another owner held it for all of 2s; try again later"
+        );
+        assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("the cause"));
+        assert_eq!(LockError::new(ErrorKind::InvalidKey, "empty").to_string(), "invalid key: empty");
+    }
+}

@@ -1,0 +1,217 @@
+//! Holding a lock.
+
+use crate::error::{ErrorKind, LockError, Operation};
+use crate::key::LockKey;
+use crate::lease::{FencingToken, LeaseState, LossReason};
+use crate::manager::Inner;
+use crate::renewal::Held;
+use crate::time::Moment;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A lock that is held, and renewed until the guard is released or dropped.
+///
+/// dlock gives you a *lease*. While [`is_valid`](LockGuard::is_valid) is true, no other dlock client has a
+/// valid guard on that key, provided the assumptions listed for your backend hold. A program can be stopped
+/// for longer than its lease without knowing. If two writers would corrupt data, pass the
+/// [`token`](LockGuard::token) to a store that refuses smaller ones: then the result is safe even when every
+/// timing assumption fails.
+///
+/// Dropping the guard releases the lock in the background: the drop never blocks, never panics and needs no
+/// runtime. [`release`](LockGuard::release) does the same and reports.
+#[must_use = "the lock is released as soon as the guard is dropped"]
+pub struct LockGuard {
+    manager: Arc<Inner>,
+    lease: Lease,
+    held: Held,
+    released: bool,
+    span: tracing::Span,
+}
+
+impl LockGuard {
+    pub(crate) fn new(manager: Arc<Inner>, held: Held, token: FencingToken) -> Self {
+        let key = held.claim.key.clone();
+        let span = tracing::info_span!("dlock.hold", %key, backend = manager.backend.name(), %token);
+        let lease = Lease { key, token, state: Arc::clone(&held.lease) };
+        Self { manager, lease, held, released: false, span }
+    }
+
+    /// What is locked.
+    #[must_use]
+    pub fn key(&self) -> &LockKey {
+        self.lease.key()
+    }
+
+    /// The fencing token: greater than that of every earlier grant of this key.
+    #[must_use]
+    pub fn token(&self) -> FencingToken {
+        self.lease.token()
+    }
+
+    /// Whether the lease is valid now, by the clock. Once false it stays false.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.lease.is_valid()
+    }
+
+    /// How long the lease is valid without another renewal; zero if it is lost.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.lease.remaining()
+    }
+
+    /// Waits until the lock is lost, and says why. Fires at the lease's deadline at the latest, whether or
+    /// not the backend can be reached.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn lost(&self) -> LossReason {
+        self.lease.lost().await
+    }
+
+    /// A view of the lease that can be passed around. It does not keep the lock.
+    #[must_use]
+    pub fn lease(&self) -> Lease {
+        self.lease.clone()
+    }
+
+    /// Runs `work` for as long as the lock is held: if it is lost, `work` is dropped at its next await.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lost`] if the lock was lost before `work` was done.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops `work`; the guard stays.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let locks = dlock_core::LockManager::connect("memory:").await?;
+    /// let guard = locks.lock("order:42").await?;
+    /// assert_eq!(guard.run(async { 7 }).await?, 7);
+    /// # Ok(()) }
+    /// ```
+    pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, LockError> {
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            biased;
+            reason = self.lost() => Err(self.lost_error(reason, Operation::Run)),
+            output = work.as_mut() => Ok(output),
+        }
+    }
+
+    /// Releases the lock and waits until the backend confirms it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lost`] if the lock was lost before it was released. [`ErrorKind::Unavailable`] if the
+    /// backend did not confirm; the release is then repeated in the background.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the release going on in the background.
+    pub async fn release(mut self) -> Result<(), LockError> {
+        let lost = self.lease.state.loss(Moment::now());
+        self.give_up();
+        let outcome = self.manager.backend.release(&self.held.claim).await;
+        self.released = !matches!(&outcome, Err(error) if error.kind().is_retryable());
+        match (lost, outcome) {
+            (Some(reason), _) => Err(self.lost_error(reason, Operation::Release)),
+            (None, outcome) => outcome.map_err(|error| self.name(error, Operation::Release)),
+        }
+    }
+
+    /// Releases the lock; what goes wrong is logged and otherwise left to the lease.
+    pub(crate) async fn release_quietly(self) {
+        if let Err(error) = self.release().await {
+            tracing::warn!(%error, "release failed");
+        }
+    }
+
+    /// Ends the lease locally *before* anything is sent: from here on nobody believes in it.
+    fn give_up(&self) {
+        self.manager.renewal.remove(&self.held.claim);
+        self.lease.state.end(LossReason::Released);
+    }
+
+    fn lost_error(&self, reason: LossReason, operation: Operation) -> LockError {
+        let detail = format!("{reason}; what was done since may overlap with another owner's work");
+        self.name(LockError::new(ErrorKind::Lost, detail), operation)
+    }
+
+    fn name(&self, error: LockError, operation: Operation) -> LockError {
+        error.with_operation(operation).with_key(self.key()).with_backend(self.manager.backend.name())
+    }
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        if !self.released {
+            let _entered = self.span.enter();
+            self.give_up();
+            self.manager.release_in_background(self.held.claim.clone(), &self.held.runtime);
+        }
+    }
+}
+
+impl fmt::Debug for LockGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lease.fmt_as("LockGuard", f)
+    }
+}
+
+/// A view of a lock that is held: its token, its deadline, its loss. It does not keep the lock; only the
+/// [`LockGuard`] does.
+#[derive(Clone)]
+pub struct Lease {
+    key: LockKey,
+    token: FencingToken,
+    state: Arc<LeaseState>,
+}
+
+impl Lease {
+    /// What is locked.
+    #[must_use]
+    pub fn key(&self) -> &LockKey {
+        &self.key
+    }
+
+    /// The fencing token of the grant.
+    #[must_use]
+    pub fn token(&self) -> FencingToken {
+        self.token
+    }
+
+    /// As [`LockGuard::is_valid`].
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.state.loss(Moment::now()).is_none()
+    }
+
+    /// As [`LockGuard::remaining`].
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.state.remaining(Moment::now())
+    }
+
+    /// As [`LockGuard::lost`]; also fires when the guard is released.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn lost(&self) -> LossReason {
+        self.state.lost().await
+    }
+
+    fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name)
+            .field("key", &self.key)
+            .field("token", &self.token)
+            .field("remaining", &self.remaining())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_as("Lease", f)
+    }
+}

@@ -1,0 +1,303 @@
+//! How long an owner has a lock: its time to live, its fencing token, its local deadline.
+
+use crate::error::{ErrorKind, LockError};
+use crate::time::{Moment, sleep_until};
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How long a lease lasts unless it is renewed: 100 ms to 24 hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ttl(Duration);
+
+impl Ttl {
+    /// The shortest lease. A shorter one could not be renewed in time over a network.
+    pub const MIN: Duration = Duration::from_millis(100);
+    /// The longest lease. A lock is renewed for as long as its guard lives, so only a dead holder's lock
+    /// lasts this long.
+    pub const MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// Checks `ttl`, which is cut to whole milliseconds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`] if it is shorter than [`Ttl::MIN`] or longer than [`Ttl::MAX`].
+    pub fn new(ttl: Duration) -> Result<Self, LockError> {
+        if ttl < Self::MIN {
+            return Err(out_of_range(ttl, "a ttl below 100ms cannot be renewed in time; use 100ms or more"));
+        }
+        if ttl > Self::MAX {
+            return Err(out_of_range(
+                ttl,
+                "a ttl above 24h would keep a dead holder's lock for as long; renewal keeps a living one",
+            ));
+        }
+        Ok(Self(Duration::from_millis(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))))
+    }
+
+    /// The length of the lease.
+    #[must_use]
+    pub fn as_duration(self) -> Duration {
+        self.0
+    }
+
+    /// The length of the lease in milliseconds.
+    #[must_use]
+    pub fn as_millis(self) -> u64 {
+        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Until when a lease that was granted or renewed by a request sent at `sent` may be believed (I3):
+    /// counted from before the request left, less 1 % and 2 ms for clocks that run at different rates.
+    #[must_use]
+    pub fn valid_until(self, sent: Moment) -> Moment {
+        let margin = self.0 / 100 + Duration::from_millis(2);
+        sent.after(self.0.saturating_sub(margin))
+    }
+}
+
+fn out_of_range(ttl: Duration, remedy: &'static str) -> LockError {
+    LockError::new(ErrorKind::InvalidOption, format!("ttl {ttl:?}: {remedy}"))
+}
+
+/// The lease a manager uses where none is named: 30 seconds.
+impl Default for Ttl {
+    fn default() -> Self {
+        Self(Duration::from_secs(30))
+    }
+}
+
+impl TryFrom<Duration> for Ttl {
+    type Error = LockError;
+
+    fn try_from(ttl: Duration) -> Result<Self, LockError> {
+        Self::new(ttl)
+    }
+}
+
+/// A number that rises with every grant of one key (I2).
+///
+/// Pass it to the store that the lock protects and let the store refuse a smaller one than it has seen: then
+/// a holder that was stopped for longer than its lease cannot overwrite its successor's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FencingToken(u64);
+
+impl FencingToken {
+    /// The token with this number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for FencingToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<FencingToken> for u64 {
+    fn from(token: FencingToken) -> Self {
+        token.0
+    }
+}
+
+/// One acquisition: 128 random bits, never reused, so that a late request of an earlier acquisition can
+/// never touch a later one (I8).
+///
+/// Whoever knows the id can release the lock, so neither `Debug` nor a log line shows it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OwnerId(u128);
+
+impl OwnerId {
+    /// A new id from the system's random source.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if the system has no randomness to give.
+    pub fn random() -> Result<Self, LockError> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|cause| {
+            LockError::new(ErrorKind::Unavailable, "the system gave no random bytes for an owner id")
+                .with_source(std::io::Error::other(cause.to_string()))
+        })?;
+        Ok(Self(u128::from_be_bytes(bytes)))
+    }
+
+    /// The bits.
+    #[must_use]
+    pub fn as_u128(self) -> u128 {
+        self.0
+    }
+}
+
+impl fmt::Debug for OwnerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OwnerId(..)")
+    }
+}
+
+/// Why a lease is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LossReason {
+    /// Its time passed and no renewal was confirmed.
+    Expired,
+    /// The backend no longer has this owner as the holder.
+    NotOwner,
+    /// The session it belonged to is over.
+    SessionExpired,
+    /// The guard was released, or its manager was shut down.
+    Released,
+}
+
+impl fmt::Display for LossReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "the lease expired before a renewal was confirmed",
+            Self::NotOwner => "the backend no longer has this owner as the holder",
+            Self::SessionExpired => "the session with the backend is over",
+            Self::Released => "the lock was released",
+        })
+    }
+}
+
+/// The local state of one lease: its deadline by the lease clock, and how it ended.
+///
+/// Whether it is valid is computed from the clock at each call, never from a flag that a task sets in time.
+#[derive(Debug)]
+pub(crate) struct LeaseState {
+    valid_until: AtomicU64,
+    ended: OnceLock<LossReason>,
+    changed: Notify,
+}
+
+impl LeaseState {
+    /// A lease that was not granted yet: not valid.
+    pub(crate) fn pending() -> Self {
+        Self { valid_until: AtomicU64::new(0), ended: OnceLock::new(), changed: Notify::new() }
+    }
+
+    pub(crate) fn valid_until(&self) -> Moment {
+        Moment::from_nanos(self.valid_until.load(Ordering::Acquire))
+    }
+
+    /// Sets the deadline of the grant.
+    pub(crate) fn grant(&self, valid_until: Moment) {
+        self.valid_until.store(valid_until.as_nanos(), Ordering::Release);
+    }
+
+    /// Moves the deadline later, unless the lease is over at `now`: a lease that was seen as lost stays lost.
+    pub(crate) fn extend(&self, valid_until: Moment, now: Moment) -> bool {
+        if self.loss(now).is_some() {
+            self.end(LossReason::Expired);
+            return false;
+        }
+        self.valid_until.fetch_max(valid_until.as_nanos(), Ordering::AcqRel);
+        true
+    }
+
+    /// Ends the lease. The first reason stays.
+    pub(crate) fn end(&self, reason: LossReason) {
+        if self.ended.set(reason).is_ok() {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Why the lease is over at `now`, or `None` while it is valid.
+    pub(crate) fn loss(&self, now: Moment) -> Option<LossReason> {
+        match self.ended.get() {
+            Some(reason) => Some(*reason),
+            None if now >= self.valid_until() => Some(LossReason::Expired),
+            None => None,
+        }
+    }
+
+    pub(crate) fn remaining(&self, now: Moment) -> Duration {
+        match self.loss(now) {
+            Some(_) => Duration::ZERO,
+            None => self.valid_until().since(now),
+        }
+    }
+
+    /// Waits until the lease is over, by its own timer at the deadline (I3).
+    pub(crate) async fn lost(&self) -> LossReason {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(reason) = self.loss(Moment::now()) {
+                self.end(reason);
+                return reason;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(self.valid_until()) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::START.after(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn validity_counts_from_the_send_less_a_margin() {
+        let ttl = Ttl::new(Duration::from_secs(10)).unwrap();
+        assert_eq!(ttl.valid_until(at(1_000)), at(1_000 + 10_000 - 100 - 2));
+    }
+
+    #[test]
+    fn ttl_is_checked_at_both_ends_and_cut_to_milliseconds() {
+        for wrong in [Duration::ZERO, Duration::from_millis(99), Duration::from_secs(86_401), Duration::MAX] {
+            assert_eq!(Ttl::new(wrong).unwrap_err().kind(), ErrorKind::InvalidOption, "{wrong:?}");
+        }
+        assert_eq!(Ttl::new(Duration::from_micros(100_900)).unwrap().as_millis(), 100);
+    }
+
+    #[test]
+    fn a_lease_is_valid_up_to_its_deadline_and_not_at_it() {
+        let lease = LeaseState::pending();
+        assert_eq!(lease.loss(at(0)), Some(LossReason::Expired), "not granted yet");
+        lease.grant(at(100));
+        assert_eq!(lease.loss(at(99)), None);
+        assert_eq!(lease.remaining(at(60)), Duration::from_millis(40));
+        assert_eq!(lease.loss(at(100)), Some(LossReason::Expired));
+        assert_eq!(lease.remaining(at(100)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_lease_that_expired_is_not_revived_by_a_late_renewal() {
+        let lease = LeaseState::pending();
+        lease.grant(at(100));
+        assert!(lease.extend(at(200), at(50)));
+        assert!(!lease.extend(at(400), at(200)), "came at the deadline");
+        assert_eq!(lease.loss(at(0)), Some(LossReason::Expired), "and is lost for good");
+    }
+
+    #[test]
+    fn the_first_reason_of_a_loss_stays() {
+        let lease = LeaseState::pending();
+        lease.grant(at(100));
+        lease.end(LossReason::NotOwner);
+        lease.end(LossReason::Released);
+        assert_eq!(lease.loss(at(0)), Some(LossReason::NotOwner));
+    }
+
+    #[test]
+    fn an_owner_id_is_not_shown() {
+        let id = OwnerId::random().unwrap();
+        assert_eq!(format!("{id:?}"), "OwnerId(..)");
+        assert_ne!(id, OwnerId::random().unwrap());
+    }
+}

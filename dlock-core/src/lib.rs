@@ -1,0 +1,74 @@
+//! Distributed locks for async Rust, over Redis, ZooKeeper or this process.
+//!
+//! [`LockManager`] hands out locks that a [`Backend`] keeps; [`LockGuard`] is a lock that is held.
+//!
+//! ```
+//! use dlock_core::{EmbeddedBackend, LockManager};
+//! use std::time::Duration;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+//! let locks = LockManager::builder(EmbeddedBackend::new()).ttl(Duration::from_secs(30)).build()?;
+//!
+//! let guard = locks.lock("order:42").wait(Duration::from_secs(2)).await?; // waits its turn
+//! assert!(locks.lock("order:42").try_acquire().await?.is_none());         // somebody has it
+//! let first = guard.token();                                              // for the store to compare
+//! guard.release().await?;                                                 // or drop it
+//!
+//! let guard = locks.lock("order:42").await?;
+//! assert!(guard.token() > first);
+//! let total = guard.run(async { 19 + 23 }).await?;                        // stops if the lock is lost
+//! assert_eq!(total, 42);
+//! # Ok(()) }
+//! ```
+//!
+//! # What a guard means
+//!
+//! dlock gives you a *lease*. While [`LockGuard::is_valid`] is true, no other dlock client has a valid guard
+//! on that key, provided the assumptions listed for your backend hold. A program can be stopped for longer
+//! than its lease without knowing. If two writers would corrupt data, pass the fencing token to a store that
+//! refuses smaller ones: then the result is safe even when every timing assumption fails.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | – | [`EmbeddedBackend`] is always there |
+//! | `redis`, `redis-tls` | `RedisBackend`, and `rediss://` |
+//! | `zookeeper` | `ZooKeeperBackend` |
+//! | `macros` | the attribute `#[distributed_lock]` |
+//! | `testing` | the conformance suite for backends; exempt from semver |
+
+mod connect;
+mod error;
+mod guard;
+mod key;
+mod lease;
+mod manager;
+mod release;
+mod renewal;
+mod request;
+mod time;
+
+pub mod backend;
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use backend::Backend;
+pub use backend::embedded::EmbeddedBackend;
+#[cfg(feature = "redis")]
+pub use backend::redis::{RedisBackend, RedisBackendBuilder};
+#[cfg(feature = "zookeeper")]
+pub use backend::zookeeper::{ZooKeeperBackend, ZooKeeperBackendBuilder};
+pub use error::{ErrorKind, LockError, Operation};
+pub use guard::{Lease, LockGuard};
+pub use key::LockKey;
+pub use lease::{FencingToken, LossReason, OwnerId, Ttl};
+pub use manager::{LockManager, LockManagerBuilder};
+pub use request::{AcquireFuture, LockRequest};
+pub use time::{Moment, sleep_until};
+
+#[cfg(feature = "macros")]
+pub use dlock_macros::distributed_lock;

@@ -1,0 +1,257 @@
+//! Where the layers meet: a backend, its renewal, and what happens in the background.
+
+use crate::backend::{Backend, Claim};
+use crate::error::{ErrorKind, LockError, Operation};
+use crate::guard::LockGuard;
+use crate::key::LockKey;
+use crate::lease::{FencingToken, LossReason, Ttl};
+use crate::release;
+use crate::renewal::{Held, Renewal};
+use crate::request::LockRequest;
+use parking_lot::RwLock;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Hands out locks kept by one backend. Cheap to clone; clones are the same manager.
+///
+/// ```
+/// use dlock_core::{EmbeddedBackend, LockManager};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+/// let locks = LockManager::builder(EmbeddedBackend::new()).ttl(Duration::from_secs(10)).build()?;
+/// let guard = locks.lock("order:42").await?;
+/// assert!(guard.is_valid());
+/// guard.release().await?;
+/// locks.shutdown().await;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct LockManager {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) ttl: Ttl,
+    pub(crate) wait: Duration,
+    pub(crate) renewal: Renewal,
+    pub(crate) closed: CancellationToken,
+    background: TaskTracker,
+}
+
+static INSTALLED: RwLock<Option<LockManager>> = RwLock::new(None);
+
+impl LockManager {
+    /// A manager over `backend`, with the defaults named at each setter.
+    pub fn builder(backend: impl Backend) -> LockManagerBuilder {
+        LockManagerBuilder { backend: Arc::new(backend), ttl: Ttl::default().as_duration(), wait: DEFAULT_WAIT }
+    }
+
+    /// A manager over the backend that `url` names, with default settings.
+    ///
+    /// | URL | backend |
+    /// |---|---|
+    /// | `memory:` | a new [`EmbeddedBackend`](crate::EmbeddedBackend) |
+    /// | `redis://[user:password@]host[:6379][/db]` | `RedisBackend` (feature `redis`) |
+    /// | `rediss://…` | the same over TLS (feature `redis-tls`) |
+    /// | `zookeeper://[user:password@]host:2181[,host:2181…][/root]` | `ZooKeeperBackend` (feature `zookeeper`) |
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`] for a URL that is none of these, [`ErrorKind::Unsupported`] if the feature
+    /// is off, and what the backend's builder returns.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the connection up.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let locks = dlock_core::LockManager::connect("memory:").await?;
+    /// assert!(locks.lock("order:42").await?.is_valid());
+    /// # Ok(()) }
+    /// ```
+    pub async fn connect(url: &str) -> Result<Self, LockError> {
+        Self::builder(crate::connect::backend(url).await?).build()
+    }
+
+    /// Makes `manager` the one that [`LockManager::installed`] returns and that annotations use which name
+    /// none. Returns the one installed before.
+    pub fn install(manager: Self) -> Option<Self> {
+        INSTALLED.write().replace(manager)
+    }
+
+    /// The installed manager.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotConfigured`] if none was installed.
+    pub fn installed() -> Result<Self, LockError> {
+        INSTALLED.read().clone().ok_or_else(|| {
+            LockError::new(
+                ErrorKind::NotConfigured,
+                "no lock manager is installed; call LockManager::install at start, or name one with `locks = …`",
+            )
+        })
+    }
+
+    /// A request for the lock on `key`: set what it needs, then `.await` it.
+    ///
+    /// A key that is not valid is reported when the request is awaited.
+    pub fn lock<K>(&self, key: K) -> LockRequest
+    where
+        K: TryInto<LockKey>,
+        K::Error: Into<LockError>,
+    {
+        LockRequest::new(self.clone(), key.try_into().map_err(Into::into))
+    }
+
+    /// Acquires the lock on `key`, runs `work` under it and releases it; `work` is dropped at its next await
+    /// if the lock is lost.
+    ///
+    /// # Errors
+    /// As [`LockRequest::acquire`], and [`ErrorKind::Lost`] if the lock was lost while `work` ran. A failed
+    /// release is not an error: the lease ends it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops `work` and releases the lock in the background.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let locks = dlock_core::LockManager::connect("memory:").await?;
+    /// assert_eq!(locks.run("order:42", async { 7 }).await?, 7);
+    /// # Ok(()) }
+    /// ```
+    pub async fn run<K, F>(&self, key: K, work: F) -> Result<F::Output, LockError>
+    where
+        K: TryInto<LockKey>,
+        K::Error: Into<LockError>,
+        F: Future,
+    {
+        let guard = self.lock(key).await?;
+        let output = guard.run(work).await?;
+        guard.release_quietly().await;
+        Ok(output)
+    }
+
+    /// The name of the backend, such as `"redis"`.
+    #[must_use]
+    pub fn backend_name(&self) -> &'static str {
+        self.inner.backend.name()
+    }
+
+    /// Whether the manager was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.inner.closed.is_cancelled()
+    }
+
+    /// Grants no more locks: who waits, and who asks from now on, gets [`ErrorKind::Closed`]. Locks that are
+    /// held stay held and renewed.
+    pub fn close(&self) {
+        self.inner.closed.cancel();
+    }
+
+    /// Closes the manager, releases every lock that is still held (their guards read as lost), and waits
+    /// until every pending release is flushed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the releases going on in the background.
+    pub async fn shutdown(&self) {
+        self.close();
+        for held in self.inner.renewal.clear() {
+            held.lease.end(LossReason::Released);
+            self.inner.release_in_background(held.claim, &held.runtime);
+        }
+        self.inner.background.close();
+        self.inner.background.wait().await;
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+}
+
+impl AsRef<Self> for LockManager {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl fmt::Debug for LockManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockManager")
+            .field("backend", &self.inner.backend)
+            .field("ttl", &self.inner.ttl)
+            .field("wait", &self.inner.wait)
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Makes the claim's owner leave, whatever became of its requests. Never blocks, never panics, and needs
+    /// no runtime of the caller's (I9): the task runs on the runtime that the lock was acquired in.
+    pub(crate) fn release_in_background(&self, claim: Claim, runtime: &Handle) {
+        self.background.spawn_on(release::until_gone(Arc::clone(&self.backend), claim), runtime);
+    }
+
+    /// Takes a granted lease under renewal and makes its guard.
+    pub(crate) fn guard(self: &Arc<Self>, held: Held, token: FencingToken) -> LockGuard {
+        self.renewal.enter(held.clone());
+        LockGuard::new(Arc::clone(self), held, token)
+    }
+
+    pub(crate) fn closed_error(&self, key: &LockKey) -> LockError {
+        LockError::new(ErrorKind::Closed, "the manager was closed or shut down; make a new one")
+            .with_operation(Operation::Acquire)
+            .with_backend(self.backend.name())
+            .with_key(key)
+    }
+}
+
+/// How long a request waits unless it says otherwise.
+const DEFAULT_WAIT: Duration = Duration::from_secs(60);
+
+/// Settings of a [`LockManager`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct LockManagerBuilder {
+    backend: Arc<dyn Backend>,
+    ttl: Duration,
+    wait: Duration,
+}
+
+impl LockManagerBuilder {
+    /// The length of a lease: how long a dead holder's lock stays closed. A living holder's lock is renewed
+    /// at a third of it. 100 ms to 24 h, by default 30 seconds.
+    ///
+    /// ZooKeeper ends a dead holder's lock with its session; there this is only the longest time between two
+    /// looks at the session.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// How long a request waits for its turn unless it says otherwise, by default 60 seconds.
+    /// [`Duration::MAX`] waits without end, zero tries once.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// The manager.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`] if the ttl is out of its range.
+    pub fn build(self) -> Result<LockManager, LockError> {
+        let ttl = Ttl::new(self.ttl)?;
+        let renewal = Renewal::new(Arc::clone(&self.backend));
+        let (closed, background) = (CancellationToken::new(), TaskTracker::new());
+        let inner = Inner { backend: self.backend, ttl, wait: self.wait, renewal, closed, background };
+        Ok(LockManager { inner: Arc::new(inner) })
+    }
+}

@@ -1,0 +1,165 @@
+//! Keeps the leases of one manager alive: one task for all of them.
+
+mod schedule;
+mod table;
+
+use crate::backend::{Backend, Claim};
+use crate::error::{ErrorKind, LockError};
+use crate::lease::{LeaseState, LossReason};
+use crate::time::{Moment, sleep_until};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use table::Table;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// A lease that is held.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) claim: Claim,
+    pub(crate) lease: Arc<LeaseState>,
+    /// The runtime it was acquired in.
+    pub(crate) runtime: Handle,
+}
+
+/// Renews every entered lease until it is removed or lost.
+///
+/// The leases are in a table, the task only works on it: if the task ends with its runtime, the next entry
+/// starts another one on the runtime it is made in.
+#[derive(Debug)]
+pub(crate) struct Renewal {
+    shared: Arc<Shared>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    backend: Arc<dyn Backend>,
+    table: Mutex<Table>,
+    first_changed: Notify,
+}
+
+impl Renewal {
+    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
+        let shared = Shared { backend, table: Mutex::default(), first_changed: Notify::new() };
+        Self { shared: Arc::new(shared), task: Mutex::default() }
+    }
+
+    /// Renews this lease from now on.
+    pub(crate) fn enter(&self, held: Held) {
+        let at = schedule::after_success(Moment::now(), held.lease.valid_until());
+        self.ensure_running(&held.runtime);
+        if self.shared.table.lock().enter(held, at) {
+            self.shared.first_changed.notify_one();
+        }
+    }
+
+    /// Does not renew this lease any more. A renewal under way has no effect on the lease's local state.
+    pub(crate) fn remove(&self, claim: &Claim) {
+        self.shared.table.lock().remove(claim.owner);
+    }
+
+    /// Takes every lease out.
+    pub(crate) fn clear(&self) -> Vec<Held> {
+        self.shared.table.lock().clear()
+    }
+
+    fn ensure_running(&self, runtime: &Handle) {
+        let mut task = self.task.lock();
+        if task.as_ref().is_none_or(JoinHandle::is_finished) {
+            *task = Some(runtime.spawn(Arc::clone(&self.shared).run()));
+        }
+    }
+}
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.get_mut() {
+            task.abort();
+        }
+    }
+}
+
+impl Shared {
+    async fn run(self: Arc<Self>) {
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            let (due, next) = self.take_due();
+            under_way.extend(due.into_iter().map(|held| self.renew(held)));
+            tokio::select! {
+                Some(()) = under_way.next() => {}
+                () = self.first_changed.notified() => {}
+                () = wait_for(next) => {}
+            }
+        }
+    }
+
+    fn take_due(&self) -> (Vec<Held>, Option<Moment>) {
+        let mut table = self.table.lock();
+        let due = table.take_due(Moment::now());
+        (due, table.next())
+    }
+
+    /// One attempt, cut off at the lease's deadline: one slow key delays no other.
+    async fn renew(&self, held: Held) {
+        let outcome = tokio::select! {
+            outcome = self.backend.renew(&held.claim) => Some(outcome),
+            _ = held.lease.lost() => None,
+        };
+        match outcome {
+            Some(Ok(valid_until)) => self.renewed(held, valid_until),
+            Some(Err(error)) => self.failed(held, &error),
+            None => self.lose(&held, LossReason::Expired),
+        }
+    }
+
+    fn renewed(&self, held: Held, valid_until: Moment) {
+        let now = Moment::now();
+        if !held.lease.extend(valid_until, now) {
+            return self.lose(&held, LossReason::Expired);
+        }
+        self.table.lock().enter_again(held, schedule::after_success(now, valid_until));
+    }
+
+    /// A failed attempt says nothing about the lease: only the deadline or the backend's word ends it.
+    fn failed(&self, held: Held, error: &LockError) {
+        if error.kind() == ErrorKind::Lost {
+            return self.lose(&held, LossReason::NotOwner);
+        }
+        let key = &held.claim.key;
+        tracing::warn!(%key, backend = self.backend.name(), %error, "renewal failed");
+        match schedule::after_failure(Moment::now(), held.lease.valid_until()) {
+            Some(next) => self.table.lock().enter_again(held, next),
+            None => self.lose_at_deadline(held),
+        }
+    }
+
+    /// No attempt fits in any more; the next turn finds the deadline passed.
+    fn lose_at_deadline(&self, held: Held) {
+        let deadline = held.lease.valid_until();
+        self.table.lock().enter_again(held, deadline);
+    }
+
+    fn lose(&self, held: &Held, reason: LossReason) {
+        self.table.lock().remove(held.claim.owner);
+        held.lease.end(reason);
+        report_loss(&held.claim, self.backend.name(), held.lease.loss(Moment::now()).unwrap_or(reason));
+    }
+}
+
+/// The one event of a lost lock. A lock that its holder released is not lost.
+fn report_loss(claim: &Claim, backend: &'static str, reason: LossReason) {
+    if reason != LossReason::Released {
+        tracing::error!(key = %claim.key, backend, %reason, "lock lost");
+    }
+}
+
+async fn wait_for(next: Option<Moment>) {
+    match next {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,51 @@
+//! When a lease is renewed: pure functions of moments.
+
+use crate::time::Moment;
+use std::time::Duration;
+
+/// The shortest pause between two attempts at one lease.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// When to renew a lease that was granted or renewed at `now` and is valid until `valid_until`: after a third
+/// of what is left, so that two more attempts fit.
+pub(super) fn after_success(now: Moment, valid_until: Moment) -> Moment {
+    now.after(valid_until.since(now) / 3)
+}
+
+/// When to try again after an attempt that failed at `now`: after a sixth of what is left, so that attempts
+/// come closer as the deadline does; `None` when no attempt can end before it.
+pub(super) fn after_failure(now: Moment, valid_until: Moment) -> Option<Moment> {
+    let next = now.after((valid_until.since(now) / 6).max(SHORTEST_PAUSE));
+    (next < valid_until).then_some(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::START.after(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn a_lease_is_renewed_after_a_third() {
+        assert_eq!(after_success(at(1_000), at(31_000)), at(11_000));
+        assert_eq!(after_success(at(1_000), at(900)), at(1_000), "overdue: at once");
+    }
+
+    proptest! {
+        #[test]
+        fn failures_are_retried_before_the_deadline_and_only_finitely_often(start in 0u64..1_000, left in 0u64..60_000) {
+            let deadline = at(start + left);
+            let (mut now, mut attempts) = (at(start), 0);
+            while let Some(next) = after_failure(now, deadline) {
+                prop_assert!(next > now && next < deadline);
+                now = next;
+                attempts += 1;
+                prop_assert!(attempts < 200);
+            }
+            prop_assert!(left < 200 || attempts >= 3, "{attempts} attempts in {left} ms");
+        }
+    }
+}

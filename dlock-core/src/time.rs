@@ -1,0 +1,155 @@
+//! The one clock. Nothing else in the crate reads a clock or names one.
+//!
+//! Leases are measured on a clock that also runs while the machine sleeps (I3): `std::time::Instant` stands
+//! still in a suspended machine on Linux (rust-lang/rust#87906), and a lease that stood still with it would
+//! look valid long after the backend gave the lock away.
+
+use std::time::Duration;
+
+/// A point on the lease clock: nanoseconds since an arbitrary start, never stepping back, and still running
+/// while the machine is suspended.
+///
+/// Only moments of one process can be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The beginning of the clock: earlier than, or equal to, every other moment.
+    pub const START: Self = Self(0);
+
+    /// Now, by `CLOCK_BOOTTIME` where there is one.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(saturating_nanos(clock::since_start()))
+    }
+
+    /// `self` moved later by `span`; the end of the clock if that is past it.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(saturating_nanos(span)))
+    }
+
+    /// `self` moved earlier by `span`; [`Moment::START`] if that is before it.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(saturating_nanos(span)))
+    }
+
+    /// The time from `earlier` to `self`, zero if `earlier` is the later one.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    pub(crate) fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+}
+
+/// Waits until the lease clock has reached `until`.
+///
+/// Tokio's timers stand still while the machine sleeps, so the wait is cut into slices: a machine that wakes
+/// up notices within one slice that the moment has passed.
+///
+/// # Cancel safety
+/// Dropping the future leaves nothing behind.
+pub async fn sleep_until(until: Moment) {
+    const SLICE: Duration = Duration::from_secs(1);
+    loop {
+        let left = until.since(Moment::now());
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(SLICE)).await;
+    }
+}
+
+/// Waits for `span`, as [`sleep_until`] does.
+pub(crate) async fn sleep(span: Duration) {
+    sleep_until(Moment::now().after(span)).await;
+}
+
+/// `span` made up to a fifth shorter at random, so that many clients do not act in step.
+pub(crate) fn jittered(span: Duration) -> Duration {
+    span.mul_f64(1.0 - 0.2 * fastrand::f64())
+}
+
+/// Waits between the attempts at something that fails: doubling from `first` up to `longest`, with jitter,
+/// without end.
+pub(crate) fn backoff(first: Duration, longest: Duration) -> impl Iterator<Item = Duration> + Send {
+    use backon::BackoffBuilder as _;
+    backon::ExponentialBuilder::default()
+        .with_min_delay(first)
+        .with_max_delay(longest)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+fn saturating_nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(unix)]
+mod clock {
+    use rustix::time::{ClockId, clock_gettime};
+    use std::time::Duration;
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const LEASE_CLOCK: ClockId = ClockId::Boottime;
+    // Elsewhere on Unix, Darwin first, `CLOCK_MONOTONIC` goes on during sleep.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const LEASE_CLOCK: ClockId = ClockId::Monotonic;
+
+    pub(super) fn since_start() -> Duration {
+        Duration::try_from(clock_gettime(LEASE_CLOCK)).unwrap_or_default()
+    }
+}
+
+#[cfg(not(unix))]
+mod clock {
+    use std::sync::LazyLock;
+    use std::time::{Duration, Instant};
+
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+    pub(super) fn since_start() -> Duration {
+        START.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_stops_at_both_ends_of_the_clock() {
+        let now = Moment::now();
+        assert_eq!(now.after(Duration::MAX), Moment(u64::MAX));
+        assert_eq!(now.before(Duration::MAX), Moment::START);
+        assert_eq!(Moment::START.since(now), Duration::ZERO);
+        assert_eq!(now.after(Duration::from_secs(3)).since(now), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn jitter_only_shortens_and_never_by_more_than_a_fifth() {
+        let span = Duration::from_secs(1);
+        for _ in 0..1_000 {
+            let jittered = jittered(span);
+            assert!(jittered <= span && jittered >= span.mul_f64(0.8), "{jittered:?}");
+        }
+    }
+
+    #[test]
+    fn backoff_never_ends_and_never_exceeds_twice_its_longest_wait() {
+        let longest = Duration::from_millis(100);
+        let waits: Vec<_> = backoff(Duration::from_millis(10), longest).take(50).collect();
+        assert_eq!(waits.len(), 50);
+        assert!(waits.iter().all(|wait| *wait <= longest * 2), "{waits:?}");
+    }
+}

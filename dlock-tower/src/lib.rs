@@ -1,0 +1,1 @@
+//! Locks the resource a route is about.
