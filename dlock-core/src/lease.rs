@@ -130,6 +130,12 @@ impl OwnerId {
         Ok(Self(u128::from_be_bytes(bytes)))
     }
 
+    /// The id with these bits, as read back from a backend.
+    #[cfg(any(feature = "redis", feature = "zookeeper"))]
+    pub(crate) fn from_u128(bits: u128) -> Self {
+        Self(bits)
+    }
+
     /// The bits.
     #[must_use]
     pub fn as_u128(self) -> u128 {

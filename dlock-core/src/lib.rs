@@ -47,6 +47,7 @@ mod manager;
 mod release;
 mod renewal;
 mod request;
+mod template;
 mod time;
 
 pub mod backend;
@@ -68,6 +69,7 @@ pub use key::LockKey;
 pub use lease::{FencingToken, LossReason, OwnerId, Ttl};
 pub use manager::{LockManager, LockManagerBuilder};
 pub use request::{AcquireFuture, LockRequest};
+pub use template::KeyTemplate;
 pub use time::{Moment, sleep_until};
 
 #[cfg(feature = "macros")]

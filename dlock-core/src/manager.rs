@@ -143,6 +143,12 @@ impl LockManager {
         self.inner.backend.name()
     }
 
+    /// Whether `other` is a clone of this manager.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Whether the manager was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {

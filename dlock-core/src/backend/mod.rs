@@ -19,6 +19,7 @@ pub mod embedded;
 pub mod redis;
 #[cfg(feature = "zookeeper")]
 pub mod zookeeper;
+mod wakeups;
 
 /// What the methods of a [`Backend`] return.
 pub type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, LockError>> + Send + 'a>>;
@@ -209,6 +210,12 @@ impl Progress {
     /// The backend answered that the key is another owner's.
     pub fn queued(&self) {
         *self.0.lock() = Standing::Queued;
+    }
+
+    /// Whether the backend's last word was [`queued`](Progress::queued).
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        matches!(*self.0.lock(), Standing::Queued)
     }
 
     /// The backend cannot be reached for the moment.

@@ -2,16 +2,14 @@
 
 mod store;
 
+use super::wakeups::Wakeups;
 use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, Operation};
-use crate::lease::OwnerId;
 use crate::time::{Moment, sleep_until};
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use store::{Answer, Store, Woken};
-use tokio::sync::Notify;
 
 /// Keeps the locks in this process.
 ///
@@ -36,12 +34,12 @@ use tokio::sync::Notify;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Default)]
-pub struct EmbeddedBackend(Arc<Mutex<Shared>>);
+pub struct EmbeddedBackend(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    store: Store,
-    waiting: HashMap<OwnerId, Arc<Notify>>,
+    store: Mutex<Store>,
+    wakeups: Wakeups,
 }
 
 impl EmbeddedBackend {
@@ -54,7 +52,7 @@ impl EmbeddedBackend {
     /// How many keys are held or waited for. A lease that ended counts until somebody asks for its key.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.lock().store.len()
+        self.0.store.lock().len()
     }
 
     /// Whether no key is held or waited for.
@@ -70,19 +68,17 @@ impl EmbeddedBackend {
 
     /// One call of the store, and the wake-up it asks for.
     fn step<T>(&self, call: impl FnOnce(&mut Store) -> (T, Woken)) -> T {
-        let mut shared = self.0.lock();
-        let (answer, woken) = call(&mut shared.store);
-        if let Some(waiter) = woken.and_then(|owner| shared.waiting.get(&owner)) {
-            waiter.notify_one();
+        let (answer, woken) = call(&mut self.0.store.lock());
+        if let Some(owner) = woken {
+            self.0.wakeups.wake(owner);
         }
         answer
     }
 
-    /// Asks, and asks again when woken or when the holder's lease ends. The first question comes after the
-    /// entry in the wake-up table: a hand-off in between would wake nobody.
+    /// Asks, and asks again when woken or when the holder's lease ends.
     async fn wait(&self, request: &AcquireRequest) -> Grant {
         let claim = &request.claim;
-        let waiting = Waiting::enter(self, claim.owner);
+        let waiter = self.0.wakeups.enter(claim.owner);
         request.progress.queued();
         loop {
             let sent = Moment::now();
@@ -91,7 +87,7 @@ impl EmbeddedBackend {
                 Answer::Held(until) => until,
             };
             tokio::select! {
-                () = waiting.woken.notified() => {}
+                () = waiter.woken() => {}
                 () = sleep_until(held_until) => {}
             }
         }
@@ -140,26 +136,4 @@ impl Backend for EmbeddedBackend {
 
 fn not_owner(claim: &Claim, operation: Operation) -> crate::error::LockError {
     claim.error(operation, ErrorKind::Lost, "the lease is over; acquire the lock again")
-}
-
-/// A waiter's place in the wake-up table, left on drop. Its place in the queue is left by the release that
-/// follows an acquire which was not granted.
-struct Waiting<'a> {
-    backend: &'a EmbeddedBackend,
-    owner: OwnerId,
-    woken: Arc<Notify>,
-}
-
-impl<'a> Waiting<'a> {
-    fn enter(backend: &'a EmbeddedBackend, owner: OwnerId) -> Self {
-        let woken = Arc::new(Notify::new());
-        backend.0.lock().waiting.insert(owner, woken.clone());
-        Self { backend, owner, woken }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.backend.0.lock().waiting.remove(&self.owner);
-    }
 }

@@ -1,0 +1,65 @@
+//! What an error of the client library means. Pure.
+
+use crate::error::{ErrorKind, LockError};
+use redis::{RedisError, ServerErrorKind};
+
+/// The error of this crate for one of the client library. Its text never holds the URL.
+pub(super) fn classify(cause: RedisError) -> LockError {
+    let (kind, detail) = meaning(&cause);
+    LockError::new(kind, detail).with_source(cause)
+}
+
+fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
+    match cause.code() {
+        Some("NOAUTH" | "WRONGPASS") => (ErrorKind::Auth, "the server refused the user or password; check the URL"),
+        Some("NOPERM") => (
+            ErrorKind::Auth,
+            "the user lacks a right; it needs the keys, the channels dlock:i:*, and the commands of the scripts",
+        ),
+        Some("WRONGTYPE") => (
+            ErrorKind::Corrupt,
+            "a key of this lock is of another type; another program uses the name, choose another one",
+        ),
+        Some("DLOCKCORRUPT") => (
+            ErrorKind::Corrupt,
+            "the fence of this lock (dlock:f:…) holds no token; delete it once no token of it is in use",
+        ),
+        Some("CROSSSLOT") => (ErrorKind::Unsupported, "the server put the lock's keys into different slots"),
+        Some("OOM") => (ErrorKind::Unavailable, "the server is out of memory; raise maxmemory or free some"),
+        _ => meaning_by_kind(cause),
+    }
+}
+
+fn meaning_by_kind(cause: &RedisError) -> (ErrorKind, &'static str) {
+    match cause.kind() {
+        redis::ErrorKind::AuthenticationFailed => {
+            (ErrorKind::Auth, "the server refused the user or password; check the URL")
+        }
+        redis::ErrorKind::InvalidClientConfig => (
+            ErrorKind::InvalidOption,
+            "the URL is not of the form redis://[user:password@]host[:port][/db], or rediss:// without `redis-tls`",
+        ),
+        redis::ErrorKind::RESP3NotSupported => {
+            (ErrorKind::Unsupported, "the server does not speak RESP3; use Redis 6.2 or newer")
+        }
+        redis::ErrorKind::UnexpectedReturnType | redis::ErrorKind::Parse => {
+            (ErrorKind::Unsupported, "the server gave an answer that Redis does not give; check what listens there")
+        }
+        redis::ErrorKind::Server(ServerErrorKind::ResponseError) => {
+            (ErrorKind::Unsupported, "the server refused the command; use Redis 6.2 or newer")
+        }
+        _ if cause.is_timeout() => (ErrorKind::Unavailable, "the server did not answer in time"),
+        _ => (ErrorKind::Unavailable, "the server could not be reached or does not serve now"),
+    }
+}
+
+/// Whether the connection is of no use any more. A reply that did not come in time counts: what answers later
+/// could be taken for the reply to something else.
+pub(super) fn breaks_connection(cause: &RedisError) -> bool {
+    cause.is_timeout() || cause.is_unrecoverable_error() || cause.is_connection_dropped()
+}
+
+/// Whether the request surely met a dead connection, so that a new one is worth one try at once.
+pub(super) fn met_dead_connection(cause: &RedisError) -> bool {
+    cause.is_connection_dropped() && !cause.is_timeout()
+}

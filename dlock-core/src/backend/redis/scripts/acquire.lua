@@ -1,0 +1,48 @@
+-- Grants the lock to an owner, or queues it. The same call asks again while waiting, and is the waiter's
+-- sign of life.
+--
+-- KEYS    as in grant.lua
+-- ARGV[1] owner
+-- ARGV[2] ttl in ms
+-- ARGV[3] 1 to wait in the queue, 0 to be answered only
+-- ARGV[4] how long the queue outlives its last sign of life, in ms
+--
+-- Returns {1, token}                granted; an owner that had the lock already gets its old token
+--         {0, pttl, rank, foreign}  another has it: its remaining lease in ms (-1: it never expires), how
+--                                   many wait before this owner (-1: it does not wait), 1 if the holder is
+--                                   no dlock client
+--         error WRONGTYPE           a key is of another type
+--         error DLOCKCORRUPT        the fence is no token
+
+local me, ttl_ms, waits, queue_ttl_ms = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
+
+local holder = redis.call('GET', lock)
+local last = last_token()
+if not last then return redis.error_reply('DLOCKCORRUPT the fence holds no token') end
+
+if holder == me then
+  redis.call('PEXPIRE', lock, ttl_ms)
+  if last == 0 then return {1, grant(me, ttl_ms, last)} end
+  return {1, last}
+end
+
+local queued = redis.call('EXISTS', queue) == 1
+if not holder and not queued then return {1, grant(me, ttl_ms, last)} end
+
+if waits then
+  redis.call('ZADD', queue, 'NX', string.format('%.0f', server_micros()), me)
+  redis.call('PEXPIRE', queue, queue_ttl_ms)
+end
+
+if not holder then
+  local next = hand_off(me, last)
+  if next == 'me' or next == 'nobody' then
+    local token = grant(me, ttl_ms, last_token())
+    redis.call('ZREM', queue, me)
+    return {1, token}
+  end
+end
+
+holder = redis.call('GET', lock)
+local foreign = holder and not string.match(holder, '^dl1|%x+|%x+|%d+$')
+return {0, redis.call('PTTL', lock), waits and redis.call('ZRANK', queue, me) or -1, foreign and 1 or 0}

@@ -1,0 +1,28 @@
+-- Makes an owner leave, as holder and as waiter, and hands the free lock to the next waiter.
+--
+-- KEYS    as in grant.lua
+-- ARGV[1] owner
+--
+-- Returns 1                the owner had the lock
+--         0                it had not
+--         error WRONGTYPE  a key is of another type
+
+local me = ARGV[1]
+
+-- Before the first write: an error later on would not undo it.
+local holder = redis.call('GET', lock)
+local last = last_token()
+local queued = redis.call('EXISTS', queue) == 1
+
+local had_it = holder == me
+if had_it then
+  -- First, because memory pressure may refuse every write after it.
+  redis.call('DEL', lock)
+elseif queued then
+  redis.call('ZREM', queue, me)
+end
+
+-- A hand-off that is refused leaves a free lock, which the waiters find by asking again.
+if queued and last and (had_it or not holder) then pcall(hand_off, nil, last) end
+
+return had_it and 1 or 0

@@ -1,0 +1,140 @@
+//! What a conformance case runs on.
+
+use crate::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
+use crate::error::LockError;
+use crate::key::LockKey;
+use crate::lease::{OwnerId, Ttl};
+use crate::manager::LockManager;
+use crate::time::{Moment, sleep_until};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+type Connecting = Pin<Box<dyn Future<Output = Arc<dyn Backend>> + Send>>;
+
+/// One store of locks, with as many processes on it as a case wants, and keys that no other case uses.
+pub struct Fixture {
+    connect: Box<dyn Fn() -> Connecting + Send + Sync>,
+    prefix: String,
+    patience: Duration,
+}
+
+impl Fixture {
+    /// A fixture whose processes are made by `connect`. Each call must give a backend value that shares
+    /// nothing with the others but the store.
+    pub fn new<F, B>(connect: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = B> + Send + 'static,
+        B: Backend,
+    {
+        let connect = move || -> Connecting {
+            let connecting = connect();
+            Box::pin(async move { Arc::new(connecting.await) as Arc<dyn Backend> })
+        };
+        let prefix = format!("conformance:{:032x}", OwnerId::random().expect("random bytes").as_u128());
+        Self { connect: Box::new(connect), prefix, patience: PATIENCE }
+    }
+
+    /// How long a condition may take to come true before the case fails, by default 30 seconds.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// A backend value of its own, as another process would have.
+    pub async fn backend(&self) -> Arc<dyn Backend> {
+        (self.connect)().await
+    }
+
+    /// A manager over a backend value of its own, whose leases outlast the case: what is freed was released.
+    pub async fn process(&self) -> LockManager {
+        self.manager(self.backend().await, LONG)
+    }
+
+    /// A manager over `backend` whose leases end soon if they are not renewed.
+    pub fn brief(&self, backend: impl Backend) -> LockManager {
+        self.manager(backend, BRIEF)
+    }
+
+    fn manager(&self, backend: impl Backend, ttl: Duration) -> LockManager {
+        LockManager::builder(backend).ttl(ttl).wait(self.patience).build().expect("valid settings")
+    }
+
+    /// A key that no other case uses.
+    #[must_use]
+    pub fn key(&self, name: &str) -> LockKey {
+        LockKey::new(format!("{}:{name}", self.prefix)).expect("a valid key")
+    }
+
+    /// A claim of a new owner on `key`, whose lease outlasts the case.
+    #[must_use]
+    pub fn claim(&self, key: &LockKey) -> Claim {
+        claim(key, LONG)
+    }
+
+    /// A claim of a new owner on `key`, whose lease ends soon.
+    #[must_use]
+    pub fn brief_claim(&self, key: &LockKey) -> Claim {
+        claim(key, BRIEF)
+    }
+
+    /// Waits until `condition` holds, or fails the case.
+    pub async fn eventually(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let give_up = Moment::now().after(self.patience);
+        while !condition() {
+            assert!(Moment::now() < give_up, "did not come true within {:?}: {what}", self.patience);
+            sleep_until(Moment::now().after(Duration::from_millis(2))).await;
+        }
+    }
+
+    /// The output of `future`, or the case fails.
+    pub async fn soon<F: Future>(&self, what: &str, future: F) -> F::Output {
+        match tokio::time::timeout(self.patience, future).await {
+            Ok(output) => output,
+            Err(_) => panic!("did not happen within {:?}: {what}", self.patience),
+        }
+    }
+
+    /// An acquire of the backend's own, running by itself, that was answered with "queued".
+    pub(super) async fn queued(&self, backend: &Arc<dyn Backend>, claim: Claim) -> Queued {
+        let request = Arc::new(AcquireRequest::new(claim, Mode::Wait));
+        let (asked, asking) = (Arc::clone(&request), Arc::clone(backend));
+        let task = tokio::spawn(async move { asking.acquire(&asked).await });
+        self.eventually("the backend says that the waiter is queued", || request.progress.is_queued()).await;
+        Queued { request, task }
+    }
+}
+
+/// A waiter of a backend.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) request: Arc<AcquireRequest>,
+    task: tokio::task::JoinHandle<Result<Grant, LockError>>,
+}
+
+impl Queued {
+    pub(super) fn is_granted(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    pub(super) async fn grant(self) -> Grant {
+        self.task.await.expect("the waiter did not panic").expect("the waiter was granted")
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(60 * 60);
+const BRIEF: Duration = Duration::from_millis(600);
+
+fn claim(key: &LockKey, ttl: Duration) -> Claim {
+    Claim::new(key.clone(), Ttl::new(ttl).expect("a valid ttl")).expect("random bytes")
+}
+
+impl fmt::Debug for Fixture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fixture").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,155 @@
+//! Backends that break one promise each: the proof that the suite notices.
+
+use crate::backend::embedded::EmbeddedBackend;
+use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
+use crate::error::{ErrorKind, LockError};
+use crate::key::LockKey;
+use crate::lease::{FencingToken, OwnerId, Ttl};
+use crate::time::{Moment, sleep_until};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// Every owner is granted every key.
+    GrantsEverybody,
+    /// All grants have one token.
+    RepeatsTokens,
+    /// A release frees the lock whoever holds it.
+    ReleasesForAnybody,
+    /// A renewal succeeds whoever holds the lock.
+    RenewsForAnybody,
+    /// A second request of one owner is another owner's.
+    ForgetsOwners,
+    /// The last to come is served first.
+    ServesTheLastFirst,
+    /// A try is granted a lock that others wait for.
+    LetsTriesPass,
+    /// A release does nothing.
+    NeverReleases,
+    /// A release of a waiter leaves it in the queue.
+    KeepsWaiters,
+    /// A lease never ends.
+    NeverExpires,
+    /// Keys are cut at the first byte that is not a letter or digit.
+    MixesKeysUp,
+}
+
+/// An [`EmbeddedBackend`] with one [`Flaw`].
+#[derive(Debug, Clone)]
+pub struct FlawedBackend {
+    inner: EmbeddedBackend,
+    flaw: Flaw,
+    waiting: Arc<Mutex<Vec<OwnerId>>>,
+    holders: Arc<Mutex<HashMap<LockKey, Claim>>>,
+}
+
+impl FlawedBackend {
+    /// A store of locks with this flaw. Clones share the store.
+    #[must_use]
+    pub fn new(flaw: Flaw) -> Self {
+        Self { inner: EmbeddedBackend::new(), flaw, waiting: Arc::default(), holders: Arc::default() }
+    }
+
+    fn claim(&self, claim: &Claim) -> Claim {
+        let mut claim = claim.clone();
+        match self.flaw {
+            Flaw::GrantsEverybody => {
+                claim.key = LockKey::new(format!("{:x}", claim.owner.as_u128())).expect("a valid key");
+            }
+            Flaw::NeverExpires => claim.ttl = Ttl::new(Ttl::MAX).expect("a valid ttl"),
+            Flaw::MixesKeysUp => {
+                let letters = claim.key.as_bytes().iter().take_while(|byte| byte.is_ascii_alphanumeric());
+                let cut: Vec<u8> = letters.copied().chain(*b"-").collect();
+                claim.key = LockKey::new(cut).expect("a valid key");
+            }
+            _ => {}
+        }
+        claim
+    }
+
+    async fn ask(&self, claim: Claim, mode: Mode) -> Result<Grant, LockError> {
+        let mut grant = self.inner.acquire(&AcquireRequest::new(claim.clone(), mode)).await?;
+        if self.flaw == Flaw::RepeatsTokens {
+            grant.token = FencingToken::new(7);
+        }
+        self.holders.lock().insert(claim.key.clone(), claim);
+        Ok(grant)
+    }
+
+    async fn acquire(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
+        let mut claim = self.claim(&request.claim);
+        match (self.flaw, request.mode) {
+            (Flaw::ForgetsOwners, _) => {
+                claim.owner = OwnerId::random()?;
+                self.ask(claim, request.mode).await
+            }
+            (Flaw::ServesTheLastFirst | Flaw::LetsTriesPass, Mode::Wait) => self.ask_in_turns(request, claim).await,
+            (_, Mode::Try) => self.ask(claim, Mode::Try).await,
+            (_, Mode::Wait) => {
+                match self.ask(claim.clone(), Mode::Try).await {
+                    Err(error) if error.kind() == ErrorKind::Busy => request.progress.queued(),
+                    outcome => return outcome,
+                }
+                self.ask(claim, Mode::Wait).await
+            }
+        }
+    }
+
+    /// Waits by trying, so that nobody stands in the inner queue.
+    async fn ask_in_turns(&self, request: &AcquireRequest, claim: Claim) -> Result<Grant, LockError> {
+        self.waiting.lock().push(claim.owner);
+        loop {
+            let turn = match self.flaw {
+                Flaw::ServesTheLastFirst => self.waiting.lock().last() == Some(&claim.owner),
+                _ => self.waiting.lock().first() == Some(&claim.owner),
+            };
+            if turn && let Ok(grant) = self.ask(claim.clone(), Mode::Try).await {
+                self.waiting.lock().retain(|owner| *owner != claim.owner);
+                return Ok(grant);
+            }
+            request.progress.queued();
+            sleep_until(Moment::now().after(Duration::from_millis(50))).await;
+        }
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), LockError> {
+        let mut claim = self.claim(claim);
+        self.waiting.lock().retain(|owner| *owner != claim.owner);
+        let holder = self.holders.lock().get(&claim.key).cloned();
+        match self.flaw {
+            Flaw::NeverReleases => return Ok(()),
+            Flaw::KeepsWaiters if holder.as_ref().is_none_or(|holder| holder.owner != claim.owner) => return Ok(()),
+            Flaw::ReleasesForAnybody => claim = holder.unwrap_or(claim),
+            _ => {}
+        }
+        self.inner.release(&claim).await
+    }
+}
+
+impl Backend for FlawedBackend {
+    fn name(&self) -> &'static str {
+        "flawed"
+    }
+
+    fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        Box::pin(self.acquire(request))
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
+        Box::pin(async move {
+            let claim = self.claim(claim);
+            match self.inner.renew(&claim).await {
+                Err(_) if self.flaw == Flaw::RenewsForAnybody => Ok(claim.ttl.valid_until(Moment::now())),
+                outcome => outcome,
+            }
+        })
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
+        Box::pin(self.release(claim))
+    }
+}

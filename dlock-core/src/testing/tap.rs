@@ -1,0 +1,70 @@
+//! A backend that passes everything on, can be cut off, and remembers who asked.
+
+use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant};
+use crate::error::{ErrorKind, LockError};
+use crate::time::Moment;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Sits between a manager and its backend.
+#[derive(Debug)]
+pub struct Tap {
+    inner: Arc<dyn Backend>,
+    cut: AtomicBool,
+    claims: Mutex<Vec<Claim>>,
+}
+
+impl Tap {
+    /// A tap on `inner`.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Backend>) -> Arc<Self> {
+        Arc::new(Self { inner, cut: AtomicBool::new(false), claims: Mutex::default() })
+    }
+
+    /// From here on no request arrives: each fails with [`ErrorKind::Unavailable`].
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+    }
+
+    /// The claim of the last acquire.
+    pub fn last_claim(&self) -> Option<Claim> {
+        self.claims.lock().last().cloned()
+    }
+
+    fn check(&self) -> Result<(), LockError> {
+        match self.cut.load(Ordering::SeqCst) {
+            true => Err(LockError::new(ErrorKind::Unavailable, "cut off by the test")),
+            false => Ok(()),
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Backend for Tap {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        Box::pin(async move {
+            self.check()?;
+            self.claims.lock().push(request.claim.clone());
+            self.inner.acquire(request).await
+        })
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
+        Box::pin(async move {
+            self.check()?;
+            self.inner.renew(claim).await
+        })
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
+        Box::pin(async move {
+            self.check()?;
+            self.inner.release(claim).await
+        })
+    }
+}

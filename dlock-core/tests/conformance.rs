@@ -1,0 +1,59 @@
+//! The conformance suite on the embedded backend, and on backends that are broken on purpose.
+
+mod embedded {
+    use dlock_core::EmbeddedBackend;
+    use dlock_core::testing::Fixture;
+
+    fn fixture() -> Fixture {
+        let store = EmbeddedBackend::new();
+        Fixture::new(move || std::future::ready(store.clone()))
+    }
+
+    dlock_core::conformance_suite!(fixture());
+}
+
+/// Each flaw is caught by the case that stands for the promise it breaks.
+mod flaws_are_caught {
+    use dlock_core::testing::flawed::{Flaw, FlawedBackend};
+    use dlock_core::testing::{Fixture, conformance};
+    use std::time::Duration;
+
+    fn fixture(flaw: Flaw) -> Fixture {
+        let store = FlawedBackend::new(flaw);
+        Fixture::new(move || std::future::ready(store.clone())).patience(Duration::from_secs(3))
+    }
+
+    macro_rules! catches {
+        ($($test:ident: $flaw:ident by $case:ident;)+) => {$(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let outcome = tokio::spawn(async { conformance::$case(&fixture(Flaw::$flaw)).await }).await;
+                assert!(outcome.is_err_and(|error| error.is_panic()), "the flaw was not noticed");
+            }
+        )+};
+    }
+
+    catches! {
+        exclusion: GrantsEverybody by a_held_lock_is_refused_to_everybody;
+        exclusion_under_contention: GrantsEverybody by holders_never_overlap_under_contention;
+        token_order: RepeatsTokens by tokens_rise_from_holder_to_holder;
+        token_order_past_a_death: RepeatsTokens by tokens_rise_past_a_dead_holder;
+        owner_only_release: ReleasesForAnybody by only_the_owner_releases;
+        owner_only_renewal: RenewsForAnybody by only_the_owner_renews;
+        renewal_of_nothing: RenewsForAnybody by a_released_lock_is_not_renewed_into_being;
+        loss: RenewsForAnybody by a_lock_taken_away_is_lost;
+        idempotence: ForgetsOwners by an_owner_that_asks_again_gets_the_same_grant;
+        order: ServesTheLastFirst by waiters_are_served_in_order_of_arrival;
+        order_between_processes: ServesTheLastFirst by waiters_of_several_processes_are_served_in_order_of_arrival;
+        order_after_a_departure: ServesTheLastFirst by a_waiter_that_leaves_keeps_the_others_in_order;
+        no_barging: LetsTriesPass by a_try_does_not_pass_the_queue;
+        drop_releases: NeverReleases by a_dropped_guard_frees_the_lock;
+        drop_outside_a_runtime_releases: NeverReleases by a_guard_dropped_outside_a_runtime_frees_the_lock;
+        shutdown: NeverReleases by shutdown_flushes_releases_and_releases_what_is_held;
+        cancellation: KeepsWaiters by an_acquire_dropped_while_waiting_leaves_nothing;
+        cancellation_anywhere: NeverReleases by an_acquire_dropped_at_any_await_leaves_nothing;
+        ended_wait: KeepsWaiters by a_wait_that_ends_is_busy_and_leaves_nothing;
+        expiry: NeverExpires by a_dead_holder_costs_no_more_than_its_lease;
+        keys: MixesKeysUp by odd_keys_are_locks_of_their_own;
+    }
+}
