@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs what the tests need, on Debian and its kin, and runs them all.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+missing() {
+  command -v redis-server >/dev/null || echo redis-server
+  { command -v java >/dev/null && [ -e "${DLOCK_ZOOKEEPER_CLASSPATH:-/usr/share/java/zookeeper.jar}" ]; } || echo zookeeper
+}
+
+install_missing() {
+  local packages
+  packages=$(missing)
+  [ -n "$packages" ] || return 0
+  if ! command -v apt-get >/dev/null; then
+    echo "The tests need these servers; install them with your package manager: ${packages//$'\n'/ }" >&2
+    echo "(redis-server 6.2 or newer on the PATH or in DLOCK_REDIS_SERVER; a Java runtime, and the jars of" >&2
+    echo "ZooKeeper 3.5 or newer in DLOCK_ZOOKEEPER_CLASSPATH)" >&2
+    exit 1
+  fi
+  as_root apt-get update -qq
+  # The servers that the tests start are their own; the packages must not start another one.
+  # shellcheck disable=SC2086 # a list of words
+  DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq --no-install-recommends $packages
+}
+
+install_missing
+exec cargo test --workspace --all-features "$@"
