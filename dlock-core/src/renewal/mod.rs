@@ -39,12 +39,12 @@ pub(crate) struct Renewal {
 struct Shared {
     backend: Arc<dyn Backend>,
     table: Mutex<Table>,
-    first_changed: Notify,
+    look_earlier: Notify,
 }
 
 impl Renewal {
     pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
-        let shared = Shared { backend, table: Mutex::default(), first_changed: Notify::new() };
+        let shared = Shared { backend, table: Mutex::default(), look_earlier: Notify::new() };
         Self { shared: Arc::new(shared), task: Mutex::default() }
     }
 
@@ -53,7 +53,7 @@ impl Renewal {
         let at = schedule::after_success(Moment::now(), held.lease.valid_until());
         self.ensure_running(&held.runtime);
         if self.shared.table.lock().enter(held, at) {
-            self.shared.first_changed.notify_one();
+            self.shared.look_earlier.notify_one();
         }
     }
 
@@ -86,21 +86,16 @@ impl Drop for Renewal {
 impl Shared {
     async fn run(self: Arc<Self>) {
         let mut under_way = FuturesUnordered::new();
+        self.table.lock().resume(Moment::now());
         loop {
-            let (due, next) = self.take_due();
+            let (due, next) = self.table.lock().take_due(Moment::now());
             under_way.extend(due.into_iter().map(|held| self.renew(held)));
             tokio::select! {
                 Some(()) = under_way.next() => {}
-                () = self.first_changed.notified() => {}
+                () = self.look_earlier.notified() => {}
                 () = wait_for(next) => {}
             }
         }
-    }
-
-    fn take_due(&self) -> (Vec<Held>, Option<Moment>) {
-        let mut table = self.table.lock();
-        let due = table.take_due(Moment::now());
-        (due, table.next())
     }
 
     /// One attempt, cut off at the lease's deadline: one slow key delays no other.

@@ -12,6 +12,8 @@ pub(super) struct Table {
     entries: HashMap<OwnerId, Entry>,
     turns: BTreeMap<Turn, OwnerId>,
     entered: u64,
+    /// When the task looks next. Early is harmless, so what is removed does not move it.
+    next_look: Option<Moment>,
 }
 
 #[derive(Debug)]
@@ -24,7 +26,7 @@ struct Entry {
 type Turn = (Moment, u64);
 
 impl Table {
-    /// Enters a lease, or enters it anew. True if it now is the first.
+    /// Enters a lease, or enters it anew. True if the task must look earlier than it meant to.
     pub(super) fn enter(&mut self, held: Held, at: Moment) -> bool {
         let owner = held.claim.owner;
         self.remove(owner);
@@ -32,7 +34,11 @@ impl Table {
         let turn = (at, self.entered);
         self.entries.insert(owner, Entry { held, turn: Some(turn) });
         self.turns.insert(turn, owner);
-        self.turns.first_key_value().is_some_and(|(first, _)| *first == turn)
+        let earlier = self.next_look.is_none_or(|look| at < look);
+        if earlier {
+            self.next_look = Some(at);
+        }
+        earlier
     }
 
     /// Enters a lease whose renewal was under way, unless it was removed meanwhile.
@@ -49,11 +55,12 @@ impl Table {
         }
     }
 
-    /// The leases whose turn has come. They stay entered, without a turn.
-    pub(super) fn take_due(&mut self, now: Moment) -> Vec<Held> {
+    /// The leases whose turn has come, and when to look again. They stay entered, without a turn.
+    pub(super) fn take_due(&mut self, now: Moment) -> (Vec<Held>, Option<Moment>) {
         let later = self.turns.split_off(&(now, u64::MAX));
         let due = std::mem::replace(&mut self.turns, later);
-        due.into_values().filter_map(|owner| self.without_turn(owner)).collect()
+        self.next_look = self.turns.first_key_value().map(|((at, _), _)| *at);
+        (due.into_values().filter_map(|owner| self.without_turn(owner)).collect(), self.next_look)
     }
 
     fn without_turn(&mut self, owner: OwnerId) -> Option<Held> {
@@ -62,9 +69,12 @@ impl Table {
         Some(entry.held.clone())
     }
 
-    /// When the next turn comes.
-    pub(super) fn next(&self) -> Option<Moment> {
-        self.turns.first_key_value().map(|((at, _), _)| *at)
+    /// Gives a turn to the leases whose renewal ended with an earlier task.
+    pub(super) fn resume(&mut self, now: Moment) {
+        let without_turn = self.entries.values().filter(|entry| entry.turn.is_none());
+        for held in without_turn.map(|entry| entry.held.clone()).collect::<Vec<_>>() {
+            self.enter(held, now);
+        }
     }
 
     /// Takes everything out, leases whose renewal is under way included.
@@ -93,21 +103,34 @@ mod tests {
         Held { claim, lease: Arc::new(LeaseState::pending()), runtime: Handle::current() }
     }
 
-    fn owners(due: &[Held]) -> Vec<OwnerId> {
-        due.iter().map(|held| held.claim.owner).collect()
+    /// The owners due at `now`, and when to look again.
+    fn look(table: &mut Table, now: Moment) -> (Vec<OwnerId>, Option<Moment>) {
+        let (due, next) = table.take_due(now);
+        (due.iter().map(|held| held.claim.owner).collect(), next)
     }
 
     #[tokio::test]
     async fn leases_come_due_in_order_and_only_once() {
         let (a, b, c) = (held(), held(), held());
         let mut table = Table::default();
-        assert!(table.enter(a.clone(), at(20)));
-        assert!(table.enter(b.clone(), at(10)), "earlier than the first");
-        assert!(!table.enter(c.clone(), at(20)));
-        assert_eq!(table.next(), Some(at(10)));
-        assert_eq!(owners(&table.take_due(at(20))), [b.claim.owner, a.claim.owner, c.claim.owner]);
-        assert!(table.take_due(at(20)).is_empty());
-        assert_eq!(table.next(), None);
+        table.enter(a.clone(), at(20));
+        table.enter(b.clone(), at(10));
+        table.enter(c.clone(), at(20));
+        assert_eq!(look(&mut table, at(9)), (vec![], Some(at(10))));
+        let in_order = vec![b.claim.owner, a.claim.owner, c.claim.owner];
+        assert_eq!(look(&mut table, at(20)), (in_order, None));
+        assert_eq!(look(&mut table, at(99)), (vec![], None));
+    }
+
+    #[tokio::test]
+    async fn the_task_is_woken_only_to_look_earlier() {
+        let (a, b, c) = (held(), held(), held());
+        let mut table = Table::default();
+        assert!(table.enter(a.clone(), at(20)), "it did not mean to look at all");
+        assert!(!table.enter(b, at(30)));
+        table.remove(a.claim.owner);
+        assert!(!table.enter(a, at(25)), "it looks at 20 still");
+        assert!(table.enter(c, at(10)));
     }
 
     #[tokio::test]
@@ -115,23 +138,43 @@ mod tests {
         let a = held();
         let mut table = Table::default();
         table.enter(a.clone(), at(10));
-        let due = table.take_due(at(10));
+        let (due, _) = table.take_due(at(10));
         table.remove(a.claim.owner);
         for held in due {
             table.enter_again(held, at(20));
         }
-        assert_eq!(table.next(), None);
+        assert_eq!(look(&mut table, at(99)), (vec![], None));
     }
 
     #[tokio::test]
-    async fn a_removed_lease_leaves_no_turn() {
+    async fn a_lease_entered_anew_has_one_turn_and_a_removed_one_none() {
         let a = held();
         let mut table = Table::default();
         table.enter(a.clone(), at(10));
         table.enter(a.clone(), at(30));
-        assert_eq!(table.next(), Some(at(30)), "entered anew, not twice");
+        assert_eq!(look(&mut table, at(10)), (vec![], Some(at(30))));
         table.remove(a.claim.owner);
-        assert_eq!(table.next(), None);
-        assert!(table.clear().is_empty());
+        assert_eq!(look(&mut table, at(99)), (vec![], None));
+    }
+
+    #[tokio::test]
+    async fn a_new_task_takes_up_what_an_earlier_one_had_under_way() {
+        let (a, b) = (held(), held());
+        let mut table = Table::default();
+        table.enter(a.clone(), at(10));
+        table.enter(b, at(50));
+        table.take_due(at(10));
+        table.resume(at(20));
+        assert_eq!(look(&mut table, at(20)), (vec![a.claim.owner], Some(at(50))));
+    }
+
+    #[tokio::test]
+    async fn clearing_gives_leases_whose_renewal_is_under_way_too() {
+        let mut table = Table::default();
+        table.enter(held(), at(10));
+        table.take_due(at(10));
+        table.enter(held(), at(20));
+        assert_eq!(table.clear().len(), 2);
+        assert_eq!(look(&mut table, at(99)), (vec![], None));
     }
 }
