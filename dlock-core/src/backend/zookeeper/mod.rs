@@ -1,33 +1,168 @@
-//! Locks in ZooKeeper.
-use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant};
-use crate::error::{ErrorKind, LockError};
-use crate::time::Moment;
+//! Locks in ZooKeeper: the queue of ephemeral sequential nodes, kept by one session.
 
-/// x
-#[derive(Debug, Clone)]
-pub struct ZooKeeperBackend;
-/// x
-#[derive(Debug, Clone)]
-pub struct ZooKeeperBackendBuilder;
+mod acquire;
+mod builder;
+mod failure;
+mod keeper;
+mod life;
+mod owners;
+mod path;
+mod pulse;
+mod recipe;
+mod release;
+mod session;
+mod sessions;
+mod settings;
+mod url;
+mod watch;
+
+use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant};
+use crate::error::{LockError, Operation};
+use crate::key::LockKey;
+use crate::time::Moment;
+use acquire::Acquire;
+use owners::Owners;
+use sessions::Sessions;
+use settings::Settings;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use builder::ZooKeeperBackendBuilder;
+
+/// Keeps the locks in a ZooKeeper ensemble.
+///
+/// Every key has a directory below the root, and every acquisition an ephemeral sequential node in it. The
+/// node with the lowest number holds the lock; each other waits for the one ahead of it, so a release wakes
+/// one waiter. This is the recipe of the [ZooKeeper documentation][recipe], with the node names of Apache
+/// Curator: Java programs that use its `InterProcessMutex` on `/locks/order:42`, and dlock with the key
+/// `order:42`, exclude each other, and so do clients of go-zookeeper. A lock that is free costs one request, a
+/// release another.
+///
+/// ```no_run
+/// use dlock_core::{LockManager, ZooKeeperBackend};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+/// let backend = ZooKeeperBackend::builder()
+///     .hosts("zk1:2181,zk2:2181,zk3:2181")
+///     .root("/locks")
+///     .session_timeout(Duration::from_secs(10))
+///     .build()
+///     .await?;
+/// let locks = LockManager::builder(backend).build()?;
+/// let guard = locks.lock("order:42").await?;
+/// # guard.release().await }
+/// ```
+///
+/// # The lease is the session's
+///
+/// All locks of one backend value live in one session. A dead holder's lock is free when the servers end its
+/// session: after the *negotiated* session timeout, whatever the `ttl` says; that one only sets how often the
+/// session is looked at. The session is confirmed by heartbeats that the leader answers. A guard is valid for
+/// at most six tenths of the session timeout after the last of them was sent, counted here, so a holder that
+/// was cut off, even behind a server that still answers it, ends before the next one is granted. Its node is
+/// removed then, if the session turns out to live on. A node that somebody else removes ends its guard by the
+/// next heartbeat or so (with ZooKeeper 3.6 or newer).
+///
+/// **Assumptions.** Exclusion of valid guards holds while clocks run at rates that differ by less than 1 %,
+/// a session timeout is two ticks or longer, and nobody else removes lock nodes. It depends on no clock's
+/// time of day, and survives the loss of a minority of the servers and changes of the leader. Fencing tokens
+/// are the `czxid` of the lock nodes, which rise across leaders and also when a directory is removed and made
+/// again. A majority of the servers must be up. A key can be locked about 2^31 times before its directory,
+/// which the servers remove when it has been empty for a while, must have been removed once: near that end
+/// acquiring fails with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+///
+/// Lock directories are dlock's own: their data is overwritten, and they are made as container nodes. Keys are
+/// one path segment each; what ZooKeeper does not take in one is percent-encoded, as is all that is not ASCII.
+/// At debug level the client library logs the names of nodes, and who knows one and may write there can free
+/// the lock.
+///
+/// Clones share the session. Needs ZooKeeper 3.5 or newer and a Tokio runtime; a session whose runtime has
+/// ended is lost, and the next lock makes a new one.
+///
+/// [recipe]: https://zookeeper.apache.org/doc/current/recipes.html#sc_recipes_Locks
+#[derive(Clone)]
+pub struct ZooKeeperBackend(Arc<Shared>);
+
+/// What the clones of one backend value share.
+struct Shared {
+    settings: Arc<Settings>,
+    owners: Arc<Owners>,
+    sessions: Arc<Sessions>,
+    met_strangers: AtomicBool,
+}
+
+const NAME: &str = "zookeeper";
+
 impl ZooKeeperBackend {
-    /// x
-    pub fn builder() -> ZooKeeperBackendBuilder { ZooKeeperBackendBuilder }
+    /// Settings, to be built.
+    pub fn builder() -> ZooKeeperBackendBuilder {
+        ZooKeeperBackendBuilder::default()
+    }
+
+    async fn connect(settings: Settings) -> Result<Self, LockError> {
+        let (settings, owners) = (Arc::new(settings), Arc::new(Owners::default()));
+        let sessions = Sessions::new(Arc::clone(&settings), Arc::clone(&owners));
+        let session = sessions.current().await?;
+        session.check_access(settings.root()).await.map_err(failure::classify)?;
+        Ok(Self(Arc::new(Shared { settings, owners, sessions, met_strangers: AtomicBool::new(false) })))
+    }
 }
-impl ZooKeeperBackendBuilder {
-    /// x
-    pub fn url(self, _: &str) -> Self { self }
-    /// x
-    pub async fn build(self) -> Result<ZooKeeperBackend, LockError> { Err(LockError::new(ErrorKind::Unsupported, "")) }
+
+impl Shared {
+    /// The directory of `key`. No directory lies in another one, so no lock is taken for another lock's
+    /// contender.
+    fn dir(&self, key: &LockKey) -> String {
+        path::join(self.settings.root(), &path::segment(key))
+    }
+
+    /// Says once that the queue of a lock has nodes in it that Curator would wait for.
+    fn note_strangers(&self, children: &[String]) {
+        if recipe::has_strangers(children) && !self.met_strangers.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                backend = NAME,
+                "a lock's directory has nodes in it that are no lock nodes; they are passed over here, but Java \
+                 programs wait for them"
+            );
+        }
+    }
 }
+
 impl Backend for ZooKeeperBackend {
-    fn name(&self) -> &'static str { "zookeeper" }
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
-        Box::pin(async move { Err(request.claim.error(crate::Operation::Acquire, ErrorKind::Unsupported, "")) })
+        Box::pin(async move {
+            let outcome = Acquire::new(&self.0, request).run().await;
+            outcome.map_err(|error| name(error, Operation::Acquire, &request.claim))
+        })
     }
+
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
-        Box::pin(async move { Err(claim.error(crate::Operation::Acquire, ErrorKind::Unsupported, "")) })
+        Box::pin(async move {
+            let outcome = release::renew(&self.0, claim).await;
+            outcome.map_err(|error| name(error, Operation::Renew, claim))
+        })
     }
+
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
-        Box::pin(async move { Err(claim.error(crate::Operation::Acquire, ErrorKind::Unsupported, "")) })
+        Box::pin(async move {
+            let outcome = release::release(&self.0, claim).await;
+            outcome.map_err(|error| name(error, Operation::Release, claim))
+        })
+    }
+}
+
+fn name(error: LockError, operation: Operation, claim: &Claim) -> LockError {
+    error.with_operation(operation).with_key(&claim.key).with_backend(NAME)
+}
+
+/// Without user and password.
+impl fmt::Debug for ZooKeeperBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ZooKeeperBackend").field(&self.0.settings).finish()
     }
 }

@@ -16,7 +16,7 @@ local queued = redis.call('EXISTS', queue) == 1
 
 local had_it = holder == me
 if had_it then
-  -- First, because memory pressure may refuse every write after it.
+  -- First, because a full server refuses a SET as a script's first write, but not after another write.
   redis.call('DEL', lock)
 elseif queued then
   redis.call('ZREM', queue, me)

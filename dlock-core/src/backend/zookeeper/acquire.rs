@@ -1,0 +1,256 @@
+//! Acquiring: a node at the end of the queue, and waiting until it is the first.
+
+use super::failure::{classify, unavailable};
+use super::keeper::within;
+use super::life::Link;
+use super::owners::Node;
+use super::recipe::{self, Standing};
+use super::session::{Enqueued, Session};
+use super::{Shared, path};
+use crate::backend::{AcquireRequest, Grant, Mode};
+use crate::error::{ErrorKind, LockError};
+use crate::lease::{FencingToken, OwnerId};
+use crate::time::{Moment, backoff, sleep};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch::Receiver;
+use zookeeper::Error;
+
+/// One acquire. It leaves no trace in itself: what it brought about is in [`Owners`](super::owners::Owners),
+/// so it may be dropped at any await (I4).
+pub(super) struct Acquire<'a> {
+    shared: &'a Shared,
+    request: &'a AcquireRequest,
+    dir: String,
+    prefix: String,
+}
+
+/// A place in the queue, and where that is, if it is known.
+struct Place {
+    node: Node,
+    standing: Option<Standing>,
+}
+
+impl<'a> Acquire<'a> {
+    pub(super) fn new(shared: &'a Shared, request: &'a AcquireRequest) -> Self {
+        let dir = shared.dir(&request.claim.key);
+        Self { shared, request, dir, prefix: recipe::prefix(request.claim.owner) }
+    }
+
+    fn owner(&self) -> OwnerId {
+        self.request.claim.owner
+    }
+
+    /// Tries once, or waits through everything that may pass.
+    pub(super) async fn run(&self) -> Result<Grant, LockError> {
+        let mut pauses = failure_pauses();
+        loop {
+            let begun = Moment::now();
+            let error = match self.attempt().await {
+                Err(error) if self.may_pass(&error) => error,
+                outcome => return outcome,
+            };
+            if Moment::now().since(begun) > LONGEST_PAUSE {
+                pauses = failure_pauses();
+            }
+            self.request.progress.failing(error);
+            sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+            if let Some(session) = self.shared.sessions.live() {
+                session.settled().await;
+            }
+        }
+    }
+
+    fn may_pass(&self, error: &LockError) -> bool {
+        self.request.mode == Mode::Wait && error.kind() == ErrorKind::Unavailable
+    }
+
+    /// One way through, from the session to the grant. After an error the next one takes up what this one has
+    /// left.
+    async fn attempt(&self) -> Result<Grant, LockError> {
+        let session = self.session().await?;
+        let place = match self.adopt(&session).await.map_err(classify)? {
+            Some(place) => place,
+            None => self.enqueue(&session).await?,
+        };
+        let node = place.node.clone();
+        self.take_turn(&session, place).await?;
+        self.grant(&session, &node).await
+    }
+
+    /// A try does not wait for a connection longer than for any other answer.
+    async fn session(&self) -> Result<Arc<Session>, LockError> {
+        let session = self.shared.sessions.current();
+        match self.request.mode {
+            Mode::Wait => session.await,
+            Mode::Try => {
+                let limit = self.shared.settings.request_timeout();
+                within(limit, session).await.unwrap_or_else(|| Err(classify(Error::Timeout)))
+            }
+        }
+    }
+
+    /// Finds the node that an earlier request of this owner may have made (I5). Without an entry there was
+    /// none. A node that another session made is as good as gone, and removed so that it is not waited for.
+    async fn adopt(&self, session: &Arc<Session>) -> Result<Option<Place>, Error> {
+        if !self.shared.owners.knows(self.owner()) {
+            return Ok(None);
+        }
+        let children = session.list_synced(&self.dir).await?;
+        let mut own = None;
+        for name in recipe::of_owner(&children, &self.prefix) {
+            let path = path::join(&self.dir, name);
+            match session.stat(&path).await? {
+                Some(stat) if session.owns(&stat) && own.is_none() => {
+                    own = Some(Node { name: name.to_owned(), path, created: stat.czxid });
+                }
+                Some(_) => drop(session.delete(&path).await?),
+                None => {}
+            }
+        }
+        self.shared.owners.enter(self.owner(), session);
+        self.shared.owners.place(self.owner(), own.as_ref());
+        Ok(own.map(|node| Place { standing: Some(self.standing(&node, &children)), node }))
+    }
+
+    /// Makes a node, and the directory if there is none.
+    async fn enqueue(&self, session: &Arc<Session>) -> Result<Place, LockError> {
+        self.shared.owners.enter(self.owner(), session);
+        for attempt in 0..MOST_ATTEMPTS {
+            match session.enqueue(&self.dir, &self.prefix, attempt > 0).await {
+                Ok(Enqueued { node, is_alone }) => {
+                    self.shared.owners.place(self.owner(), Some(&node));
+                    self.check_sequence(&node)?;
+                    return Ok(Place { node, standing: is_alone.then_some(Standing::First) });
+                }
+                Err(Error::NoNode) if attempt == 0 => {}
+                Err(Error::NoNode) => session.make_root().await.map_err(classify)?,
+                Err(cause) => return Err(classify(cause)),
+            }
+        }
+        Err(unavailable("the lock's directory was removed as often as it was made; try again later"))
+    }
+
+    /// Fails closed before the numbers end: then two nodes could have one number, and two owners the lock.
+    fn check_sequence(&self, node: &Node) -> Result<(), LockError> {
+        let sequence = node.name.strip_prefix(&self.prefix).and_then(|digits| digits.parse().ok());
+        if sequence.is_some_and(|sequence| !recipe::is_nearly_exhausted(sequence)) {
+            return Ok(());
+        }
+        Err(LockError::new(
+            ErrorKind::Unsupported,
+            "the key's directory has given out nearly all of its 2^31 numbers; remove the directory while nobody \
+             uses the key, the numbers then start anew",
+        ))
+    }
+
+    /// Waits until the node is the first. The queue is looked at anew after every wake-up: that the node ahead
+    /// is gone does not mean that this one is first (I1).
+    async fn take_turn(&self, session: &Session, place: Place) -> Result<(), LockError> {
+        let Place { node, mut standing } = place;
+        let mut link = session.link();
+        loop {
+            let ahead = match standing.take() {
+                None => {
+                    standing = Some(self.standing(&node, &session.list(&self.dir).await.map_err(classify)?));
+                    continue;
+                }
+                Some(Standing::First) => return Ok(()),
+                Some(Standing::Gone) => return Err(self.node_gone()),
+                Some(Standing::Behind(_)) if self.request.mode == Mode::Try => {
+                    return Err(self.step_back(session, &node).await);
+                }
+                Some(Standing::Behind(ahead)) => ahead,
+            };
+            self.request.progress.queued();
+            self.wait_for(session, &ahead, &mut link).await.map_err(classify)?;
+        }
+    }
+
+    fn standing(&self, node: &Node, children: &[String]) -> Standing {
+        self.shared.note_strangers(children);
+        recipe::standing(children, &node.name)
+    }
+
+    /// Somebody removed the node, or the session is over. Nothing is left to adopt, so there will be a new one.
+    fn node_gone(&self) -> LockError {
+        self.shared.owners.place(self.owner(), None);
+        unavailable("the node in the queue was removed; it takes a new place")
+    }
+
+    /// Leaves the queue and answers for a try: busy only if nothing is left for certain.
+    async fn step_back(&self, session: &Session, node: &Node) -> LockError {
+        match session.delete(&node.path).await {
+            Ok(_) => {
+                self.shared.owners.leave(self.owner());
+                LockError::new(
+                    ErrorKind::Busy,
+                    "another owner has it or waits for it; try again later or wait",
+                )
+            }
+            Err(cause) => classify(cause),
+        }
+    }
+
+    /// Waits until the node ahead changes or goes, or the link comes back: one waiter per node (I6).
+    async fn wait_for(&self, session: &Session, ahead: &str, link: &mut Receiver<Link>) -> Result<(), Error> {
+        let path = path::join(&self.dir, ahead);
+        if ahead.starts_with(&self.prefix) {
+            // A node of this owner's own, missed by an earlier search. It would wait for itself.
+            return session.delete(&path).await.map(drop);
+        }
+        let mut watch = match session.watch(&path).await {
+            Err(Error::NoNode) => return Ok(()),
+            watch => watch?,
+        };
+        tokio::select! {
+            () = watch.fired() => {}
+            () = self.link_back(link) => {}
+        }
+        Ok(())
+    }
+
+    /// Waits until a lost connection is there again, or the session is over.
+    async fn link_back(&self, link: &mut Receiver<Link>) {
+        while link.changed().await.is_ok() {
+            if *link.borrow_and_update() != Link::Down {
+                return;
+            }
+            self.request
+                .progress
+                .failing(unavailable("the connection to the servers is lost for the moment"));
+        }
+    }
+
+    /// Gives the grant, if the session is certain to be alive. It is entered before the last look at the
+    /// session: one that ends meanwhile either is seen here or finds the grant in the table (I1).
+    async fn grant(&self, session: &Session, node: &Node) -> Result<Grant, LockError> {
+        let token = u64::try_from(node.created).map_err(|_| no_token())?;
+        session.confirmed().await.map_err(classify)?.ok_or_else(session_ended)?;
+        self.shared.owners.grant(self.owner(), self.request.loss());
+        match session.valid_until() {
+            Some(valid_until) => Ok(Grant::new(FencingToken::new(token), valid_until)),
+            None => Err(session_ended()),
+        }
+    }
+}
+
+fn session_ended() -> LockError {
+    unavailable("the session ended; it takes a new place in the queue")
+}
+
+/// How often a directory is made that somebody, or the servers' own cleaning, removes again.
+const MOST_ATTEMPTS: u32 = 10;
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+fn failure_pauses() -> impl Iterator<Item = Duration> + Send {
+    backoff(Duration::from_millis(50), LONGEST_PAUSE)
+}
+
+fn no_token() -> LockError {
+    LockError::new(
+        ErrorKind::Unsupported,
+        "the server does not say which transaction made a node; use ZooKeeper 3.5 or newer",
+    )
+}

@@ -1,0 +1,91 @@
+//! Settings of a [`ZooKeeperBackend`].
+
+use super::settings::{Settings, Wrong};
+use super::{NAME, ZooKeeperBackend, url};
+use crate::error::{ErrorKind, LockError, Operation};
+use std::fmt;
+use std::time::Duration;
+
+/// Settings of a [`ZooKeeperBackend`]. A setting that is wrong is reported by [`build`](Self::build).
+#[derive(Clone, Default)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct ZooKeeperBackendBuilder {
+    settings: Settings,
+    /// What was wrong first.
+    wrong: Option<Wrong>,
+}
+
+impl ZooKeeperBackendBuilder {
+    /// All of it in one line: `zookeeper://[user:password@]host[:2181][,host[:2181]…][/root]`, with user and
+    /// password percent-encoded. What the URL does not name stays as it was.
+    pub fn url(self, url: impl AsRef<str>) -> Self {
+        self.set(|settings| url::apply(url.as_ref(), settings))
+    }
+
+    /// The servers, separated by commas, by default `127.0.0.1:2181`. One that can be reached is enough.
+    pub fn hosts(self, hosts: impl AsRef<str>) -> Self {
+        self.set(|settings| settings.set_hosts(hosts.as_ref()))
+    }
+
+    /// The node below which each key has its directory, by default `/locks`. It is made if it is missing.
+    pub fn root(self, root: impl AsRef<str>) -> Self {
+        self.set(|settings| settings.set_root(root.as_ref()))
+    }
+
+    /// How long the servers keep the locks of a process that they do not hear of: 50 ms to 24 h, by default 10
+    /// seconds. The servers move it into their own bounds, two to twenty ticks unless set otherwise.
+    ///
+    /// A guard is lost after six tenths of it without an answer. Connecting is given up after it, too.
+    pub fn session_timeout(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.set_session_timeout(timeout))
+    }
+
+    /// How long the servers may take for one answer: 50 ms to 24 h, by default 3 seconds. Whether a request
+    /// that takes longer was carried out is found out later.
+    pub fn request_timeout(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.set_request_timeout(timeout))
+    }
+
+    /// Who this client is, by the scheme `digest`. What it makes then belongs to this account: others may see
+    /// its lock nodes, and neither change them nor use its directories.
+    ///
+    /// The servers compare nothing when a client connects: a wrong password is noticed when the root or a lock
+    /// turns out to belong to somebody else. The password travels in clear text.
+    pub fn digest_auth(self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
+        self.set(|settings| settings.set_digest(user.as_ref(), password.as_ref().as_bytes()))
+    }
+
+    fn set(mut self, setter: impl FnOnce(&mut Settings) -> Result<(), Wrong>) -> Self {
+        if let Err(wrong) = setter(&mut self.settings) {
+            self.wrong.get_or_insert(wrong);
+        }
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`] for a setting that is wrong, [`ErrorKind::Unavailable`] if no server takes
+    /// the connection in time, [`ErrorKind::Auth`] if the root belongs to another account, and
+    /// [`ErrorKind::NotConfigured`] outside a Tokio runtime.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the connection up.
+    pub async fn build(self) -> Result<ZooKeeperBackend, LockError> {
+        let built = match self.wrong {
+            Some(wrong) => Err(LockError::new(ErrorKind::InvalidOption, wrong)),
+            None => ZooKeeperBackend::connect(self.settings).await,
+        };
+        built.map_err(|error| error.with_operation(Operation::Connect).with_backend(NAME))
+    }
+}
+
+/// Without user and password.
+impl fmt::Debug for ZooKeeperBackendBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ZooKeeperBackendBuilder")
+            .field("settings", &self.settings)
+            .field("wrong", &self.wrong)
+            .finish()
+    }
+}

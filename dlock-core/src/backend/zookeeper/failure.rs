@@ -1,0 +1,76 @@
+//! What a failed request means to whoever asked for the lock.
+
+use crate::error::{ErrorKind, LockError};
+
+/// The error for `cause`. Only what the server refused for good is another kind than
+/// [`ErrorKind::Unavailable`]: of everything else it is unknown whether it was carried out (I5).
+pub(super) fn classify(cause: zookeeper::Error) -> LockError {
+    let (kind, detail) = meaning(&cause);
+    LockError::new(kind, detail).with_source(cause)
+}
+
+fn meaning(cause: &zookeeper::Error) -> (ErrorKind, &'static str) {
+    use zookeeper::Error;
+    match cause {
+        Error::NoAuth => (
+            ErrorKind::Auth,
+            "the access list of the lock's directory or of a node in it shuts this client out; check user and \
+             password, which need the rights to create, read and delete below the root",
+        ),
+        Error::AuthFailed => (ErrorKind::Auth, "the server refused the credentials; check user and password"),
+        Error::InvalidAcl => {
+            (ErrorKind::Auth, "the server takes no access list from this client; check user and password")
+        }
+        Error::NoChildrenForEphemerals => (
+            ErrorKind::Corrupt,
+            "an ephemeral node stands where a directory of locks belongs; remove it or use another root",
+        ),
+        Error::Unimplemented => (
+            ErrorKind::Unsupported,
+            "the server does not know a request of the lock recipe; use ZooKeeper 3.5 or newer",
+        ),
+        Error::BadArguments(_) | Error::MarshallingError => {
+            (ErrorKind::Unsupported, "the server or the client refused the form of a request")
+        }
+        Error::NoHosts => (
+            ErrorKind::Unavailable,
+            "no server took the connection; check the hosts, and that a majority of the servers is up",
+        ),
+        Error::Timeout => (
+            ErrorKind::Unavailable,
+            "no answer in time; check the servers and the network, and try again later",
+        ),
+        _ => (ErrorKind::Unavailable, "the connection or the session failed the request; try again later"),
+    }
+}
+
+/// An error that passes.
+pub(super) fn unavailable(detail: &'static str) -> LockError {
+    LockError::new(ErrorKind::Unavailable, detail)
+}
+
+/// The owner has no grant.
+pub(super) fn lost() -> LockError {
+    LockError::new(ErrorKind::Lost, "the lock's node is gone or its session is over; acquire the lock again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_refused_for_good_may_pass() {
+        for cause in [
+            zookeeper::Error::ConnectionLoss,
+            zookeeper::Error::Timeout,
+            zookeeper::Error::NoHosts,
+            zookeeper::Error::SessionExpired,
+            zookeeper::Error::SessionMoved,
+            zookeeper::Error::UnexpectedError("expect error state, got SyncConnected".to_owned()),
+        ] {
+            assert_eq!(classify(cause).kind(), ErrorKind::Unavailable);
+        }
+        assert_eq!(classify(zookeeper::Error::NoAuth).kind(), ErrorKind::Auth);
+        assert_eq!(classify(zookeeper::Error::NoChildrenForEphemerals).kind(), ErrorKind::Corrupt);
+    }
+}

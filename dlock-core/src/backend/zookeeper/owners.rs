@@ -1,0 +1,131 @@
+//! What this process has asked for: one entry per owner, from its first create until its release.
+//!
+//! Invariant: an owner without an entry has no node, and no request of its under way that could make one.
+//! So an entry is made before the create is sent, and goes only when the node is certainly gone.
+
+use super::session::Session;
+use crate::backend::LossSignal;
+use crate::lease::{LossReason, OwnerId};
+use parking_lot::Mutex;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// The entries of one backend value.
+#[derive(Default)]
+pub(super) struct Owners(Mutex<HashMap<OwnerId, Entry>>);
+
+struct Entry {
+    /// The session that all requests of the owner went to since the last search for its nodes.
+    session: Arc<Session>,
+    node: Option<Node>,
+    state: State,
+}
+
+/// An owner's node in the directory of its key.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) path: String,
+    /// The transaction that made the node: the fencing token (I2). Unlike the sequence number it rises when
+    /// the directory is removed and made again, too.
+    pub(super) created: i64,
+}
+
+enum State {
+    /// Asking or waiting.
+    Asking,
+    Granted(LossSignal),
+    /// Was granted, and lost it.
+    Lost,
+}
+
+/// What is known of one owner.
+pub(super) struct Known {
+    pub(super) session: Arc<Session>,
+    pub(super) node: Option<Node>,
+    pub(super) is_granted: bool,
+}
+
+impl Owners {
+    pub(super) fn knows(&self, owner: OwnerId) -> bool {
+        self.0.lock().contains_key(&owner)
+    }
+
+    /// Enters the owner with `session`, to which its next create goes. A grant in the same session stays.
+    pub(super) fn enter(&self, owner: OwnerId, session: &Arc<Session>) {
+        let mut entries = self.0.lock();
+        if entries.get(&owner).is_some_and(|entry| Arc::ptr_eq(&entry.session, session)) {
+            return;
+        }
+        let entry = Entry { session: Arc::clone(session), node: None, state: State::Asking };
+        let before = entries.insert(owner, entry);
+        drop(entries);
+        drop(before);
+    }
+
+    pub(super) fn place(&self, owner: OwnerId, node: Option<&Node>) {
+        if let Some(entry) = self.0.lock().get_mut(&owner) {
+            entry.node = node.cloned();
+        }
+    }
+
+    pub(super) fn grant(&self, owner: OwnerId, loss: LossSignal) {
+        if let Some(entry) = self.0.lock().get_mut(&owner) {
+            entry.state = State::Granted(loss);
+        }
+    }
+
+    pub(super) fn look(&self, owner: OwnerId) -> Option<Known> {
+        let entries = self.0.lock();
+        let Entry { session, node, state } = entries.get(&owner)?;
+        let is_granted = matches!(state, State::Granted(_));
+        Some(Known { session: Arc::clone(session), node: node.clone(), is_granted })
+    }
+
+    /// Forgets the owner. Nothing of it is left with the servers, or will be.
+    pub(super) fn leave(&self, owner: OwnerId) {
+        let entry = self.0.lock().remove(&owner);
+        drop(entry);
+    }
+
+    /// Tells every grant of this session that it is gone, and returns the paths of their nodes.
+    pub(super) fn lose_session(&self, session: u64) -> Vec<String> {
+        let mut entries = self.0.lock();
+        let of_session = entries.values_mut().filter(|entry| entry.session.number() == session);
+        of_session.filter_map(|entry| entry.lose(LossReason::SessionExpired)).collect()
+    }
+
+    /// The paths of the nodes of all grants of this session.
+    pub(super) fn granted_in(&self, session: u64) -> Vec<(OwnerId, String)> {
+        let entries = self.0.lock();
+        let of_session = entries.iter().filter(|(_, entry)| entry.session.number() == session);
+        of_session.filter_map(|(owner, entry)| Some((*owner, entry.granted()?.path.clone()))).collect()
+    }
+
+    /// Tells every grant in `granted` whose node is not in `there` that somebody removed it.
+    pub(super) fn lose_missing(&self, granted: Vec<(OwnerId, String)>, there: &HashSet<String>) {
+        let mut entries = self.0.lock();
+        for (owner, path) in granted {
+            if !there.contains(&path)
+                && let Some(entry) = entries.get_mut(&owner)
+                && entry.granted().is_some_and(|node| node.path == path)
+            {
+                entry.lose(LossReason::NotOwner);
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn granted(&self) -> Option<&Node> {
+        self.node.as_ref().filter(|_| matches!(self.state, State::Granted(_)))
+    }
+
+    fn lose(&mut self, reason: LossReason) -> Option<String> {
+        let path = self.granted()?.path.clone();
+        if let State::Granted(loss) = std::mem::replace(&mut self.state, State::Lost) {
+            loss.lose(reason);
+        }
+        Some(path)
+    }
+}

@@ -1,0 +1,63 @@
+//! Releasing and renewing.
+
+use super::failure::{classify, lost};
+use super::owners::Known;
+use super::{Shared, path, recipe};
+use crate::backend::Claim;
+use crate::error::LockError;
+use crate::time::Moment;
+use zookeeper::Error;
+
+/// Removes whatever the claim's owner has with the servers.
+///
+/// Nothing is connected for this. Another session could not do more than wait: what the owner's session made
+/// goes with it.
+pub(super) async fn release(shared: &Shared, claim: &Claim) -> Result<(), LockError> {
+    let Some(known) = shared.owners.look(claim.owner) else { return Err(lost()) };
+    if known.session.is_over() {
+        shared.owners.leave(claim.owner);
+        return Err(lost());
+    }
+    match remove(shared, claim, &known).await {
+        Ok(was_there) => {
+            shared.owners.leave(claim.owner);
+            if was_there && known.is_granted { Ok(()) } else { Err(lost()) }
+        }
+        Err(_) if known.session.is_over() => {
+            shared.owners.leave(claim.owner);
+            Err(lost())
+        }
+        Err(cause) => Err(fail(shared, claim, cause)),
+    }
+}
+
+/// An error that may pass leaves the entry for the next call (I5).
+fn fail(shared: &Shared, claim: &Claim, cause: Error) -> LockError {
+    let error = classify(cause);
+    if !error.kind().is_retryable() {
+        shared.owners.leave(claim.owner);
+    }
+    error
+}
+
+/// Removes the owner's node; without a known one all that a search finds. The search comes after every request
+/// of the owner that is still under way.
+async fn remove(shared: &Shared, claim: &Claim, known: &Known) -> Result<bool, Error> {
+    if let Some(node) = &known.node {
+        return known.session.delete(&node.path).await;
+    }
+    let (dir, prefix) = (shared.dir(&claim.key), recipe::prefix(claim.owner));
+    let children = known.session.list_synced(&dir).await?;
+    let mut was_there = false;
+    for name in recipe::of_owner(&children, &prefix) {
+        was_there |= known.session.delete(&path::join(&dir, name)).await?;
+    }
+    Ok(was_there)
+}
+
+/// Until when the owner's grant may be believed. Usually nothing is sent: the session's heartbeats speak for
+/// all of its locks, and its keeper looks for nodes that were removed.
+pub(super) async fn renew(shared: &Shared, claim: &Claim) -> Result<Moment, LockError> {
+    let known = shared.owners.look(claim.owner).filter(|known| known.is_granted).ok_or_else(lost)?;
+    known.session.confirmed().await.map_err(classify)?.ok_or_else(lost)
+}

@@ -1,0 +1,224 @@
+//! One session with the servers, and the requests that go through it.
+
+use super::keeper::{Keeper, within};
+use super::life::{Life, Link};
+use super::owners::{Node, Owners};
+use super::path;
+use super::settings::Settings;
+use super::watch::{Budget, Watch};
+use crate::time::Moment;
+use futures_util::future::{OptionFuture, join};
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use tokio::runtime::Handle;
+use tokio::sync::watch::Receiver;
+use tokio_util::task::AbortOnDropHandle;
+use zookeeper::{Client, CreateMode, Error, MultiWriteResult, Stat};
+
+/// A session, from its connect to its end. Dropping it ends it, and with it every node it made.
+///
+/// Every request is bounded by the request timeout: while there is no connection the client keeps requests
+/// back for longer than a session lasts. A request that ran out of time may still be carried out, but before
+/// any later one of the same session.
+pub(super) struct Session {
+    number: u64,
+    client: Client,
+    life: Arc<Life>,
+    settings: Arc<Settings>,
+    /// Where the session's tasks run.
+    runtime: Handle,
+    watches: Arc<Budget>,
+    /// Whether the servers know container nodes.
+    containers: AtomicBool,
+    _keeper: AbortOnDropHandle<()>,
+}
+
+/// What came of a request for a place in the queue.
+pub(super) struct Enqueued {
+    pub(super) node: Node,
+    /// Whether it is the only node in the directory.
+    pub(super) is_alone: bool,
+}
+
+impl Session {
+    /// Connects. To be called in the runtime that the session is to live in.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the connection up.
+    pub(super) async fn open(
+        settings: Arc<Settings>,
+        number: u64,
+        owners: Weak<Owners>,
+    ) -> Result<Self, Error> {
+        let sent = Moment::now();
+        let connecting = settings.connector().connect(settings.hosts());
+        let client = within(settings.connect_limit(), connecting).await.unwrap_or(Err(Error::Timeout))?;
+        let life = Arc::new(Life::new(client.session_timeout(), sent));
+        let root = settings.root().to_owned();
+        let keeper = Keeper { number, client: client.clone(), life: Arc::clone(&life), root, owners };
+        let runtime = Handle::current();
+        let keeper = AbortOnDropHandle::new(runtime.spawn(keeper.run()));
+        tracing::info!(backend = "zookeeper", session = %client.session_id(), timeout = ?client.session_timeout(), "session opened");
+        let (watches, containers) = (Arc::default(), AtomicBool::new(true));
+        Ok(Self { number, client, life, settings, runtime, watches, containers, _keeper: keeper })
+    }
+
+    /// Tells the sessions of one backend value apart.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.life.is_over()
+    }
+
+    pub(super) fn link(&self) -> Receiver<Link> {
+        self.life.link()
+    }
+
+    /// Waits until a server answers, or the session is over.
+    pub(super) async fn settled(&self) {
+        self.life.settled().await;
+    }
+
+    /// Until when grants of this session may be believed. `None` if it is over.
+    pub(super) fn valid_until(&self) -> Option<Moment> {
+        let valid_until = self.life.valid_until();
+        (!self.is_over()).then_some(valid_until)
+    }
+
+    /// Until when grants of this session may be believed, after a heartbeat if the last one is old. `None` if
+    /// the session is over.
+    pub(super) async fn confirmed(&self) -> Result<Option<Moment>, Error> {
+        self.within(self.life.confirmed()).await
+    }
+
+    /// Whether the node with this stat belongs to this session.
+    pub(super) fn owns(&self, stat: &Stat) -> bool {
+        stat.ephemeral_owner == self.client.session_id().0
+    }
+
+    /// Makes a node at the end of the queue in `dir`, in one flight.
+    ///
+    /// In the same transaction the directory is written to, for the sake of the answer: it says how many nodes
+    /// there are, and by which transaction. No node with a lower number can come later, so who is alone holds
+    /// the lock. A list in a request of its own would cost a second flight, since the client's small packets
+    /// wait for one another.
+    pub(super) async fn enqueue(&self, dir: &str, prefix: &str, make_dir: bool) -> Result<Enqueued, Error> {
+        let sent = Moment::now();
+        let made =
+            make_dir.then(|| self.client.create(dir, &[], &self.settings.dir_options(self.dir_mode())));
+        let mut both = self.client.new_multi_writer();
+        both.add_create(&path::join(dir, prefix), &[], &self.settings.node_options())?;
+        both.add_set_data(dir, &[], None)?;
+        let (made, both) = self.within(join(OptionFuture::from(made), both.commit())).await?;
+        match (both, self.check_made(made)) {
+            (Ok(results), _) => {
+                self.life.acknowledge(sent);
+                enqueued(dir, &results)
+            }
+            (Err(_), Err(cause)) => Err(cause),
+            (Err(cause), Ok(())) => Err(cause.into()),
+        }
+    }
+
+    fn dir_mode(&self) -> CreateMode {
+        match self.containers.load(Ordering::Relaxed) {
+            true => CreateMode::Container,
+            false => CreateMode::Persistent,
+        }
+    }
+
+    /// Whether the directory was made, is there, or lacks its own parent: the create after it tells. Servers
+    /// without container nodes get persistent ones.
+    fn check_made<T>(&self, made: Option<Result<T, Error>>) -> Result<(), Error> {
+        match made {
+            Some(Err(Error::Unimplemented)) => {
+                self.containers.store(false, Ordering::Relaxed);
+                Err(Error::NoNode)
+            }
+            Some(Err(cause)) if !matches!(cause, Error::NodeExists | Error::NoNode) => Err(cause),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the directory that all locks lie in.
+    pub(super) async fn make_root(&self) -> Result<(), Error> {
+        if self.settings.root() == "/" {
+            return Ok(());
+        }
+        let options = self.settings.dir_options(self.dir_mode());
+        let made = self.within(self.client.mkdir(self.settings.root(), &options)).await?;
+        self.check_made(Some(made))
+    }
+
+    /// The queue in `dir`, as the server has it that the client is connected to.
+    pub(super) async fn list(&self, dir: &str) -> Result<Vec<String>, Error> {
+        self.within(self.client.list_children(dir)).await?
+    }
+
+    /// The queue in `dir` after everything that any earlier request of this session brought about, over
+    /// whatever connection: a server that lags behind the leader would miss a node made a moment ago.
+    pub(super) async fn list_synced(&self, dir: &str) -> Result<Vec<String>, Error> {
+        let sent = Moment::now();
+        let synced = self.client.sync(dir);
+        let listed = self.client.list_children(dir);
+        let (synced, listed) = self.within(join(synced, listed)).await?;
+        synced?;
+        self.life.acknowledge(sent);
+        match listed {
+            Err(Error::NoNode) => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
+    pub(super) async fn stat(&self, path: &str) -> Result<Option<Stat>, Error> {
+        self.within(self.client.check_stat(path)).await?
+    }
+
+    /// Whether this client may read the node at `path`, or there is none.
+    pub(super) async fn check_access(&self, path: &str) -> Result<(), Error> {
+        match self.within(self.client.get_data(path)).await? {
+            Ok(_) | Err(Error::NoNode) => Ok(()),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    /// Removes the node at `path`, and says whether it was there.
+    pub(super) async fn delete(&self, path: &str) -> Result<bool, Error> {
+        let sent = Moment::now();
+        match self.within(self.client.delete(path, None)).await? {
+            Ok(()) => {
+                self.life.acknowledge(sent);
+                Ok(true)
+            }
+            Err(Error::NoNode) => Ok(false),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    /// Watches the node at `path` for its removal. Unlike a watch by `exists` this leaves none on a node that
+    /// is gone already.
+    pub(super) async fn watch(&self, path: &str) -> Result<Watch, Error> {
+        let Some(room) = Budget::take(&self.watches, path.len()) else { return Ok(Watch::by_asking_again()) };
+        let (_, _, watcher) = self.within(self.client.get_and_watch_data(path)).await??;
+        Ok(Watch::new(watcher, room, &self.runtime))
+    }
+
+    async fn within<T>(&self, request: impl Future<Output = T>) -> Result<T, Error> {
+        within(self.settings.request_timeout(), request).await.ok_or(Error::Timeout)
+    }
+}
+
+fn enqueued(dir: &str, results: &[MultiWriteResult]) -> Result<Enqueued, Error> {
+    let [MultiWriteResult::Create { path, .. }, MultiWriteResult::SetData { stat: dir_stat }] = results
+    else {
+        return Err(Error::UnexpectedError("other results than were asked for".to_owned()));
+    };
+    let name = path.strip_prefix(dir).map(|name| name.trim_start_matches('/').to_owned());
+    let name = name.ok_or_else(|| Error::UnexpectedError("a node in another directory".to_owned()))?;
+    // The create's own stat is not to be relied on (ZOOKEEPER-4026).
+    let node = Node { name, path: path.clone(), created: dir_stat.mzxid };
+    Ok(Enqueued { node, is_alone: dir_stat.num_children == 1 })
+}

@@ -1,0 +1,218 @@
+//! Checked settings, and what the client is told of them.
+
+use super::path;
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+use zookeeper::{Acl, Acls, AuthId, Client, Connector, CreateMode, CreateOptions, Permission};
+
+/// What is wrong with a setting, and what helps, without the setting's own text: it may hold a password.
+pub(super) type Wrong = Cow<'static, str>;
+
+/// What a backend value was built with. Every value has passed its check.
+#[derive(Clone)]
+pub(super) struct Settings {
+    hosts: String,
+    root: String,
+    session_timeout: Duration,
+    request_timeout: Duration,
+    credentials: Option<Credentials>,
+}
+
+/// Who the client says it is.
+#[derive(Clone)]
+struct Credentials {
+    user_and_password: Vec<u8>,
+    node_acl: [Acl; 2],
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hosts: "127.0.0.1:2181".to_owned(),
+            root: "/locks".to_owned(),
+            session_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(3),
+            credentials: None,
+        }
+    }
+}
+
+impl Settings {
+    /// `host[:port]`, several separated by commas.
+    pub(super) fn set_hosts(&mut self, hosts: &str) -> Result<(), Wrong> {
+        let hosts: Vec<_> = hosts.split(',').map(str::trim).collect();
+        if let Some(wrong) = hosts.iter().find_map(|host| what_is_wrong(host)) {
+            return Err(wrong.into());
+        }
+        self.hosts = hosts.join(",");
+        Ok(())
+    }
+
+    pub(super) fn set_root(&mut self, root: &str) -> Result<(), Wrong> {
+        if !path::is_root(root) {
+            let wrong = "the root is no path that ZooKeeper takes; use one such as \"/locks\", with no slash at the end";
+            return Err(wrong.into());
+        }
+        root.clone_into(&mut self.root);
+        Ok(())
+    }
+
+    pub(super) fn set_session_timeout(&mut self, timeout: Duration) -> Result<(), Wrong> {
+        self.session_timeout = in_range(timeout, "session timeout")?;
+        Ok(())
+    }
+
+    pub(super) fn set_request_timeout(&mut self, timeout: Duration) -> Result<(), Wrong> {
+        self.request_timeout = in_range(timeout, "request timeout")?;
+        Ok(())
+    }
+
+    pub(super) fn set_digest(&mut self, user: &str, password: &[u8]) -> Result<(), Wrong> {
+        if user.is_empty() || user.contains(':') {
+            return Err("the user is empty or has a colon in it, which the digest scheme cannot carry".into());
+        }
+        let user_and_password = [user.as_bytes(), b":", password].concat();
+        // Whoever waits must be able to watch the node ahead, whatever its account.
+        let node_acl =
+            [Acl::new(Permission::ALL, AuthId::authed()), Acl::new(Permission::READ, AuthId::anyone())];
+        self.credentials = Some(Credentials { user_and_password, node_acl });
+        Ok(())
+    }
+
+    pub(super) fn hosts(&self) -> &str {
+        &self.hosts
+    }
+
+    pub(super) fn root(&self) -> &str {
+        &self.root
+    }
+
+    pub(super) fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    /// How long connecting may take: as long as the session that is asked for.
+    pub(super) fn connect_limit(&self) -> Duration {
+        self.session_timeout
+    }
+
+    pub(super) fn connector(&self) -> Connector {
+        let connector = Client::connector().with_session_timeout(self.session_timeout).with_fail_eagerly();
+        match &self.credentials {
+            Some(credentials) => connector.with_auth("digest", &credentials.user_and_password),
+            None => connector,
+        }
+    }
+
+    /// How lock nodes are made. With credentials nobody else may change them.
+    pub(super) fn node_options(&self) -> CreateOptions<'_> {
+        let acl = self
+            .credentials
+            .as_ref()
+            .map_or(Acls::anyone_all(), |credentials| Acls::new(&credentials.node_acl));
+        CreateMode::EphemeralSequential.with_acls(acl)
+    }
+
+    /// How directories are made. With credentials nobody else may use them: who may delete in a directory may
+    /// free its lock.
+    pub(super) fn dir_options(&self, mode: CreateMode) -> CreateOptions<'static> {
+        mode.with_acls(if self.credentials.is_some() { Acls::creator_all() } else { Acls::anyone_all() })
+    }
+}
+
+/// Why `host` is none.
+fn what_is_wrong(host: &str) -> Option<&'static str> {
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, port),
+        _ => (host, "2181"),
+    };
+    if name.is_empty() {
+        return Some("a host is empty; name servers as \"zk1:2181,zk2:2181\"");
+    }
+    if host.contains(['/', '@']) {
+        return Some("a host has a slash or an @ in it; the root and the user have settings of their own");
+    }
+    if host.contains(|character: char| character.is_whitespace() || character.is_control()) {
+        return Some("a host has a blank in it; separate servers by commas");
+    }
+    if name.contains(':') && !(name.starts_with('[') && name.ends_with(']')) {
+        return Some("a host has more than one colon; write IPv6 addresses as \"[::1]:2181\"");
+    }
+    if !port.parse::<u16>().is_ok_and(|port| port != 0) {
+        return Some("a host's port is no number from 1 to 65535");
+    }
+    None
+}
+
+fn in_range(timeout: Duration, name: &'static str) -> Result<Duration, Wrong> {
+    const SHORTEST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+    if (SHORTEST..=LONGEST).contains(&timeout) {
+        return Ok(timeout);
+    }
+    Err(format!("{name} {timeout:?}: use 50ms to 24h").into())
+}
+
+/// Without the credentials.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("hosts", &self.hosts)
+            .field("root", &self.root)
+            .field("session_timeout", &self.session_timeout)
+            .field("request_timeout", &self.request_timeout)
+            .field("digest_auth", &self.credentials.is_some())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(hosts: &str) -> Result<String, Wrong> {
+        let mut settings = Settings::default();
+        settings.set_hosts(hosts).map(|()| settings.hosts)
+    }
+
+    #[test]
+    fn hosts_are_checked_one_by_one() {
+        assert_eq!(hosts("a:2181, b ,[::1]:2182,[::1]").unwrap(), "a:2181,b,[::1]:2182,[::1]");
+        for wrong in [
+            "",
+            ",",
+            "a,",
+            "a:",
+            "a:0",
+            "a:x",
+            "a:70000",
+            "::1",
+            "a b",
+            "a/locks",
+            "me:secret@a",
+            "tcp://a",
+            ":1",
+        ] {
+            assert!(!hosts(wrong).expect_err(wrong).contains("secret"));
+        }
+    }
+
+    #[test]
+    fn timeouts_are_checked_at_both_ends() {
+        let mut settings = Settings::default();
+        for wrong in [Duration::ZERO, Duration::from_millis(49), Duration::from_secs(86_401), Duration::MAX] {
+            assert!(settings.set_session_timeout(wrong).unwrap_err().contains("use 50ms to 24h"));
+            assert!(settings.set_request_timeout(wrong).is_err());
+        }
+        settings.set_session_timeout(Duration::from_secs(1)).unwrap();
+        assert_eq!(settings.connect_limit(), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_user_that_digest_cannot_carry_is_refused() {
+        for wrong in ["", "a:b"] {
+            assert!(Settings::default().set_digest(wrong, b"x").is_err());
+        }
+    }
+}

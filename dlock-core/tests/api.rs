@@ -1,0 +1,48 @@
+//! What the public types promise by their bounds.
+
+use dlock_core::backend::{AcquireRequest, Claim, Grant, LossSignal};
+use dlock_core::{
+    AcquireFuture, EmbeddedBackend, FencingToken, Lease, LockError, LockGuard, LockKey, LockManager,
+    LockManagerBuilder, LockRequest, Moment, OwnerId, Ttl,
+};
+use std::fmt::Debug;
+
+fn is_shared<T: Debug + Send + Sync + 'static>() {}
+fn is_sent<T: Debug + Send + 'static>() {}
+
+#[test]
+fn public_types_can_be_shown_and_sent() {
+    is_shared::<LockManager>();
+    is_shared::<LockManagerBuilder>();
+    is_shared::<LockRequest>();
+    is_shared::<LockGuard>();
+    is_shared::<Lease>();
+    is_shared::<LockError>();
+    is_shared::<LockKey>();
+    is_shared::<(FencingToken, Moment, OwnerId, Ttl)>();
+    is_shared::<(AcquireRequest, Claim, Grant, LossSignal)>();
+    is_shared::<EmbeddedBackend>();
+    is_sent::<AcquireFuture>();
+}
+
+#[tokio::test]
+async fn futures_can_be_sent() {
+    fn sent<T: Send>(future: T) -> T {
+        future
+    }
+    let locks = sent(LockManager::connect("memory:")).await.unwrap();
+    let guard = sent(locks.lock("k").acquire()).await.unwrap();
+    sent(guard.run(async {})).await.unwrap();
+    assert!(sent(locks.lock("k").try_acquire()).await.unwrap().is_none());
+    sent(guard.release()).await.unwrap();
+    sent(locks.shutdown()).await;
+}
+
+/// What works without a runtime says so in an error instead of a panic.
+#[test]
+fn a_lock_awaited_outside_a_runtime_is_an_error() {
+    let locks = LockManager::builder(EmbeddedBackend::new()).build().unwrap();
+    let refused = futures_util::FutureExt::now_or_never(locks.lock("k").acquire());
+    let refused = refused.expect("no waiting").unwrap_err();
+    assert_eq!(refused.kind(), dlock_core::ErrorKind::NotConfigured, "{refused}");
+}

@@ -1,0 +1,26 @@
+//! Real servers as child processes.
+//!
+//! From the ground up: [`programs`] finds what is installed, [`ports`] picks port numbers, [`process`]
+//! runs one program so that it cannot outlive the test, [`instance`] gives that program a directory, a
+//! log and a restart, and [`wire`] limits how long it may stay silent. [`redis`], [`zookeeper`] and
+//! [`ensemble`] say how each server is configured and asked.
+
+mod ensemble;
+mod instance;
+mod ports;
+mod process;
+mod programs;
+mod redis;
+mod resp;
+mod shared;
+mod wire;
+mod zoo_cfg;
+mod zookeeper;
+
+pub(crate) use ports::random_u64;
+
+pub use ensemble::ZooKeeperEnsemble;
+pub use ports::port_refuses;
+pub use redis::{RedisServer, RedisServerBuilder};
+pub use shared::{shared_redis, shared_zookeeper};
+pub use zookeeper::{ZooKeeperServer, ZooKeeperServerBuilder};

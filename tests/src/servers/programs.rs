@@ -1,0 +1,103 @@
+//! Where the servers' programs are, and what to install when they are not there.
+
+use crate::error::HarnessError;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// The Redis server: what `DLOCK_REDIS_SERVER` names, or else `redis-server` on the `PATH`.
+pub(crate) fn redis_server() -> Result<PathBuf, HarnessError> {
+    match env::var_os(REDIS.variable) {
+        Some(chosen) => present(chosen.into(), REDIS),
+        None => on_path("redis-server", env::var_os("PATH").as_deref(), REDIS),
+    }
+}
+
+/// The Java virtual machine on the `PATH`.
+pub(crate) fn java() -> Result<PathBuf, HarnessError> {
+    on_path("java", env::var_os("PATH").as_deref(), JAVA)
+}
+
+/// ZooKeeper's class path: what `DLOCK_ZOOKEEPER_CLASSPATH` says, or else Debian's jar (which names its
+/// dependencies itself) and a logger. The first entry must be there.
+pub(crate) fn zookeeper_classpath() -> Result<OsString, HarnessError> {
+    let classpath = env::var_os(ZOOKEEPER.variable).unwrap_or_else(|| DEBIAN_CLASSPATH.into());
+    let first = env::split_paths(&classpath).next().unwrap_or_default();
+    present(first, ZOOKEEPER).map(|_| classpath)
+}
+
+/// What a server needs that may not be installed.
+#[derive(Clone, Copy)]
+struct Requirement {
+    package: &'static str,
+    /// The environment variable that names another place.
+    variable: &'static str,
+}
+
+impl Requirement {
+    fn missing(self, wanted: &str) -> HarnessError {
+        let Self { package, variable } = self;
+        HarnessError::Missing(format!(
+            "{wanted} is missing; install it with `apt-get install {package}`, \
+             or say where it is in the environment variable {variable}"
+        ))
+    }
+}
+
+fn present(place: PathBuf, requirement: Requirement) -> Result<PathBuf, HarnessError> {
+    // A wildcard entry stands for the jars of its directory.
+    let file = if place.ends_with("*") { place.parent().unwrap_or(&place) } else { &place };
+    if file.exists() { Ok(place) } else { Err(requirement.missing(&place.display().to_string())) }
+}
+
+fn on_path(name: &str, path: Option<&OsStr>, requirement: Requirement) -> Result<PathBuf, HarnessError> {
+    let directories = path.into_iter().flat_map(env::split_paths);
+    let mut places = directories.map(|directory| directory.join(name));
+    places.find(|place| Path::is_file(place)).ok_or_else(|| requirement.missing(name))
+}
+
+const REDIS: Requirement = Requirement { package: "redis-server", variable: "DLOCK_REDIS_SERVER" };
+const JAVA: Requirement = Requirement { package: "zookeeper", variable: "PATH" };
+const ZOOKEEPER: Requirement = Requirement { package: "zookeeper", variable: "DLOCK_ZOOKEEPER_CLASSPATH" };
+
+const DEBIAN_CLASSPATH: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_on_the_path_comes_with_its_install_command() {
+        let error = on_path("redis-server", Some(OsStr::new("/nowhere:/no/place")), REDIS).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "redis-server is missing; install it with `apt-get install redis-server`, \
+             or say where it is in the environment variable DLOCK_REDIS_SERVER"
+        );
+    }
+
+    #[test]
+    fn java_comes_with_zookeeper() {
+        let error = on_path("java", None, JAVA).unwrap_err().to_string();
+        assert!(
+            error.starts_with("java is missing") && error.contains("`apt-get install zookeeper`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_chosen_place_that_does_not_exist_is_named() {
+        let error = present("/nowhere/zookeeper.jar".into(), ZOOKEEPER).unwrap_err().to_string();
+        assert!(error.starts_with("/nowhere/zookeeper.jar is missing"), "{error}");
+        assert!(error.contains("`apt-get install zookeeper`"), "{error}");
+    }
+
+    #[test]
+    fn a_program_is_found_on_the_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("redis-server");
+        std::fs::write(&program, "").unwrap();
+        let found = on_path("redis-server", Some(directory.path().as_os_str()), REDIS).unwrap();
+        assert_eq!(found, program);
+    }
+}

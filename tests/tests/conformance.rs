@@ -1,0 +1,34 @@
+//! The conformance suite on real servers.
+
+mod redis {
+    use dlock_core::RedisBackend;
+    use dlock_core::testing::Fixture;
+    use dlock_tests::shared_redis;
+
+    fn fixture() -> Fixture {
+        let url = shared_redis().url();
+        Fixture::new(move || {
+            let builder = RedisBackend::builder().url(&url);
+            async move { builder.build().await.unwrap() }
+        })
+    }
+
+    dlock_core::conformance_suite!(fixture());
+}
+
+mod zookeeper {
+    use dlock_core::ZooKeeperBackend;
+    use dlock_core::testing::Fixture;
+    use dlock_tests::shared_zookeeper;
+    use std::time::Duration;
+
+    fn fixture() -> Fixture {
+        let hosts = shared_zookeeper().hosts();
+        Fixture::new(move || {
+            let builder = ZooKeeperBackend::builder().hosts(&hosts).session_timeout(Duration::from_secs(4));
+            async move { builder.build().await.unwrap() }
+        })
+    }
+
+    dlock_core::conformance_suite!(fixture());
+}
