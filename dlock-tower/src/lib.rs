@@ -1,1 +1,168 @@
-//! Locks the resource a route is about.
+//! A [Tower](https://docs.rs/tower) layer that locks the resource a route is about.
+//!
+//! [`LockLayer`] reads a key from each request, acquires the lock on it from a
+//! [`LockManager`](dlock_core::LockManager), and only then calls the inner service: requests about one thing
+//! are handled one after the other, in every process that shares the manager's backend. [`Key`] says which
+//! part of a request names the thing, [`Locked`] shows a handler its lock, [`LockRejection`] is the answer to
+//! a request that was not handled.
+//!
+//! # With axum
+//!
+//! The feature `axum` adds [`Key::path_param`](Key#method.path_param), the extractor [`Locked`], and
+//! `IntoResponse` for [`LockRejection`].
+//!
+//! ```
+//! # #[cfg(not(feature = "axum"))] fn main() {}
+//! # #[cfg(feature = "axum")]
+//! # mod example {
+//! use axum::extract::{Path, State};
+//! use axum::{Router, body::Body, routing::put};
+//! use dlock_core::{EmbeddedBackend, LockManager};
+//! use dlock_tower::{Key, LockLayer, Locked};
+//! use http::{Request, StatusCode};
+//! use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+//! use std::time::Duration;
+//! use tower::ServiceExt as _;
+//!
+//! type Store = Arc<AtomicU64>;
+//!
+//! /// The store keeps the token of the last writer and refuses an older one.
+//! async fn update(locked: Locked, Path(_id): Path<u64>, State(store): State<Store>) -> StatusCode {
+//!     let token = locked.token().as_u64();
+//!     let newest = store.fetch_max(token, Ordering::SeqCst) <= token;
+//!     if newest { StatusCode::NO_CONTENT } else { StatusCode::CONFLICT }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let locks = LockManager::builder(EmbeddedBackend::new()).build()?;
+//! let one_writer = LockLayer::new(locks.clone(), Key::new("order").path_param("id"))
+//!     .wait(Duration::from_millis(10));
+//!
+//! let app = Router::new()
+//!     .route("/orders/{id}", put(update).route_layer(one_writer))
+//!     .with_state(Store::default());
+//!
+//! let put = |id: u64| Request::put(format!("/orders/{id}")).body(Body::empty());
+//! let done = app.clone().oneshot(put(42)?).await?;
+//! assert_eq!(done.status(), StatusCode::NO_CONTENT);
+//!
+//! let guard = locks.lock("order:42").await?; // as a job elsewhere might
+//! let busy = app.clone().oneshot(put(42)?).await?;
+//! assert_eq!(busy.status(), StatusCode::CONFLICT);
+//! assert_eq!(busy.headers()["retry-after"], "1");
+//! let other = app.oneshot(put(43)?).await?;
+//! assert_eq!(other.status(), StatusCode::NO_CONTENT);
+//! # drop(guard); Ok(()) }
+//! # }
+//! # #[cfg(feature = "axum")]
+//! # fn main() { example::main().unwrap() }
+//! ```
+//!
+//! # With any Tower service
+//!
+//! Any `Service<Request<B>>` will do whose response body has `Bytes` for data. The key may be a closure:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use dlock_core::{EmbeddedBackend, KeyTemplate, LockManager};
+//! use dlock_tower::{LockLayer, Locked};
+//! use http::{Request, Response, request::Parts};
+//! use http_body_util::{BodyExt as _, Full};
+//! use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let locks = LockManager::builder(EmbeddedBackend::new()).build()?;
+//! let key = |parts: &Parts| match parts.method.is_safe() {
+//!     true => Ok(None), // reads are not locked
+//!     false => Ok(Some(KeyTemplate::new().literal("file:").value(parts.uri.path()).finish()?)),
+//! };
+//! let service = ServiceBuilder::new()
+//!     .concurrency_limit(256) // outside, see below
+//!     .layer(LockLayer::new(locks, key))
+//!     .service(service_fn(async |request: Request<()>| {
+//!         let key = request.extensions().get::<Locked>().map(|locked| locked.key().to_string());
+//!         Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from(key.unwrap_or_default()))))
+//!     }));
+//!
+//! let response = service.oneshot(Request::put("/notes.txt").body(())?).await?;
+//! assert_eq!(response.into_body().collect().await?.to_bytes(), "file:%2Fnotes.txt");
+//! # Ok(()) }
+//! ```
+//!
+//! # Until when the lock is held
+//!
+//! From before the handler is called until the response's body is at its end ([`HoldUntil::BodyEnd`], the
+//! default), or until the handler has returned ([`HoldUntil::Head`]):
+//!
+//! - A body in one piece, an empty one, and the answer to HEAD let go at once, however slowly the client
+//!   reads: the server has the last piece.
+//! - A streamed body holds the lock until its last frame, its first error, or until it is dropped. A client
+//!   that reads slowly makes it last. Server-sent events are such a body.
+//! - A WebSocket is no body: its upgrade response lets go at once. Keep the lock with [`Locked::hold`].
+//! - Work that the handler spawns is not waited for. Give it the guard from [`Locked::hold`].
+//! - A handler that panics, fails or is dropped lets go. Its release is sent in the background, after the
+//!   response; a dead process's lock ends with its lease, see [`LockLayer::ttl`].
+//!
+//! If the lock is *lost* meanwhile (the backend is out of reach for a whole lease, or gave the lock away),
+//! the handler is dropped at its next await and the request answered 500 `lock_lost`; if the head is out
+//! already, the body ends with an error. So what the handler began should be undone when it is dropped, as a
+//! database transaction is.
+//!
+//! # Order of layers
+//!
+//! ```text
+//! authentication      outside: says who it is before anybody can wait for anything, and sets the tenant
+//! timeout             outside, and longer than LockLayer::wait: it covers the waiting too
+//! limits, load shed   outside: requests that wait are requests; the lock is always ready
+//! LockLayer
+//! transaction         inside: it ends before the lock is let go
+//! handler
+//! ```
+//!
+//! axum's `layer` and `route_layer` put the *last* one added outside. A timeout shorter than the wait turns
+//! every busy lock into a timeout. A limit inside works, and is asked for room only once the lock is there.
+//! Retries belong on the client, or outside.
+//!
+//! Several `LockLayer`s on one route acquire several locks, outermost first; keep to one order everywhere or
+//! two requests can wait for each other until `wait` is over. A layer whose lock the request has already, from
+//! the same manager, lets the request pass; the outer layer's settings then count.
+//!
+//! # Answers
+//!
+//! See [`LockRejection`]. Clients should repeat a request that was answered with `Retry-After`, and that one
+//! only: then its handler did not run.
+//!
+//! # What it does not do
+//!
+//! - **It is not idempotency.** Two equal requests are handled one after the other, but both are. To answer the
+//!   second from the first one's result, look that up under the lock.
+//! - **It does not tell a vanished client in every case.** A server drops the handler of a connection that is
+//!   closed, and the lock with it, or the place in the queue. But as long as it has unread bytes of the client
+//!   (a pipelined request, a body nobody reads) it may not notice before the handler is done. A handler that
+//!   must not be cut short belongs into a spawned task with the guard from [`Locked::hold`].
+//! - **It does not read the request's body.** The lock is held while the handler waits for a slow upload; put
+//!   a limit on the time of a body outside.
+//! - **It is a lease.** A process that was stopped for longer than its lease may go on for a moment beside the
+//!   next holder. Where two writers would corrupt data, pass [`Locked::token`] to a store that refuses a
+//!   smaller one than it has seen.
+//! - **It is not for reads.** All methods are locked unless the key says `None` for some.
+
+mod body;
+#[cfg(feature = "axum")]
+mod extract;
+mod future;
+mod held;
+mod key;
+mod layer;
+mod locked;
+mod rejection;
+mod service;
+
+pub use body::LockBody;
+pub use future::ResponseFuture;
+pub use key::{Key, KeyError, KeyFromRequest};
+pub use layer::{HoldUntil, LockLayer};
+pub use locked::Locked;
+pub use rejection::LockRejection;
+pub use service::Lock;

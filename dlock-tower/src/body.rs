@@ -1,0 +1,122 @@
+//! The body of a response: it holds the lock for as long as it lasts.
+
+use crate::held::Held;
+use bytes::Bytes;
+use dlock_core::{ErrorKind, LockError, Operation};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use pin_project_lite::pin_project;
+use std::error::Error as StdError;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+pin_project! {
+    /// The body of a [`Lock`](crate::Lock)'s response: the inner service's, or that of the layer's own answer.
+    ///
+    /// It holds the lock, if it was asked to, until the inner body says that it is at its end, fails or is
+    /// dropped. If the lock is lost before, it ends with an error that is a [`LockError`].
+    #[derive(Debug)]
+    pub struct LockBody<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    /// `Inner` drops the body before the lock: fields go in order.
+    #[project = KindProj]
+    #[derive(Debug)]
+    enum Kind<B> {
+        Answer { #[pin] body: Full<Bytes> },
+        Inner { #[pin] body: B, held: Option<Held> },
+        CutOff,
+    }
+}
+
+impl<B> Kind<B> {
+    fn is_lost(self: Pin<&mut Self>, context: &mut Context<'_>) -> bool {
+        match self.project() {
+            KindProj::Inner { held, .. } => Held::poll_lost(held, context).is_ready(),
+            KindProj::Answer { .. } | KindProj::CutOff => false,
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> LockBody<B> {
+    /// `body`, holding the lock if there is anything left to send.
+    pub(crate) fn new(body: B, held: Option<Held>) -> Self {
+        let held = held.filter(|_| !body.is_end_stream());
+        Self { kind: Kind::Inner { body, held } }
+    }
+}
+
+impl<B> LockBody<B> {
+    pub(crate) fn answer(text: Bytes) -> Self {
+        Self { kind: Kind::Answer { body: Full::new(text) } }
+    }
+}
+
+impl<B> Body for LockBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut kind = self.project().kind;
+        if kind.as_mut().is_lost(context) {
+            kind.set(Kind::CutOff);
+            return Poll::Ready(Some(Err(lost().into())));
+        }
+        match kind.project() {
+            KindProj::Answer { body } => body.poll_frame(context).map_err(|never| match never {}),
+            KindProj::Inner { body, held } => poll_inner(body, held, context),
+            KindProj::CutOff => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Answer { body } => body.is_end_stream(),
+            Kind::Inner { body, .. } => body.is_end_stream(),
+            Kind::CutOff => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Answer { body } => body.size_hint(),
+            Kind::Inner { body, .. } => body.size_hint(),
+            Kind::CutOff => SizeHint::with_exact(0),
+        }
+    }
+}
+
+/// The next frame. The lock goes with the last one, even if nobody asks for the end that follows it.
+fn poll_inner<B>(
+    mut body: Pin<&mut B>,
+    held: &mut Option<Held>,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let frame = ready!(body.as_mut().poll_frame(context));
+    if !matches!(frame, Some(Ok(_))) || body.is_end_stream() {
+        *held = None;
+    }
+    Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+}
+
+fn lost() -> LockError {
+    LockError::new(ErrorKind::Lost, "the response is incomplete; its lock was lost while it was sent")
+        .with_operation(Operation::Run)
+}

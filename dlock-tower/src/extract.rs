@@ -1,0 +1,73 @@
+//! What only axum has: path parameters, extractors, responses.
+
+use crate::key::{Fault, Key, KeyError, Reading};
+use crate::locked::Locked;
+use crate::rejection::LockRejection;
+use axum::body::Body;
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, RawPathParams};
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+impl Key {
+    /// Adds the value of a parameter of the route's path, such as `id` in `/orders/{id}`, percent-decoded.
+    ///
+    /// On a route without that parameter a request is answered 500. Add the layer with `route_layer`: with
+    /// `layer` it also gets the requests that no route matches, and answers those with 500, not 404.
+    pub fn path_param(self, name: impl Into<Cow<'static, str>>) -> Self {
+        let name = name.into();
+        self.add(format!("path parameter {name}"), Fault::Client, move |parts| path_param(parts, &name))
+    }
+}
+
+fn path_param(parts: &Parts, name: &str) -> Reading<'static> {
+    let params = path_params(parts)?;
+    match params.iter().find(|(found, _)| *found == name) {
+        Some((_, value)) => Ok(Some(value.to_owned().into())),
+        None => Err(KeyError::wiring(format!("the route's path has no parameter `{name}`"))),
+    }
+}
+
+/// axum's own type for the parameters is private; its extractor wants parts that it could change, and is
+/// async without ever waiting.
+fn path_params(parts: &Parts) -> Result<RawPathParams, KeyError> {
+    let (mut copy, ()) = http::Request::new(()).into_parts();
+    copy.extensions = parts.extensions.clone();
+    let extracting = pin!(RawPathParams::from_request_parts(&mut copy, &()));
+    match extracting.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(params)) => Ok(params),
+        Poll::Ready(Err(RawPathParamsRejection::InvalidUtf8InPathParam(error))) => {
+            Err(KeyError::client(error.to_string()))
+        }
+        Poll::Ready(Err(error)) => Err(KeyError::wiring(error.to_string())),
+        Poll::Pending => Err(KeyError::wiring("axum waits for the path parameters")),
+    }
+}
+
+/// Answers 500 on a route without [`LockLayer`](crate::LockLayer), and where the layer's key was `None`.
+impl<S: Send + Sync> FromRequestParts<S> for Locked {
+    type Rejection = LockRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, LockRejection> {
+        parts.extensions.get().cloned().ok_or_else(LockRejection::no_layer)
+    }
+}
+
+/// `None` for a request that is not locked.
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Locked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+        Ok(parts.extensions.get().cloned())
+    }
+}
+
+impl IntoResponse for LockRejection {
+    fn into_response(self) -> Response {
+        self.answer().map(Body::from)
+    }
+}

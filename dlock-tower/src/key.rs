@@ -1,0 +1,371 @@
+//! What a request is about.
+
+use dlock_core::{ErrorKind, KeyTemplate, LockError, LockKey};
+use http::HeaderName;
+use http::request::Parts;
+use std::any::type_name;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Reads from a request what to lock.
+///
+/// [`Key`] does it part by part. For anything else write a closure, which may go on to use a [`Key`]:
+///
+/// ```
+/// use dlock_tower::{Key, KeyFromRequest};
+/// use http::request::Parts;
+///
+/// let order = Key::new("order").uri_path();
+/// let changes_only = move |parts: &Parts| match parts.method.is_safe() {
+///     true => Ok(None), // reads are not locked
+///     false => order.lock_key(parts),
+/// };
+///
+/// let (read, ()) = http::Request::get("/orders/7").body(())?.into_parts();
+/// assert_eq!(changes_only.lock_key(&read)?, None);
+/// let (change, ()) = http::Request::put("/orders/7").body(())?.into_parts();
+/// assert_eq!(changes_only.lock_key(&change)?.unwrap().as_bytes(), b"order:%2Forders%2F7");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait KeyFromRequest: Send + Sync + 'static {
+    /// The key, or `None` to leave the request unlocked.
+    ///
+    /// # Errors
+    /// [`KeyError::client`] if the request lacks something: it is answered 400. [`KeyError::wiring`] if the
+    /// program does: it is answered 500 and logged.
+    fn lock_key(&self, parts: &Parts) -> Result<Option<LockKey>, KeyError>;
+}
+
+impl<F> KeyFromRequest for F
+where
+    F: Fn(&Parts) -> Result<Option<LockKey>, KeyError> + Send + Sync + 'static,
+{
+    fn lock_key(&self, parts: &Parts) -> Result<Option<LockKey>, KeyError> {
+        self(parts)
+    }
+}
+
+/// Why there is no key for a request.
+#[derive(Debug)]
+pub struct KeyError {
+    fault: Fault,
+    detail: Cow<'static, str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Client,
+    Wiring,
+}
+
+impl KeyError {
+    /// The request's fault: answered 400. `detail` goes into the log at level debug, not into the answer.
+    #[must_use]
+    pub fn client(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { fault: Fault::Client, detail: detail.into() }
+    }
+
+    /// The program's fault, such as a layer in the wrong place: answered 500. `detail` goes into the log as
+    /// a warning, not into the answer.
+    #[must_use]
+    pub fn wiring(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { fault: Fault::Wiring, detail: detail.into() }
+    }
+
+    /// Whether the request, and not the program, is at fault.
+    #[must_use]
+    pub fn is_client_fault(&self) -> bool {
+        self.fault == Fault::Client
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+/// An invalid key is the client's fault: it is made of what the client sent. Anything else is the program's.
+impl From<LockError> for KeyError {
+    fn from(error: LockError) -> Self {
+        let fault = if error.kind() == ErrorKind::InvalidKey { Fault::Client } else { Fault::Wiring };
+        Self { fault, detail: error.to_string().into() }
+    }
+}
+
+/// A key made of parts of the request, joined with `:`.
+///
+/// Values are escaped as those in an annotation's key, so that `Key::new("order").path_param("id")` and
+/// `#[distributed_lock("order:{id}")]` lock the same thing, and no client can write a separator. Each part
+/// has 1 to 128 bytes before it is escaped; a request with an empty or longer one is refused.
+///
+/// Put what tells tenants apart into the key, from an extension that an outer layer has checked; otherwise one
+/// tenant can lock what is another's.
+///
+/// ```
+/// use dlock_tower::{Key, KeyFromRequest};
+///
+/// #[derive(Clone)]
+/// struct Tenant(u32);
+///
+/// let key = Key::new("payment").extension(|tenant: &Tenant| tenant.0).header("idempotency-key");
+///
+/// let request = http::Request::post("/payments").extension(Tenant(7)).header("idempotency-key", "a:b");
+/// let (parts, ()) = request.body(())?.into_parts();
+/// assert_eq!(key.lock_key(&parts)?.unwrap().as_bytes(), b"payment:7:a%3Ab");
+///
+/// let (parts, ()) = http::Request::post("/payments").extension(Tenant(7)).body(())?.into_parts();
+/// assert!(key.lock_key(&parts).unwrap_err().is_client_fault());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a key does nothing until a layer is made with it"]
+pub struct Key {
+    parts: Vec<Part>,
+}
+
+enum Part {
+    Literal(Cow<'static, str>),
+    Value { name: String, fault: Fault, read: Box<Read> },
+}
+
+/// Reads the text of a part; `None` leaves the request unlocked.
+type Read = dyn for<'a> Fn(&'a Parts) -> Reading<'a> + Send + Sync;
+pub(crate) type Reading<'a> = Result<Option<Cow<'a, str>>, KeyError>;
+
+impl Key {
+    /// The longest part, in bytes before it is escaped.
+    pub const MAX_PART_LEN: usize = 128;
+
+    /// A key that begins with `namespace`, which says what sort of thing is locked.
+    pub fn new(namespace: impl Into<Cow<'static, str>>) -> Self {
+        Self { parts: Vec::new() }.literal(namespace)
+    }
+
+    /// Adds a fixed text, as it is.
+    pub fn literal(mut self, text: impl Into<Cow<'static, str>>) -> Self {
+        self.parts.push(Part::Literal(text.into()));
+        self
+    }
+
+    /// Adds a header's value. A request without it, with two of it, or with one that is no UTF-8 is answered
+    /// 400.
+    pub fn header(self, name: &str) -> Self {
+        self.add_header(name, true)
+    }
+
+    /// Adds a header's value if there is one; a request without the header is not locked at all. Otherwise as
+    /// [`header`](Self::header).
+    pub fn optional_header(self, name: &str) -> Self {
+        self.add_header(name, false)
+    }
+
+    /// Adds what `value` makes of the request's extension of type `T`, such as the tenant that an
+    /// authentication layer, which stands outside this one, has put there. A request without the extension,
+    /// or whose value is empty or too long, is answered 500: the client cannot help it.
+    pub fn extension<T, V>(self, value: impl Fn(&T) -> V + Send + Sync + 'static) -> Self
+    where
+        T: Send + Sync + 'static,
+        V: fmt::Display,
+    {
+        self.add(format!("extension {}", type_name::<T>()), Fault::Wiring, move |parts| {
+            match parts.extensions.get::<T>() {
+                Some(extension) => Ok(Some(value(extension).to_string().into())),
+                None => Err(KeyError::wiring(format!(
+                    "no request extension of type {}; put the layer that sets it outside of the LockLayer",
+                    type_name::<T>()
+                ))),
+            }
+        })
+    }
+
+    /// Adds the path of the URI, without the query.
+    ///
+    /// Routers may cut off what they matched (axum's `nest` does): then add that as a
+    /// [`literal`](Self::literal), or two resources share a key.
+    pub fn uri_path(self) -> Self {
+        self.add("URI path".to_owned(), Fault::Client, |parts| Ok(Some(parts.uri.path().into())))
+    }
+
+    /// Adds the method, such as `POST`.
+    pub fn method(self) -> Self {
+        self.add("method".to_owned(), Fault::Client, |parts| Ok(Some(parts.method.as_str().into())))
+    }
+
+    /// Adds a part whose emptiness or length is `fault`'s.
+    pub(crate) fn add<F>(mut self, name: String, fault: Fault, read: F) -> Self
+    where
+        F: for<'a> Fn(&'a Parts) -> Reading<'a> + Send + Sync + 'static,
+    {
+        self.parts.push(Part::Value { name, fault, read: Box::new(read) });
+        self
+    }
+
+    fn add_header(self, name: &str, required: bool) -> Self {
+        let part = format!("header {name}");
+        let name = HeaderName::try_from(name).map_err(|_| format!("`{name}` is not a header name"));
+        self.add(part, Fault::Client, move |parts| match &name {
+            Ok(name) => match header(parts, name)? {
+                None if required => Err(KeyError::client(format!("header {name} is missing"))),
+                value => Ok(value),
+            },
+            Err(detail) => Err(KeyError::wiring(detail.clone())),
+        })
+    }
+}
+
+/// The one value of the header. Of two, another layer might believe the other one.
+fn header<'a>(parts: &'a Parts, name: &HeaderName) -> Reading<'a> {
+    let mut values = parts.headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => match std::str::from_utf8(value.as_bytes()) {
+            Ok(text) => Ok(Some(text.into())),
+            Err(_) => Err(KeyError::client(format!("header {name} is no UTF-8"))),
+        },
+        (Some(_), Some(_)) => Err(KeyError::client(format!("header {name} is given more than once"))),
+    }
+}
+
+impl KeyFromRequest for Key {
+    fn lock_key(&self, parts: &Parts) -> Result<Option<LockKey>, KeyError> {
+        let mut template = KeyTemplate::new();
+        for (index, part) in self.parts.iter().enumerate() {
+            let separated = if index == 0 { template } else { template.literal(":") };
+            template = match part.append(separated, parts)? {
+                Some(template) => template,
+                None => return Ok(None),
+            };
+        }
+        Ok(Some(template.finish()?))
+    }
+}
+
+impl Part {
+    fn append(&self, template: KeyTemplate, parts: &Parts) -> Result<Option<KeyTemplate>, KeyError> {
+        match self {
+            Self::Literal(text) => {
+                check(text, "literal", Fault::Wiring)?;
+                Ok(Some(template.literal(text)))
+            }
+            Self::Value { name, fault, read } => match read(parts)? {
+                Some(text) => {
+                    check(&text, name, *fault)?;
+                    Ok(Some(template.value(&text)))
+                }
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+fn check(text: &str, name: &str, fault: Fault) -> Result<(), KeyError> {
+    let detail = match text.len() {
+        0 => format!("{name} is empty"),
+        1..=Key::MAX_PART_LEN => return Ok(()),
+        long => format!("{name} has {long} bytes, more than {}", Key::MAX_PART_LEN),
+    };
+    Err(KeyError { fault, detail: detail.into() })
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Key").field(&self.parts).finish()
+    }
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(text) => write!(f, "{text:?}"),
+            Self::Value { name, .. } => write!(f, "{{{name}}}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::request::Builder;
+    use http::{HeaderValue, Request};
+
+    fn parts(builder: Builder) -> Parts {
+        builder.body(()).unwrap().into_parts().0
+    }
+
+    fn read(key: &Key, builder: Builder) -> Vec<u8> {
+        key.lock_key(&parts(builder)).unwrap().unwrap().as_bytes().to_vec()
+    }
+
+    fn fault(key: &Key, builder: Builder) -> (Fault, String) {
+        let error = key.lock_key(&parts(builder)).unwrap_err();
+        (error.fault, error.to_string())
+    }
+
+    #[test]
+    fn parts_are_joined_in_order_and_values_escaped() {
+        let key = Key::new("shop:order").method().literal("by").header("x-user").uri_path();
+        let request = Request::post("/a/b?c=d").header("x-user", "é 1%");
+        assert_eq!(read(&key, request), "shop:order:POST:by:é%201%25:%2Fa%2Fb".as_bytes());
+    }
+
+    #[test]
+    fn a_header_must_be_there_once_and_readable() {
+        let key = Key::new("order").header("x-user");
+        let opaque = HeaderValue::from_bytes(b"\xff").unwrap();
+        let twice = Request::get("/").header("x-user", "1").header("x-user", "1");
+        for (request, detail) in [
+            (Request::get("/"), "header x-user is missing"),
+            (Request::get("/").header("x-user", ""), "header x-user is empty"),
+            (Request::get("/").header("x-user", opaque), "header x-user is no UTF-8"),
+            (twice, "header x-user is given more than once"),
+        ] {
+            assert_eq!(fault(&key, request), (Fault::Client, detail.to_owned()));
+        }
+    }
+
+    #[test]
+    fn without_an_optional_header_nothing_is_locked() {
+        let key = Key::new("payment").optional_header("idempotency-key");
+        assert_eq!(key.lock_key(&parts(Request::get("/"))).unwrap(), None);
+        assert_eq!(read(&key, Request::get("/").header("Idempotency-Key", "7")), b"payment:7");
+        let empty = Request::get("/").header("idempotency-key", "");
+        assert_eq!(fault(&key, empty).0, Fault::Client);
+    }
+
+    #[test]
+    fn a_part_is_measured_before_it_is_escaped() {
+        let key = Key::new("order").header("x-user");
+        let longest = "%".repeat(Key::MAX_PART_LEN);
+        assert_eq!(read(&key, Request::get("/").header("x-user", &longest)).len(), 6 + 3 * 128);
+        let too_long = Request::get("/").header("x-user", longest + "%");
+        assert_eq!(
+            fault(&key, too_long),
+            (Fault::Client, "header x-user has 129 bytes, more than 128".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_too_long_in_all_is_the_clients_fault() {
+        let key = Key::new("order").header("x-user").header("x-user");
+        assert_eq!(fault(&key, Request::get("/").header("x-user", "%".repeat(128))).0, Fault::Client);
+    }
+
+    #[test]
+    fn what_the_program_should_have_set_up_is_its_own_fault() {
+        let long = "a".repeat(129);
+        for key in [
+            Key::new(""),
+            Key::new("order").literal(long.clone()),
+            Key::new("order").header("not a name"),
+            Key::new("order").optional_header(""),
+            Key::new("order").extension(|missing: &u8| *missing),
+            Key::new("order").extension(|_: &u32| ""),
+            Key::new("order").extension(move |_: &u32| long.clone()),
+        ] {
+            let request = Request::get("/").extension(7_u32);
+            assert_eq!(fault(&key, request).0, Fault::Wiring, "{key:?}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What a handler sees of its lock.
+
+use dlock_core::{FencingToken, Lease, LockGuard, LockKey, LockManager, LossReason};
+use http::Extensions;
+use http::request::Parts;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// The lock of the request at hand: an extension of every request that a [`LockLayer`](crate::LockLayer)
+/// locked, and with the feature `axum` an extractor. If several layers locked the request, that of the
+/// innermost.
+///
+/// It is a view: keeping it does not keep the lock. [`hold`](Locked::hold) does.
+///
+/// ```
+/// use dlock_tower::Locked;
+///
+/// /// Writes if the store has not seen a later holder's token.
+/// fn write<B>(request: &http::Request<B>, store: &mut u64) -> bool {
+///     let Some(locked) = request.extensions().get::<Locked>() else { return false };
+///     let token = locked.token().as_u64();
+///     let newest = token >= *store;
+///     *store = token.max(*store);
+///     newest
+/// }
+/// # assert!(!write(&http::Request::new(()), &mut 0));
+/// ```
+#[derive(Clone)]
+pub struct Locked(Arc<Inner>);
+
+struct Inner {
+    lease: Lease,
+    guard: Weak<LockGuard>,
+    locks: LockManager,
+    outer: Option<Locked>,
+}
+
+impl Locked {
+    /// What is locked.
+    #[must_use]
+    pub fn key(&self) -> &LockKey {
+        self.0.lease.key()
+    }
+
+    /// The fencing token, for the store that the lock protects to compare.
+    #[must_use]
+    pub fn token(&self) -> FencingToken {
+        self.0.lease.token()
+    }
+
+    /// Whether the lease is valid now, by the clock. Once false it stays false.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.0.lease.is_valid()
+    }
+
+    /// How long the lease is valid without another renewal; zero if it is over.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.0.lease.remaining()
+    }
+
+    /// Waits until the lock is lost or released, and says why.
+    ///
+    /// While the handler runs the layer waits for this too, and drops the handler. It is for work that the
+    /// handler started elsewhere.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub fn lost(&self) -> impl Future<Output = LossReason> + Send + Sync + use<> {
+        let lease = self.0.lease.clone();
+        async move { lease.lost().await }
+    }
+
+    /// The guard, which keeps the lock until it is dropped, beyond the response if need be. `None` once the
+    /// lock is released.
+    ///
+    /// ```
+    /// # use dlock_core::{EmbeddedBackend, LockManager};
+    /// # use dlock_tower::{Key, LockLayer, Locked};
+    /// # use http::{Request, Response};
+    /// # use http_body_util::Empty;
+    /// # use tower::{Layer as _, ServiceExt as _, service_fn};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let locks = LockManager::builder(EmbeddedBackend::new()).build()?;
+    /// let rebuild = service_fn(async |request: Request<()>| {
+    ///     let guard = request.extensions().get::<Locked>().and_then(Locked::hold);
+    ///     tokio::spawn(async move {
+    ///         // … rebuild, then:
+    ///         drop(guard);
+    ///     });
+    ///     Ok::<_, http::Error>(Response::builder().status(202).body(Empty::<bytes::Bytes>::new())?)
+    /// });
+    /// let service = LockLayer::new(locks.clone(), Key::new("index")).layer(rebuild);
+    /// let response = service.oneshot(Request::new(())).await?;
+    /// assert_eq!(response.status(), 202);
+    /// drop(response);
+    /// assert!(locks.lock("index").try_acquire().await?.is_none()); // the rebuild has it
+    /// assert!(locks.lock("index").await?.is_valid()); // once it is done
+    /// # Ok(()) }
+    /// ```
+    #[must_use = "the lock is kept only for as long as the guard is"]
+    pub fn hold(&self) -> Option<Arc<LockGuard>> {
+        self.0.guard.upgrade()
+    }
+
+    /// Makes `guard` the lock of the request with these extensions.
+    pub(crate) fn enter(extensions: &mut Extensions, guard: &Arc<LockGuard>, locks: &LockManager) {
+        let outer = extensions.remove::<Self>();
+        let (lease, guard) = (guard.lease(), Arc::downgrade(guard));
+        extensions.insert(Self(Arc::new(Inner { lease, guard, locks: locks.clone(), outer })));
+    }
+
+    /// Whether the request has the lock on `key` from `locks` already. To wait for it would be to wait for
+    /// oneself.
+    pub(crate) fn covers(parts: &Parts, locks: &LockManager, key: &LockKey) -> bool {
+        let innermost = parts.extensions.get::<Self>();
+        std::iter::successors(innermost, |locked| locked.0.outer.as_ref())
+            .any(|locked| locked.key() == key && locked.0.locks.is_same(locks) && locked.is_valid())
+    }
+}
+
+impl fmt::Debug for Locked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Locked")
+            .field("key", self.key())
+            .field("token", &self.token())
+            .field("remaining", &self.remaining())
+            .finish_non_exhaustive()
+    }
+}

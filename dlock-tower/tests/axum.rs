@@ -1,0 +1,461 @@
+//! The layer on routes of axum, over sockets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod common;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post, put};
+use axum::{Extension, Router};
+use common::{Failing, Fed, LONG, Probe, assert_freed, assert_held, data, soon};
+use dlock_core::{ErrorKind, KeyTemplate, LockError, LockManager};
+use dlock_tower::{Key, KeyError, LockLayer, LockRejection, Locked};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+async fn serve(app: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+/// Sends a request without a body, and leaves the connection open.
+async fn send(address: SocketAddr, request: &str, headers: &[&str]) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let text = format!("{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+/// All that the server says to the request.
+async fn receive(mut stream: TcpStream) -> Answer {
+    let mut text = String::new();
+    soon(stream.read_to_string(&mut text)).await.unwrap();
+    Answer(text)
+}
+
+async fn ask(address: SocketAddr, request: &str, headers: &[&str]) -> Answer {
+    receive(send(address, request, headers).await).await
+}
+
+#[derive(Debug)]
+struct Answer(String);
+
+impl Answer {
+    fn status(&self) -> u16 {
+        self.0.split(' ').nth(1).unwrap_or_else(|| panic!("no status: {self:?}")).parse().unwrap()
+    }
+
+    fn retry_after(&self) -> Option<&str> {
+        self.0.lines().find_map(|line| line.strip_prefix("retry-after: "))
+    }
+
+    fn body(&self) -> &str {
+        self.0.split_once("\r\n\r\n").unwrap().1
+    }
+
+    fn assert_rejected(&self, status: u16, code: &str, retry_after: Option<&str>) {
+        assert_eq!((self.status(), self.retry_after()), (status, retry_after), "{self:?}");
+        assert!(self.body().contains(&format!(r#""code":"{code}""#)), "{self:?}");
+        assert!(self.0.contains("content-type: application/problem+json\r\n"), "{self:?}");
+    }
+}
+
+/// Answers with the key of the lock.
+async fn key(locked: Locked) -> String {
+    locked.key().to_string()
+}
+
+async fn not_reached() -> StatusCode {
+    panic!("the handler was called")
+}
+
+fn order_layer(locks: &LockManager) -> LockLayer {
+    LockLayer::new(locks.clone(), Key::new("order").path_param("id")).wait(LONG)
+}
+
+mod keys {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_path_parameter_is_decoded_and_then_escaped() {
+        let layer = order_layer(&Probe::default().manager());
+        let address = serve(Router::new().route("/orders/{id}", get(key).route_layer(layer))).await;
+        for (path, expected) in [
+            ("/orders/7", "order:7"),
+            ("/orders/a%2Fb", "order:a%2Fb"),
+            ("/orders/a:b", "order:a%3Ab"),
+            ("/orders/%7B7%7D", "order:%7B7%7D"),
+            ("/orders/%C3%BC", "order:ü"),
+        ] {
+            assert_eq!(ask(address, &format!("GET {path}"), &[]).await.body(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_parameters_of_nested_routers_are_all_there() {
+        let key_parts = Key::new("item").path_param("tenant").path_param("item");
+        let layer = LockLayer::new(Probe::default().manager(), key_parts);
+        let items = Router::new().route("/items/{item}", get(key)).route_layer(layer);
+        let address = serve(Router::new().nest("/{tenant}", items)).await;
+        assert_eq!(ask(address, "GET /acme/items/9", &[]).await.body(), "item:acme:9");
+    }
+
+    #[tokio::test]
+    async fn a_path_parameter_that_is_no_text_is_the_clients_fault() {
+        let layer = order_layer(&Probe::default().manager());
+        let app = Router::new().route("/orders/{id}", get(not_reached).route_layer(layer));
+        let answer = ask(serve(app).await, "GET /orders/%FF", &[]).await;
+        answer.assert_rejected(400, "lock_key_invalid", None);
+    }
+
+    #[tokio::test]
+    async fn a_route_without_the_path_parameter_is_the_programs_fault() {
+        let layer = order_layer(&Probe::default().manager());
+        let app = Router::new()
+            .route("/orders/{other}", get(not_reached))
+            .route("/orders", get(not_reached))
+            .route_layer(layer);
+        let address = serve(app).await;
+        for request in ["GET /orders/7", "GET /orders"] {
+            ask(address, request, &[]).await.assert_rejected(500, "lock_misconfigured", None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_header_makes_the_key_and_must_be_there() {
+        let layer = LockLayer::new(Probe::default().manager(), Key::new("payment").header("idempotency-key"));
+        let address = serve(Router::new().route("/payments", post(key).route_layer(layer))).await;
+        let answer = ask(address, "POST /payments", &["Idempotency-Key: a b"]).await;
+        assert_eq!(answer.body(), "payment:a%20b");
+        ask(address, "POST /payments", &[]).await.assert_rejected(400, "lock_key_invalid", None);
+    }
+
+    #[tokio::test]
+    async fn an_extension_of_an_outer_layer_tells_tenants_apart() {
+        #[derive(Clone)]
+        struct Tenant(String);
+        async fn authenticate(mut request: Request, next: Next) -> Response {
+            let name = request.headers()["x-user"].to_str().unwrap().to_owned();
+            request.extensions_mut().insert(Tenant(name));
+            next.run(request).await
+        }
+        let key_parts = Key::new("order").extension(|tenant: &Tenant| tenant.0.clone()).path_param("id");
+        let locks = Probe::default().manager();
+        let layer = LockLayer::new(locks.clone(), key_parts).try_once();
+        let route = Router::new().route("/orders/{id}", get(key)).route_layer(layer);
+        let unauthenticated = serve(route.clone()).await;
+        let address = serve(route.layer(from_fn(authenticate))).await;
+
+        let _theirs = locks.lock("order:acme:7").await.unwrap();
+        let theirs = ask(address, "GET /orders/7", &["x-user: acme"]).await;
+        theirs.assert_rejected(409, "lock_busy", Some("1"));
+        assert_eq!(ask(address, "GET /orders/7", &["x-user: other"]).await.body(), "order:other:7");
+        let nobodys = ask(unauthenticated, "GET /orders/7", &[]).await;
+        nobodys.assert_rejected(500, "lock_misconfigured", None);
+    }
+
+    #[tokio::test]
+    async fn a_closure_makes_the_key_or_none_or_an_error() {
+        async fn key_or_none(locked: Option<Locked>) -> String {
+            locked.map_or("none".to_owned(), |locked| locked.key().to_string())
+        }
+        let layer = LockLayer::new(Probe::default().manager(), |parts: &Parts| {
+            if parts.method.is_safe() {
+                return Ok(None);
+            }
+            let day = parts.uri.query().ok_or(KeyError::client("no day"))?;
+            Ok(Some(KeyTemplate::new().literal("report:").value(day).finish()?))
+        });
+        let address = serve(Router::new().route("/reports", any(key_or_none)).route_layer(layer)).await;
+        assert_eq!(ask(address, "POST /reports?mon", &[]).await.body(), "report:mon");
+        assert_eq!(ask(address, "GET /reports", &[]).await.body(), "none");
+        ask(address, "POST /reports", &[]).await.assert_rejected(400, "lock_key_invalid", None);
+    }
+
+    #[tokio::test]
+    async fn a_layer_on_routes_leaves_unknown_paths_alone() {
+        let layer = order_layer(&Probe::default().manager());
+        let address = serve(Router::new().route("/orders/{id}", get(key)).route_layer(layer)).await;
+        assert_eq!(ask(address, "GET /nothing", &[]).await.status(), 404);
+    }
+}
+
+mod answers {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lock_that_stays_busy_is_a_conflict_to_be_retried() {
+        let locks = Probe::default().manager();
+        let layer = order_layer(&locks).wait(Duration::from_millis(20)).retry_after(Duration::from_secs(3));
+        let app = Router::new().route("/orders/{id}", put(not_reached).route_layer(layer));
+        let _holder = locks.lock("order:7").await.unwrap();
+        let answer = ask(serve(app).await, "PUT /orders/7", &[]).await;
+        answer.assert_rejected(409, "lock_busy", Some("3"));
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_for_its_turn() {
+        let probe = Probe::default();
+        let locks = probe.manager();
+        let holder = locks.lock("order:7").await.unwrap();
+        probe.acquire_asked().await;
+        let app = Router::new().route("/orders/{id}", put(key).route_layer(order_layer(&locks)));
+        let stream = send(serve(app).await, "PUT /orders/7", &[]).await;
+        probe.acquire_asked().await;
+        holder.release().await.unwrap();
+        assert_eq!(receive(stream).await.body(), "order:7");
+    }
+
+    #[tokio::test]
+    async fn a_closed_manager_is_unavailable_also_to_those_who_wait() {
+        let probe = Probe::default();
+        let locks = probe.manager();
+        let _holder = locks.lock("order:7").await.unwrap();
+        probe.acquire_asked().await;
+        let app = Router::new().route("/orders/{id}", put(not_reached).route_layer(order_layer(&locks)));
+        let address = serve(app).await;
+        let waiting = send(address, "PUT /orders/7", &[]).await;
+        probe.acquire_asked().await;
+        locks.close();
+        receive(waiting).await.assert_rejected(503, "lock_closed", Some("1"));
+        ask(address, "PUT /orders/8", &[]).await.assert_rejected(503, "lock_closed", Some("1"));
+    }
+
+    #[tokio::test]
+    async fn a_backend_that_fails_is_unavailable() {
+        let locks = LockManager::builder(Failing(ErrorKind::Unavailable)).build().unwrap();
+        let app = Router::new().route("/orders/{id}", put(not_reached).route_layer(order_layer(&locks)));
+        let answer = ask(serve(app).await, "PUT /orders/7", &[]).await;
+        answer.assert_rejected(503, "lock_unavailable", Some("1"));
+    }
+
+    #[tokio::test]
+    async fn a_handler_without_the_layer_is_the_programs_fault() {
+        let app = Router::new().route("/orders/{id}", get(key));
+        let answer = ask(serve(app).await, "GET /orders/7", &[]).await;
+        answer.assert_rejected(500, "lock_misconfigured", None);
+        assert!(
+            answer.body().contains("`Locked` was asked for on a route without `LockLayer`"),
+            "{answer:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_handler_can_return_the_error_of_a_lock_of_its_own() {
+        async fn handler(State(locks): State<LockManager>) -> Result<&'static str, LockRejection> {
+            locks.lock("order:7").wait(Duration::ZERO).await?.release().await?;
+            Ok("done")
+        }
+        let locks = Probe::default().manager();
+        let address = serve(Router::new().route("/", get(handler)).with_state(locks.clone())).await;
+        assert_eq!(ask(address, "GET /", &[]).await.body(), "done");
+        let _holder = locks.lock("order:7").await.unwrap();
+        ask(address, "GET /", &[]).await.assert_rejected(409, "lock_busy", Some("1"));
+    }
+
+    #[tokio::test]
+    async fn no_answer_repeats_the_key() {
+        const SECRET: &str = "s3cret";
+        let too_long = SECRET.repeat(30);
+        let locks = Probe::default().manager();
+        let _holder = locks.lock(format!("order:{SECRET}")).await.unwrap();
+        let closed = Probe::default().manager();
+        closed.close();
+        let failing = |kind| LockManager::builder(Failing(kind)).build().unwrap();
+        let cases = [
+            (&locks, SECRET, 409),
+            (&locks, &too_long, 400),
+            (&closed, SECRET, 503),
+            (&failing(ErrorKind::Unavailable), SECRET, 503),
+            (&failing(ErrorKind::InvalidKey), SECRET, 400),
+            (&failing(ErrorKind::Corrupt), SECRET, 500),
+        ];
+        for (locks, id, status) in cases {
+            let layer = order_layer(locks).try_once();
+            let app = Router::new().route("/orders/{id}", put(not_reached).route_layer(layer));
+            let answer = ask(serve(app).await, &format!("PUT /orders/{id}"), &[]).await;
+            assert_eq!(answer.status(), status, "{answer:?}");
+            assert!(!answer.0.contains(SECRET), "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_rejection_of_a_handler_repeats_the_key() {
+        for kind in [ErrorKind::Busy, ErrorKind::InvalidKey, ErrorKind::Lost, ErrorKind::NotConfigured] {
+            let handler = move || async move {
+                let key = dlock_core::LockKey::new("s3cret").unwrap();
+                LockRejection::from(LockError::new(kind, "s3cret").with_key(&key)).into_response()
+            };
+            let answer = ask(serve(Router::new().route("/", get(handler))).await, "GET /", &[]).await;
+            assert!(answer.body().contains("lock_") && !answer.0.contains("s3cret"), "{answer:?}");
+        }
+    }
+}
+
+mod holding {
+    use super::*;
+
+    /// A route whose body is given once.
+    fn answer_with(body: Body) -> axum::routing::MethodRouter {
+        let body = Arc::new(Mutex::new(Some(body)));
+        get(move || async move { body.lock().unwrap().take().unwrap() })
+    }
+
+    fn on_order(locks: &LockManager, route: axum::routing::MethodRouter) -> Router {
+        Router::new().route("/orders/{id}", route.route_layer(order_layer(locks)))
+    }
+
+    async fn read_until(stream: &mut TcpStream, end: &str) {
+        let mut text = Vec::new();
+        while !text.ends_with(end.as_bytes()) {
+            text.push(soon(stream.read_u8()).await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_streamed_body_holds_until_its_end() {
+        let locks = Probe::default().manager();
+        let (feed, body) = Fed::new();
+        let address = serve(on_order(&locks, answer_with(Body::new(body)))).await;
+        let mut stream = send(address, "GET /orders/7", &[]).await;
+        feed.send(data("one")).unwrap();
+        read_until(&mut stream, "one\r\n").await;
+        assert_held(&locks, "order:7").await;
+        drop(feed);
+        read_until(&mut stream, "0\r\n\r\n").await;
+        assert_freed(&locks, "order:7").await;
+    }
+
+    #[tokio::test]
+    async fn a_body_in_one_piece_lets_go_however_slowly_the_client_reads() {
+        let locks = Probe::default().manager();
+        let big = Body::from(vec![0; 32 << 20]);
+        let mut stream = send(serve(on_order(&locks, answer_with(big))).await, "GET /orders/7", &[]).await;
+        read_until(&mut stream, "HTTP/1.1 200 OK").await;
+        assert_freed(&locks, "order:7").await;
+    }
+
+    #[tokio::test]
+    async fn the_answer_to_head_lets_go() {
+        let locks = Probe::default().manager();
+        let (_feed, body) = Fed::new();
+        let address = serve(on_order(&locks, answer_with(Body::new(body)))).await;
+        assert_eq!(ask(address, "HEAD /orders/7", &[]).await.status(), 200);
+        assert_freed(&locks, "order:7").await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_while_the_handler_runs_leaves_nothing() {
+        let probe = Probe::default();
+        let entered = Arc::new(Notify::new());
+        let entering = Arc::clone(&entered);
+        let route = put(async move || {
+            entering.notify_one();
+            std::future::pending::<()>().await;
+        });
+        let address = serve(on_order(&probe.manager(), route)).await;
+        let stream = send(address, "PUT /orders/7", &[]).await;
+        soon(entered.notified()).await;
+        assert!(!probe.is_empty());
+        drop(stream);
+        probe.emptied().await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_during_the_body_leaves_nothing() {
+        let probe = Probe::default();
+        let (feed, body) = Fed::new();
+        let address = serve(on_order(&probe.manager(), answer_with(Body::new(body)))).await;
+        let mut stream = send(address, "GET /orders/7", &[]).await;
+        feed.send(data("one")).unwrap();
+        read_until(&mut stream, "one\r\n").await;
+        assert!(!probe.is_empty());
+        drop(stream);
+        probe.emptied().await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_while_it_waits_leaves_the_queue() {
+        let probe = Probe::default();
+        let locks = probe.manager();
+        let holder = locks.lock("order:7").await.unwrap();
+        probe.acquire_asked().await;
+        let handled = Arc::new(AtomicUsize::new(0));
+        let handling = Arc::clone(&handled);
+        let route = put(async move || {
+            handling.fetch_add(1, Ordering::SeqCst);
+        });
+        let stream = send(serve(on_order(&locks, route)).await, "PUT /orders/7", &[]).await;
+        probe.acquire_asked().await;
+        drop(stream);
+        probe.release_asked().await;
+        holder.release().await.unwrap();
+        probe.emptied().await;
+        assert_eq!(handled.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_lets_go() {
+        let probe = Probe::default();
+        let address = serve(on_order(&probe.manager(), put(not_reached))).await;
+        let answer = ask(address, "PUT /orders/7", &[]).await;
+        assert_eq!(answer.0, "");
+        assert_eq!(probe.acquires(), 1);
+        probe.emptied().await;
+    }
+
+    #[tokio::test]
+    async fn the_handlers_token_rises_with_each_request() {
+        async fn token(Extension(locked): Extension<Locked>, Path(_): Path<u64>) -> String {
+            locked.token().to_string()
+        }
+        let address = serve(on_order(&Probe::default().manager(), get(token))).await;
+        let first: u64 = ask(address, "GET /orders/7", &[]).await.body().parse().unwrap();
+        let second: u64 = ask(address, "GET /orders/7", &[]).await.body().parse().unwrap();
+        assert!(second > first, "{second} after {first}");
+    }
+
+    #[tokio::test]
+    async fn the_same_layer_twice_locks_once() {
+        let probe = Probe::default();
+        let layer = order_layer(&probe.manager()).try_once();
+        let route = Router::new().route("/orders/{id}", get(key).route_layer(layer.clone()));
+        let address = serve(route.route_layer(layer)).await;
+        assert_eq!(ask(address, "GET /orders/7", &[]).await.body(), "order:7");
+        assert_eq!(probe.acquires(), 1);
+        probe.emptied().await;
+    }
+
+    #[tokio::test]
+    async fn work_that_outlives_the_response_can_keep_the_lock() {
+        let locks = Probe::default().manager();
+        let finish = Arc::new(Notify::new());
+        let finished = Arc::clone(&finish);
+        let route = post(async move |locked: Locked| {
+            let guard = locked.hold();
+            tokio::spawn(async move {
+                finished.notified().await;
+                drop(guard);
+            });
+            StatusCode::ACCEPTED
+        });
+        let address = serve(on_order(&locks, route)).await;
+        assert_eq!(ask(address, "POST /orders/7", &["content-length: 0"]).await.status(), 202);
+        assert_held(&locks, "order:7").await;
+        finish.notify_one();
+        assert_freed(&locks, "order:7").await;
+    }
+}
