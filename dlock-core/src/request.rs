@@ -62,9 +62,7 @@ impl LockRequest {
     /// Dropping the future leaves the queue; a grant that was on its way is given back in the background
     /// (I4).
     pub async fn acquire(self) -> Result<LockGuard, LockError> {
-        let attempt = Attempt::prepare(self)?;
-        let span = attempt.span();
-        attempt.acquire().instrument(span).await
+        Attempt::prepare(self)?.acquire().await
     }
 
     /// Acquires the lock if it is free and nobody waits for it; `None` if not. Ignores
@@ -141,9 +139,11 @@ impl Attempt {
     }
 
     async fn acquire(mut self) -> Result<LockGuard, LockError> {
-        let start = Moment::now();
-        let outcome = self.ask(start).await;
-        record(&outcome, Moment::now().since(start));
+        let (start, span) = (Moment::now(), self.span());
+        let outcome = self.ask(start).instrument(span.clone()).await;
+        record(&span, &outcome, Moment::now().since(start));
+        // The span of the hold that follows is no part of the acquire's.
+        drop(span);
         match outcome {
             Ok(grant) => Ok(self.into_guard(&grant)),
             Err(error) => Err(self.fail(error)),
@@ -196,8 +196,7 @@ fn no_runtime() -> LockError {
     LockError::new(ErrorKind::NotConfigured, "no Tokio runtime here to wait on; await locks inside one")
 }
 
-fn record(outcome: &Result<Grant, LockError>, waited: Duration) {
-    let span = tracing::Span::current();
+fn record(span: &tracing::Span, outcome: &Result<Grant, LockError>, waited: Duration) {
     span.record("waited_ms", waited.as_millis());
     match outcome {
         Ok(grant) => {

@@ -74,6 +74,7 @@ pub(crate) async fn sleep(span: Duration) {
 }
 
 /// `span` made up to a fifth shorter at random, so that many clients do not act in step.
+#[cfg(any(feature = "redis", feature = "zookeeper", test))]
 pub(crate) fn jittered(span: Duration) -> Duration {
     span.mul_f64(1.0 - 0.2 * fastrand::f64())
 }

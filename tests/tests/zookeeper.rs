@@ -13,7 +13,7 @@ use dlock_core::{
     ErrorKind, LockError, LockKey, LockManager, LossReason, Operation, Ttl, ZooKeeperBackend,
     ZooKeeperBackendBuilder,
 };
-use dlock_tests::{ZooKeeperServer, fresh_key, shared_zookeeper, wait_until_async};
+use dlock_tests::{ZooKeeperEnsemble, ZooKeeperServer, fresh_key, shared_zookeeper, wait_until_async};
 use operator::Operator;
 use relay::{Relay, Trick};
 use std::future::Future;
@@ -239,8 +239,10 @@ mod queue {
             }
         }
         relay.cut();
-        for (holder, next, waiter) in waiters {
-            release(&holding, &holder).await.unwrap();
+        for (holder, ..) in &waiters {
+            release(&holding, holder).await.unwrap();
+        }
+        for (_, next, waiter) in waiters {
             waiter.grant().await;
             release(&waiting, &next).await.unwrap();
         }
@@ -272,6 +274,7 @@ mod lost_answers {
             assert_eq!(relay.played(), 1, "the answer was lost");
             let nodes = operator.queue(&claim.key);
             let [node] = nodes.as_slice() else { panic!("{:?}: {nodes:?}", way(0)) };
+            assert!(node.ends_with("-lock-0000000000"), "{node} is another one");
             assert_eq!(operator.czxid(&format!("/locks/{}/{node}", claim.key)), Some(granted.token.as_u64()));
             release(&backend, &claim).await.unwrap();
             assert!(operator.queue(&claim.key).is_empty());
@@ -331,14 +334,17 @@ mod sessions {
         relay.reopen();
         assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::Lost);
         release(&other, &next).await.expect("the late release touched nobody else");
-        soon("the first backend works again", holder.lock(&next.key).acquire()).await.unwrap();
+        let again = soon("the first backend works again", holder.lock(&next.key).acquire()).await;
+        assert!(again.unwrap().is_valid());
     }
 
     /// I3: a server that stands still answers nobody, and its own clock stands still, too.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_guard_is_lost_while_the_server_stands_still_and_stays_lost() {
         let mut server = ZooKeeperServer::start();
-        let locks = manager(at(&server.hosts()).build().await.unwrap());
+        // Longer than this test, so that it is not the server that ends the lock.
+        let locks =
+            manager(at(&server.hosts()).session_timeout(Duration::from_secs(6)).build().await.unwrap());
         let key = LockKey::new("k").unwrap();
         let guard = locks.lock(&key).await.unwrap();
         server.pause();
@@ -410,6 +416,35 @@ mod sessions {
         release(&waiting, &next).await.unwrap();
     }
 
+    /// I1: behind a follower that lost its leader, a session may be over without anybody there knowing. Only
+    /// the leader's answers count, though the follower goes on to give its own.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_guard_behind_a_follower_without_leader_is_lost() {
+        let mut ensemble = ZooKeeperEnsemble::start();
+        let leader = ensemble.leader();
+        let follower = ensemble.server((leader + 1) % 3).hosts();
+        let guard = manager(at(&follower).build().await.unwrap()).lock("k").await.unwrap();
+        ensemble.pause(leader);
+        assert!(is_end_of_session(soon("the guard is lost", guard.lost()).await));
+        assert_eq!(ensemble.server((leader + 1) % 3).mode().as_deref(), Some("follower"), "it still answers");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_guard_survives_a_change_of_the_leader() {
+        let mut ensemble = ZooKeeperEnsemble::start();
+        let locks = manager(patient(&server.hosts()).build().await.unwrap());
+        let guard = locks.lock("k").await.unwrap();
+        let waiting = tokio::spawn(locks.lock("k").acquire());
+        let leader = ensemble.leader();
+        ensemble.kill(leader);
+        assert_ne!(ensemble.leader(), leader);
+        let token = guard.token();
+        assert!(guard.is_valid() && !waiting.is_finished());
+        soon("the release is confirmed", guard.release()).await.unwrap();
+        let next = soon("the waiter is granted", waiting).await.unwrap().unwrap();
+        assert!(next.token() > token, "tokens rise from leader to leader");
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_lock_whose_node_an_operator_removes_is_lost() {
         let (locks, operator) = (manager(backend().await), Operator::of(shared_zookeeper()));
@@ -449,7 +484,7 @@ mod sessions {
         let waiting = second.spawn(locks.lock(&key).wait(Duration::MAX).acquire());
         second.block_on(until("both have a node", async || operator.queue(&key).len() == 2));
         drop(first);
-        assert!(is_end_of_session(second.block_on(soon("the guard is lost", guard.lost()))));
+        assert_eq!(second.block_on(guard.lost()), LossReason::SessionExpired);
         let next = second.block_on(soon("the waiter is granted", waiting)).unwrap().unwrap();
         second.block_on(next.release()).unwrap();
     }
@@ -546,6 +581,11 @@ fn at(hosts: &str) -> ZooKeeperBackendBuilder {
         .hosts(hosts)
         .session_timeout(Duration::from_secs(2))
         .request_timeout(Duration::from_secs(1))
+}
+
+/// Settings that outlast any outage that a test makes.
+fn patient(hosts: &str) -> ZooKeeperBackendBuilder {
+    at(hosts).session_timeout(LIMIT * 2).request_timeout(LIMIT)
 }
 
 async fn backend() -> ZooKeeperBackend {

@@ -8,7 +8,7 @@ use crate::backend::wakeups::Wakeups;
 use crate::error::{LockError, Operation};
 use crate::lease::OwnerId;
 use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion};
+use redis::{Client, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisResult};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,19 @@ use std::time::Duration;
 pub struct RedisBackendBuilder {
     url: String,
     limits: Limits,
+    #[cfg(feature = "redis-tls")]
+    root_certificates: Option<Vec<u8>>,
 }
 
 impl Default for RedisBackendBuilder {
     fn default() -> Self {
         let limits = Limits { connect: Duration::from_secs(2), request: Duration::from_secs(1) };
-        Self { url: "redis://127.0.0.1/".to_owned(), limits }
+        Self {
+            url: "redis://127.0.0.1/".to_owned(),
+            limits,
+            #[cfg(feature = "redis-tls")]
+            root_certificates: None,
+        }
     }
 }
 
@@ -33,6 +40,14 @@ impl RedisBackendBuilder {
     /// (feature `redis-tls`). By default `redis://127.0.0.1/`.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = url.into();
+        self
+    }
+
+    /// The certificates, in PEM, of the authorities that a `rediss://` server's certificate is checked against,
+    /// by default those that the system trusts.
+    #[cfg(feature = "redis-tls")]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.root_certificates = Some(pem.into());
         self
     }
 
@@ -63,12 +78,29 @@ impl RedisBackendBuilder {
         let name = |error: LockError| error.with_operation(Operation::Connect).with_backend("redis");
         let info = connection_info(&self.url).map_err(name)?;
         let address = info.addr().to_string();
-        let client = Client::open(info).map_err(|cause| name(classify(cause)))?;
+        let client = self.client(info).map_err(|cause| name(classify(cause)))?;
         let inbox = Inbox::new(OwnerId::random().map_err(name)?);
         let wakeups = Arc::new(Wakeups::default());
         let connection = Connection::new(client, self.limits, inbox, Arc::clone(&wakeups));
         connection.ensure().await.map_err(name)?;
         Ok(RedisBackend(Arc::new(Shared { address, inbox, wakeups, connection })))
+    }
+
+    #[cfg(not(feature = "redis-tls"))]
+    fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
+        Client::open(info)
+    }
+
+    #[cfg(feature = "redis-tls")]
+    fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
+        // Without a default, or with two to choose from, the first handshake would panic. One that the program
+        // has set stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        if !matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. }) {
+            return Client::open(info);
+        }
+        let root_cert = self.root_certificates.clone();
+        Client::build_with_tls(info, redis::TlsCertificates { client_tls: None, root_cert })
     }
 }
 

@@ -1,0 +1,105 @@
+//! What the locks tell `tracing`: a span per acquire and per hold, events for what goes wrong, no secrets.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
+
+use dlock_core::testing::Tap;
+use dlock_core::{EmbeddedBackend, ErrorKind, LockManager, RedisBackend};
+use dlock_tests::{RedisServer, wait_until_async};
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+/// Everything that was told, as lines of text.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<u8>>>);
+
+impl Told {
+    /// Listens to this thread until the guard goes.
+    fn listen() -> (Self, DefaultGuard) {
+        let told = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_span_events(FmtSpan::CLOSE)
+            .with_ansi(false)
+            .with_writer(told.clone())
+            .finish();
+        (told, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines that hold all of `parts`.
+    fn lines_with(&self, parts: &[&str]) -> usize {
+        self.text().lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+    }
+}
+
+impl io::Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Told {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn an_acquire_and_a_hold_are_a_span_each() {
+    let (told, _listening) = Told::listen();
+    let locks = LockManager::builder(EmbeddedBackend::new()).build().unwrap();
+    let guard = locks.lock("order:42").await.unwrap();
+    let token = format!("token={}", guard.token());
+    assert!(locks.lock("order:42").try_acquire().await.unwrap().is_none());
+    guard.release().await.unwrap();
+    let about = ["key=order:42", "backend=\"embedded\""];
+    let acquire = |outcome| [&about[..], &["dlock.acquire", "waited_ms=", outcome]].concat();
+    assert_eq!(told.lines_with(&[&acquire("outcome=\"granted\"")[..], &[&token]].concat()), 1, "{}", told.text());
+    assert_eq!(told.lines_with(&acquire("outcome=Busy")), 1, "{}", told.text());
+    assert_eq!(told.lines_with(&[&about[..], &["dlock.hold", &token]].concat()), 1, "{}", told.text());
+}
+
+#[tokio::test]
+async fn a_failed_renewal_and_a_lost_lock_are_events() {
+    let (told, _listening) = Told::listen();
+    let tap = Tap::new(Arc::new(EmbeddedBackend::new()));
+    let locks = LockManager::builder(Arc::clone(&tap)).ttl(Duration::from_millis(300)).build().unwrap();
+    let guard = locks.lock("order:42").await.unwrap();
+    tap.cut();
+    guard.lost().await;
+    let lost = async || told.lines_with(&["ERROR", "lock lost", "order:42"]) == 1;
+    wait_until_async("the loss is told", Duration::from_secs(30), lost).await;
+    assert!(told.lines_with(&["WARN", "renewal failed", "order:42"]) >= 1, "{}", told.text());
+}
+
+#[tokio::test]
+async fn a_reconnect_is_an_event_and_no_line_holds_a_secret() {
+    let (told, _listening) = Told::listen();
+    let mut server = RedisServer::builder().password("marker-secret").start();
+    let url = server.url().replace("redis://", "redis://:marker-secret@");
+    let locks = LockManager::builder(RedisBackend::builder().url(&url).build().await.unwrap()).build().unwrap();
+    let guard = locks.lock("order:42").await.unwrap();
+    server.kill();
+    assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(told.lines_with(&["WARN", "connecting failed"]) >= 1, "{}", told.text());
+    server.restart();
+    locks.lock("order:42").await.unwrap().release().await.unwrap();
+    assert_eq!(told.lines_with(&["INFO", "reconnected"]), 1, "{}", told.text());
+    let owner_id_or_secret = ["marker-secret", "dl1|"];
+    for secret in owner_id_or_secret {
+        assert!(!told.text().contains(secret), "{}", told.text());
+    }
+}
