@@ -72,7 +72,12 @@ impl FlawedBackend {
     }
 
     async fn ask(&self, claim: Claim, mode: Mode) -> Result<Grant, LockError> {
-        let mut grant = self.inner.acquire(&AcquireRequest::new(claim.clone(), mode)).await?;
+        let (inner, request) = (self.inner.clone(), AcquireRequest::new(claim.clone(), mode));
+        let asking = async move { inner.acquire(&request).await };
+        let mut grant = match self.flaw {
+            Flaw::KeepsWaiters => tokio::spawn(asking).await.expect("an acquire does not panic")?,
+            _ => asking.await?,
+        };
         if self.flaw == Flaw::RepeatsTokens {
             grant.token = FencingToken::new(7);
         }
