@@ -299,4 +299,34 @@ mod tests {
             r#"{"title":"Another request holds the lock","status":423,"code":"lock_busy"}"#
         );
     }
+
+    /// What is logged from level info upwards while `rejection` is answered.
+    fn logged(rejection: &LockRejection) -> String {
+        #[derive(Clone, Default)]
+        struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+        impl std::io::Write for Log {
+            fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(text)
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || rejection.answer());
+        let text = log.0.lock().unwrap().clone();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_fault_of_the_program_is_logged_with_its_detail_and_one_of_the_client_is_not() {
+        let log = logged(&KeyError::wiring("put the layer elsewhere").into());
+        assert!(log.contains("WARN") && log.contains("put the layer elsewhere"), "{log}");
+        assert_eq!(logged(&KeyError::client("no header").into()), "");
+        assert_eq!(logged(&rejection(ErrorKind::Busy, Operation::Acquire)), "");
+    }
 }

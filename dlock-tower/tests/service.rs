@@ -604,19 +604,22 @@ mod losing {
     }
 
     #[tokio::test]
-    async fn a_handler_that_finishes_after_the_loss_is_not_believed() {
+    async fn a_handler_that_is_done_after_the_loss_is_not_believed() {
         let probe = Probe::default();
-        let loser = probe.clone();
-        let service = layer(&probe.manager()).layer(service_fn(move |_: Request<()>| {
-            let loser = loser.clone();
+        let (finish, finished) = oneshot::channel::<()>();
+        let finished = Arc::new(Mutex::new(Some(finished)));
+        let mut service = layer(&probe.manager()).layer(service_fn(move |_: Request<()>| {
+            let finished = finished.lock().unwrap().take().unwrap();
             async move {
-                tokio::task::yield_now().await;
-                loser.lose_all();
-                tokio::task::yield_now().await;
+                finished.await.unwrap();
                 Ok::<_, Infallible>(text("unprotected"))
             }
         }));
-        let (status, _, body) = seen(soon(service.oneshot(request("/7"))).await.unwrap()).await;
+        let mut handled = Box::pin(service.call(request("/7")));
+        assert!(handled.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        probe.lose_all();
+        finish.send(()).unwrap();
+        let (status, _, body) = seen(soon(handled).await.unwrap()).await;
         assert_eq!((status, code_of(&body)), (500, "lock_lost"));
     }
 
