@@ -10,7 +10,7 @@ complain() { echo "layering: $1" >&2; failed=1; }
 
 # uses FILE: the modules of the crate that the code of FILE names, its tests and comments left out.
 uses() {
-  sed '/^#\[cfg(test)\]/,$d' "$1" | grep -v '^ *//' | grep -oE 'crate::(backend::[a-z_]+|[a-z_]+)' | sed 's/^crate:://' | sort -u || true
+  sed '/^#\[cfg(test)\]/,$d' "$1" | grep -v '^ *//' | grep -oE 'crate::(backend::[A-Za-z_]+|[A-Za-z_{]+)' | sed 's/^crate:://' | sort -u || true
 }
 
 # may FILE MODULES...: FILE names no modules but these.
