@@ -1,0 +1,197 @@
+//! The code that takes the place of the function's body.
+
+use crate::args::Args;
+use crate::errors::Errors;
+use crate::function::{Function, Parameter};
+use crate::place::ends;
+use crate::template::Template;
+use crate::work::Work;
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::Expr;
+
+/// The function under a lock; or what is wrong, beside the function as it is.
+pub(crate) fn attribute(args: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let args = Args::parse(args, &mut errors);
+    let function = match syn::parse2::<Function>(item.clone()) {
+        Ok(function) => function,
+        Err(error) => {
+            let error = error.to_compile_error();
+            return quote!(#item #error);
+        }
+    };
+    match Lock::new(&args, &function, &mut errors) {
+        Some(lock) if errors.is_empty() => function.with_body(&lock.work.replace(lock.expand())),
+        _ => unlocked(&args, &function, &errors),
+    }
+}
+
+/// The function as it is beside the mistakes, so that its callers compile. Its guard has a type, so that the
+/// body does.
+fn unlocked(args: &Args, function: &Function, errors: &Errors) -> TokenStream {
+    let (krate, body, errors) = (args.krate(), &function.body, errors.to_compile_errors());
+    let guard = args.guard.as_ref().filter(|name| function.parameter(name).is_none());
+    let guard = guard.map(|name| quote!(let #name: &#krate::LockGuard = loop {};));
+    let function = function.with_body(&quote!(#guard #body));
+    quote!(#function #errors)
+}
+
+/// Everything that the expansion is made of.
+struct Lock<'a> {
+    args: &'a Args,
+    function: &'a Function,
+    krate: TokenStream,
+    key: Template,
+    work: Work,
+}
+
+impl<'a> Lock<'a> {
+    fn new(args: &'a Args, function: &'a Function, errors: &mut Errors) -> Option<Self> {
+        let key = args.key.as_ref().and_then(|key| errors.keep(Template::parse(key, function)));
+        let work = errors.keep(function.work());
+        errors.keep(check_guard(args, function));
+        Some(Self { args, function, krate: args.krate(), key: key?, work: work? })
+    }
+
+    fn expand(&self) -> TokenStream {
+        let (krate, acquire, run) = (&self.krate, self.acquire(), self.run());
+        let (not_acquired, lost) = (self.failure(), self.failure());
+        quote! {
+            #acquire
+            let __dlock_guard = match __dlock_acquired {
+                ::core::result::Result::Ok(__dlock_guard) => __dlock_guard,
+                ::core::result::Result::Err(__dlock_error) => return #not_acquired,
+            };
+            let __dlock_output = #run;
+            match __dlock_output {
+                ::core::result::Result::Ok(__dlock_output) => {
+                    #krate::__private::release(__dlock_guard).await;
+                    __dlock_output
+                }
+                ::core::result::Result::Err(__dlock_error) => #lost,
+            }
+        }
+    }
+
+    /// Everything that the user wrote is evaluated in statements of its own: nothing of it lives across the
+    /// wait for the lock.
+    fn acquire(&self) -> TokenStream {
+        let (krate, locks, key) = (&self.krate, self.locks(), self.key.to_expression(&self.krate));
+        let (ttl, set_ttl) = self.option("ttl", self.args.ttl.as_ref());
+        let (wait, set_wait) = self.option("wait", self.args.wait.as_ref());
+        quote! {
+            let __dlock_locks = #locks;
+            let __dlock_key = #key;
+            #ttl
+            #wait
+            let __dlock_acquired = match (__dlock_locks, __dlock_key) {
+                (::core::result::Result::Ok(__dlock_locks), ::core::result::Result::Ok(__dlock_key)) => {
+                    #krate::LockManager::lock(&__dlock_locks, __dlock_key) #set_ttl #set_wait .acquire().await
+                }
+                (::core::result::Result::Err(__dlock_error), _)
+                | (_, ::core::result::Result::Err(__dlock_error)) => {
+                    ::core::result::Result::Err(__dlock_error)
+                }
+            };
+        }
+    }
+
+    /// An expression of type `Result<LockManager, LockError>`.
+    fn locks(&self) -> TokenStream {
+        let krate = &self.krate;
+        let Some(locks) = &self.args.locks else { return quote!(#krate::LockManager::installed()) };
+        let argument = reference(locks);
+        quote!(::core::result::Result::Ok::<_, #krate::LockError>(#krate::__private::manager(#argument)))
+    }
+
+    /// A duration: the statement that evaluates it, and the call that sets it.
+    fn option(&self, name: &str, value: Option<&TokenStream>) -> (TokenStream, TokenStream) {
+        let Some(value) = value else { return Default::default() };
+        let (setter, local) = (Ident::new(name, Span::call_site()), format_ident!("__dlock_{name}"));
+        (quote!(let #local: ::core::time::Duration = #value;), quote!(.#setter(#local)))
+    }
+
+    /// Runs the work. Its block is pinned in place: handed to a function by value, it would lie in the future
+    /// once more.
+    ///
+    /// The scope ends the borrow of the guard, and with it the parameters' lives, before the release.
+    fn run(&self) -> TokenStream {
+        let (krate, work, type_hint) = (&self.krate, &self.work.block, self.type_hint());
+        let guard = self.args.guard.as_ref().map(|name| quote!(let #name = &__dlock_guard;));
+        quote! {{
+            #guard
+            let mut __dlock_work = ::core::pin::pin!(async move {
+                #type_hint
+                #work
+            });
+            #krate::__private::run(&__dlock_guard, __dlock_work.as_mut()).await
+        }}
+    }
+
+    /// Never runs: tells the compiler what the block returns, which it would have to guess from a `?`, and that
+    /// the block takes the parameters whole.
+    fn type_hint(&self) -> TokenStream {
+        let (output, taken) = (&self.work.output, self.taken());
+        quote! {
+            #[allow(unreachable_code, clippy::all, clippy::pedantic, clippy::nursery)]
+            if false {
+                #taken
+                let __dlock_output: #output = loop {};
+                return __dlock_output;
+            }
+        }
+    }
+
+    /// Moves the parameters into the block that runs under the lock, in the order that makes them end as in the
+    /// plain function, so that a transaction, say, ends before the lock is released.
+    ///
+    /// A parameter that the body does not mention is left out: the compiler shall call it unused.
+    fn taken(&self) -> Option<TokenStream> {
+        let taken = self.function.parameters.iter().rev().filter(|parameter| self.is_taken(parameter));
+        let names: Vec<_> = taken.map(|parameter| &parameter.name).collect();
+        (!names.is_empty()).then(|| quote!(let _ = (#(&#names,)*);))
+    }
+
+    fn is_taken(&self, parameter: &Parameter) -> bool {
+        let name = parameter.name.to_string();
+        !parameter.has_attributes
+            && (name.starts_with('_') || name == "self" || mentions(&self.work.block, &parameter.name))
+    }
+
+    /// What is returned instead of the output. A return type that cannot hold it is reported here, so this has
+    /// the place of the return type.
+    fn failure(&self) -> TokenStream {
+        let (krate, output) = (&self.krate, &self.work.output);
+        let (start, end) = self.work.output_place;
+        let open = quote_spanned!(start=> <);
+        let close = quote_spanned!(end=> as #krate::__private::LockedOutput>::from_lock_error(__dlock_error));
+        quote!(#open #output #close)
+    }
+}
+
+fn check_guard(args: &Args, function: &Function) -> syn::Result<()> {
+    match args.guard.as_ref().filter(|name| function.parameter(name).is_some()) {
+        Some(name) => {
+            Err(syn::Error::new(name.span(), format!("`guard = {name}` would hide the parameter `{name}`")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn mentions(tokens: &TokenStream, name: &Ident) -> bool {
+    tokens.clone().into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == *name,
+        TokenTree::Group(group) => mentions(&group.stream(), name),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
+}
+
+/// `&(value)`, in the place of the value, for the compiler's messages about its type.
+fn reference(value: &Expr) -> TokenStream {
+    let (start, end) = ends(value);
+    let (borrow, mut inner) =
+        (quote_spanned!(start=> &), Group::new(Delimiter::Parenthesis, value.to_token_stream()));
+    inner.set_span(end);
+    quote!(#borrow #inner)
+}

@@ -1,0 +1,218 @@
+//! `"order:{order.id}"`: the key's text, its placeholders, and the rules for both.
+
+use crate::errors::Errors;
+use crate::function::Function;
+use crate::place::at;
+use crate::similar::nearest;
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
+use std::iter::Peekable;
+use std::str::Chars;
+use syn::{Expr, LitStr};
+
+/// A key whose placeholders name parameters of the function.
+pub(crate) struct Template(Vec<Part<TokenStream>>);
+
+/// Text of the key, or a value to be filled in.
+#[derive(Debug, PartialEq, Eq)]
+enum Part<Value> {
+    Text(String),
+    Value(Value),
+}
+
+impl Template {
+    pub(crate) fn parse(key: &LitStr, function: &Function) -> syn::Result<Self> {
+        let parts = split(&key.value()).and_then(|parts| check(&parts).map(|()| parts));
+        let parts = parts.map_err(|message| syn::Error::new(key.span(), message))?;
+        let mut errors = Errors::default();
+        let parts =
+            parts.into_iter().filter_map(|part| errors.keep(part.resolve(key.span(), function))).collect();
+        errors.into_result().map(|()| Self(parts))
+    }
+
+    /// An expression of type `Result<LockKey, LockError>`.
+    pub(crate) fn to_expression(&self, krate: &TokenStream) -> TokenStream {
+        let parts = &self.0;
+        quote!(#krate::__private::KeyTemplate::new() #(#parts)* .finish())
+    }
+}
+
+impl Part<String> {
+    fn resolve(self, key: Span, function: &Function) -> syn::Result<Part<TokenStream>> {
+        match self {
+            Part::Text(text) => Ok(Part::Text(text)),
+            Part::Value(inner) => resolve(&inner, key, function)
+                .map(Part::Value)
+                .map_err(|message| syn::Error::new(key, message)),
+        }
+    }
+}
+
+impl ToTokens for Part<TokenStream> {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        tokens.extend(match self {
+            Self::Text(text) => quote!(.literal(#text)),
+            Self::Value(value) => value.clone(),
+        });
+    }
+}
+
+/// Cuts a key into its parts; a value is what stands between its braces.
+fn split(key: &str) -> Result<Vec<Part<String>>, String> {
+    let mut parts = Vec::new();
+    let mut rest = key.chars().peekable();
+    while let Some(character) = rest.next() {
+        let doubled = matches!(character, '{' | '}') && rest.next_if_eq(&character).is_some();
+        match character {
+            '{' if !doubled => parts.push(Part::Value(placeholder(&mut rest)?)),
+            '}' if !doubled => {
+                return Err("unmatched `}` in the lock key; write `}}` for a literal brace".to_owned());
+            }
+            character => push(&mut parts, character),
+        }
+    }
+    Ok(parts)
+}
+
+fn push(parts: &mut Vec<Part<String>>, character: char) {
+    match parts.last_mut() {
+        Some(Part::Text(text)) => text.push(character),
+        _ => parts.push(Part::Text(character.into())),
+    }
+}
+
+fn placeholder(rest: &mut Peekable<Chars<'_>>) -> Result<String, String> {
+    let mut inner = String::new();
+    for character in rest {
+        match character {
+            '}' if inner.trim().is_empty() => {
+                return Err("empty placeholder `{}` in the lock key; name a parameter, such as `{order_id}`"
+                    .to_owned());
+            }
+            '}' => return Ok(inner),
+            '{' => break,
+            character => inner.push(character),
+        }
+    }
+    Err("unclosed `{` in the lock key; write `{{` for a literal brace".to_owned())
+}
+
+/// The rules that need no function: characters, length, and separators.
+fn check(parts: &[Part<String>]) -> Result<(), String> {
+    check_text(parts)?;
+    let mut previous: Option<&str> = None;
+    let mut separated = true;
+    for part in parts {
+        match part {
+            Part::Text(text) => separated |= text.contains([':', '/']),
+            Part::Value(value) => {
+                if let (Some(previous), false) = (previous, separated) {
+                    return Err(not_separated(previous, value));
+                }
+                (previous, separated) = (Some(value.as_str()), false);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_text(parts: &[Part<String>]) -> Result<(), String> {
+    let length: usize = parts.iter().map(Part::least_len).sum();
+    match parts
+        .iter()
+        .filter_map(Part::text)
+        .flat_map(str::chars)
+        .find(|c| c.is_whitespace() || c.is_control())
+    {
+        _ if parts.is_empty() => Err("the lock key is empty".to_owned()),
+        _ if length > MAX_LEN => Err(format!("the lock key is longer than {MAX_LEN} bytes")),
+        Some(' ') => Err("the lock key contains a space; use letters, digits and `:._-/`".to_owned()),
+        Some(other) => Err(format!("the lock key contains {other:?}; use letters, digits and `:._-/`")),
+        None => Ok(()),
+    }
+}
+
+impl Part<String> {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Value(_) => None,
+        }
+    }
+
+    /// The fewest bytes it adds to a key; an empty value is refused when the key is made.
+    fn least_len(&self) -> usize {
+        self.text().map_or(1, str::len)
+    }
+}
+
+fn not_separated(one: &str, other: &str) -> String {
+    format!(
+        "put `:` or `/` between `{{{one}}}` and `{{{other}}}`; any other character may occur in the values, so \
+         two different pairs could give one key"
+    )
+}
+
+/// The call that adds the value of a placeholder.
+fn resolve(inner: &str, key: Span, function: &Function) -> Result<TokenStream, String> {
+    let value: Expr = syn::parse_str(inner).map_err(|_| not_a_value(inner))?;
+    let root = root(&value).ok_or_else(|| not_a_value(inner))?;
+    let parameter = &function.parameter(root).ok_or_else(|| not_a_parameter(root, function))?;
+    let value = place(value.to_token_stream(), &parameter.name, key);
+    let span = at(key);
+    Ok(quote_spanned!(span=> .value(&#value)))
+}
+
+/// The parameter at the beginning of `a`, `a.b`, `a.0` and `a.b()`; nothing else may stand in a placeholder.
+fn root(value: &Expr) -> Option<&Ident> {
+    match value {
+        Expr::Path(path) if path.qself.is_none() => path.path.get_ident(),
+        Expr::Field(field) => root(&field.base),
+        Expr::MethodCall(call) if call.args.is_empty() && call.turbofish.is_none() => root(&call.receiver),
+        _ => None,
+    }
+}
+
+fn not_a_value(inner: &str) -> String {
+    if inner.contains(':') && !inner.contains("::") {
+        return format!(
+            "format options such as `{{{inner}}}` are not supported in lock keys; a placeholder is written with \
+             `Display`"
+        );
+    }
+    format!(
+        "`{{{inner}}}` is not a parameter, or a field or method of one, such as `{{order.id}}` or `{{order.id()}}`"
+    )
+}
+
+fn not_a_parameter(name: &Ident, function: &Function) -> String {
+    let names = || function.parameters.iter().map(|parameter| parameter.name.to_string());
+    let hint = match nearest(&name.to_string(), names()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if function.parameters.is_empty() => "it has none".to_owned(),
+        None => format!("it has `{}`", names().collect::<Vec<_>>().join("`, `")),
+    };
+    format!("`{name}` is not a parameter of `{}`; {hint}", function.name())
+}
+
+/// Gives the tokens of a placeholder the place of the key's literal, because a string cannot be pointed into;
+/// the name of the parameter means what it means in the signature.
+///
+/// They do not get the literal's own span: the compiler would offer to replace the whole key.
+fn place(value: TokenStream, parameter: &Ident, key: Span) -> TokenStream {
+    let mut root = parameter.clone();
+    root.set_span(parameter.span().located_at(key));
+    let rest = value.into_iter().skip(1).map(|token| place_token(token, at(key)));
+    std::iter::once(root.into()).chain(rest).collect()
+}
+
+fn place_token(mut token: TokenTree, span: Span) -> TokenTree {
+    if let TokenTree::Group(group) = &token {
+        token = Group::new(group.delimiter(), group.stream()).into();
+    }
+    token.set_span(span);
+    token
+}
+
+/// `dlock_core::LockKey::MAX_LEN`.
+const MAX_LEN: usize = 512;

@@ -1,0 +1,246 @@
+//! What a function under a lock does at run time.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
+
+use dlock_core::{EmbeddedBackend, ErrorKind, LockError, LockManager, distributed_lock};
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+
+struct Stage {
+    store: EmbeddedBackend,
+    locks: LockManager,
+    other: LockManager,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let store = EmbeddedBackend::new();
+        let manager = || LockManager::builder(store.clone()).build().unwrap();
+        Self { locks: manager(), other: manager(), store }
+    }
+
+    async fn is_held(&self, key: &str) -> bool {
+        self.other.lock(key).try_acquire().await.unwrap().is_none()
+    }
+
+    /// Waits until no lock is held or waited for.
+    async fn emptied(&self) {
+        let empty = async {
+            while !self.store.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), empty).await.unwrap();
+    }
+}
+
+#[distributed_lock("order:{order}", locks = locks, wait = "0s", guard = lock)]
+async fn key_of(locks: &LockManager, order: &str) -> Result<String, LockError> {
+    Ok(String::from_utf8(lock.key().as_bytes().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn the_key_is_made_of_escaped_values() {
+    let stage = Stage::new();
+    for (value, key) in
+        [("42", "order:42"), ("a:b", "order:a%3Ab"), ("a b%", "order:a%20b%25"), ("\u{fc}", "order:\u{fc}")]
+    {
+        assert_eq!(key_of(&stage.locks, value).await.unwrap(), key);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_value_is_refused() {
+    let refused = key_of(&Stage::new().locks, "").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidKey, "{refused}");
+}
+
+#[distributed_lock("order:{order}", locks = locks, wait = "0s", guard = lock)]
+async fn changes_its_argument(locks: &LockManager, mut order: String) -> Result<(String, String), LockError> {
+    order.push_str(" changed");
+    Ok((order, lock.key().to_string()))
+}
+
+#[tokio::test]
+async fn the_key_is_that_of_the_call() {
+    let stage = Stage::new();
+    let (order, key) = changes_its_argument(&stage.locks, "42".to_owned()).await.unwrap();
+    assert_eq!((order.as_str(), key.as_str()), ("42 changed", "order:42"));
+    assert!(stage.store.is_empty(), "released under the same key");
+}
+
+#[derive(Debug)]
+struct Converted(ErrorKind);
+
+impl From<LockError> for Converted {
+    fn from(error: LockError) -> Self {
+        Self(error.kind())
+    }
+}
+
+#[distributed_lock("order", locks = locks, wait = "0s")]
+async fn counts(locks: &LockManager, runs: &AtomicU32) -> Result<u32, Converted> {
+    Ok(runs.fetch_add(1, Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn the_body_does_not_run_without_the_lock_and_the_error_is_converted() {
+    let (stage, runs) = (Stage::new(), AtomicU32::new(0));
+    let guard = stage.other.lock("order").await.unwrap();
+    let Converted(kind) = counts(&stage.locks, &runs).await.unwrap_err();
+    assert_eq!((kind, runs.load(Ordering::SeqCst)), (ErrorKind::Busy, 0));
+    guard.release().await.unwrap();
+    assert_eq!(counts(&stage.locks, &runs).await.unwrap(), 0);
+}
+
+#[distributed_lock("order", locks = stage.locks)]
+async fn looks(stage: &Stage, early: bool) -> Result<bool, LockError> {
+    let held = stage.is_held("order").await;
+    if early {
+        return Ok(held);
+    }
+    Ok(held)
+}
+
+#[tokio::test]
+async fn the_lock_is_held_while_the_body_runs_and_free_when_the_function_returned() {
+    let stage = Stage::new();
+    for early in [true, false] {
+        assert!(looks(&stage, early).await.unwrap(), "held in the body");
+        assert!(stage.store.is_empty(), "free after the call");
+    }
+}
+
+/// Says when it is dropped whether the lock was still held.
+struct Watch<'a>(&'a EmbeddedBackend, &'a Cell<Option<bool>>);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.1.set(Some(!self.0.is_empty()));
+    }
+}
+
+#[distributed_lock("order", locks = locks)]
+async fn takes_ownership(locks: &LockManager, transaction: Watch<'_>) -> Result<(), LockError> {
+    let _still_here = &transaction;
+    Ok(())
+}
+
+#[tokio::test]
+async fn parameters_end_before_the_lock_is_released() {
+    let (stage, held) = (Stage::new(), Cell::new(None));
+    takes_ownership(&stage.locks, Watch(&stage.store, &held)).await.unwrap();
+    assert_eq!(held.get(), Some(true));
+}
+
+#[distributed_lock("order", locks = locks)]
+async fn panics(locks: &LockManager) -> Result<(), LockError> {
+    panic!("in the body")
+}
+
+#[tokio::test]
+async fn a_panic_releases() {
+    let stage = Stage::new();
+    let locks = stage.locks.clone();
+    let panicked = tokio::spawn(async move { panics(&locks).await }).await.unwrap_err();
+    assert!(panicked.is_panic());
+    stage.emptied().await;
+}
+
+#[distributed_lock("order", locks = locks)]
+async fn runs_on(locks: &LockManager, started: &Notify) -> Result<(), LockError> {
+    started.notify_one();
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn a_call_dropped_while_its_body_runs_releases() {
+    let (stage, started) = (Stage::new(), Notify::new());
+    tokio::select! {
+        _ = runs_on(&stage.locks, &started) => panic!("never ends"),
+        () = started.notified() => {}
+    }
+    stage.emptied().await;
+}
+
+#[tokio::test]
+async fn a_call_dropped_while_it_waits_leaves_the_queue() {
+    let (stage, started) = (Stage::new(), Notify::new());
+    let guard = stage.other.lock("order").await.unwrap();
+    {
+        let mut waiting = pin!(runs_on(&stage.locks, &started));
+        let poll = waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(poll, Poll::Pending));
+    }
+    guard.release().await.unwrap();
+    stage.emptied().await;
+}
+
+#[distributed_lock("order", locks = locks, guard = lock)]
+async fn lends_its_guard(
+    locks: &LockManager,
+    lend: oneshot::Sender<dlock_core::Lease>,
+    dropped: Arc<AtomicBool>,
+) -> Result<(), LockError> {
+    let _flag = Flag(dropped);
+    let _ = lend.send(lock.lease());
+    std::future::pending().await
+}
+
+struct Flag(Arc<AtomicBool>);
+
+impl Drop for Flag {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_lock_drops_the_body_and_is_an_error() {
+    let stage = Stage::new();
+    let (lend, lent) = oneshot::channel();
+    let dropped = Arc::new(AtomicBool::new(false));
+    let (locks, flag) = (stage.locks.clone(), Arc::clone(&dropped));
+    let call = tokio::spawn(async move { lends_its_guard(&locks, lend, flag).await });
+    let lease = lent.await.unwrap();
+    stage.locks.shutdown().await;
+    assert!(!lease.is_valid());
+    assert_eq!(call.await.unwrap().unwrap_err().kind(), ErrorKind::Lost);
+    assert!(dropped.load(Ordering::SeqCst), "the body was dropped");
+}
+
+#[tokio::test]
+async fn two_calls_joined_run_one_after_the_other() {
+    let (stage, runs) = (Stage::new(), AtomicU32::new(0));
+    #[distributed_lock("order", locks = locks)]
+    async fn alone(locks: &LockManager, inside: &AtomicU32) -> Result<(), LockError> {
+        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+        tokio::task::yield_now().await;
+        inside.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
+    }
+    let (one, other) = tokio::join!(alone(&stage.locks, &runs), alone(&stage.locks, &runs));
+    one.and(other).unwrap();
+}
+
+/// A future under a lock has the size of the plain one, its parameters once more, and what waiting takes.
+#[test]
+fn the_future_is_not_much_larger_than_the_plain_one() {
+    async fn plain(_locks: &LockManager, data: [u8; 4096]) -> Result<usize, LockError> {
+        tokio::task::yield_now().await;
+        Ok(data.len())
+    }
+    #[distributed_lock("k", locks = locks)]
+    async fn locked(locks: &LockManager, data: [u8; 4096]) -> Result<usize, LockError> {
+        tokio::task::yield_now().await;
+        Ok(data.len())
+    }
+    let locks = Stage::new().locks;
+    let (plain, locked) = (size_of_val(&plain(&locks, [0; 4096])), size_of_val(&locked(&locks, [0; 4096])));
+    assert!(locked <= plain + 4096 + 2048, "{locked} against {plain}");
+}

@@ -1,0 +1,11 @@
+#![deny(unused_variables, dead_code)]
+
+use dlock_core::{LockError, distributed_lock};
+
+#[distributed_lock("order:{order_id}")]
+async fn ship(order_id: u64) -> Result<u64, LockError> {
+    let unused = 1;
+    Ok(order_id)
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use dlock_core::distributed_lock;
+
+#[distributed_lock("order:{order_id}")]
+async fn ship(order_id: u64) -> impl std::fmt::Debug {
+    order_id
+}
+
+fn main() {}

@@ -1,0 +1,18 @@
+//! dlock-core under another name.
+
+mod vendored {
+    pub use dlock_core as locks;
+}
+
+use vendored::locks::{LockError, LockManager, distributed_lock};
+
+#[distributed_lock("k", locks = locks, crate = crate::vendored::locks)]
+async fn locked(locks: &LockManager) -> Result<u8, LockError> {
+    Ok(7)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let locks = LockManager::connect("memory:").await.unwrap();
+    assert_eq!(locked(&locks).await.unwrap(), 7);
+}
