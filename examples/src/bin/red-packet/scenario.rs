@@ -75,7 +75,9 @@ impl Stage<'_> {
         let holder = self.store.last_holder(packet.id())?;
         let killed = fleet.kill_and_replace(holder).await?;
         if !self.arguments.json {
-            progress.say(&format!("Killed server {killed}, the last to hold the lock, and started another one.\n"));
+            progress.say(&format!(
+                "Killed server {killed}, the last to hold the lock, and started another one.\n"
+            ));
         }
         Ok(())
     }

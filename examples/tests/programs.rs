@@ -1,0 +1,74 @@
+//! The examples, run as a user runs them, with locks in the process.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use serde_json::Value;
+use std::process::{Command, Output};
+
+fn red_packet(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_red-packet")).args(arguments).output().unwrap()
+}
+
+fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn last_line(output: &Output) -> Value {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn the_red_packet_is_exact_with_the_lock_and_overdrawn_without() {
+    let output = red_packet(&["--grabs", "400", "--connections", "64", "--json"]);
+    assert!(output.status.success(), "{}", told(&output));
+    let line = last_line(&output);
+    assert_eq!(
+        (&line["backend"], &line["servers"], &line["grabs"]),
+        (&"memory".into(), &4.into(), &400.into())
+    );
+    assert_eq!(line["total_cents"], 1_000_000);
+    assert_eq!(line["paid_cents_locked"], 1_000_000);
+    assert!(line["paid_cents_unlocked"].as_i64().unwrap() > 1_000_000, "the race is real: {line}");
+    assert_eq!(line["stale_writes_refused"], 0);
+    assert!(line["grabs_per_s"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn the_red_packet_is_exact_although_a_server_dies() {
+    let output = red_packet(&["--grabs", "400", "--connections", "64", "--ttl", "500ms", "--kill", "--json"]);
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(last_line(&output)["paid_cents_locked"], 1_000_000);
+}
+
+#[test]
+fn bad_input_is_told_and_is_status_two() {
+    let wrong = [
+        (&["--backend", "mysql://user:secret@host/"][..], "redis://HOST:PORT"),
+        (&["--backend", "redis://:secret@127.0.0.1:1"], "cannot connect"),
+        (&["--servers", "0"], "--servers"),
+        (&["--ttl", "2"], "500ms"),
+        (&["--colour"], "--colour"),
+    ];
+    for (arguments, expected) in wrong {
+        let output = red_packet(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", told(&output));
+        assert!(told(&output).contains(expected), "{arguments:?}: {}", told(&output));
+        assert!(!told(&output).contains("secret"), "{}", told(&output));
+    }
+}
+
+#[test]
+fn the_quick_start_runs() {
+    let output = Command::new(env!("CARGO_BIN_EXE_quickstart")).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(told(&output).contains("order 42 is paid"), "{}", told(&output));
+}
+
+#[test]
+fn the_axum_service_loses_nothing() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_axum-service"));
+    let output =
+        command.arg("--check").env("LISTEN", "127.0.0.1:0").env_remove("DLOCK_URL").output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(told(&output).contains("none lost"), "{}", told(&output));
+}
