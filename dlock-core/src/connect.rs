@@ -35,7 +35,10 @@ async fn zookeeper(url: &str) -> Result<Arc<dyn Backend>, LockError> {
 
 #[cfg(not(feature = "zookeeper"))]
 async fn zookeeper(_url: &str) -> Result<Arc<dyn Backend>, LockError> {
-    Err(error(ErrorKind::Unsupported, "built without ZooKeeper; turn on the feature `zookeeper` of dlock-core"))
+    Err(error(
+        ErrorKind::Unsupported,
+        "built without ZooKeeper; turn on the feature `zookeeper` of dlock-core",
+    ))
 }
 
 fn error(kind: ErrorKind, detail: &'static str) -> LockError {

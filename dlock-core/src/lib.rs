@@ -50,10 +50,10 @@ mod request;
 mod template;
 mod time;
 
-pub mod backend;
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+pub mod backend;
 #[cfg(feature = "testing")]
 pub mod testing;
 

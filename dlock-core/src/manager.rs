@@ -50,7 +50,11 @@ static INSTALLED: RwLock<Option<LockManager>> = RwLock::new(None);
 impl LockManager {
     /// A manager over `backend`, with the defaults named at each setter.
     pub fn builder(backend: impl Backend) -> LockManagerBuilder {
-        LockManagerBuilder { backend: Arc::new(backend), ttl: Ttl::default().as_duration(), wait: DEFAULT_WAIT }
+        LockManagerBuilder {
+            backend: Arc::new(backend),
+            ttl: Ttl::default().as_duration(),
+            wait: DEFAULT_WAIT,
+        }
     }
 
     /// A manager over the backend that `url` names, with default settings.

@@ -50,7 +50,8 @@ impl KeyTemplate {
     /// [`ErrorKind::InvalidKey`] if a value was empty, or the key is too long.
     pub fn finish(self) -> Result<LockKey, LockError> {
         if self.empty_value {
-            let detail = format!("a value in the key \"{}\" is empty; it would lock another thing", self.text);
+            let detail =
+                format!("a value in the key \"{}\" is empty; it would lock another thing", self.text);
             return Err(LockError::new(ErrorKind::InvalidKey, detail));
         }
         LockKey::new(self.text)

@@ -126,5 +126,5 @@ use proc_macro::TokenStream;
 /// [`LockManager::lock`]: https://docs.rs/dlock-core/latest/dlock_core/struct.LockManager.html
 #[proc_macro_attribute]
 pub fn distributed_lock(args: TokenStream, item: TokenStream) -> TokenStream {
-    expand::attribute(args.into(), item.into()).into()
+    expand::attribute(args.into(), &item.into()).into()
 }

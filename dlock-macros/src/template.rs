@@ -100,17 +100,13 @@ fn placeholder(rest: &mut Peekable<Chars<'_>>) -> Result<String, String> {
 /// The rules that need no function: characters, length, and separators.
 fn check(parts: &[Part<String>]) -> Result<(), String> {
     check_text(parts)?;
-    let mut previous: Option<&str> = None;
-    let mut separated = true;
+    let mut not_separated_from: Option<&String> = None;
     for part in parts {
-        match part {
-            Part::Text(text) => separated |= text.contains([':', '/']),
-            Part::Value(value) => {
-                if let (Some(previous), false) = (previous, separated) {
-                    return Err(not_separated(previous, value));
-                }
-                (previous, separated) = (Some(value.as_str()), false);
-            }
+        match (part, not_separated_from) {
+            (Part::Text(text), _) if text.contains([':', '/']) => not_separated_from = None,
+            (Part::Text(_), _) => {}
+            (Part::Value(value), Some(previous)) => return Err(not_separated(previous, value)),
+            (Part::Value(value), None) => not_separated_from = Some(value),
         }
     }
     Ok(())

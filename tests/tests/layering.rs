@@ -11,7 +11,8 @@ fn workspace() -> PathBuf {
 
 /// The check's verdict on the tree at `root`, and what it says.
 fn check(root: &Path) -> (bool, String) {
-    let output = Command::new("bash").arg(workspace().join("scripts/layering.sh")).arg(root).output().unwrap();
+    let output =
+        Command::new("bash").arg(workspace().join("scripts/layering.sh")).arg(root).output().unwrap();
     (output.status.success(), String::from_utf8(output.stderr).unwrap())
 }
 

@@ -200,8 +200,7 @@ async fn requests_to_a_server_that_is_away_end_in_time() {
 #[tokio::test]
 async fn a_waiter_whose_process_died_is_passed_over() {
     let server = RedisServer::start();
-    let (holding, dying, living) =
-        (backend(&server).await, backend(&server).await, backend(&server).await);
+    let (holding, dying, living) = (backend(&server).await, backend(&server).await, backend(&server).await);
     let holder = claim("order:42");
     holding.acquire(&AcquireRequest::new(holder.clone(), Mode::Try)).await.unwrap();
     let dead = queued(dying, claim("order:42")).await;
@@ -283,7 +282,10 @@ async fn a_full_server_still_releases_and_hands_off() {
     let full = one.lock("another").try_acquire().await.unwrap_err();
     assert_eq!(full.kind(), ErrorKind::Unavailable, "{full}");
     guard.release().await.unwrap();
-    assert!(waiter.await.unwrap().unwrap().is_valid(), "and hands off: a script's first write was let through");
+    assert!(
+        waiter.await.unwrap().unwrap().is_valid(),
+        "and hands off: a script's first write was let through"
+    );
 }
 
 #[tokio::test]
@@ -343,7 +345,12 @@ async fn passwords_are_checked_and_never_shown() {
         assert_eq!(refused.kind(), ErrorKind::Auth, "{refused}");
         shown += &format!("{refused} {refused:?}");
     }
-    for url in ["redis://:marker-secret@[", "redis://:marker-secret@host:port", "redis://:marker-secret@h/x", "marker-secret"] {
+    for url in [
+        "redis://:marker-secret@[",
+        "redis://:marker-secret@host:port",
+        "redis://:marker-secret@h/x",
+        "marker-secret",
+    ] {
         let refused = RedisBackend::builder().url(url).build().await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::InvalidOption, "{refused}");
         shown += &format!("{refused} {refused:?}");

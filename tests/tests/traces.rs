@@ -67,7 +67,12 @@ async fn an_acquire_and_a_hold_are_a_span_each() {
     guard.release().await.unwrap();
     let about = ["key=order:42", "backend=\"embedded\""];
     let acquire = |outcome| [&about[..], &["dlock.acquire", "waited_ms=", outcome]].concat();
-    assert_eq!(told.lines_with(&[&acquire("outcome=\"granted\"")[..], &[&token]].concat()), 1, "{}", told.text());
+    assert_eq!(
+        told.lines_with(&[&acquire("outcome=\"granted\"")[..], &[&token]].concat()),
+        1,
+        "{}",
+        told.text()
+    );
     assert_eq!(told.lines_with(&acquire("outcome=Busy")), 1, "{}", told.text());
     assert_eq!(told.lines_with(&[&about[..], &["dlock.hold", &token]].concat()), 1, "{}", told.text());
 }
@@ -90,7 +95,8 @@ async fn a_reconnect_is_an_event_and_no_line_holds_a_secret() {
     let (told, _listening) = Told::listen();
     let mut server = RedisServer::builder().password("marker-secret").start();
     let url = server.url().replace("redis://", "redis://:marker-secret@");
-    let locks = LockManager::builder(RedisBackend::builder().url(&url).build().await.unwrap()).build().unwrap();
+    let locks =
+        LockManager::builder(RedisBackend::builder().url(&url).build().await.unwrap()).build().unwrap();
     let guard = locks.lock("order:42").await.unwrap();
     server.kill();
     assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::Unavailable);

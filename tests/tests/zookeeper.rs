@@ -258,7 +258,13 @@ mod queue {
                 .await;
             }
         }
+        let operator = Operator::of(shared_zookeeper());
+        let before = operator.queue(&waiters[0].1.key);
         relay.cut();
+        let probe = claim(&fresh_key("reconnected"));
+        Waiter::start(&waiting, &probe).grant().await;
+        release(&waiting, &probe).await.unwrap();
+        assert_eq!(operator.queue(&waiters[0].1.key), before, "all kept their places");
         for (holder, ..) in &waiters {
             release(&holding, holder).await.unwrap();
         }
@@ -272,8 +278,7 @@ mod queue {
 mod lost_answers {
     use super::*;
 
-    const WAYS: [fn(i32) -> Trick; 3] =
-        [Trick::EndInsteadOfAnswer, Trick::ResetInsteadOfAnswer, Trick::SilenceInsteadOfAnswer];
+    const WAYS: [fn(i32) -> Trick; 3] = [Trick::End, Trick::Reset, Trick::Silence];
 
     async fn relayed() -> (Relay, ZooKeeperBackend) {
         let relay = Relay::to(shared_zookeeper()).await;
@@ -730,10 +735,14 @@ mod operator {
             Self(Mutex::new(stream))
         }
 
-        /// The nodes in the directory of `key`.
+        /// The nodes in the directory of `key`, by name.
         pub(super) fn queue(&self, key: &LockKey) -> Vec<String> {
             match self.ask(code::LIST, &[text(&format!("/locks/{key}")), vec![0]].concat()) {
-                Ok(answer) => texts(&answer),
+                Ok(answer) => {
+                    let mut nodes = texts(&answer);
+                    nodes.sort();
+                    nodes
+                }
                 Err(NO_NODE) => Vec::new(),
                 Err(code) => panic!("list: {code}"),
             }
@@ -845,21 +854,19 @@ mod relay {
     use tokio::sync::watch;
     use tokio::task::JoinSet;
 
-    /// What happens once to a request with some code, after it has arrived.
+    /// What the client gets instead of the answer to a request with this code, once. The request arrives.
     #[derive(Debug, Clone, Copy)]
     pub(super) enum Trick {
-        EndInsteadOfAnswer(i32),
-        ResetInsteadOfAnswer(i32),
+        End(i32),
+        Reset(i32),
         /// Nothing more comes, and nothing says so.
-        SilenceInsteadOfAnswer(i32),
+        Silence(i32),
     }
 
     impl Trick {
         fn code(self) -> i32 {
             match self {
-                Self::EndInsteadOfAnswer(code)
-                | Self::ResetInsteadOfAnswer(code)
-                | Self::SilenceInsteadOfAnswer(code) => code,
+                Self::End(code) | Self::Reset(code) | Self::Silence(code) => code,
             }
         }
     }
@@ -965,9 +972,9 @@ mod relay {
         let Some(trick) = trick else { return };
         book.lock().unwrap().played += 1;
         match trick {
-            Trick::EndInsteadOfAnswer(_) => {}
-            Trick::ResetInsteadOfAnswer(_) => client.set_zero_linger().unwrap(),
-            Trick::SilenceInsteadOfAnswer(_) => std::future::pending().await,
+            Trick::End(_) => {}
+            Trick::Reset(_) => client.set_zero_linger().unwrap(),
+            Trick::Silence(_) => std::future::pending().await,
         }
     }
 

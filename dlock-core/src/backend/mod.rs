@@ -17,9 +17,9 @@ use std::sync::{Arc, Weak};
 pub mod embedded;
 #[cfg(feature = "redis")]
 pub mod redis;
+mod wakeups;
 #[cfg(feature = "zookeeper")]
 pub mod zookeeper;
-mod wakeups;
 
 /// What the methods of a [`Backend`] return.
 pub type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, LockError>> + Send + 'a>>;

@@ -199,7 +199,8 @@ pub async fn a_wait_that_ends_is_busy_and_leaves_nothing(fixture: &Fixture) {
     let (one, other) = (fixture.process().await, fixture.process().await);
     let key = fixture.key("ended wait");
     let guard = one.lock(&key).await.unwrap();
-    let ended = fixture.soon("the wait ends", other.lock(&key).wait(Duration::from_millis(300)).acquire()).await;
+    let ended =
+        fixture.soon("the wait ends", other.lock(&key).wait(Duration::from_millis(300)).acquire()).await;
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::Busy);
     other.shutdown().await;
     guard.release().await.unwrap();
@@ -411,9 +412,33 @@ pub async fn odd_keys_are_locks_of_their_own(fixture: &Fixture) {
     let (one, other) = (fixture.process().await, fixture.process().await);
     let longest = [b'x'; LockKey::MAX_LEN];
     let odd: [&[u8]; 27] = [
-        b"a", b"A", b"/", b".", b"..", b"a/b", b"a/../b", b"a%2Fb", b"%2F", b"%", b"{}", b"{}{a}", b"{a}", b"}a{",
-        b"a}b", b"a}", b"{", b"\0", b"a\0", b"\n", b" ", b"zookeeper", "\u{fc}".as_bytes(), "u\u{308}".as_bytes(),
-        b"\xff", b"'; return 1 --", &longest,
+        b"a",
+        b"A",
+        b"/",
+        b".",
+        b"..",
+        b"a/b",
+        b"a/../b",
+        b"a%2Fb",
+        b"%2F",
+        b"%",
+        b"{}",
+        b"{}{a}",
+        b"{a}",
+        b"}a{",
+        b"a}b",
+        b"a}",
+        b"{",
+        b"\0",
+        b"a\0",
+        b"\n",
+        b" ",
+        b"zookeeper",
+        "\u{fc}".as_bytes(),
+        "u\u{308}".as_bytes(),
+        b"\xff",
+        b"'; return 1 --",
+        &longest,
     ];
     let mut guards = Vec::new();
     for key in odd {

@@ -92,7 +92,9 @@ impl FlawedBackend {
                 claim.owner = OwnerId::random()?;
                 self.ask(claim, request.mode).await
             }
-            (Flaw::ServesTheLastFirst | Flaw::LetsTriesPass, Mode::Wait) => self.ask_in_turns(request, claim).await,
+            (Flaw::ServesTheLastFirst | Flaw::LetsTriesPass, Mode::Wait) => {
+                self.ask_in_turns(request, claim).await
+            }
             (_, Mode::Try) => self.ask(claim, Mode::Try).await,
             (_, Mode::Wait) => {
                 match self.ask(claim.clone(), Mode::Try).await {
@@ -127,7 +129,9 @@ impl FlawedBackend {
         let holder = self.holders.lock().get(&claim.key).cloned();
         match self.flaw {
             Flaw::NeverReleases => return Ok(()),
-            Flaw::KeepsWaiters if holder.as_ref().is_none_or(|holder| holder.owner != claim.owner) => return Ok(()),
+            Flaw::KeepsWaiters if holder.as_ref().is_none_or(|holder| holder.owner != claim.owner) => {
+                return Ok(());
+            }
             Flaw::ReleasesForAnybody => claim = holder.unwrap_or(claim),
             _ => {}
         }

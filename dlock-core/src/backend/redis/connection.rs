@@ -39,7 +39,14 @@ struct Live {
 
 impl Connection {
     pub(super) fn new(client: Client, limits: Limits, inbox: Inbox, wakeups: Arc<Wakeups>) -> Self {
-        Self { client, limits, inbox, wakeups, live: Mutex::default(), connecting: tokio::sync::Mutex::default() }
+        Self {
+            client,
+            limits,
+            inbox,
+            wakeups,
+            live: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Sends one command. A command that met a dead connection is sent once more over a new one: every
@@ -120,11 +127,17 @@ impl Connection {
     }
 
     /// Runs in the task that reads the socket, so it must not block.
-    fn receiver(&self, broken: Arc<AtomicBool>) -> impl Fn(PushInfo) -> RedisResult<()> + Send + Sync + use<> {
+    fn receiver(
+        &self,
+        broken: Arc<AtomicBool>,
+    ) -> impl Fn(PushInfo) -> RedisResult<()> + Send + Sync + use<> {
         let (inbox, wakeups) = (self.inbox, Arc::clone(&self.wakeups));
         move |push| {
             match push.kind {
-                PushKind::Message => message(&push).and_then(|text| inbox.parse(text)).into_iter().for_each(|owner| wakeups.wake(owner)),
+                PushKind::Message => message(&push)
+                    .and_then(|text| inbox.parse(text))
+                    .into_iter()
+                    .for_each(|owner| wakeups.wake(owner)),
                 PushKind::Disconnection => {
                     broken.store(true, Ordering::Release);
                     wakeups.wake_all();

@@ -11,7 +11,9 @@ pub(super) fn classify(cause: RedisError) -> LockError {
 
 fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
     match cause.code() {
-        Some("NOAUTH" | "WRONGPASS") => (ErrorKind::Auth, "the server refused the user or password; check the URL"),
+        Some("NOAUTH" | "WRONGPASS") => {
+            (ErrorKind::Auth, "the server refused the user or password; check the URL")
+        }
         Some("NOPERM") => (
             ErrorKind::Auth,
             "the user lacks a right; it needs the keys, the channels dlock:i:*, and the commands of the scripts",
@@ -42,9 +44,10 @@ fn meaning_by_kind(cause: &RedisError) -> (ErrorKind, &'static str) {
         redis::ErrorKind::RESP3NotSupported => {
             (ErrorKind::Unsupported, "the server does not speak RESP3; use Redis 6.2 or newer")
         }
-        redis::ErrorKind::UnexpectedReturnType | redis::ErrorKind::Parse => {
-            (ErrorKind::Unsupported, "the server gave an answer that Redis does not give; check what listens there")
-        }
+        redis::ErrorKind::UnexpectedReturnType | redis::ErrorKind::Parse => (
+            ErrorKind::Unsupported,
+            "the server gave an answer that Redis does not give; check what listens there",
+        ),
         redis::ErrorKind::Server(ServerErrorKind::ResponseError) => {
             (ErrorKind::Unsupported, "the server refused the command; use Redis 6.2 or newer")
         }

@@ -93,7 +93,9 @@ mod tests {
     #[test]
     fn slots_are_those_of_redis() {
         // `CLUSTER KEYSLOT` of a server.
-        for (key, expected) in [("foo", 12_182), ("order:42", 8_691), ("{user1000}.following", 3_443), ("foo{}{bar}", 8_363)] {
+        for (key, expected) in
+            [("foo", 12_182), ("order:42", 8_691), ("{user1000}.following", 3_443), ("foo{}{bar}", 8_363)]
+        {
             assert_eq!(slot(key.as_bytes()), expected, "{key}");
         }
     }

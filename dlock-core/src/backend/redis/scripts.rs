@@ -15,10 +15,12 @@ pub(super) struct Script {
     hash: String,
 }
 
-static ACQUIRE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("scripts/grant.lua"), include_str!("scripts/acquire.lua"))));
-static RELEASE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(concat!(include_str!("scripts/grant.lua"), include_str!("scripts/release.lua"))));
+static ACQUIRE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("scripts/grant.lua"), include_str!("scripts/acquire.lua")))
+});
+static RELEASE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(include_str!("scripts/grant.lua"), include_str!("scripts/release.lua")))
+});
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/renew.lua")));
 
 /// How long a queue outlives the last sign of life of anybody in it.
