@@ -131,7 +131,7 @@ impl OwnerId {
     }
 
     /// The id with these bits, as read back from a backend.
-    #[cfg(any(feature = "redis", feature = "zookeeper"))]
+    #[cfg(feature = "redis")]
     pub(crate) fn from_u128(bits: u128) -> Self {
         Self(bits)
     }

@@ -1,4 +1,5 @@
 //! The conformance suite on real servers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod redis {
     use dlock_core::RedisBackend;

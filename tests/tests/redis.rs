@@ -365,7 +365,7 @@ fn one_backend_works_in_two_runtimes_one_after_the_other() {
     let key = fresh_key("two runtimes");
     let first = runtime();
     let locks = first.block_on(brief_manager(server));
-    let kept = first.block_on(async { locks.lock(&fresh_key("kept")).await.unwrap() });
+    let kept = first.block_on(async { locks.lock(fresh_key("kept")).await.unwrap() });
     let token = first.block_on(async { locks.lock(&key).await.unwrap().token() });
     drop(first);
     runtime().block_on(async {
