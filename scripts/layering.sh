@@ -66,7 +66,7 @@ fi
 if sed '/^\[dev-dependencies\]/,$d' dlock-macros/Cargo.toml | grep -n 'dlock-' | grep -vE 'name|description' >&2; then
   complain "dlock-macros depends on no crate of ours"
 fi
-if grep -rn 'format!' "$core/backend/redis/scripts.rs" >&2; then
+if grep -n 'format!' "$core"/backend/redis/{calls,scripts}.rs >&2; then
   complain "scripts are constants: data goes into KEYS and ARGV"
 fi
 

@@ -1,11 +1,11 @@
-//! What compiles, and what does not and why.
+//! What compiles, and what the compiler says of what does not: one mistake a file, named after it.
 
 #[test]
-fn right_uses_compile_and_run() {
+fn accepted() {
     trybuild::TestCases::new().pass("tests/ui/pass/*.rs");
 }
 
 #[test]
-fn wrong_uses_are_told_in_place() {
+fn refused() {
     trybuild::TestCases::new().compile_fail("tests/ui/fail/*.rs");
 }

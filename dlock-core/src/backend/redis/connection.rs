@@ -2,7 +2,7 @@
 
 use super::failure::{breaks_connection, classify, met_dead_connection};
 use super::owner::Inbox;
-use super::scripts::Script;
+use super::scripts;
 use crate::backend::wakeups::Wakeups;
 use crate::error::{ErrorKind, LockError};
 use crate::time::{Moment, backoff};
@@ -120,7 +120,7 @@ impl Connection {
         let mut connection =
             self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(classify)?;
         connection.subscribe(self.inbox.channel()).await.map_err(classify)?;
-        Script::load_all(&mut connection).await.map_err(classify)?;
+        scripts::load(&mut connection).await.map_err(classify)?;
         // Whoever waits may have missed a push.
         self.wakeups.wake_all();
         Ok(Live { connection, broken })

@@ -1,6 +1,7 @@
 //! Locks in Redis: one string key each, with expiry, owner-checked release and a queue.
 
 mod builder;
+mod calls;
 mod connection;
 mod failure;
 mod keys;
@@ -11,10 +12,11 @@ use super::wakeups::{Waiter, Wakeups};
 use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::time::{Moment, backoff, jittered, sleep};
+use calls::{Answer, Held};
 use connection::Connection;
 use keys::Keys;
 use owner::Inbox;
-use scripts::{Answer, Held};
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +63,7 @@ impl RedisBackend {
         let (keys, owner) = self.names(claim)?;
         let sent = Moment::now();
         let wait = mode == Mode::Wait;
-        match scripts::acquire(&self.0.connection, &keys, &owner, claim.ttl.as_millis(), wait).await? {
+        match calls::acquire(&self.0.connection, &keys, &owner, claim.ttl.as_millis(), wait).await? {
             Answer::Granted(token) => Ok(Attempt::Granted(Grant::new(token, claim.ttl.valid_until(sent)))),
             Answer::Held(held) => Ok(Attempt::Held(held)),
         }
@@ -107,13 +109,13 @@ impl RedisBackend {
     async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
         let (keys, owner) = self.names(claim)?;
         let sent = Moment::now();
-        let renewed = scripts::renew(&self.0.connection, &keys, &owner, claim.ttl.as_millis()).await?;
+        let renewed = calls::renew(&self.0.connection, &keys, &owner, claim.ttl.as_millis()).await?;
         renewed.then(|| claim.ttl.valid_until(sent)).ok_or_else(not_owner)
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), LockError> {
         let (keys, owner) = self.names(claim)?;
-        let released = scripts::release(&self.0.connection, &keys, &owner).await?;
+        let released = calls::release(&self.0.connection, &keys, &owner).await?;
         released.then_some(()).ok_or_else(not_owner)
     }
 

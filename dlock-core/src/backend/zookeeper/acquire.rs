@@ -102,7 +102,7 @@ impl<'a> Acquire<'a> {
             let path = path::join(&self.dir, name);
             match session.stat(&path).await? {
                 Some(stat) if session.owns(&stat) && own.is_none() => {
-                    own = Some(Node { name: name.to_owned(), path, created: stat.czxid });
+                    own = Some(Node { path, created: stat.czxid });
                 }
                 Some(_) => drop(session.delete(&path).await?),
                 None => {}
@@ -133,7 +133,7 @@ impl<'a> Acquire<'a> {
 
     /// Fails closed before the numbers end: then two nodes could have one number, and two owners the lock.
     fn check_sequence(&self, node: &Node) -> Result<(), LockError> {
-        let sequence = node.name.strip_prefix(&self.prefix).and_then(|digits| digits.parse().ok());
+        let sequence = node.name().strip_prefix(&self.prefix).and_then(|digits| digits.parse().ok());
         if sequence.is_some_and(|sequence| !recipe::is_nearly_exhausted(sequence)) {
             return Ok(());
         }
@@ -169,7 +169,7 @@ impl<'a> Acquire<'a> {
 
     fn standing(&self, node: &Node, children: &[String]) -> Standing {
         self.shared.note_strangers(children);
-        recipe::standing(children, &node.name)
+        recipe::standing(children, node.name())
     }
 
     /// Somebody removed the node, or the session is over. Nothing is left to adopt, so there will be a new one.

@@ -121,7 +121,7 @@ impl Keeper {
         }
     }
 
-    fn compare(&self, granted: Vec<(OwnerId, String)>, there: Vec<String>) {
+    fn compare(&self, granted: Vec<(OwnerId, i64)>, there: Vec<String>) {
         if let Some(owners) = self.owners.upgrade() {
             owners.lose_missing(granted, &HashSet::from_iter(there));
         }

@@ -95,19 +95,30 @@ impl Life {
     /// Until when grants of this session may be believed. Asks for a heartbeat first if the last is old.
     /// `None` if the session is over.
     pub(super) async fn confirmed(&self) -> Option<Moment> {
+        let recent = self.timeout * 3 / 10;
+        match self.left_beyond(recent) {
+            None => self.confirmed_anew().await,
+            valid_until => valid_until,
+        }
+    }
+
+    async fn confirmed_anew(&self) -> Option<Moment> {
         let mut news = self.news.subscribe();
-        let mut wanted = self.timeout * 3 / 10;
         while !self.is_over() {
-            let valid_until = self.valid_until();
-            if valid_until.since(Moment::now()) > wanted {
-                return Some(valid_until);
-            }
             self.beat.notify_one();
             news.changed().await.ok()?;
             // After a fresh answer any time that is left is worth something.
-            wanted = Duration::ZERO;
+            if let Some(valid_until) = self.left_beyond(Duration::ZERO) {
+                return Some(valid_until);
+            }
         }
         None
+    }
+
+    /// Until when grants may be believed, if that is longer than `least`.
+    fn left_beyond(&self, least: Duration) -> Option<Moment> {
+        let valid_until = self.valid_until();
+        (valid_until.since(Moment::now()) > least && !self.is_over()).then_some(valid_until)
     }
 
     /// Waits for the next acknowledgement.

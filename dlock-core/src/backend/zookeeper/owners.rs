@@ -1,7 +1,8 @@
 //! What this process has asked for: one entry per owner, from its first create until its release.
 //!
 //! Invariant: an owner without an entry has no node, and no request of its under way that could make one.
-//! So an entry is made before the create is sent, and goes only when the node is certainly gone.
+//! So an entry is made before the create is sent, and goes only when the node is gone, or goes with a session
+//! that is over.
 
 use super::session::Session;
 use crate::backend::LossSignal;
@@ -24,11 +25,17 @@ struct Entry {
 /// An owner's node in the directory of its key.
 #[derive(Clone)]
 pub(super) struct Node {
-    pub(super) name: String,
     pub(super) path: String,
     /// The transaction that made the node: the fencing token (I2). Unlike the sequence number it rises when
     /// the directory is removed and made again, too.
     pub(super) created: i64,
+}
+
+impl Node {
+    /// The name in the directory.
+    pub(super) fn name(&self) -> &str {
+        self.path.rsplit_once('/').map_or(&self.path, |(_, name)| name)
+    }
 }
 
 enum State {
@@ -59,6 +66,7 @@ impl Owners {
         }
         let entry = Entry { session: Arc::clone(session), node: None, state: State::Asking };
         let before = entries.insert(owner, entry);
+        // Not under the mutex: it may be the last word of an old session.
         drop(entries);
         drop(before);
     }
@@ -82,10 +90,17 @@ impl Owners {
         Some(Known { session: Arc::clone(session), node: node.clone(), is_granted })
     }
 
+    /// The session of the owner's grant, if it has one.
+    pub(super) fn granted_by(&self, owner: OwnerId) -> Option<Arc<Session>> {
+        let entries = self.0.lock();
+        let entry = entries.get(&owner).filter(|entry| entry.granted().is_some())?;
+        Some(Arc::clone(&entry.session))
+    }
+
     /// Forgets the owner. Nothing of it is left with the servers, or will be.
     pub(super) fn leave(&self, owner: OwnerId) {
-        let entry = self.0.lock().remove(&owner);
-        drop(entry);
+        let before = self.0.lock().remove(&owner);
+        drop(before);
     }
 
     /// Tells every grant of this session that it is gone, and returns the paths of their nodes.
@@ -95,20 +110,19 @@ impl Owners {
         of_session.filter_map(|entry| entry.lose(LossReason::SessionExpired)).collect()
     }
 
-    /// The paths of the nodes of all grants of this session.
-    pub(super) fn granted_in(&self, session: u64) -> Vec<(OwnerId, String)> {
+    /// All grants of this session, by owner and token.
+    pub(super) fn granted_in(&self, session: u64) -> Vec<(OwnerId, i64)> {
         let entries = self.0.lock();
         let of_session = entries.iter().filter(|(_, entry)| entry.session.number() == session);
-        of_session.filter_map(|(owner, entry)| Some((*owner, entry.granted()?.path.clone()))).collect()
+        of_session.filter_map(|(owner, entry)| Some((*owner, entry.granted()?.created))).collect()
     }
 
-    /// Tells every grant in `granted` whose node is not in `there` that somebody removed it.
-    pub(super) fn lose_missing(&self, granted: Vec<(OwnerId, String)>, there: &HashSet<String>) {
+    /// Tells every grant in `granted` whose node's path is not in `there` that somebody removed it.
+    pub(super) fn lose_missing(&self, granted: Vec<(OwnerId, i64)>, there: &HashSet<String>) {
         let mut entries = self.0.lock();
-        for (owner, path) in granted {
-            if !there.contains(&path)
-                && let Some(entry) = entries.get_mut(&owner)
-                && entry.granted().is_some_and(|node| node.path == path)
+        for (owner, token) in granted {
+            if let Some(entry) = entries.get_mut(&owner)
+                && entry.granted().is_some_and(|node| node.created == token && !there.contains(&node.path))
             {
                 entry.lose(LossReason::NotOwner);
             }

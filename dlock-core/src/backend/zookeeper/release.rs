@@ -58,6 +58,6 @@ async fn remove(shared: &Shared, claim: &Claim, known: &Known) -> Result<bool, E
 /// Until when the owner's grant may be believed. Usually nothing is sent: the session's heartbeats speak for
 /// all of its locks, and its keeper looks for nodes that were removed.
 pub(super) async fn renew(shared: &Shared, claim: &Claim) -> Result<Moment, LockError> {
-    let known = shared.owners.look(claim.owner).filter(|known| known.is_granted).ok_or_else(lost)?;
-    known.session.confirmed().await.map_err(classify)?.ok_or_else(lost)
+    let session = shared.owners.granted_by(claim.owner).ok_or_else(lost)?;
+    session.confirmed().await.map_err(classify)?.ok_or_else(lost)
 }

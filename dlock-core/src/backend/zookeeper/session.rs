@@ -116,7 +116,7 @@ impl Session {
         match (both, self.check_made(made)) {
             (Ok(results), _) => {
                 self.life.acknowledge(sent);
-                enqueued(dir, &results)
+                enqueued(&results)
             }
             (Err(_), Err(cause)) => Err(cause),
             (Err(cause), Ok(())) => Err(cause.into()),
@@ -211,14 +211,12 @@ impl Session {
     }
 }
 
-fn enqueued(dir: &str, results: &[MultiWriteResult]) -> Result<Enqueued, Error> {
+fn enqueued(results: &[MultiWriteResult]) -> Result<Enqueued, Error> {
     let [MultiWriteResult::Create { path, .. }, MultiWriteResult::SetData { stat: dir_stat }] = results
     else {
         return Err(Error::UnexpectedError("other results than were asked for".to_owned()));
     };
-    let name = path.strip_prefix(dir).map(|name| name.trim_start_matches('/').to_owned());
-    let name = name.ok_or_else(|| Error::UnexpectedError("a node in another directory".to_owned()))?;
     // The create's own stat is not to be relied on (ZOOKEEPER-4026).
-    let node = Node { name, path: path.clone(), created: dir_stat.mzxid };
+    let node = Node { path: path.clone(), created: dir_stat.mzxid };
     Ok(Enqueued { node, is_alone: dir_stat.num_children == 1 })
 }

@@ -31,7 +31,10 @@ pub(crate) async fn all(service: SocketAddr) -> anyhow::Result<()> {
     ensure!(nightly.contains("done"), "the nightly job said: {nightly}");
     let (_, body) = client.ask(Method::GET, "/orders/42", "").await?;
     let order: Value = serde_json::from_str(&body)?;
-    ensure!(order.get("parcels") == Some(&SHIPMENTS.into()), "{SHIPMENTS} shipments, but the order says: {order}");
+    ensure!(
+        order.get("parcels") == Some(&SHIPMENTS.into()),
+        "{SHIPMENTS} shipments, but the order says: {order}"
+    );
     println!("{SHIPMENTS} shipments and {SHIPMENTS} changes of address at once, none lost: {order}");
     Ok(())
 }

@@ -1,0 +1,116 @@
+//! The only code that calls the scripts: one typed function each.
+
+use super::connection::{CallError, Connection};
+use super::keys::Keys;
+use super::scripts::{self, Script};
+use crate::error::{ErrorKind, LockError};
+use crate::lease::FencingToken;
+use redis::{Cmd, FromRedisValue, ServerErrorKind};
+use std::time::Duration;
+
+/// How long a queue outlives the last sign of life of anybody in it.
+const QUEUE_TTL: Duration = Duration::from_secs(60);
+
+/// The answer of `acquire.lua`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Granted(FencingToken),
+    Held(Held),
+}
+
+/// A lock that another has.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    /// What is left of its lease; `None` if it never expires.
+    pub(super) expires_in: Option<Duration>,
+    /// Whether the asking owner is the first in the queue.
+    pub(super) first: bool,
+    /// Whether the holder is no dlock client, so that nobody will tell of its release.
+    pub(super) foreign: bool,
+}
+
+pub(super) async fn acquire(
+    connection: &Connection,
+    keys: &Keys,
+    owner: &str,
+    ttl_ms: u64,
+    wait: bool,
+) -> Result<Answer, LockError> {
+    let queue_ttl_ms = u64::try_from(QUEUE_TTL.as_millis()).unwrap_or(u64::MAX).max(ttl_ms);
+    let arguments = |command: &mut Cmd| {
+        command.arg(owner).arg(ttl_ms).arg(u8::from(wait)).arg(queue_ttl_ms);
+    };
+    let reply: Vec<i64> = run(connection, &scripts::ACQUIRE, &all(keys), arguments).await?;
+    answer(&reply)
+}
+
+fn answer(reply: &[i64]) -> Result<Answer, LockError> {
+    match *reply {
+        [1, token] => Ok(Answer::Granted(FencingToken::new(u64::try_from(token).map_err(|_| strange())?))),
+        [0, pttl, rank, foreign] => Ok(Answer::Held(Held {
+            expires_in: u64::try_from(pttl).ok().map(Duration::from_millis),
+            first: rank == 0,
+            foreign: foreign == 1,
+        })),
+        _ => Err(strange()),
+    }
+}
+
+fn strange() -> LockError {
+    LockError::new(ErrorKind::Unsupported, "the server gave an answer that the script does not give")
+}
+
+/// Whether the owner had the lock.
+pub(super) async fn release(connection: &Connection, keys: &Keys, owner: &str) -> Result<bool, LockError> {
+    run(connection, &scripts::RELEASE, &all(keys), |command| _ = command.arg(owner)).await
+}
+
+/// Whether the owner has the lock.
+pub(super) async fn renew(
+    connection: &Connection,
+    keys: &Keys,
+    owner: &str,
+    ttl_ms: u64,
+) -> Result<bool, LockError> {
+    run(connection, &scripts::RENEW, &[&keys.lock], |command| _ = command.arg(owner).arg(ttl_ms)).await
+}
+
+fn all(keys: &Keys) -> [&[u8]; 3] {
+    [&keys.lock, &keys.queue, &keys.fence]
+}
+
+/// Calls by hash, and once by text if the server does not know the script.
+async fn run<T: FromRedisValue>(
+    connection: &Connection,
+    script: &Script,
+    keys: &[&[u8]],
+    arguments: impl Fn(&mut Cmd),
+) -> Result<T, LockError> {
+    let with_arguments = |mut command: Cmd| {
+        arguments(&mut command);
+        command
+    };
+    match connection.call(&with_arguments(script.by_hash(keys))).await {
+        Err(CallError::Redis(cause)) if cause.kind() == ServerErrorKind::NoScript.into() => {
+            Ok(connection.call(&with_arguments(script.by_text(keys))).await?)
+        }
+        outcome => Ok(outcome?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_and_strange_ones_refused() {
+        assert_eq!(answer(&[1, 7]).unwrap(), Answer::Granted(FencingToken::new(7)));
+        let held = Held { expires_in: Some(Duration::from_millis(5)), first: true, foreign: false };
+        assert_eq!(answer(&[0, 5, 0, 0]).unwrap(), Answer::Held(held));
+        let for_ever = Held { expires_in: None, first: false, foreign: true };
+        assert_eq!(answer(&[0, -1, -1, 1]).unwrap(), Answer::Held(for_ever));
+        for strange in [&[][..], &[1], &[1, -7], &[2, 0], &[0, 1, 2]] {
+            assert_eq!(answer(strange).unwrap_err().kind(), ErrorKind::Unsupported, "{strange:?}");
+        }
+    }
+}

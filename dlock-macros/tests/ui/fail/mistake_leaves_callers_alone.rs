@@ -1,0 +1,12 @@
+use dlock_core::{LockError, distributed_lock};
+
+#[distributed_lock("order", retries = 3)]
+async fn ship(_order_id: u64) -> Result<(), LockError> {
+    Ok(())
+}
+
+pub async fn caller() -> Result<(), LockError> {
+    ship(7).await
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use dlock_core::{LockError, distributed_lock};
+
+#[distributed_lock("order" ttl = "30s")]
+async fn ship(_order_id: u64) -> Result<(), LockError> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+use dlock_core::{LockError, distributed_lock};
+
+struct Order {
+    id: u64,
+}
+
+#[distributed_lock("order:{order.idd}")]
+async fn ship(order: Order) -> Result<(), LockError> {
+    let _ = order.id;
+    Ok(())
+}
+
+fn main() {}
