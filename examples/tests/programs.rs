@@ -1,6 +1,7 @@
-//! The examples, run as a user runs them, with locks in the process.
+//! The examples, run as a user runs them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+use dlock_tests::{shared_redis, shared_zookeeper};
 use serde_json::Value;
 use std::process::{Command, Output};
 
@@ -38,6 +39,28 @@ fn the_red_packet_is_exact_although_a_server_dies() {
     let output = red_packet(&["--grabs", "400", "--connections", "64", "--ttl", "500ms", "--kill", "--json"]);
     assert!(output.status.success(), "{}", told(&output));
     assert_eq!(last_line(&output)["paid_cents_locked"], 1_000_000);
+}
+
+/// Real server processes, one of them killed with SIGKILL while it holds the lock.
+fn is_exact_on(backend: &str, name: &str) {
+    let few = ["--backend", backend, "--grabs", "300", "--connections", "48", "--ttl", "1s", "--json"];
+    for arguments in [&few[..], &[&few[..], &["--kill"]].concat()] {
+        let output = red_packet(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", told(&output));
+        let line = last_line(&output);
+        assert_eq!((&line["backend"], &line["paid_cents_locked"]), (&name.into(), &1_000_000.into()));
+        assert!(line["paid_cents_unlocked"].as_i64().unwrap() > 1_000_000, "the race is real: {line}");
+    }
+}
+
+#[test]
+fn the_red_packet_is_exact_over_redis() {
+    is_exact_on(&shared_redis().url(), "redis");
+}
+
+#[test]
+fn the_red_packet_is_exact_over_zookeeper() {
+    is_exact_on(&format!("zookeeper://{}/locks", shared_zookeeper().hosts()), "zookeeper");
 }
 
 #[test]
