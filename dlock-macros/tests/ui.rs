@@ -1,11 +1,11 @@
-//! What compiles, and what the compiler says of what does not: one mistake a file, named after it.
+//! What compiles, and what does not and why.
 
 #[test]
-fn accepted() {
+fn right_uses_compile_and_run() {
     trybuild::TestCases::new().pass("tests/ui/pass/*.rs");
 }
 
 #[test]
-fn refused() {
+fn wrong_uses_are_told_in_place() {
     trybuild::TestCases::new().compile_fail("tests/ui/fail/*.rs");
 }

@@ -1,5 +1,5 @@
 //! The examples, run as a user runs them.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on must fail")]
 
 use dlock_tests::{shared_redis, shared_zookeeper};
 use serde_json::Value;

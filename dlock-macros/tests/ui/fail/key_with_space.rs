@@ -1,7 +1,7 @@
 use dlock_core::{LockError, distributed_lock};
 
-#[distributed_lock("order {order_id}")]
-async fn ship(order_id: u64) -> Result<(), LockError> {
+#[distributed_lock("the nightly job")]
+async fn nightly() -> Result<(), LockError> {
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 use dlock_core::{LockError, distributed_lock};
 
 #[distributed_lock("order:{}")]
-async fn ship(_order_id: u64) -> Result<(), LockError> {
-    Ok(())
+async fn ship(order_id: u64) -> Result<u64, LockError> {
+    Ok(order_id)
 }
 
 fn main() {}

@@ -1,8 +1,8 @@
-use dlock_core::{distributed_lock};
+use dlock_core::distributed_lock;
 
-#[distributed_lock("order")]
-async fn ship() -> impl Iterator<Item = u8> {
-    [1].into_iter()
+#[distributed_lock("order:{order_id}")]
+async fn ship(order_id: u64) -> impl std::fmt::Debug {
+    order_id
 }
 
 fn main() {}

@@ -1,8 +1,8 @@
-use dlock_core::{distributed_lock};
+use dlock_core::distributed_lock;
 
-#[distributed_lock("order")]
-async fn ship() -> u32 {
-    7
+#[distributed_lock("order:{order_id}")]
+async fn ship(order_id: u64) -> u64 {
+    order_id
 }
 
 fn main() {}

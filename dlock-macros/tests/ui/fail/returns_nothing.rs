@@ -1,6 +1,6 @@
-use dlock_core::{distributed_lock};
+use dlock_core::distributed_lock;
 
-#[distributed_lock("order")]
-async fn ship() {}
+#[distributed_lock("nightly")]
+async fn nightly() {}
 
 fn main() {}

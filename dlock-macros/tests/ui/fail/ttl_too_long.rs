@@ -1,7 +1,7 @@
 use dlock_core::{LockError, distributed_lock};
 
-#[distributed_lock("order", ttl = "48h")]
-async fn ship(_order_id: u64) -> Result<(), LockError> {
+#[distributed_lock("nightly", ttl = "25h")]
+async fn nightly() -> Result<(), LockError> {
     Ok(())
 }
 

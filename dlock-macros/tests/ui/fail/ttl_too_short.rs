@@ -1,7 +1,7 @@
 use dlock_core::{LockError, distributed_lock};
 
-#[distributed_lock("order", ttl = "50ms")]
-async fn ship(_order_id: u64) -> Result<(), LockError> {
+#[distributed_lock("nightly", ttl = "50ms")]
+async fn nightly() -> Result<(), LockError> {
     Ok(())
 }
 

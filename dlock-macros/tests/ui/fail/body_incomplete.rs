@@ -1,9 +1,0 @@
-use dlock_core::{LockError, distributed_lock};
-
-#[distributed_lock("order")]
-async fn ship(order_id: u64) -> Result<u64, LockError> {
-    order_id.
-
-}
-
-fn main() {}

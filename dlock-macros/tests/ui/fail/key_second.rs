@@ -1,8 +1,0 @@
-use dlock_core::{LockError, distributed_lock};
-
-#[distributed_lock("order", "customer")]
-async fn ship(_order_id: u64) -> Result<(), LockError> {
-    Ok(())
-}
-
-fn main() {}

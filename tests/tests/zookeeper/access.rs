@@ -1,0 +1,84 @@
+//! Accounts, addresses, and what must not be shown.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_account_is_refused() {
+    let (hosts, name) = (shared_zookeeper().hosts(), fresh_key("private"));
+    let builder = || at(&hosts).root(format!("/{name}"));
+    let right = builder().digest_auth("me", "marker-right").build().await.unwrap();
+    let (mine, next) = (claim("k"), claim("k"));
+    grant(&right, &mine).await;
+    for builder in [builder(), builder().digest_auth("me", "marker-wrong")] {
+        let refused = builder.build().await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Auth, "{refused}");
+        assert!(!format!("{refused} {refused:?}").contains("marker"), "{refused:?}");
+    }
+    let outside = at(&hosts).root("/").build().await.unwrap();
+    let refused = outside.acquire(&AcquireRequest::new(claim(&name), Mode::Wait)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Auth, "{refused}");
+    let by_url =
+        at("").url(format!("zookeeper://me:marker%2Dright@{hosts}/{name}")).build().await.unwrap_err();
+    assert_eq!(by_url.kind(), ErrorKind::InvalidOption, "the first mistake is reported");
+    let by_url =
+        builder().url(format!("zookeeper://me:marker%2Dright@{hosts}/{name}")).build().await.unwrap();
+    let waiter = Waiter::queued(&by_url, &next).await;
+    release(&right, &mine).await.unwrap();
+    waiter.grant().await;
+    release(&by_url, &next).await.unwrap();
+}
+
+/// Whoever waits must see the node ahead, whoever's it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_that_share_a_directory_wait_for_each_other() {
+    let named = at(&shared_zookeeper().hosts()).digest_auth("me", "secret").build().await.unwrap();
+    let nobody = backend().await;
+    let key = fresh_key("shared");
+    Operator::of(shared_zookeeper()).make(&format!("/locks/{key}"));
+    let (holder, next) = (claim(&key), claim(&key));
+    grant(&named, &holder).await;
+    let waiter = Waiter::queued(&nobody, &next).await;
+    release(&named, &holder).await.unwrap();
+    waiter.grant().await;
+    release(&nobody, &next).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_not_shown() {
+    let builder = at(&shared_zookeeper().hosts()).digest_auth("marker-user", "marker-password");
+    assert!(!format!("{builder:?}").contains("marker"), "{builder:?}");
+    let backend = builder.root(format!("/{}", fresh_key("secrets"))).build().await.unwrap();
+    assert!(!format!("{backend:?}").contains("marker"), "{backend:?}");
+    let locks = manager(backend);
+    let guard = locks.lock("k").await.unwrap();
+    assert!(!format!("{locks:?} {guard:?}").contains("marker"));
+    for url in [
+        "zookeeper://marker-user:marker-password@127.0.0.1:1/locks?marker",
+        "zookeeper://marker-user:marker-password@127.0.0.1:1",
+    ] {
+        let error = LockManager::connect(url).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("marker"), "{error:?}");
+    }
+}
+
+/// I10.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_cannot_be_reached_is_unavailable() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().map(|address| (address.to_string(), silent)).unwrap();
+    for hosts in ["127.0.0.1:1", &silent.0, "no-such-host.invalid:2181"] {
+        let building = at(hosts).session_timeout(Duration::from_millis(500)).build();
+        let error = soon("building fails", building).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{hosts}: {error}");
+        assert_eq!((error.operation(), error.backend()), (Some(Operation::Connect), Some("zookeeper")));
+    }
+}
+
+#[test]
+fn outside_a_runtime_building_is_an_error_at_once() {
+    let building = std::pin::pin!(ZooKeeperBackend::builder().build());
+    let Poll::Ready(built) = building.poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("it waits")
+    };
+    assert_eq!(built.unwrap_err().kind(), ErrorKind::NotConfigured);
+}

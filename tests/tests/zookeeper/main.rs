@@ -1,0 +1,130 @@
+//! The ZooKeeper backend where the conformance suite cannot look: names and nodes, sessions, and connections
+//! that break at the wrong moment.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of a test fails the test"
+)]
+
+mod access;
+mod code;
+mod lost_answers;
+mod names;
+mod operator;
+mod queue;
+mod relay;
+mod sessions;
+
+use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
+use dlock_core::{
+    ErrorKind, LockError, LockKey, LockManager, LossReason, Operation, Ttl, ZooKeeperBackend,
+    ZooKeeperBackendBuilder,
+};
+use dlock_tests::{ZooKeeperEnsemble, ZooKeeperServer, fresh_key, shared_zookeeper, wait_until_async};
+use operator::Operator;
+use relay::{Relay, Trick};
+use std::future::Future;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+/// Settings for sessions that end soon when nobody keeps them up.
+fn at(hosts: &str) -> ZooKeeperBackendBuilder {
+    ZooKeeperBackend::builder()
+        .hosts(hosts)
+        .session_timeout(Duration::from_secs(2))
+        .request_timeout(Duration::from_secs(1))
+}
+
+/// Settings that outlast any outage that a test makes.
+fn patient(hosts: &str) -> ZooKeeperBackendBuilder {
+    at(hosts).session_timeout(LIMIT * 2).request_timeout(LIMIT)
+}
+
+async fn backend() -> ZooKeeperBackend {
+    at(&shared_zookeeper().hosts()).build().await.unwrap()
+}
+
+fn manager(backend: ZooKeeperBackend) -> LockManager {
+    LockManager::builder(backend).build().unwrap()
+}
+
+fn claim(key: &str) -> Claim {
+    Claim::new(LockKey::new(key).unwrap(), Ttl::default()).unwrap()
+}
+
+async fn grant(backend: &ZooKeeperBackend, claim: &Claim) -> Grant {
+    backend.acquire(&AcquireRequest::new(claim.clone(), Mode::Try)).await.unwrap()
+}
+
+/// Releases as a manager does: until there is a final word.
+async fn release(backend: &ZooKeeperBackend, claim: &Claim) -> Result<(), LockError> {
+    let mut outcome = backend.release(claim).await;
+    until("the release has an answer", async || {
+        if matches!(&outcome, Err(error) if error.kind() == ErrorKind::Unavailable) {
+            outcome = backend.release(claim).await;
+            return false;
+        }
+        true
+    })
+    .await;
+    outcome
+}
+
+/// An acquire that runs by itself.
+struct Waiter {
+    request: Arc<AcquireRequest>,
+    task: JoinHandle<Result<Grant, LockError>>,
+}
+
+impl Waiter {
+    fn start(backend: &ZooKeeperBackend, claim: &Claim) -> Self {
+        let request = Arc::new(AcquireRequest::new(claim.clone(), Mode::Wait));
+        let (asked, backend) = (Arc::clone(&request), backend.clone());
+        Self { request, task: tokio::spawn(async move { backend.acquire(&asked).await }) }
+    }
+
+    async fn queued(backend: &ZooKeeperBackend, claim: &Claim) -> Self {
+        let waiter = Self::start(backend, claim);
+        until("the waiter is queued", async || waiter.request.progress.is_queued()).await;
+        waiter
+    }
+
+    async fn grant(self) -> Grant {
+        soon("the waiter is granted", self.task).await.unwrap().unwrap()
+    }
+}
+
+/// Polls `acquire` this often, whenever it wants to be, and drops it. False if it was done, or waits in the
+/// queue, where nobody polls it again.
+async fn poll_and_drop(acquire: impl Future, polls: usize) -> bool {
+    let mut acquire = std::pin::pin!(acquire);
+    let mut left = polls;
+    let polled = std::future::poll_fn(|context| {
+        left -= 1;
+        match acquire.as_mut().poll(context) {
+            Poll::Ready(_) => Poll::Ready(false),
+            Poll::Pending if left == 0 => Poll::Ready(true),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    tokio::time::timeout(Duration::from_millis(300), polled).await.unwrap_or(false)
+}
+
+fn is_end_of_session(reason: LossReason) -> bool {
+    matches!(reason, LossReason::Expired | LossReason::SessionExpired)
+}
+
+async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    wait_until_async(what, LIMIT, condition).await;
+}
+
+async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    tokio::time::timeout(LIMIT, future).await.unwrap_or_else(|_| panic!("waited in vain until {what}"))
+}
+
+const LIMIT: Duration = Duration::from_secs(30);

@@ -1,0 +1,169 @@
+//! Sessions that end, lapse, or outlive their connection.
+
+use super::*;
+
+/// I1, I3, I7: nobody can tell a holder that is cut off, so it must know by itself, and in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_is_cut_off_is_lost_before_the_next_is_granted() {
+    let relay = Relay::to(shared_zookeeper()).await;
+    let (holder, other) = (manager(at(&relay.hosts()).build().await.unwrap()), backend().await);
+    let next = claim(&fresh_key("cut off"));
+    let guard = holder.lock(&next.key).await.unwrap();
+    let waiter = Waiter::queued(&other, &next).await;
+    relay.close();
+    let granted = waiter.grant().await;
+    assert!(!guard.is_valid(), "two holders at once");
+    assert!(granted.token > guard.token());
+    assert!(is_end_of_session(guard.lost().await));
+    relay.reopen();
+    assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::Lost);
+    release(&other, &next).await.expect("the late release touched nobody else");
+    let again = soon("the first backend works again", holder.lock(&next.key).acquire()).await;
+    assert!(again.unwrap().is_valid());
+}
+
+/// I3: a server that stands still answers nobody, and its own clock stands still, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_is_lost_while_the_server_stands_still_and_stays_lost() {
+    let mut server = ZooKeeperServer::start();
+    // Longer than this test, so that it is not the server that ends the lock.
+    let locks = manager(at(&server.hosts()).session_timeout(Duration::from_secs(6)).build().await.unwrap());
+    let key = LockKey::new("k").unwrap();
+    let guard = locks.lock(&key).await.unwrap();
+    server.pause();
+    assert!(is_end_of_session(soon("the guard is lost", guard.lost()).await));
+    let refused = soon("a try ends", locks.lock("other").try_acquire()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    server.resume();
+    let next =
+        soon("the lock is free, though the guard was not dropped", locks.lock(&key).acquire()).await.unwrap();
+    assert!(!guard.is_valid() && next.token() > guard.token());
+    assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::Lost);
+    assert!(next.is_valid());
+    assert_eq!(Operator::of(&server).queue(&key).len(), 1);
+}
+
+/// The session outlives a restart of the server, and so does the lock.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_survives_a_restart_of_the_server() {
+    let mut server = ZooKeeperServer::start();
+    let locks = manager(patient(&server.hosts()).build().await.unwrap());
+    let guard = locks.lock("k").await.unwrap();
+    server.restart();
+    assert!(locks.lock("k").try_acquire().await.unwrap().is_none(), "still held");
+    assert!(guard.is_valid());
+    soon("the release is confirmed", guard.release()).await.unwrap();
+}
+
+/// I6: the node ahead goes while the waiter has no connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiter_without_connection_misses_no_hand_off() {
+    let relay = Relay::to(shared_zookeeper()).await;
+    let (holding, waiting) =
+        (backend().await, at(&relay.hosts()).session_timeout(Duration::from_secs(20)).build().await.unwrap());
+    let key = fresh_key("missed");
+    let (holder, next) = (claim(&key), claim(&key));
+    grant(&holding, &holder).await;
+    let waiter = Waiter::queued(&waiting, &next).await;
+    relay.close();
+    until("the waiter notices", async || !waiter.request.progress.is_queued()).await;
+    release(&holding, &holder).await.unwrap();
+    relay.reopen();
+    waiter.grant().await;
+    release(&waiting, &next).await.unwrap();
+}
+
+/// I6, I10: the session of a waiter ends, and it waits on in the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiter_outlives_its_session() {
+    let relay = Relay::to(shared_zookeeper()).await;
+    let (holding, waiting) = (backend().await, at(&relay.hosts()).build().await.unwrap());
+    let operator = Operator::of(shared_zookeeper());
+    let key = fresh_key("outlives");
+    let (holder, next) = (claim(&key), claim(&key));
+    grant(&holding, &holder).await;
+    let waiter = Waiter::queued(&waiting, &next).await;
+    let before = operator.queue(&next.key);
+    relay.close();
+    until("the waiter's node is gone", async || operator.queue(&next.key).len() == 1).await;
+    relay.reopen();
+    until("it has a node again", async || operator.queue(&next.key).len() == 2).await;
+    let kept = operator.queue(&next.key).into_iter().filter(|node| before.contains(node));
+    assert_eq!(kept.count(), 1, "the holder's alone");
+    release(&holding, &holder).await.unwrap();
+    waiter.grant().await;
+    release(&waiting, &next).await.unwrap();
+}
+
+/// I1: behind a follower that lost its leader, a session may be over without anybody there knowing. Only
+/// the leader's answers count, though the follower goes on to give its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_behind_a_follower_without_leader_is_lost() {
+    let mut ensemble = ZooKeeperEnsemble::start();
+    let leader = ensemble.leader();
+    let follower = ensemble.server((leader + 1) % 3).hosts();
+    let guard = manager(at(&follower).build().await.unwrap()).lock("k").await.unwrap();
+    ensemble.pause(leader);
+    assert!(is_end_of_session(soon("the guard is lost", guard.lost()).await));
+    assert_eq!(ensemble.server((leader + 1) % 3).mode().as_deref(), Some("follower"), "it still answers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_survives_a_change_of_the_leader() {
+    let mut ensemble = ZooKeeperEnsemble::start();
+    let locks = manager(patient(&ensemble.hosts()).build().await.unwrap());
+    let guard = locks.lock("k").await.unwrap();
+    let waiting = tokio::spawn(locks.lock("k").acquire());
+    let leader = ensemble.leader();
+    ensemble.kill(leader);
+    assert_ne!(ensemble.leader(), leader);
+    let token = guard.token();
+    assert!(guard.is_valid() && !waiting.is_finished());
+    soon("the release is confirmed", guard.release()).await.unwrap();
+    let next = soon("the waiter is granted", waiting).await.unwrap().unwrap();
+    assert!(next.token() > token, "tokens rise from leader to leader");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_whose_node_an_operator_removes_is_lost() {
+    let (locks, operator) = (manager(backend().await), Operator::of(shared_zookeeper()));
+    let key = LockKey::new(fresh_key("removed")).unwrap();
+    let guard = locks.lock(&key).await.unwrap();
+    let kept = locks.lock(fresh_key("kept")).await.unwrap();
+    operator.delete(&format!("/locks/{key}/{}", operator.queue(&key).remove(0)));
+    assert_eq!(soon("the guard is lost", guard.lost()).await, LossReason::NotOwner);
+    assert!(kept.is_valid());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiter_whose_node_an_operator_removes_takes_a_new_place() {
+    let (backend, operator) = (backend().await, Operator::of(shared_zookeeper()));
+    let key = fresh_key("new place");
+    let (holder, next) = (claim(&key), claim(&key));
+    grant(&backend, &holder).await;
+    let held = operator.queue(&next.key);
+    let waiter = Waiter::queued(&backend, &next).await;
+    let place = operator.queue(&next.key).into_iter().find(|node| !held.contains(node)).unwrap();
+    operator.delete(&format!("/locks/{key}/{place}"));
+    release(&backend, &holder).await.unwrap();
+    waiter.grant().await;
+    let nodes = operator.queue(&next.key);
+    assert!(nodes.len() == 1 && !nodes.contains(&place), "{nodes:?}");
+    release(&backend, &next).await.unwrap();
+}
+
+/// A session lives in a runtime; a backend value does not.
+#[test]
+fn a_backend_outlives_the_runtime_it_was_built_in() {
+    let [first, second] = [(); 2].map(|()| Runtime::new().unwrap());
+    let operator = Operator::of(shared_zookeeper());
+    let key = LockKey::new(fresh_key("runtimes")).unwrap();
+    let locks = manager(first.block_on(backend()));
+    let guard = first.block_on(locks.lock(&key).acquire()).unwrap();
+    let waiting = second.spawn(locks.lock(&key).wait(Duration::MAX).acquire());
+    second.block_on(until("both have a node", async || operator.queue(&key).len() == 2));
+    drop(first);
+    assert_eq!(second.block_on(guard.lost()), LossReason::SessionExpired);
+    let next = second.block_on(soon("the waiter is granted", waiting)).unwrap().unwrap();
+    second.block_on(next.release()).unwrap();
+}
