@@ -46,6 +46,7 @@ mod flaws_are_caught {
         order: ServesTheLastFirst by waiters_are_served_in_order_of_arrival;
         order_between_processes: ServesTheLastFirst by waiters_of_several_processes_are_served_in_order_of_arrival;
         order_after_a_departure: ServesTheLastFirst by a_waiter_that_leaves_keeps_the_others_in_order;
+        turn_after_a_departure: MistakesDepartures by a_waiter_that_leaves_keeps_the_others_in_order;
         no_barging: LetsTriesPass by a_try_does_not_pass_the_queue;
         drop_releases: NeverReleases by a_dropped_guard_frees_the_lock;
         drop_outside_a_runtime_releases: NeverReleases by a_guard_dropped_outside_a_runtime_frees_the_lock;

@@ -306,6 +306,7 @@ pub async fn a_waiter_that_leaves_keeps_the_others_in_order(fixture: &Fixture) {
     backend.release(&holder).await.unwrap();
     let claim = first.request.claim.clone();
     let token = fixture.soon("the first waiter is granted", first.grant()).await.token;
+    assert!(!last.is_granted(), "that the one ahead left is no turn");
     backend.release(&claim).await.unwrap();
     let claim = last.request.claim.clone();
     assert!(fixture.soon("the last waiter is granted", last.grant()).await.token > token);

@@ -26,6 +26,8 @@ pub enum Flaw {
     ForgetsOwners,
     /// The last to come is served first.
     ServesTheLastFirst,
+    /// A waiter takes it for its turn when the one ahead of it leaves.
+    MistakesDepartures,
     /// A try is granted a lock that others wait for.
     LetsTriesPass,
     /// A release does nothing.
@@ -96,6 +98,7 @@ impl FlawedBackend {
                 self.ask_in_turns(request, claim).await
             }
             (_, Mode::Try) => self.ask(claim, Mode::Try).await,
+            (Flaw::MistakesDepartures, Mode::Wait) => self.ask_when_one_leaves(request, claim).await,
             (_, Mode::Wait) => {
                 match self.ask(claim.clone(), Mode::Try).await {
                     Err(error) if error.kind() == ErrorKind::Busy => request.progress.queued(),
@@ -120,6 +123,22 @@ impl FlawedBackend {
             }
             request.progress.queued();
             sleep_until(Moment::now().after(Duration::from_millis(50))).await;
+        }
+    }
+
+    /// Waits for its turn, or until the waiter ahead is gone.
+    async fn ask_when_one_leaves(&self, request: &AcquireRequest, claim: Claim) -> Result<Grant, LockError> {
+        let ahead = self.waiting.lock().last().copied();
+        self.waiting.lock().push(claim.owner);
+        loop {
+            if ahead.is_some_and(|ahead| !self.waiting.lock().contains(&ahead)) {
+                return Ok(Grant::new(FencingToken::new(u64::MAX), claim.ttl.valid_until(Moment::now())));
+            }
+            if let Ok(grant) = self.ask(claim.clone(), Mode::Try).await {
+                return Ok(grant);
+            }
+            request.progress.queued();
+            sleep_until(Moment::now().after(Duration::from_millis(5))).await;
         }
     }
 

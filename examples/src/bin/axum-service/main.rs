@@ -9,17 +9,17 @@ mod orders;
 mod routes;
 
 use anyhow::Context as _;
-use dlock_core::LockManager;
+use dlock_core::{EmbeddedBackend, LockError, LockManager};
 use orders::Orders;
 use routes::App;
 use std::env;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // The builder's short form; `LockManager::builder(RedisBackend::builder()…)` has the settings.
-    let locks = LockManager::connect(&setting("DLOCK_URL", "memory:")).await?;
+    let locks = locks().await?;
     // For annotations that name no manager.
     LockManager::install(locks.clone());
 
@@ -38,6 +38,17 @@ async fn main() -> anyhow::Result<()> {
     }
     locks.shutdown().await;
     Ok(())
+}
+
+/// The manager by its builder, over a backend in this process; or by the URL of another one.
+async fn locks() -> Result<LockManager, LockError> {
+    match env::var("DLOCK_URL") {
+        Ok(url) => LockManager::connect(&url).await,
+        Err(_) => LockManager::builder(EmbeddedBackend::new())
+            .ttl(Duration::from_secs(10))
+            .wait(Duration::from_secs(5))
+            .build(),
+    }
 }
 
 fn setting(name: &str, default: &str) -> String {
