@@ -11,11 +11,13 @@
 
 mod error;
 mod keys;
+mod relay;
 mod servers;
 mod wait;
 
 pub use error::HarnessError;
 pub use keys::fresh_key;
+pub use relay::Relay;
 pub use servers::{
     RedisServer, RedisServerBuilder, ZooKeeperEnsemble, ZooKeeperServer, ZooKeeperServerBuilder,
     port_refuses, shared_redis, shared_zookeeper,

@@ -70,7 +70,7 @@ impl EmbeddedBackend {
     fn step<T>(&self, call: impl FnOnce(&mut Store) -> (T, Woken)) -> T {
         let (answer, woken) = call(&mut self.0.store.lock());
         if let Some(owner) = woken {
-            self.0.wakeups.wake(owner);
+            self.0.wakeups.wake(owner, ());
         }
         answer
     }
@@ -91,7 +91,7 @@ impl EmbeddedBackend {
                 Answer::Held(until) => until,
             };
             tokio::select! {
-                () = waiter.woken() => {}
+                _ = waiter.woken() => {}
                 () = sleep_until(held_until) => {}
             }
         }

@@ -1,6 +1,7 @@
 //! Settings of a [`RedisBackend`].
 
 use super::connection::{Connection, Limits};
+use super::doubts::Doubts;
 use super::failure::classify;
 use super::owner::Inbox;
 use super::{RedisBackend, Shared};
@@ -83,7 +84,8 @@ impl RedisBackendBuilder {
         let wakeups = Arc::new(Wakeups::default());
         let connection = Connection::new(client, self.limits, inbox, Arc::clone(&wakeups));
         connection.ensure().await.map_err(name)?;
-        Ok(RedisBackend(Arc::new(Shared { address, inbox, wakeups, connection })))
+        let doubts = Doubts::default();
+        Ok(RedisBackend(Arc::new(Shared { address, inbox, wakeups, doubts, connection })))
     }
 
     #[cfg(not(feature = "redis-tls"))]

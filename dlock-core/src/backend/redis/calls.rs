@@ -16,6 +16,8 @@ const QUEUE_TTL: Duration = Duration::from_secs(60);
 pub(super) enum Answer {
     Granted(FencingToken),
     Held(Held),
+    /// The owner gave up before; the request came late.
+    GivenUp,
 }
 
 /// A lock that another has.
@@ -27,6 +29,8 @@ pub(super) struct Held {
     pub(super) first: bool,
     /// Whether the holder is no dlock client, so that nobody will tell of its release.
     pub(super) foreign: bool,
+    /// The last token of the key: a hand-off with no greater one is an old story.
+    pub(super) last: FencingToken,
 }
 
 pub(super) async fn acquire(
@@ -46,23 +50,34 @@ pub(super) async fn acquire(
 
 fn answer(reply: &[i64]) -> Result<Answer, LockError> {
     match *reply {
-        [1, token] => Ok(Answer::Granted(FencingToken::new(u64::try_from(token).map_err(|_| strange())?))),
-        [0, pttl, rank, foreign] => Ok(Answer::Held(Held {
+        [1, last] => Ok(Answer::Granted(token(last)?)),
+        [0, pttl, rank, foreign, last] => Ok(Answer::Held(Held {
             expires_in: u64::try_from(pttl).ok().map(Duration::from_millis),
             first: rank == 0,
             foreign: foreign == 1,
+            last: token(last)?,
         })),
+        [2] => Ok(Answer::GivenUp),
         _ => Err(strange()),
     }
+}
+
+fn token(number: i64) -> Result<FencingToken, LockError> {
+    u64::try_from(number).map(FencingToken::new).map_err(|_| strange())
 }
 
 fn strange() -> LockError {
     LockError::new(ErrorKind::Unsupported, "the server gave an answer that the script does not give")
 }
 
-/// Whether the owner had the lock.
-pub(super) async fn release(connection: &Connection, keys: &Keys, owner: &str) -> Result<bool, LockError> {
-    run(connection, &scripts::RELEASE, &all(keys), |command| _ = command.arg(owner)).await
+/// Whether the owner had the lock. `late_ms` is for how long a request of the owner may still be under way.
+pub(super) async fn release(
+    connection: &Connection,
+    keys: &Keys,
+    owner: &str,
+    late_ms: u64,
+) -> Result<bool, LockError> {
+    run(connection, &scripts::RELEASE, &all(keys), |command| _ = command.arg(owner).arg(late_ms)).await
 }
 
 /// Whether the owner has the lock.
@@ -75,8 +90,8 @@ pub(super) async fn renew(
     run(connection, &scripts::RENEW, &[&keys.lock], |command| _ = command.arg(owner).arg(ttl_ms)).await
 }
 
-fn all(keys: &Keys) -> [&[u8]; 3] {
-    [&keys.lock, &keys.queue, &keys.fence]
+fn all(keys: &Keys) -> [&[u8]; 4] {
+    [&keys.lock, &keys.queue, &keys.fence, &keys.given_up]
 }
 
 /// Calls by hash, and once by text if the server does not know the script.
@@ -105,11 +120,13 @@ mod tests {
     #[test]
     fn answers_are_read_and_strange_ones_refused() {
         assert_eq!(answer(&[1, 7]).unwrap(), Answer::Granted(FencingToken::new(7)));
-        let held = Held { expires_in: Some(Duration::from_millis(5)), first: true, foreign: false };
-        assert_eq!(answer(&[0, 5, 0, 0]).unwrap(), Answer::Held(held));
-        let for_ever = Held { expires_in: None, first: false, foreign: true };
-        assert_eq!(answer(&[0, -1, -1, 1]).unwrap(), Answer::Held(for_ever));
-        for strange in [&[][..], &[1], &[1, -7], &[2, 0], &[0, 1, 2]] {
+        let last = FencingToken::new(7);
+        let held = Held { expires_in: Some(Duration::from_millis(5)), first: true, foreign: false, last };
+        assert_eq!(answer(&[0, 5, 0, 0, 7]).unwrap(), Answer::Held(held));
+        let for_ever = Held { expires_in: None, first: false, foreign: true, last };
+        assert_eq!(answer(&[0, -1, -1, 1, 7]).unwrap(), Answer::Held(for_ever));
+        assert_eq!(answer(&[2]).unwrap(), Answer::GivenUp);
+        for strange in [&[][..], &[1], &[1, -7], &[2, 0], &[0, 1, 2], &[0, 1, 2, 0, -7]] {
             assert_eq!(answer(strange).unwrap_err().kind(), ErrorKind::Unsupported, "{strange:?}");
         }
     }

@@ -5,6 +5,7 @@ use super::owner::Inbox;
 use super::scripts;
 use crate::backend::wakeups::Wakeups;
 use crate::error::{ErrorKind, LockError};
+use crate::lease::FencingToken;
 use crate::time::{Moment, backoff};
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
@@ -25,7 +26,7 @@ pub(super) struct Connection {
     client: Client,
     limits: Limits,
     inbox: Inbox,
-    wakeups: Arc<Wakeups>,
+    wakeups: Arc<Wakeups<FencingToken>>,
     live: Mutex<Option<Live>>,
     connecting: tokio::sync::Mutex<Pause>,
 }
@@ -38,7 +39,12 @@ struct Live {
 }
 
 impl Connection {
-    pub(super) fn new(client: Client, limits: Limits, inbox: Inbox, wakeups: Arc<Wakeups>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        limits: Limits,
+        inbox: Inbox,
+        wakeups: Arc<Wakeups<FencingToken>>,
+    ) -> Self {
         Self {
             client,
             limits,
@@ -137,7 +143,7 @@ impl Connection {
                 PushKind::Message => message(&push)
                     .and_then(|text| inbox.parse(text))
                     .into_iter()
-                    .for_each(|owner| wakeups.wake(owner)),
+                    .for_each(|(owner, token)| wakeups.wake(owner, token)),
                 PushKind::Disconnection => {
                     broken.store(true, Ordering::Release);
                     wakeups.wake_all();

@@ -20,6 +20,7 @@ pub(super) struct Keys {
     pub(super) lock: Vec<u8>,
     pub(super) queue: Vec<u8>,
     pub(super) fence: Vec<u8>,
+    pub(super) given_up: Vec<u8>,
 }
 
 impl Keys {
@@ -29,7 +30,12 @@ impl Keys {
             let detail = "names that begin with \"dlock:\" are dlock's own on Redis; choose another";
             return Err(LockError::new(ErrorKind::InvalidKey, detail));
         }
-        Ok(Self { lock: key.to_vec(), queue: beside(b"dlock:q:", key), fence: beside(b"dlock:f:", key) })
+        Ok(Self {
+            lock: key.to_vec(),
+            queue: beside(b"dlock:q:", key),
+            fence: beside(b"dlock:f:", key),
+            given_up: beside(b"dlock:g:", key),
+        })
     }
 }
 
@@ -117,6 +123,7 @@ mod tests {
             let keys = keys(&[b"k", &key[..]].concat());
             prop_assert_eq!(slot(&keys.queue), slot(&keys.lock));
             prop_assert_eq!(slot(&keys.fence), slot(&keys.lock));
+            prop_assert_eq!(slot(&keys.given_up), slot(&keys.lock));
         }
 
         #[test]

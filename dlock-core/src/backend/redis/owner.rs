@@ -1,7 +1,7 @@
 //! How an owner is written in Redis. Pure.
 
 use crate::backend::Claim;
-use crate::lease::OwnerId;
+use crate::lease::{FencingToken, OwnerId};
 
 /// The channel and the owner texts of one backend value: where its waiters are told of a hand-off.
 ///
@@ -24,14 +24,15 @@ impl Inbox {
         format!("dl1|{:016x}|{:032x}|{}", self.0, claim.owner.as_u128(), claim.ttl.as_millis())
     }
 
-    /// The owner id in an owner text of this inbox.
-    pub(super) fn parse(self, text: &[u8]) -> Option<OwnerId> {
-        let mut parts = std::str::from_utf8(text).ok()?.split('|');
+    /// The owner id and the token in the message of a hand-off to this inbox: `<owner>|<token>`.
+    pub(super) fn parse(self, message: &[u8]) -> Option<(OwnerId, FencingToken)> {
+        let mut parts = std::str::from_utf8(message).ok()?.split('|');
         let (version, inbox, id) = (parts.next()?, parts.next()?, parts.next()?);
-        if version != "dl1" || u64::from_str_radix(inbox, 16).ok()? != self.0 {
+        let (_ttl, token) = (parts.next()?, parts.next()?.parse().ok()?);
+        if version != "dl1" || u64::from_str_radix(inbox, 16).ok()? != self.0 || parts.next().is_some() {
             return None;
         }
-        u128::from_str_radix(id, 16).ok().map(OwnerId::from_u128)
+        Some((OwnerId::from_u128(u128::from_str_radix(id, 16).ok()?), FencingToken::new(token)))
     }
 }
 
@@ -48,8 +49,18 @@ mod tests {
         let (mine, other) = (Inbox(7), Inbox(8));
         let text = mine.owner(&claim);
         assert!(text.starts_with("dl1|0000000000000007|") && text.ends_with("|30000"), "{text}");
-        assert_eq!(mine.parse(text.as_bytes()), Some(claim.owner));
-        assert_eq!(other.parse(text.as_bytes()), None);
+        let message = format!("{text}|9");
+        assert_eq!(mine.parse(message.as_bytes()), Some((claim.owner, FencingToken::new(9))));
+        assert_eq!(other.parse(message.as_bytes()), None);
+        for wrong in [
+            text.clone(),
+            format!("{text}|"),
+            format!("{text}|-1"),
+            format!("{text}|9|"),
+            format!("{text}|1e3"),
+        ] {
+            assert_eq!(mine.parse(wrong.as_bytes()), None, "{wrong}");
+        }
     }
 
     proptest! {

@@ -8,13 +8,16 @@
 -- ARGV[4] how long the queue outlives its last sign of life, in ms
 --
 -- Returns {1, token}                granted; an owner that had the lock already gets its old token
---         {0, pttl, rank, foreign}  another has it: its remaining lease in ms (-1: it never expires), how
---                                   many wait before this owner (-1: it does not wait), 1 if the holder is
---                                   no dlock client
+--         {0, pttl, rank, foreign, last}  another has it: its remaining lease in ms (-1: it never expires),
+--                                   how many wait before this owner (-1: it does not wait), 1 if the holder
+--                                   is no dlock client, and the last token of the key
+--         {2}                       the owner gave up: this request comes late
 --         error WRONGTYPE           a key is of another type
 --         error DLOCKCORRUPT        the fence is no token
 
 local me, ttl_ms, waits, queue_ttl_ms = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
+
+if redis.call('ZSCORE', given_up, me) then return {2} end
 
 local holder = redis.call('GET', lock)
 local last = last_token()
@@ -36,8 +39,9 @@ end
 
 if not holder then
   local next = hand_off(me, last)
+  last = last_token()
   if next == 'me' or next == 'nobody' then
-    local token = grant(me, ttl_ms, last_token())
+    local token = grant(me, ttl_ms, last)
     redis.call('ZREM', queue, me)
     return {1, token}
   end
@@ -45,4 +49,5 @@ end
 
 holder = redis.call('GET', lock)
 local foreign = holder and not string.match(holder, '^dl1|%x+|%x+|%d+$')
-return {0, redis.call('PTTL', lock), waits and redis.call('ZRANK', queue, me) or -1, foreign and 1 or 0}
+local rank = waits and redis.call('ZRANK', queue, me) or -1
+return {0, redis.call('PTTL', lock), rank, foreign and 1 or 0, last}

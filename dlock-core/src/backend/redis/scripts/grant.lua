@@ -3,10 +3,12 @@
 -- KEYS[1] lock   the string key itself: the owner that has the lock
 -- KEYS[2] queue  sorted set of waiting owners, by server time of arrival
 -- KEYS[3] fence  the last token of this key
+-- KEYS[4] given up  sorted set of owners that gave up without knowing what became of their requests, by the
+--                server time in ms until which such a request may still come
 --
--- An owner is dl1|<inbox>|<id>|<ttl in ms>.
+-- An owner is dl1|<inbox>|<id>|<ttl in ms>. The message of a hand-off is <owner>|<token>.
 
-local lock, queue, fence = KEYS[1], KEYS[2], KEYS[3]
+local lock, queue, fence, given_up = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
 -- The fence outlives every lease by far; its loss does no harm while the server's clock does not step back.
 local FENCE_TTL_MS = 604800000
@@ -45,7 +47,8 @@ local function hand_off(me, last)
     if inbox then
       last = grant(head, ttl_ms, last)
       redis.call('ZREM', queue, head)
-      if redis.call('PUBLISH', 'dlock:i:' .. inbox, head) > 0 then return 'other' end
+      local message = head .. '|' .. string.format('%.0f', last)
+      if redis.call('PUBLISH', 'dlock:i:' .. inbox, message) > 0 then return 'other' end
       redis.call('DEL', lock)
     else
       redis.call('ZREM', queue, head)
