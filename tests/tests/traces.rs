@@ -109,3 +109,16 @@ async fn a_reconnect_is_an_event_and_no_line_holds_a_secret() {
         assert!(!told.text().contains(secret), "{}", told.text());
     }
 }
+
+#[tokio::test]
+async fn a_server_that_may_evict_locks_is_warned_of() {
+    for (policy, warnings) in [("allkeys-lru", 1), ("noeviction", 0)] {
+        let server = RedisServer::builder()
+            .config("maxmemory 100mb")
+            .config(&format!("maxmemory-policy {policy}"))
+            .start();
+        let (told, _listening) = Told::listen();
+        RedisBackend::builder().url(server.url()).build().await.unwrap();
+        assert_eq!(told.lines_with(&["WARN", "may evict locks", policy]), warnings, "{}", told.text());
+    }
+}

@@ -4,7 +4,7 @@ use super::connection::{Connection, Limits};
 use super::doubts::Doubts;
 use super::failure::classify;
 use super::owner::Inbox;
-use super::{RedisBackend, Shared};
+use super::{RedisBackend, Shared, startup};
 use crate::backend::wakeups::Wakeups;
 use crate::error::{LockError, Operation};
 use crate::lease::OwnerId;
@@ -84,6 +84,7 @@ impl RedisBackendBuilder {
         let wakeups = Arc::new(Wakeups::default());
         let connection = Connection::new(client, self.limits, inbox, Arc::clone(&wakeups));
         connection.ensure().await.map_err(name)?;
+        startup::check(&connection).await;
         let doubts = Doubts::default();
         Ok(RedisBackend(Arc::new(Shared { address, inbox, wakeups, doubts, connection })))
     }

@@ -8,6 +8,7 @@ mod failure;
 mod keys;
 mod owner;
 mod scripts;
+mod startup;
 
 use super::wakeups::{Waiter, Wakeups};
 use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
@@ -51,6 +52,8 @@ pub use builder::RedisBackendBuilder;
 ///   +hello +auth +select +ping +script|load +evalsha +eval +get +set +del +exists +pttl +pexpire
 ///   +zadd +zrem +zrange +zrank +zscore +zremrangebyscore +time +publish +subscribe
 /// ```
+///
+/// With `+info` as well, a server that may evict locks is warned of when the backend is built.
 ///
 /// Clones share the connection. Needs Redis 6.2 or newer and a Tokio runtime; a connection whose runtime has
 /// ended is made anew in the next one.
