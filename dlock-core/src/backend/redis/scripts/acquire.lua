@@ -17,20 +17,22 @@
 
 local me, ttl_ms, waits, queue_ttl_ms = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
 
-if redis.call('ZSCORE', given_up, me) then return {2} end
-
-local holder = redis.call('GET', lock)
+-- Before the first write: an error later on would not undo it.
 local last = last_token()
 if not last then return redis.error_reply('DLOCKCORRUPT the fence holds no token') end
 
+-- The common case: nobody waits, nobody gave up, the lock is free.
+local beside = redis.call('EXISTS', queue, given_up)
+if beside == 0 and redis.call('SET', lock, me, 'NX', 'PX', ttl_ms) then return {1, issue_token(last)} end
+
+if beside > 0 and redis.call('ZSCORE', given_up, me) then return {2} end
+
+local holder = redis.call('GET', lock)
 if holder == me then
   redis.call('PEXPIRE', lock, ttl_ms)
   if last == 0 then return {1, grant(me, ttl_ms, last)} end
   return {1, last}
 end
-
-local queued = redis.call('EXISTS', queue) == 1
-if not holder and not queued then return {1, grant(me, ttl_ms, last)} end
 
 if waits then
   redis.call('ZADD', queue, 'NX', string.format('%.0f', server_micros()), me)

@@ -28,12 +28,17 @@ local function last_token()
   return token and token < 9007199254740991 and token or nil
 end
 
--- Makes `owner` the holder, with the next token (I2). Nothing is written if the first write is refused.
-local function grant(owner, ttl_ms, last)
+-- The next token (I2).
+local function issue_token(last)
   local token = math.max(last + 1, server_micros())
   redis.call('SET', fence, string.format('%.0f', token), 'PX', FENCE_TTL_MS)
-  redis.call('SET', lock, owner, 'PX', ttl_ms)
   return token
+end
+
+-- Makes `owner` the holder.
+local function grant(owner, ttl_ms, last)
+  redis.call('SET', lock, owner, 'PX', ttl_ms)
+  return issue_token(last)
 end
 
 -- Grants the free lock to the first waiter whose process listens. `me` is granted by the caller instead.

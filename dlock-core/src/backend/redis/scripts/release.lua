@@ -10,12 +10,8 @@
 
 local me, late_ms = ARGV[1], tonumber(ARGV[2])
 
--- Before the first write: an error later on would not undo it.
-local holder = redis.call('GET', lock)
-local last = last_token()
+local had_it = redis.call('GET', lock) == me
 local queued = redis.call('EXISTS', queue) == 1
-
-local had_it = holder == me
 if had_it then
   -- First, because a full server refuses a SET as a script's first write, but not after another write.
   redis.call('DEL', lock)
@@ -24,14 +20,17 @@ elseif queued then
 end
 
 -- A hand-off that is refused leaves a free lock, which the waiters find by asking again.
-if queued and last and (had_it or not holder) then pcall(hand_off, nil, last) end
+if queued and redis.call('EXISTS', lock) == 0 then
+  local last = last_token()
+  if last then pcall(hand_off, nil, last) end
+end
 
 -- Last, because memory pressure may refuse it; then the late request costs one lease (I7).
 if late_ms > 0 then
   local now_ms = math.floor(server_micros() / 1000)
   redis.call('ZREMRANGEBYSCORE', given_up, '-inf', now_ms)
   redis.call('ZADD', given_up, now_ms + late_ms, me)
-  redis.call('PEXPIRE', given_up, late_ms)
+  if redis.call('PTTL', given_up) < late_ms then redis.call('PEXPIRE', given_up, late_ms) end
 end
 
 return had_it and 1 or 0
