@@ -193,3 +193,51 @@ const MISSING_KEY: &str = "missing lock key; write `#[distributed_lock(\"order:{
     the function's name is not used as a key: renaming it during a rolling deploy would split the lock";
 const KEY_GOES_FIRST: &str = "the lock key goes first, before the options";
 const KEY_IS_A_STRING: &str = "the lock key is a string, such as \"order:{order_id}\"";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(arguments: &str) -> Vec<String> {
+        let mut errors = Errors::default();
+        Args::parse(arguments.parse().unwrap(), &mut errors);
+        errors.into_result().err().into_iter().flatten().map(|error| error.to_string()).collect()
+    }
+
+    #[test]
+    fn an_option_that_is_to_come_is_told_from_one_that_is_unknown() {
+        for name in ["key", "on_busy", "map_err", "on_lost", "release", "shared"] {
+            let message =
+                format!("`{name}` is not supported yet; take the lock in the body with `LockManager::lock`");
+            assert_eq!(messages(&format!("\"k\", {name} = x")), [message.as_str()]);
+            assert_eq!(messages(&format!("\"k\", {name}")), [message.as_str()]);
+        }
+        assert_eq!(messages("key = x").len(), 1, "no missing key on top");
+    }
+
+    #[test]
+    fn a_likely_name_leads_to_the_right_one() {
+        for (name, right) in [
+            ("timeout", "`wait`"),
+            ("lease", "`ttl`"),
+            ("expire", "`ttl`"),
+            ("manager", "`locks`"),
+            ("client", "`locks`"),
+        ] {
+            let found = messages(&format!("\"k\", {name} = x"));
+            assert!(matches!(&found[..], [one] if one.contains(right)), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_does_not_hide_the_next() {
+        let found = messages("ttl = 30, colour = red, wait, locks = , \"k\", guard = 7 crate = ::x");
+        assert_eq!(found.len(), 6, "{found:#?}");
+    }
+
+    #[test]
+    fn a_comma_may_stand_at_the_end() {
+        assert_eq!(messages("\"k\",").len(), 0);
+        assert_eq!(messages("\"k\", ttl = \"30s\",").len(), 0);
+    }
+}

@@ -27,14 +27,15 @@ pub(crate) fn attribute(args: TokenStream, item: &TokenStream) -> TokenStream {
     }
 }
 
-/// The function as it is beside the mistakes, so that its callers compile. Its guard has a type, so that the
-/// body does.
+/// The function as it is beside the mistakes, so that its callers compile, and so that what only the key or the
+/// guard explains gives no messages of its own.
 fn unlocked(args: &Args, function: &Function, errors: &Errors) -> TokenStream {
     let (krate, body, errors) = (args.krate(), &function.body, errors.to_compile_errors());
     let guard = args.guard.as_ref().filter(|name| function.parameter(name).is_none());
-    let guard = guard.map(|name| quote!(let #name: &#krate::LockGuard = loop {};));
+    let guard =
+        guard.map(|name| quote!(let #name = ::core::option::Option::None::<&#krate::LockGuard>.unwrap();));
     let function = function.with_body(&quote!(#guard #body));
-    quote!(#function #errors)
+    quote!(#[allow(unused_variables)] #function #errors)
 }
 
 /// Everything that the expansion is made of.

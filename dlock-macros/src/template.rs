@@ -212,3 +212,63 @@ fn place_token(mut token: TokenTree, span: Span) -> TokenTree {
 
 /// `dlock_core::LockKey::MAX_LEN`.
 const MAX_LEN: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Part<String> {
+        Part::Text(text.to_owned())
+    }
+
+    fn value(value: &str) -> Part<String> {
+        Part::Value(value.to_owned())
+    }
+
+    #[test]
+    fn a_key_is_cut_at_single_braces() {
+        assert_eq!(split("order").unwrap(), [text("order")]);
+        assert_eq!(
+            split("a:{b}/{c.d}e").unwrap(),
+            [text("a:"), value("b"), text("/"), value("c.d"), text("e")]
+        );
+        assert_eq!(split("{{a}}:{b}}}").unwrap(), [text("{a}:"), value("b"), text("}")]);
+        for wrong in ["{", "}", "a{b", "a}b", "{a{b}}", "{}", "{ }", "{{{}}}"] {
+            assert!(split(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn values_are_separated_by_what_no_value_holds() {
+        for right in ["{a}", "x{a}y", "{a}:{b}", "{a}-/-{b}", "{a}:{b}/{c}"] {
+            assert!(check(&split(right).unwrap()).is_ok(), "{right}");
+        }
+        for wrong in ["{a}{b}", "{a}-{b}", ":{a}{b}:", "{a}:{b}{c}", "{a}{{{b}", "{a}%3A{b}"] {
+            assert!(check(&split(wrong).unwrap()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_a_length_and_no_white_space() {
+        let longest = "k".repeat(MAX_LEN - 1);
+        assert!(check(&split(&format!("{longest}{{a}}")).unwrap()).is_ok());
+        for wrong in
+            ["", "a b", "a\tb", "a\u{a0}b", "a\0b", &format!("{longest}kk"), &format!("{longest}k{{a}}")]
+        {
+            assert!(check(&split(wrong).unwrap()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_placeholder_is_a_place_or_a_method_of_one() {
+        let is_value = |inner: &str| syn::parse_str(inner).is_ok_and(|value| root(&value).is_some());
+        for right in ["a", "a.b", "a.0.1", "a.b()", "a.b().c", "self", "self.a", "r#type"] {
+            assert!(is_value(right), "{right}");
+        }
+        for wrong in
+            ["1", "a + 1", "a::b", "a(b)", "a.b(c)", "a.b::<c>()", "a?", "a.await", "&a", "(a)", "a[0]", "*a"]
+        {
+            assert!(!is_value(wrong), "{wrong}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 use dlock_core::{EmbeddedBackend, ErrorKind, LockError, LockManager, distributed_lock};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
+
+/// After this, what was to happen is taken not to happen.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Stage {
     store: EmbeddedBackend,
@@ -35,7 +38,7 @@ impl Stage {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), empty).await.unwrap();
+        tokio::time::timeout(PATIENCE, empty).await.unwrap();
     }
 }
 
@@ -52,6 +55,45 @@ async fn the_key_is_made_of_escaped_values() {
     {
         assert_eq!(key_of(&stage.locks, value).await.unwrap(), key);
     }
+}
+
+struct Order {
+    id: u64,
+    parts: (u8, (u8, &'static str)),
+}
+
+impl Order {
+    fn owner(&self) -> String {
+        format!("owner/{}", self.id)
+    }
+
+    #[distributed_lock("o:{self.id}:{self.parts.1.1}/{self.owner()}", locks = locks, guard = lock)]
+    async fn of_self(&self, locks: &LockManager) -> Result<String, LockError> {
+        Ok(lock.key().to_string())
+    }
+}
+
+#[distributed_lock("{{o}}:{order.id}:{order.parts.0}/{order.owner().len()}/{ id }", locks = locks, guard = lock)]
+async fn of_parameters(locks: &LockManager, order: &Order, (id, _): (u8, u8)) -> Result<String, LockError> {
+    Ok(lock.key().to_string())
+}
+
+#[tokio::test]
+async fn a_placeholder_is_a_parameter_a_field_a_member_or_a_method() {
+    let (stage, order) = (Stage::new(), Order { id: 42, parts: (7, (8, "x:y")) });
+    assert_eq!(order.of_self(&stage.locks).await.unwrap(), "o:42:x%3Ay/owner%2F42");
+    assert_eq!(of_parameters(&stage.locks, &order, (9, 0)).await.unwrap(), "{o}:42:7/8/9");
+}
+
+#[distributed_lock("{a}:{b}", locks = locks, guard = lock)]
+async fn pair(locks: &LockManager, a: &str, b: &str) -> Result<dlock_core::LockKey, LockError> {
+    Ok(lock.key().clone())
+}
+
+#[tokio::test]
+async fn different_values_are_different_keys() {
+    let stage = Stage::new();
+    assert_ne!(pair(&stage.locks, "a:b", "c").await.unwrap(), pair(&stage.locks, "a", "b:c").await.unwrap());
 }
 
 #[tokio::test]
@@ -98,21 +140,50 @@ async fn the_body_does_not_run_without_the_lock_and_the_error_is_converted() {
     assert_eq!(counts(&stage.locks, &runs).await.unwrap(), 0);
 }
 
+/// How a body ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Value,
+    Return,
+    Question,
+}
+
 #[distributed_lock("order", locks = stage.locks)]
-async fn looks(stage: &Stage, early: bool) -> Result<bool, LockError> {
-    let held = stage.is_held("order").await;
-    if early {
-        return Ok(held);
+async fn looks(stage: &Stage, end: End, held: &Cell<bool>) -> Result<u8, Failed> {
+    held.set(stage.is_held("order").await);
+    match end {
+        End::Value => {}
+        End::Return => return Ok(1),
+        End::Question => Err("not a lock's error")?,
     }
-    Ok(held)
+    Ok(0)
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Failed(String);
+
+impl From<&str> for Failed {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<LockError> for Failed {
+    fn from(error: LockError) -> Self {
+        Self(error.to_string())
+    }
 }
 
 #[tokio::test]
 async fn the_lock_is_held_while_the_body_runs_and_free_when_the_function_returned() {
-    let stage = Stage::new();
-    for early in [true, false] {
-        assert!(looks(&stage, early).await.unwrap(), "held in the body");
-        assert!(stage.store.is_empty(), "free after the call");
+    let (stage, held) = (Stage::new(), Cell::new(false));
+    for (end, output) in
+        [(End::Value, Ok(0)), (End::Return, Ok(1)), (End::Question, Err("not a lock's error".into()))]
+    {
+        held.set(false);
+        assert_eq!(looks(&stage, end, &held).await, output);
+        assert!(held.get(), "held in the body, {end:?}");
+        assert!(stage.store.is_empty(), "free after the call, {end:?}");
     }
 }
 
@@ -126,16 +197,109 @@ impl Drop for Watch<'_> {
 }
 
 #[distributed_lock("order", locks = locks)]
-async fn takes_ownership(locks: &LockManager, transaction: Watch<'_>) -> Result<(), LockError> {
+async fn takes_ownership(
+    locks: &LockManager,
+    transaction: Watch<'_>,
+    _unused: Watch<'_>,
+) -> Result<(), LockError> {
     let _still_here = &transaction;
     Ok(())
 }
 
 #[tokio::test]
 async fn parameters_end_before_the_lock_is_released() {
-    let (stage, held) = (Stage::new(), Cell::new(None));
-    takes_ownership(&stage.locks, Watch(&stage.store, &held)).await.unwrap();
-    assert_eq!(held.get(), Some(true));
+    let (stage, used, unused) = (Stage::new(), Cell::new(None), Cell::new(None));
+    takes_ownership(&stage.locks, Watch(&stage.store, &used), Watch(&stage.store, &unused)).await.unwrap();
+    assert_eq!((used.get(), unused.get()), (Some(true), Some(true)));
+}
+
+#[tokio::test]
+async fn parameters_end_in_the_order_of_the_plain_function() {
+    struct Named<'a>(&'static str, &'a RefCell<Vec<&'static str>>);
+
+    impl Drop for Named<'_> {
+        fn drop(&mut self) {
+            self.1.borrow_mut().push(self.0);
+        }
+    }
+
+    async fn plain(a: Named<'_>, _b: Named<'_>, c: Named<'_>) -> Result<(), LockError> {
+        let _order_of_mention = (&c, &a);
+        Ok(())
+    }
+
+    #[distributed_lock("order", locks = locks)]
+    async fn locked(locks: &LockManager, a: Named<'_>, _b: Named<'_>, c: Named<'_>) -> Result<(), LockError> {
+        let _order_of_mention = (&c, &a);
+        Ok(())
+    }
+
+    let (stage, ended) = (Stage::new(), RefCell::new(Vec::new()));
+    let named = |name| Named(name, &ended);
+    plain(named("a"), named("b"), named("c")).await.unwrap();
+    let expected = ended.take();
+    locked(&stage.locks, named("a"), named("b"), named("c")).await.unwrap();
+    assert_eq!(ended.take(), expected);
+}
+
+#[distributed_lock("order", locks = locks, ttl = ttl, wait = wait, guard = lock)]
+async fn with_durations(locks: &LockManager, ttl: Duration, wait: Duration) -> Result<Duration, LockError> {
+    Ok(lock.remaining())
+}
+
+#[distributed_lock("order", locks = locks, ttl = "5m", guard = lock)]
+async fn with_literal(locks: &LockManager) -> Result<Duration, LockError> {
+    Ok(lock.remaining())
+}
+
+#[tokio::test]
+async fn ttl_and_wait_reach_the_request() {
+    let stage = Stage::new();
+    let (minute, zero) = (Duration::from_secs(60), Duration::ZERO);
+    // The manager's ttl is 30 s: what remains is more only if the option was used.
+    assert!(with_durations(&stage.locks, 5 * minute, minute).await.unwrap() > minute);
+    assert!(with_literal(&stage.locks).await.unwrap() > minute);
+    let refused = with_durations(&stage.locks, zero, minute).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidOption);
+    let _guard = stage.other.lock("order").await.unwrap();
+    let busy = with_durations(&stage.locks, minute, zero).await.unwrap_err();
+    assert_eq!(busy.kind(), ErrorKind::Busy);
+}
+
+#[distributed_lock("order", locks = stage.locks, guard = lock)]
+async fn ends_its_lock(stage: &Stage, output: Result<u8, Failed>) -> Result<u8, Failed> {
+    let mut shutdown = pin!(stage.locks.shutdown());
+    let _ = shutdown.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(!lock.is_valid(), "the release will fail");
+    output
+}
+
+#[tokio::test]
+async fn a_release_that_fails_does_not_replace_the_output() {
+    for output in [Ok(7), Err(Failed::from("the body's"))] {
+        assert_eq!(ends_its_lock(&Stage::new(), output.clone()).await, output);
+    }
+}
+
+#[async_trait::async_trait]
+trait Settles {
+    async fn settle(&mut self, id: u64) -> Result<String, LockError>;
+}
+
+#[async_trait::async_trait]
+impl Settles for Stage {
+    #[distributed_lock("order:{id}", locks = self.locks, guard = lock)]
+    async fn settle(&mut self, id: u64) -> Result<String, LockError> {
+        assert!(self.is_held(&format!("order:{id}")).await);
+        Ok(lock.key().to_string())
+    }
+}
+
+#[tokio::test]
+async fn a_method_of_async_trait_is_locked() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.settle(42).await.unwrap(), "order:42");
+    assert!(stage.store.is_empty());
 }
 
 #[distributed_lock("order", locks = locks)]
@@ -210,7 +374,8 @@ async fn a_lost_lock_drops_the_body_and_is_an_error() {
     let lease = lent.await.unwrap();
     stage.locks.shutdown().await;
     assert!(!lease.is_valid());
-    assert_eq!(call.await.unwrap().unwrap_err().kind(), ErrorKind::Lost);
+    let output = tokio::time::timeout(PATIENCE, call).await.unwrap().unwrap();
+    assert_eq!(output.unwrap_err().kind(), ErrorKind::Lost);
     assert!(dropped.load(Ordering::SeqCst), "the body was dropped");
 }
 

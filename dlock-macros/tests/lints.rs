@@ -1,0 +1,53 @@
+//! Generated code gives no warnings where the strictest lints are on. Compiling this is the test.
+#![deny(warnings, clippy::pedantic, clippy::nursery, missing_docs, unused_qualifications, unused_results)]
+
+use dlock_core::{LockError, LockManager, distributed_lock};
+use std::time::Duration;
+
+/// What is locked.
+#[derive(Debug)]
+pub struct Order {
+    id: u64,
+}
+
+impl Order {
+    /// Every option, and a parameter that only the key names.
+    ///
+    /// # Errors
+    /// If the lock is not acquired.
+    #[distributed_lock(
+        "order:{self.id}/{part}",
+        ttl = "30s",
+        wait = Duration::from_secs(2),
+        locks = locks,
+        guard = lock
+    )]
+    pub async fn settle(
+        &mut self,
+        locks: &LockManager,
+        part: &str,
+        _reason: String,
+    ) -> Result<u64, LockError> {
+        tokio::task::yield_now().await;
+        self.id += lock.token().as_u64();
+        Ok(self.id)
+    }
+}
+
+/// The installed manager, and an output that is a unit.
+///
+/// # Errors
+/// If the lock is not acquired.
+#[distributed_lock("nightly")]
+pub async fn nightly() -> Result<(), LockError> {
+    tokio::task::yield_now().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn they_run() -> Result<(), LockError> {
+    let locks = LockManager::connect("memory:").await?;
+    assert_eq!(Order { id: 1 }.settle(&locks, "all", String::new()).await?, 2);
+    assert!(nightly().await.is_err());
+    Ok(())
+}
