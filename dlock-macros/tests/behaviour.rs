@@ -4,7 +4,7 @@
 use dlock_core::{EmbeddedBackend, ErrorKind, LockError, LockManager, distributed_lock};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -40,6 +40,10 @@ impl Stage {
         };
         tokio::time::timeout(PATIENCE, empty).await.unwrap();
     }
+}
+
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[distributed_lock("order:{order}", locks = locks, wait = "0s", guard = lock)]
@@ -261,15 +265,19 @@ async fn ttl_and_wait_reach_the_request() {
     assert!(with_literal(&stage.locks).await.unwrap() > minute);
     let refused = with_durations(&stage.locks, zero, minute).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidOption);
+
     let _guard = stage.other.lock("order").await.unwrap();
-    let busy = with_durations(&stage.locks, minute, zero).await.unwrap_err();
-    assert_eq!(busy.kind(), ErrorKind::Busy);
+    let mut refused = pin!(with_durations(&stage.locks, minute, zero));
+    assert!(matches!(poll(refused.as_mut()), Poll::Ready(Err(error)) if error.kind() == ErrorKind::Busy));
+    let impatient = LockManager::builder(stage.store.clone()).wait(zero).build().unwrap();
+    let mut waiting = pin!(with_durations(&impatient, minute, minute));
+    assert!(poll(waiting.as_mut()).is_pending());
 }
 
 #[distributed_lock("order", locks = stage.locks, guard = lock)]
 async fn ends_its_lock(stage: &Stage, output: Result<u8, Failed>) -> Result<u8, Failed> {
     let mut shutdown = pin!(stage.locks.shutdown());
-    let _ = shutdown.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let _ = poll(shutdown.as_mut());
     assert!(!lock.is_valid(), "the release will fail");
     output
 }
@@ -338,8 +346,7 @@ async fn a_call_dropped_while_it_waits_leaves_the_queue() {
     let guard = stage.other.lock("order").await.unwrap();
     {
         let mut waiting = pin!(runs_on(&stage.locks, &started));
-        let poll = waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(matches!(poll, Poll::Pending));
+        assert!(poll(waiting.as_mut()).is_pending());
     }
     guard.release().await.unwrap();
     stage.emptied().await;
@@ -393,19 +400,23 @@ async fn two_calls_joined_run_one_after_the_other() {
     one.and(other).unwrap();
 }
 
-/// A future under a lock has the size of the plain one, its parameters once more, and what waiting takes.
+/// A future under a lock holds its parameters once more than the plain one, and little else: what waiting takes
+/// lies where the body's values lie later.
 #[test]
 fn the_future_is_not_much_larger_than_the_plain_one() {
-    async fn plain(_locks: &LockManager, data: [u8; 4096]) -> Result<usize, LockError> {
+    async fn plain<T>(_locks: &LockManager, data: T) -> Result<usize, LockError> {
         tokio::task::yield_now().await;
-        Ok(data.len())
+        Ok(size_of_val(&data))
     }
     #[distributed_lock("k", locks = locks)]
-    async fn locked(locks: &LockManager, data: [u8; 4096]) -> Result<usize, LockError> {
+    async fn locked<T>(locks: &LockManager, data: T) -> Result<usize, LockError> {
         tokio::task::yield_now().await;
-        Ok(data.len())
+        Ok(size_of_val(&data))
     }
     let locks = Stage::new().locks;
-    let (plain, locked) = (size_of_val(&plain(&locks, [0; 4096])), size_of_val(&locked(&locks, [0; 4096])));
-    assert!(locked <= plain + 4096 + 2048, "{locked} against {plain}");
+    let waiting = size_of_val(&locks.lock("k").acquire());
+    let added = size_of_val(&locked(&locks, ())) - size_of_val(&plain(&locks, ()));
+    assert!(added <= waiting + 1024, "{added} for no data, {waiting} of it for waiting");
+    let added = size_of_val(&locked(&locks, [0_u8; 4096])) - size_of_val(&plain(&locks, [0_u8; 4096]));
+    assert!(added <= 4096 + 1024, "{added} for 4096 bytes of data");
 }

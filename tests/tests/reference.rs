@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 /// How many take part.
 const OWNERS: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -210,7 +210,7 @@ async fn leave(player: &mut Player) {
 
 fn run<F: Future<Output = Result<(), TestCaseError>>>(cases: u32, case: impl Fn(Vec<(usize, Step)>) -> F) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let config = Config { cases, failure_persistence: None, max_shrink_time: 60_000, ..Config::default() };
     TestRunner::new(config).run(&steps(), |steps| runtime.block_on(case(steps))).unwrap();
 }
 

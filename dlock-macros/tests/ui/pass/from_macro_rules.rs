@@ -4,16 +4,17 @@
 use dlock_core::{LockError, LockManager, distributed_lock};
 
 macro_rules! locked {
-    ($name:ident, $key:literal, $wait:literal, $ttl:expr, $locks:expr, $output:ty) => {
+    ($name:ident, $id:ident, $key:literal, $wait:literal, $ttl:expr, $locks:expr, $output:ty) => {
         #[distributed_lock($key, wait = $wait, ttl = $ttl, locks = $locks, guard = lock)]
-        async fn $name(id: u64, _: u8) -> $output {
-            Ok(format!("{} {id}", lock.key()))
+        async fn $name($id: u64, _: u8) -> $output {
+            Ok(format!("{} {}", lock.key(), $id))
         }
     };
 }
 
 locked!(
     settle,
+    id,
     "order:{id}",
     "2s",
     std::time::Duration::from_secs(30),
