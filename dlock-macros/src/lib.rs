@@ -67,7 +67,9 @@ use proc_macro::TokenStream;
 ///
 /// # The return type
 ///
-/// `Result<T, E>`, or an alias of it, with `E: From<LockError>`. `impl Trait` may stand in it.
+/// `Result<T, E>`, or an alias of it, with `E: From<LockError>`. `impl Trait` may stand in it. It is kept while
+/// the lock is released, so the future is `Send` only if `T` and `E` are: `Box<dyn Error + Send + Sync>` rather
+/// than `Box<dyn Error>`.
 ///
 /// # What it expands to
 ///
@@ -89,8 +91,11 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// The parameters end with the body, before the release. A release that fails is logged and never replaces the
-/// result; the lease ends the lock then.
+/// The parameters end with the body, before the release; what a pattern leaves unnamed (`_`, `..`) ends after it.
+/// A release that fails is logged and never replaces the result; the lease ends the lock then.
+///
+/// Methods of `async_trait` can be locked as well, with the attribute on the method of the `impl`; parameters that
+/// are patterns have no names for the key there.
 ///
 /// # Order of attributes
 ///
