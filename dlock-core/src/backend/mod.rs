@@ -2,7 +2,7 @@
 //!
 //! A backend answers three requests about one acquisition: acquire, renew, release. Everything else (options,
 //! deadlines, guards, when to renew, undoing what a dropped future may have left) is done once, above it.
-//! [`testing::conformance`](crate::testing) holds one test per promise made here.
+//! `testing::conformance` (feature `testing`) holds one test per promise made here.
 
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::LockKey;
