@@ -7,7 +7,7 @@ use crate::key::LockKey;
 use crate::lease::Ttl;
 use crate::manager::{Inner, LockManager};
 use crate::renewal::Held;
-use crate::time::{Moment, sleep_until};
+use crate::time::{Moment, sleep};
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -140,7 +140,7 @@ impl Attempt {
 
     async fn acquire(mut self) -> Result<LockGuard, LockError> {
         let (start, span) = (Moment::now(), self.span());
-        let outcome = self.ask(start).instrument(span.clone()).await;
+        let outcome = self.ask().instrument(span.clone()).await;
         record(&span, &outcome, Moment::now().since(start));
         // The span of the hold that follows is no part of the acquire's.
         drop(span);
@@ -151,17 +151,16 @@ impl Attempt {
     }
 
     /// Asks the backend, for no longer than the wait and the manager's life.
-    async fn ask(&mut self, start: Moment) -> Result<Grant, LockError> {
+    async fn ask(&mut self) -> Result<Grant, LockError> {
         if self.manager.closed.is_cancelled() {
             return Err(self.manager.closed_error(&self.request.claim.key));
         }
         self.to_undo = true;
-        let deadline = start.after(self.wait);
         tokio::select! {
             biased;
             outcome = self.manager.backend.acquire(&self.request) => outcome,
             () = self.manager.closed.cancelled() => Err(self.manager.closed_error(&self.request.claim.key)),
-            () = sleep_until(deadline), if self.request.mode == Mode::Wait => {
+            () = sleep(self.wait), if self.request.mode == Mode::Wait => {
                 Err(self.request.progress.verdict(self.wait))
             }
         }

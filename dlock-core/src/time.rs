@@ -68,9 +68,10 @@ pub async fn sleep_until(until: Moment) {
     }
 }
 
-/// Waits for `span`, as [`sleep_until`] does.
+/// Waits for `span` of the time that the machine is awake: for pauses and patience, which no lease depends on.
+/// Unlike [`sleep_until`] it wakes up only once.
 pub(crate) async fn sleep(span: Duration) {
-    sleep_until(Moment::now().after(span)).await;
+    tokio::time::sleep(span).await;
 }
 
 /// `span` made up to a fifth shorter at random, so that many clients do not act in step.

@@ -5,7 +5,7 @@ mod store;
 use super::wakeups::Wakeups;
 use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, Operation};
-use crate::time::{Moment, sleep_until};
+use crate::time::{Moment, sleep};
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ impl EmbeddedBackend {
             };
             tokio::select! {
                 _ = waiter.woken() => {}
-                () = sleep_until(held_until) => {}
+                () = sleep(held_until.since(Moment::now())) => {}
             }
         }
     }
