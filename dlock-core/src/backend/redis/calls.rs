@@ -1,6 +1,6 @@
 //! The only code that calls the scripts: one typed function each.
 
-use super::connection::{CallError, Connection};
+use super::connection::{CallError, Connection, Reply};
 use super::keys::Keys;
 use super::scripts::{self, Script};
 use crate::error::{ErrorKind, LockError};
@@ -39,13 +39,15 @@ pub(super) async fn acquire(
     owner: &str,
     ttl_ms: u64,
     wait: bool,
-) -> Result<Answer, LockError> {
+) -> Result<Reply<Answer>, LockError> {
     let queue_ttl_ms = u64::try_from(QUEUE_TTL.as_millis()).unwrap_or(u64::MAX).max(ttl_ms);
     let arguments = |command: &mut Cmd| {
         command.arg(owner).arg(ttl_ms).arg(u8::from(wait)).arg(queue_ttl_ms);
     };
-    let reply: Vec<i64> = run(connection, &scripts::ACQUIRE, &all(keys), arguments).await?;
-    answer(&reply)
+    let Reply { value, repeated } =
+        run::<Vec<i64>>(connection, &scripts::ACQUIRE, &all(keys), arguments).await?;
+    let value = answer(&value)?;
+    Ok(Reply { value, repeated })
 }
 
 fn answer(reply: &[i64]) -> Result<Answer, LockError> {
@@ -77,7 +79,8 @@ pub(super) async fn release(
     owner: &str,
     late_ms: u64,
 ) -> Result<bool, LockError> {
-    run(connection, &scripts::RELEASE, &all(keys), |command| _ = command.arg(owner).arg(late_ms)).await
+    let arguments = |command: &mut Cmd| _ = command.arg(owner).arg(late_ms);
+    Ok(run(connection, &scripts::RELEASE, &all(keys), arguments).await?.value)
 }
 
 /// Whether the owner has the lock.
@@ -87,7 +90,8 @@ pub(super) async fn renew(
     owner: &str,
     ttl_ms: u64,
 ) -> Result<bool, LockError> {
-    run(connection, &scripts::RENEW, &[&keys.lock], |command| _ = command.arg(owner).arg(ttl_ms)).await
+    let arguments = |command: &mut Cmd| _ = command.arg(owner).arg(ttl_ms);
+    Ok(run(connection, &scripts::RENEW, &[&keys.lock], arguments).await?.value)
 }
 
 fn all(keys: &Keys) -> [&[u8]; 4] {
@@ -100,7 +104,7 @@ async fn run<T: FromRedisValue>(
     script: &Script,
     keys: &[&[u8]],
     arguments: impl Fn(&mut Cmd),
-) -> Result<T, LockError> {
+) -> Result<Reply<T>, LockError> {
     let with_arguments = |mut command: Cmd| {
         arguments(&mut command);
         command

@@ -57,10 +57,13 @@ impl Connection {
 
     /// Sends one command. A command that met a dead connection is sent once more over a new one: every
     /// script may be run twice for one owner (I5).
-    pub(super) async fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, CallError> {
+    pub(super) async fn call<T: FromRedisValue>(&self, command: &Cmd) -> Result<Reply<T>, CallError> {
         match self.call_once(command).await {
-            Err(CallError::Redis(cause)) if met_dead_connection(&cause) => self.call_once(command).await,
-            outcome => outcome,
+            Err(CallError::Redis(cause)) if met_dead_connection(&cause) => {
+                let value = self.call_once(command).await?;
+                Ok(Reply { value, repeated: true })
+            }
+            outcome => Ok(Reply { value: outcome?, repeated: false }),
         }
     }
 
@@ -109,7 +112,7 @@ impl Connection {
             }
             Err(error) => {
                 tracing::warn!(backend = "redis", %error, "connecting failed");
-                pause.begin();
+                pause.begin(error.kind());
                 Err(error)
             }
         }
@@ -164,6 +167,13 @@ fn message(push: &PushInfo) -> Option<&[u8]> {
     }
 }
 
+/// The answer to a command.
+pub(super) struct Reply<T> {
+    pub(super) value: T,
+    /// Whether it was sent twice. Then the first copy may still be under way.
+    pub(super) repeated: bool,
+}
+
 /// Why a call failed.
 pub(super) enum CallError {
     /// No connection could be made.
@@ -185,12 +195,14 @@ impl From<CallError> for LockError {
 struct Pause {
     lengths: Box<dyn Iterator<Item = Duration> + Send>,
     until: Moment,
+    /// What the last failure was.
+    kind: ErrorKind,
 }
 
 impl Default for Pause {
     fn default() -> Self {
         let lengths = backoff(Duration::from_millis(20), Duration::from_secs(2));
-        Self { lengths: Box::new(lengths), until: Moment::START }
+        Self { lengths: Box::new(lengths), until: Moment::START, kind: ErrorKind::Unavailable }
     }
 }
 
@@ -199,10 +211,11 @@ impl Pause {
         if Moment::now() >= self.until {
             return Ok(());
         }
-        Err(LockError::new(ErrorKind::Unavailable, "the server could not be reached a moment ago"))
+        Err(LockError::new(self.kind, "connecting failed a moment ago; see the log for why"))
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, kind: ErrorKind) {
+        self.kind = kind;
         self.until = Moment::now().after(self.lengths.next().unwrap_or_default());
     }
 

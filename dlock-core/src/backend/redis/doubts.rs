@@ -49,7 +49,7 @@ pub(super) struct Doubt<'a> {
 }
 
 impl Doubt<'_> {
-    /// The request was answered: it was carried out, or never will be.
+    /// The one copy of the request was answered: it will not be carried out any more.
     pub(super) fn settle(mut self) {
         self.settled = true;
     }

@@ -80,11 +80,11 @@ impl RedisBackend {
         let (keys, owner) = self.names(claim)?;
         let (doubt, sent) = (self.0.doubts.about(claim.owner), Moment::now());
         let (ttl_ms, wait) = (claim.ttl.as_millis(), mode == Mode::Wait);
-        let answer = calls::acquire(&self.0.connection, &keys, &owner, ttl_ms, wait).await;
-        if !matches!(&answer, Err(error) if error.kind().is_retryable()) {
+        let reply = calls::acquire(&self.0.connection, &keys, &owner, ttl_ms, wait).await?;
+        if !reply.repeated {
             doubt.settle();
         }
-        match answer? {
+        match reply.value {
             Answer::Granted(token) => Ok(Attempt::Granted(Grant::new(token, claim.ttl.valid_until(sent)))),
             Answer::Held(held) => Ok(Attempt::Held { held, sent }),
             Answer::GivenUp => Err(LockError::new(ErrorKind::Lost, "the acquisition was given up before")),
@@ -125,10 +125,22 @@ impl RedisBackend {
         }
         match self.attempt(&request.claim, Mode::Try).await? {
             Attempt::Granted(grant) => Ok(grant),
-            Attempt::Held { .. } => Err(LockError::new(
+            Attempt::Held { .. } => Err(self.refuse(&request.claim).await),
+        }
+    }
+
+    /// The error of a try that was refused. It leaves nothing, not even a copy under way (I4).
+    async fn refuse(&self, claim: &Claim) -> LockError {
+        let undone = match self.0.doubts.is_in_doubt(claim.owner) {
+            true => self.release(claim).await,
+            false => Ok(()),
+        };
+        match undone {
+            Err(error) if error.kind() != ErrorKind::Lost => error,
+            _ => LockError::new(
                 ErrorKind::Busy,
                 "another owner has it or waits for it; try again later or wait",
-            )),
+            ),
         }
     }
 

@@ -9,7 +9,7 @@ pub(super) async fn check(connection: &Connection) {
     info.arg("memory");
     match connection.call::<String>(&info).await {
         Ok(info) => {
-            if let Some(policy) = evicting(&info) {
+            if let Some(policy) = evicting(&info.value) {
                 tracing::warn!(
                     backend = "redis",
                     policy,
