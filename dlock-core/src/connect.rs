@@ -9,11 +9,13 @@ use std::sync::Arc;
 pub(crate) async fn backend(url: &str) -> Result<Arc<dyn Backend>, LockError> {
     match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("memory") => Ok(Arc::new(EmbeddedBackend::new())),
-        Some("redis" | "rediss") => redis(url).await,
+        Some(
+            "redis" | "rediss" | "redis+sentinel" | "rediss+sentinel" | "redis+cluster" | "rediss+cluster",
+        ) => redis(url).await,
         Some("zookeeper") => zookeeper(url).await,
         _ => Err(error(
             ErrorKind::InvalidOption,
-            "the URL's scheme is none of memory:, redis://, rediss://, zookeeper://",
+            "the URL's scheme is none of memory:, redis://, rediss://, redis+sentinel://, redis+cluster://, redlock://, zookeeper://",
         )),
     }
 }

@@ -74,6 +74,13 @@ pub(crate) async fn sleep(span: Duration) {
     tokio::time::sleep(span).await;
 }
 
+/// The time of day, since 1970: only for locks whose value is a time of day. No lease of ours depends on it.
+#[cfg(feature = "redis")]
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the time of day")]
+pub(crate) fn unix_time() -> Duration {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
+}
+
 /// `span` made up to a fifth shorter at random, so that many clients do not act in step.
 #[cfg(any(feature = "redis", feature = "zookeeper", test))]
 pub(crate) fn jittered(span: Duration) -> Duration {

@@ -1,15 +1,21 @@
 //! Settings of a [`RedisBackend`].
 
-use super::connection::{Connection, Limits};
+use super::calls::{Calls, Conduct, Gap};
 use super::doubts::Doubts;
-use super::failure::classify;
 use super::owner::Inbox;
-use super::{RedisBackend, Shared, startup};
-use crate::backend::wakeups::Wakeups;
-use crate::error::{LockError, Operation};
+use super::plain::Plain;
+use super::pushes::Pushes;
+use super::queue::Queue;
+use super::recipe::Recipe;
+use super::replicas::Replicas;
+use super::scripts::{self, Script};
+use super::servers::{Cluster, Connection, Connector, Exclusive, Limits, Opening, Sentinels, Servers};
+use super::servers::{ServersUrl, Source};
+use super::startup::{self, Needs};
+use super::timestamp::Timestamp;
+use super::{Kept, RedisBackend, Shared};
+use crate::error::{ErrorKind, LockError, Operation};
 use crate::lease::OwnerId;
-use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisResult};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,28 +25,49 @@ use std::time::Duration;
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct RedisBackendBuilder {
     url: String,
+    sentinel_login: Option<(String, String)>,
     limits: Limits,
-    #[cfg(feature = "redis-tls")]
     root_certificates: Option<Vec<u8>>,
+    recipe: Recipe,
+    conduct: Conduct,
+    required_replicas: usize,
 }
 
 impl Default for RedisBackendBuilder {
     fn default() -> Self {
-        let limits = Limits { connect: Duration::from_secs(2), request: Duration::from_secs(1) };
         Self {
             url: "redis://127.0.0.1/".to_owned(),
-            limits,
-            #[cfg(feature = "redis-tls")]
+            sentinel_login: None,
+            limits: DEFAULT_LIMITS,
             root_certificates: None,
+            recipe: Recipe::default(),
+            conduct: Conduct::default(),
+            required_replicas: 0,
         }
     }
 }
 
+pub(super) const DEFAULT_LIMITS: Limits =
+    Limits { connect: Duration::from_secs(2), request: Duration::from_secs(1) };
+
 impl RedisBackendBuilder {
-    /// Where the server is and who asks: `redis://[user:password@]host[:6379][/db]`, or `rediss://…` for TLS
-    /// (feature `redis-tls`). By default `redis://127.0.0.1/`.
+    /// Where the servers are and who asks. By default `redis://127.0.0.1/`.
+    ///
+    /// | URL | servers |
+    /// |---|---|
+    /// | `redis://[user:password@]host[:6379][/db]` | one server |
+    /// | `redis+sentinel://[user:password@]host[:26379][,…]/service[/db]` | the primary that the sentinels name; user and password are those of the servers |
+    /// | `redis+cluster://[user:password@]host[:6379][,…]` | the cluster that these nodes belong to |
+    ///
+    /// `rediss` instead of `redis` asks for TLS (feature `redis-tls`), towards sentinels too.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = url.into();
+        self
+    }
+
+    /// User and password for the sentinels, by default none. The user of a bare `requirepass` is `default`.
+    pub fn sentinel_login(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.sentinel_login = Some((user.into(), password.into()));
         self
     }
 
@@ -59,64 +86,191 @@ impl RedisBackendBuilder {
     }
 
     /// How long the server may take for one answer, by default 1 second. A request that takes longer counts
-    /// as unknown, and the connection is replaced.
+    /// as unknown, and the connection is replaced. For as long a server may answer that it cannot for the
+    /// moment (it loads its data, or a slot is being moved) before that is an error.
     pub fn request_timeout(mut self, limit: Duration) -> Self {
         self.limits.request = limit;
         self
     }
 
-    /// Connects.
+    /// Which way the locks are kept, by default [`Recipe::Fair`].
+    pub fn recipe(mut self, recipe: Recipe) -> Self {
+        self.recipe = recipe;
+        self
+    }
+
+    /// Lets clients of other libraries have their turn. Where processes of ours wait in line, the lock is
+    /// never free, and who polls for a free key never gets it. With this, at most once every `between` a lock
+    /// that has waiters is left free for `gap` instead of being handed off; 0 for `gap` (the default) turns
+    /// it off.
+    ///
+    /// `gap` should be longer than the other clients' pause between two tries, which is 100 ms in the Python
+    /// client and 200 ms in node-redlock. Every process should set the same. Only for [`Recipe::Fair`]: with
+    /// the others a released lock is free anyway.
+    pub fn foreign_gap(mut self, between: Duration, gap: Duration) -> Self {
+        self.conduct.gap = (!gap.is_zero()).then_some(Gap { between, length: gap });
+        self
+    }
+
+    /// How many replicas must have acknowledged a grant, and each renewal, before it counts; by default none.
+    ///
+    /// A grant costs one more round trip, and the replicas' answers. It makes the window smaller in which a
+    /// failover forgets a lock; it does not close it: another replica may be promoted.
+    ///
+    /// If fewer acknowledge in time ([`request_timeout`](Self::request_timeout)), the grant is undone and the
+    /// acquire fails with [`ErrorKind::Unavailable`], or goes on waiting.
+    pub fn require_replicas(mut self, replicas: usize) -> Self {
+        self.required_replicas = replicas;
+        self
+    }
+
+    /// Has a server grant nothing for `duration` after it was started or promoted, by default for no time.
+    ///
+    /// Such a server may have forgotten leases that were granted before. If `duration` is at least the
+    /// longest lease anybody uses, all of those are over when it grants again: so no two guards are valid at
+    /// once even though locks were forgotten, as long as clocks run at rates that differ by less than 1 %.
+    /// (That the old primary grants nothing any more is for `min-replicas-to-write` and
+    /// `min-replicas-max-lag` to see to; `duration` must be longer by that lag.)
+    ///
+    /// The server is told by its run id and its replication id, which a script compares with a note in the
+    /// key `dlock:m` (in a cluster one for each slot). Where there is no note, as on a server that is used
+    /// for the first time, the same time passes. Every process must set the same. A longer ttl is refused.
+    pub fn quarantine(mut self, duration: Duration) -> Self {
+        self.conduct.quarantine = duration;
+        self
+    }
+
+    /// Connects, and looks at the server and the account.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`](crate::ErrorKind::InvalidOption) for a URL of another form,
-    /// [`ErrorKind::Auth`](crate::ErrorKind::Auth) if the server refuses the user or a right is missing,
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if it is older than Redis 6.2,
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if it does not answer in time.
+    /// [`ErrorKind::InvalidOption`] for a URL of another form, for options that do not go together, and for a
+    /// server of another kind than the URL says; [`ErrorKind::Auth`] if the server refuses the user or a right
+    /// is missing; [`ErrorKind::Unsupported`] if it is older than Redis 6.2, in a cluster 7.0;
+    /// [`ErrorKind::Unavailable`] if it does not answer in time or is a replica.
     ///
     /// # Cancel safety
     /// Dropping the future gives the connection up.
     pub async fn build(self) -> Result<RedisBackend, LockError> {
-        let name = |error: LockError| error.with_operation(Operation::Connect).with_backend("redis");
-        let info = connection_info(&self.url).map_err(name)?;
-        let address = info.addr().to_string();
-        let client = self.client(info).map_err(|cause| name(classify(cause)))?;
-        let inbox = Inbox::new(OwnerId::random().map_err(name)?);
-        let wakeups = Arc::new(Wakeups::default());
-        let connection = Connection::new(client, self.limits, inbox, Arc::clone(&wakeups));
-        connection.ensure().await.map_err(name)?;
-        startup::check(&connection).await;
-        let doubts = Doubts::default();
-        Ok(RedisBackend(Arc::new(Shared { address, inbox, wakeups, doubts, connection })))
+        self.connect().await.map_err(|error| error.with_operation(Operation::Connect).with_backend("redis"))
     }
 
-    #[cfg(not(feature = "redis-tls"))]
-    fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
-        Client::open(info)
+    async fn connect(mut self) -> Result<RedisBackend, LockError> {
+        self.check_options()?;
+        self.conduct.barging = self.recipe == Recipe::Barging;
+        let inbox = Inbox::new(OwnerId::random()?);
+        let pushes = Arc::new(Pushes::new(inbox));
+        let (servers, address) = self.servers(&pushes)?;
+        servers.ensure().await?;
+        let (queue, info) = (self.has_queue(), !self.conduct.quarantine.is_zero());
+        startup::check(&servers, inbox, Needs { queue, info, limit: self.limits.request }).await?;
+        let servers = Arc::new(servers);
+        let (kept, replicas) = (self.kept(&servers, &pushes), self.replicas(&servers, inbox));
+        Ok(RedisBackend(Arc::new(Shared { address, pushes, kept, replicas })))
     }
 
-    #[cfg(feature = "redis-tls")]
-    fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
-        // Without a default, or with two to choose from, the first handshake would panic. One that the program
-        // has set stays.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        if !matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. }) {
-            return Client::open(info);
+    fn check_options(&self) -> Result<(), LockError> {
+        let refuse = |detail| Err(LockError::new(ErrorKind::InvalidOption, detail));
+        if self.conduct.gap.is_some() && self.recipe != Recipe::Fair {
+            return refuse("foreign_gap is for Recipe::Fair; with the others a released lock is free anyway");
         }
-        let root_cert = self.root_certificates.clone();
-        Client::build_with_tls(info, redis::TlsCertificates { client_tls: None, root_cert })
+        if !self.conduct.quarantine.is_zero() && !self.has_queue() {
+            return refuse("quarantine needs the scripts of Recipe::Fair or Recipe::Barging");
+        }
+        if self.required_replicas > 0 && !self.has_queue() {
+            return refuse("require_replicas needs the scripts of Recipe::Fair or Recipe::Barging");
+        }
+        Ok(())
+    }
+
+    fn has_queue(&self) -> bool {
+        matches!(self.recipe, Recipe::Fair | Recipe::Barging)
+    }
+
+    /// The servers that the URL names, and what to call them.
+    fn servers(&self, pushes: &Arc<Pushes>) -> Result<(Servers, String), LockError> {
+        match ServersUrl::parse(&self.url) {
+            Some(url) if url.scheme.ends_with("+sentinel") => self.behind_sentinels(&url, pushes),
+            Some(url) if url.scheme.ends_with("+cluster") => self.in_cluster(&url, pushes),
+            _ => {
+                let connector = self.connector(&self.url)?;
+                let address = connector.server();
+                let connection = Connection::new(Source::Fixed(connector), self.opening(pushes, true));
+                Ok((Servers::One(connection), address))
+            }
+        }
+    }
+
+    fn behind_sentinels(
+        &self,
+        url: &ServersUrl<'_>,
+        pushes: &Arc<Pushes>,
+    ) -> Result<(Servers, String), LockError> {
+        let (service, database) = url.path();
+        if service.is_empty() {
+            let detail =
+                "the URL does not say what the sentinels call the primary: redis+sentinel://host/service";
+            return Err(LockError::new(ErrorKind::InvalidOption, detail));
+        }
+        let to_servers = self.connector(&url.to_one("sentinels", database))?;
+        let to_sentinels = to_servers.clone().with_login(self.sentinel_login.as_ref());
+        let sentinels = Sentinels::new(url.addresses(26_379)?, service.to_owned(), to_sentinels, to_servers);
+        let connection = Connection::new(Source::Sentinels(sentinels), self.opening(pushes, true));
+        Ok((Servers::One(connection), format!("sentinels of {service}")))
+    }
+
+    fn in_cluster(&self, url: &ServersUrl<'_>, pushes: &Arc<Pushes>) -> Result<(Servers, String), LockError> {
+        if !matches!(url.path(), ("" | "0", "")) {
+            return Err(LockError::new(ErrorKind::InvalidOption, "a cluster has no databases but 0"));
+        }
+        let (seeds, connector) = (url.addresses(6_379)?, self.connector(&url.to_one("cluster", ""))?);
+        let address = seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        Ok((Servers::Cluster(Cluster::new(seeds, connector, self.opening(pushes, false))), address))
+    }
+
+    fn connector(&self, url: &str) -> Result<Connector, LockError> {
+        Connector::new(url, self.limits, self.root_certificates.clone())
+    }
+
+    fn opening(&self, pushes: &Arc<Pushes>, may_listen: bool) -> Opening {
+        static QUEUE: &[&Script] = &[&scripts::ACQUIRE, &scripts::RELEASE, &scripts::RENEW];
+        static TIMESTAMP: &[&Script] = &[&scripts::TAKE_OVER, &scripts::REPLACE, &scripts::REMOVE];
+        let scripts = match self.recipe {
+            Recipe::Fair | Recipe::Barging => QUEUE,
+            Recipe::Plain => &[],
+            Recipe::Timestamp => TIMESTAMP,
+        };
+        Opening { pushes: Arc::clone(pushes), listens: may_listen && self.has_queue(), scripts }
+    }
+
+    fn kept(&self, servers: &Arc<Servers>, pushes: &Arc<Pushes>) -> Kept {
+        let (servers, limit) = (Arc::clone(servers), self.limits.request);
+        match self.recipe {
+            Recipe::Fair | Recipe::Barging => {
+                let calls = Calls { servers, limit, conduct: self.conduct };
+                Kept::Queue(Queue::new(calls, Arc::clone(pushes), Doubts::default()))
+            }
+            Recipe::Plain => Kept::Plain(Plain::new(servers, pushes.inbox, limit)),
+            Recipe::Timestamp => Kept::Timestamp(Timestamp::new(servers, limit)),
+        }
+    }
+
+    fn replicas(&self, servers: &Arc<Servers>, inbox: Inbox) -> Option<Replicas> {
+        let (servers, patience) = (Arc::clone(servers), self.limits.request);
+        // The server answers after the patience at the latest; then the answer must travel.
+        let exclusive = Exclusive::new(patience * 2);
+        let required = self.required_replicas;
+        (required > 0).then_some(Replicas { required, patience, servers, inbox, exclusive })
     }
 }
 
-fn connection_info(url: &str) -> Result<ConnectionInfo, LockError> {
-    let info = url.into_connection_info().map_err(classify)?;
-    let tcp = TcpSettings::default().set_nodelay(true);
-    let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    Ok(info.set_tcp_settings(tcp).set_redis_settings(redis))
-}
-
-/// Without the URL, which may hold a password.
+/// Without the URL and the login, which may hold passwords.
 impl fmt::Debug for RedisBackendBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisBackendBuilder").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("RedisBackendBuilder")
+            .field("limits", &self.limits)
+            .field("recipe", &self.recipe)
+            .field("conduct", &self.conduct)
+            .field("required_replicas", &self.required_replicas)
+            .finish_non_exhaustive()
     }
 }

@@ -27,6 +27,21 @@ fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
             "the fence of this lock (dlock:f:…) holds no token; delete it once no token of it is in use",
         ),
         Some("CROSSSLOT") => (ErrorKind::Unsupported, "the server put the lock's keys into different slots"),
+        Some("READONLY") => (
+            ErrorKind::Unavailable,
+            "the server is a replica; name the primary, or the sentinels (redis+sentinel://)",
+        ),
+        Some("MOVED" | "ASK") => (
+            ErrorKind::Unsupported,
+            "the server is a node of a cluster; use redis+cluster:// and name some of its nodes",
+        ),
+        Some("NOREPLICAS") => (
+            ErrorKind::Unavailable,
+            "the primary has fewer good replicas than min-replicas-to-write; check the replicas",
+        ),
+        Some("MISCONF") => {
+            (ErrorKind::Unavailable, "the server cannot save its data and refuses writes; check its disk")
+        }
         Some("OOM") => (ErrorKind::Unavailable, "the server is out of memory; raise maxmemory or free some"),
         _ => meaning_by_kind(cause),
     }
@@ -57,9 +72,16 @@ fn meaning_by_kind(cause: &RedisError) -> (ErrorKind, &'static str) {
 }
 
 /// Whether the connection is of no use any more. A reply that did not come in time counts: what answers later
-/// could be taken for the reply to something else.
+/// could be taken for the reply to something else. So does a primary that became a replica: another server is
+/// the primary by now.
 pub(super) fn breaks_connection(cause: &RedisError) -> bool {
-    cause.is_timeout() || cause.is_unrecoverable_error() || cause.is_connection_dropped()
+    let demoted = cause.kind() == ServerErrorKind::ReadOnly.into();
+    demoted || cause.is_timeout() || cause.is_unrecoverable_error() || cause.is_connection_dropped()
+}
+
+/// Whether the server did not carry out the request, and may do so in a moment.
+pub(super) fn is_passing(cause: &RedisError) -> bool {
+    matches!(cause.code(), Some("LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY"))
 }
 
 /// Whether the request surely met a dead connection, so that a new one is worth one try at once.

@@ -3,16 +3,12 @@
 //! The lock is the user's key itself, byte for byte. The keys beside it must lie in its hash slot whatever its
 //! bytes are, or Redis Cluster refuses the scripts.
 
+use super::servers::{hash_tag, slot, tag_in_slot};
 use crate::error::{ErrorKind, LockError};
 use crate::key::LockKey;
-use crc::{CRC_16_XMODEM, Crc};
-use std::sync::LazyLock;
 
 /// What every key and channel of dlock's own begins with. No user key may.
 const RESERVED: &[u8] = b"dlock:";
-
-const SLOTS: usize = 16_384;
-static CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 
 /// The keys of one lock.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,7 +16,7 @@ pub(super) struct Keys {
     pub(super) lock: Vec<u8>,
     pub(super) queue: Vec<u8>,
     pub(super) fence: Vec<u8>,
-    pub(super) given_up: Vec<u8>,
+    pub(super) marks: Vec<u8>,
 }
 
 impl Keys {
@@ -34,8 +30,17 @@ impl Keys {
             lock: key.to_vec(),
             queue: beside(b"dlock:q:", key),
             fence: beside(b"dlock:f:", key),
-            given_up: beside(b"dlock:g:", key),
+            marks: beside(b"dlock:g:", key),
         })
+    }
+}
+
+/// The key of what is known about the server itself: one for all locks, or in a cluster, where slots move, one
+/// for all locks of a slot.
+pub(super) fn marker(lock: &[u8], in_cluster: bool) -> Vec<u8> {
+    match in_cluster {
+        true => format!("dlock:m:{{{}}}", tag_in_slot(slot(lock))).into_bytes(),
+        false => b"dlock:m".to_vec(),
     }
 }
 
@@ -50,43 +55,6 @@ fn beside(prefix: &[u8], key: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What Redis Cluster hashes instead of the whole key: between the first `{` and the next `}`, if not empty.
-fn hash_tag(key: &[u8]) -> Option<&[u8]> {
-    let (_, rest) = split_at_byte(key, b'{')?;
-    let (tag, _) = split_at_byte(rest, b'}')?;
-    (!tag.is_empty()).then_some(tag)
-}
-
-fn split_at_byte(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let at = bytes.iter().position(|byte| *byte == separator)?;
-    Some((bytes.get(..at)?, bytes.get(at + 1..)?))
-}
-
-fn slot(key: &[u8]) -> u16 {
-    CRC.checksum(hash_tag(key).unwrap_or(key)) % SLOTS as u16
-}
-
-/// A number whose decimal digits hash to `slot`.
-fn tag_in_slot(slot: u16) -> u32 {
-    static TAGS: LazyLock<Vec<u32>> = LazyLock::new(tags_by_slot);
-    TAGS.get(usize::from(slot)).copied().unwrap_or_default()
-}
-
-fn tags_by_slot() -> Vec<u32> {
-    let (mut tags, mut missing) = (vec![None; SLOTS], SLOTS);
-    for number in 0u32.. {
-        let of_slot = tags.get_mut(usize::from(slot(number.to_string().as_bytes())));
-        if let Some(tag @ None) = of_slot {
-            *tag = Some(number);
-            missing -= 1;
-        }
-        if missing == 0 {
-            break;
-        }
-    }
-    tags.into_iter().flatten().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,16 +62,6 @@ mod tests {
 
     fn keys(key: &[u8]) -> Keys {
         Keys::of(&LockKey::new(key).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn slots_are_those_of_redis() {
-        // `CLUSTER KEYSLOT` of a server.
-        for (key, expected) in
-            [("foo", 12_182), ("order:42", 8_691), ("{user1000}.following", 3_443), ("foo{}{bar}", 8_363)]
-        {
-            assert_eq!(slot(key.as_bytes()), expected, "{key}");
-        }
     }
 
     #[test]
@@ -123,7 +81,8 @@ mod tests {
             let keys = keys(&[b"k", &key[..]].concat());
             prop_assert_eq!(slot(&keys.queue), slot(&keys.lock));
             prop_assert_eq!(slot(&keys.fence), slot(&keys.lock));
-            prop_assert_eq!(slot(&keys.given_up), slot(&keys.lock));
+            prop_assert_eq!(slot(&keys.marks), slot(&keys.lock));
+            prop_assert_eq!(slot(&marker(&keys.lock, true)), slot(&keys.lock));
         }
 
         #[test]

@@ -1,31 +1,40 @@
 //! Locks in Redis: one string key each, with expiry, owner-checked release and a queue.
 
+mod attempt;
 mod builder;
 mod calls;
-mod connection;
 mod doubts;
 mod failure;
 mod keys;
 mod owner;
+mod plain;
+mod pushes;
+mod queue;
+mod recipe;
+mod replicas;
 mod scripts;
+mod servers;
 mod startup;
+mod timestamp;
 
-use super::wakeups::{Waiter, Wakeups};
+use super::wakeups::Waiter;
 use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::lease::{FencingToken, Ttl};
 use crate::time::{Moment, backoff, jittered, sleep};
-use calls::{Answer, Held};
-use connection::Connection;
-use doubts::Doubts;
-use keys::Keys;
-use owner::Inbox;
+use attempt::{Attempt, Held};
+use plain::Plain;
+use pushes::Pushes;
+use queue::{Queue, Watching};
+use replicas::Replicas;
+use timestamp::Timestamp;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use builder::RedisBackendBuilder;
+pub use recipe::Recipe;
 
 /// Keeps the locks in one Redis server.
 ///
@@ -55,8 +64,8 @@ pub use builder::RedisBackendBuilder;
 ///
 /// With `+info` as well, a server that may evict locks is warned of when the backend is built.
 ///
-/// Clones share the connection. Needs Redis 6.2 or newer and a Tokio runtime; a connection whose runtime has
-/// ended is made anew in the next one.
+/// Clones share the connection. Needs Redis 6.2 or newer (a cluster: 7.0) and a Tokio runtime; a connection
+/// whose runtime has ended is made anew in the next one.
 ///
 /// [pattern]: https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/
 #[derive(Clone)]
@@ -64,10 +73,16 @@ pub struct RedisBackend(Arc<Shared>);
 
 struct Shared {
     address: String,
-    inbox: Inbox,
-    wakeups: Arc<Wakeups<FencingToken>>,
-    doubts: Doubts,
-    connection: Connection,
+    pushes: Arc<Pushes>,
+    kept: Kept,
+    replicas: Option<Replicas>,
+}
+
+/// The way the locks are kept.
+enum Kept {
+    Queue(Queue),
+    Plain(Plain),
+    Timestamp(Timestamp),
 }
 
 impl RedisBackend {
@@ -76,18 +91,11 @@ impl RedisBackend {
         RedisBackendBuilder::default()
     }
 
-    async fn attempt(&self, claim: &Claim, mode: Mode) -> Result<Attempt, LockError> {
-        let (keys, owner) = self.names(claim)?;
-        let (doubt, sent) = (self.0.doubts.about(claim.owner), Moment::now());
-        let (ttl_ms, wait) = (claim.ttl.as_millis(), mode == Mode::Wait);
-        let reply = calls::acquire(&self.0.connection, &keys, &owner, ttl_ms, wait).await?;
-        if !reply.repeated {
-            doubt.settle();
-        }
-        match reply.value {
-            Answer::Granted(token) => Ok(Attempt::Granted(Grant::new(token, claim.ttl.valid_until(sent)))),
-            Answer::Held(held) => Ok(Attempt::Held { held, sent }),
-            Answer::GivenUp => Err(LockError::new(ErrorKind::Lost, "the acquisition was given up before")),
+    async fn ask(&self, claim: &Claim, mode: Mode) -> Result<Attempt, LockError> {
+        match &self.0.kept {
+            Kept::Queue(queue) => queue.ask(claim, mode).await,
+            Kept::Plain(plain) => plain.ask(claim).await,
+            Kept::Timestamp(timestamp) => timestamp.ask(claim).await,
         }
     }
 
@@ -95,26 +103,68 @@ impl RedisBackend {
     /// question is a sign of life.
     async fn wait(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
         let claim = &request.claim;
-        let waiter = self.0.wakeups.enter(claim.owner);
+        let waiter = self.0.pushes.enter(claim.owner);
         let mut failure_pauses = failure_pauses();
         loop {
-            match self.attempt(claim, Mode::Wait).await {
-                Ok(Attempt::Granted(grant)) => return Ok(grant),
+            let outcome = match self.ask(claim, Mode::Wait).await {
+                Ok(Attempt::Granted(grant)) => self.confirm(claim, grant).await,
                 Ok(Attempt::Held { held, sent }) => {
                     request.progress.queued();
                     failure_pauses = self::failure_pauses();
-                    let push = woken_or_after(&waiter, pause_before_next_question(&held)).await;
-                    let grant =
-                        push.and_then(|token| believe(token, held.last, claim.ttl, sent, Moment::now()));
-                    if let Some(grant) = grant {
-                        return Ok(grant);
+                    match self.woken(&waiter, claim, &held, sent).await {
+                        Some(grant) => self.confirm(claim, grant).await,
+                        None => continue,
                     }
                 }
+                Ok(Attempt::Quarantined(left)) => {
+                    request.progress.failing(quarantined(left));
+                    woken_or_after(&waiter, jittered(left.min(SIGN_OF_LIFE))).await;
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
+            match outcome {
                 Err(error) if error.kind().is_retryable() => {
                     request.progress.failing(error);
                     woken_or_after(&waiter, failure_pauses.next().unwrap_or(SIGN_OF_LIFE)).await;
                 }
-                Err(error) => return Err(error),
+                settled => return settled,
+            }
+        }
+    }
+
+    /// Waits until it is worth while to ask again. The grant, if a push told of it.
+    async fn woken(
+        &self,
+        waiter: &Waiter<'_, FencingToken>,
+        claim: &Claim,
+        held: &Held,
+        sent: Moment,
+    ) -> Option<Grant> {
+        let watching = match &self.0.kept {
+            Kept::Queue(queue) => queue.watch(claim, held).await,
+            Kept::Plain(_) | Kept::Timestamp(_) => Watching::Not,
+        };
+        let silent = held.silent && matches!(watching, Watching::Not);
+        let pause = match watching {
+            Watching::Changed => return None,
+            Watching::Not | Watching::Until(_) => pause_before_next_question(held, silent),
+        };
+        let push = woken_or_after(waiter, pause).await;
+        push.and_then(|token| believe(token, held.last, claim.ttl, sent, Moment::now()))
+    }
+
+    /// Has the grant acknowledged by as many replicas as are required, or undoes it.
+    async fn confirm(&self, claim: &Claim, grant: Grant) -> Result<Grant, LockError> {
+        let Some(replicas) = &self.0.replicas else { return Ok(grant) };
+        match replicas.renew(claim).await {
+            Ok(valid_until) => Ok(Grant::new(grant.token, valid_until)),
+            Err(error) => {
+                self.release(claim).await.or_else(|error| match error.kind() {
+                    ErrorKind::Lost => Ok(()),
+                    _ => Err(error),
+                })?;
+                Err(error)
             }
         }
     }
@@ -123,18 +173,17 @@ impl RedisBackend {
         if request.mode == Mode::Wait {
             return self.wait(request).await;
         }
-        match self.attempt(&request.claim, Mode::Try).await? {
-            Attempt::Granted(grant) => Ok(grant),
+        match self.ask(&request.claim, Mode::Try).await? {
+            Attempt::Granted(grant) => self.confirm(&request.claim, grant).await,
             Attempt::Held { .. } => Err(self.refuse(&request.claim).await),
+            Attempt::Quarantined(left) => Err(quarantined(left)),
         }
     }
 
     /// The error of a try that was refused. It leaves nothing, not even a copy under way (I4).
     async fn refuse(&self, claim: &Claim) -> LockError {
-        let undone = match self.0.doubts.is_in_doubt(claim.owner) {
-            true => self.release(claim).await,
-            false => Ok(()),
-        };
+        let in_doubt = matches!(&self.0.kept, Kept::Queue(queue) if queue.is_in_doubt(claim));
+        let undone = if in_doubt { self.release(claim).await } else { Ok(()) };
         match undone {
             Err(error) if error.kind() != ErrorKind::Lost => error,
             _ => LockError::new(
@@ -145,32 +194,23 @@ impl RedisBackend {
     }
 
     async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
-        let (keys, owner) = self.names(claim)?;
-        let sent = Moment::now();
-        let renewed = calls::renew(&self.0.connection, &keys, &owner, claim.ttl.as_millis()).await?;
-        renewed.then(|| claim.ttl.valid_until(sent)).ok_or_else(not_owner)
+        if let Some(replicas) = &self.0.replicas {
+            return replicas.renew(claim).await;
+        }
+        match &self.0.kept {
+            Kept::Queue(queue) => queue.renew(claim).await,
+            Kept::Plain(plain) => plain.renew(claim).await,
+            Kept::Timestamp(timestamp) => timestamp.renew(claim).await,
+        }
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), LockError> {
-        let (keys, owner) = self.names(claim)?;
-        let late_ms = if self.0.doubts.is_in_doubt(claim.owner) { claim.ttl.as_millis() } else { 0 };
-        let released = calls::release(&self.0.connection, &keys, &owner, late_ms).await?;
-        self.0.doubts.forget(claim.owner);
-        released.then_some(()).ok_or_else(not_owner)
+        match &self.0.kept {
+            Kept::Queue(queue) => queue.release(claim).await,
+            Kept::Plain(plain) => plain.release(claim).await,
+            Kept::Timestamp(timestamp) => timestamp.release(claim).await,
+        }
     }
-
-    fn names(&self, claim: &Claim) -> Result<(Keys, String), LockError> {
-        Ok((Keys::of(&claim.key)?, self.0.inbox.owner(claim)))
-    }
-}
-
-enum Attempt {
-    Granted(Grant),
-    /// Another has it, by the answer to a request sent at this moment.
-    Held {
-        held: Held,
-        sent: Moment,
-    },
 }
 
 /// The grant that a push with `token` tells of, if the push can be believed by itself.
@@ -185,6 +225,13 @@ fn believe(token: FencingToken, last: FencingToken, ttl: Ttl, sent: Moment, now:
     fresh.then(|| Grant::new(token, valid_until))
 }
 
+fn quarantined(left: Duration) -> LockError {
+    let detail = format!(
+        "the server was started or promoted and may have forgotten locks; it grants none for {left:?}"
+    );
+    LockError::new(ErrorKind::Unavailable, detail)
+}
+
 fn not_owner() -> LockError {
     LockError::new(ErrorKind::Lost, "the key is gone or another owner's; acquire the lock again")
 }
@@ -192,12 +239,12 @@ fn not_owner() -> LockError {
 /// How often a waiter asks when nothing tells it to.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// The same while the holder is a client that tells nobody of its release.
-const FOREIGN_HOLDER: Duration = Duration::from_millis(100);
+const SILENT_HOLDER: Duration = Duration::from_millis(100);
 
 /// How long to wait for a push. The first waiter also asks when the holder's lease ends: a dead holder tells
 /// nobody.
-fn pause_before_next_question(held: &Held) -> Duration {
-    let regular = jittered(if held.foreign { FOREIGN_HOLDER } else { SIGN_OF_LIFE });
+fn pause_before_next_question(held: &Held, silent: bool) -> Duration {
+    let regular = jittered(if silent { SILENT_HOLDER } else { SIGN_OF_LIFE });
     match held.expires_in {
         Some(left) if held.first => regular.min(left + Duration::from_millis(1)),
         _ => regular,
@@ -255,11 +302,13 @@ mod tests {
     #[test]
     fn only_the_first_waiter_asks_at_the_end_of_the_lease() {
         let soon = Duration::from_millis(10);
-        let held =
-            |first, foreign, expires_in| Held { expires_in, first, foreign, last: FencingToken::new(7) };
-        assert_eq!(pause_before_next_question(&held(true, false, Some(soon))), Duration::from_millis(11));
-        assert!(pause_before_next_question(&held(false, false, Some(soon))) > FOREIGN_HOLDER);
-        assert!(pause_before_next_question(&held(true, true, None)) <= FOREIGN_HOLDER);
+        let pause = |first, silent, expires_in| {
+            let held = Held { expires_in, first, silent, last: FencingToken::new(7) };
+            pause_before_next_question(&held, silent)
+        };
+        assert_eq!(pause(true, false, Some(soon)), Duration::from_millis(11));
+        assert!(pause(false, false, Some(soon)) > SILENT_HOLDER);
+        assert!(pause(true, true, None) <= SILENT_HOLDER);
     }
 
     #[test]

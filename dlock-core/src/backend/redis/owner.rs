@@ -16,8 +16,14 @@ impl Inbox {
         Self(u64::try_from(id.as_u128() & u128::from(u64::MAX)).unwrap_or_default())
     }
 
+    /// The channel on a server that is not part of a cluster.
     pub(super) fn channel(self) -> String {
-        format!("dlock:i:{:016x}", self.0)
+        format!("dlock:i:{}", self.name())
+    }
+
+    /// What the name of every channel of this inbox ends with.
+    pub(super) fn name(self) -> String {
+        format!("{:016x}", self.0)
     }
 
     pub(super) fn owner(self, claim: &Claim) -> String {

@@ -7,22 +7,28 @@ use std::sync::LazyLock;
 /// A script and the hash it is called by.
 pub(super) struct Script {
     text: &'static str,
-    hash: String,
+    hash: LazyLock<String>,
 }
 
-pub(super) static ACQUIRE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(include_str!("scripts/grant.lua"), include_str!("scripts/acquire.lua")))
-});
-pub(super) static RELEASE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(include_str!("scripts/grant.lua"), include_str!("scripts/release.lua")))
-});
-pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/renew.lua")));
+macro_rules! script {
+    ($name:ident: $($file:literal),+) => {
+        pub(super) static $name: Script = {
+            const TEXT: &str = concat!($(include_str!(concat!("scripts/", $file, ".lua"))),+);
+            Script { text: TEXT, hash: LazyLock::new(|| redis::Script::new(TEXT).get_hash().to_owned()) }
+        };
+    };
+}
+
+script!(ACQUIRE: "grant", "acquire");
+script!(RELEASE: "grant", "release");
+script!(RENEW: "renew");
+script!(REMOVE: "remove");
+script!(TAKE_OVER: "take_over");
+script!(REPLACE: "replace");
+script!(CHECK: "check");
+script!(PROPOSE: "propose");
 
 impl Script {
-    fn new(text: &'static str) -> Self {
-        Self { text, hash: redis::Script::new(text).get_hash().to_owned() }
-    }
-
     /// Calls the script as the server knows it already, with no arguments yet.
     pub(super) fn by_hash(&self, keys: &[&[u8]]) -> Cmd {
         call("EVALSHA", &self.hash, keys)
@@ -40,10 +46,13 @@ fn call(name: &str, script: &str, keys: &[&[u8]]) -> Cmd {
     command
 }
 
-/// Makes the server know all scripts. A server forgets what only `EVAL` brought.
-pub(super) async fn load(connection: &mut MultiplexedConnection) -> RedisResult<()> {
+/// Makes the server know the scripts. It forgets what only `EVAL` brought.
+pub(super) async fn load(connection: &mut MultiplexedConnection, scripts: &[&Script]) -> RedisResult<()> {
+    if scripts.is_empty() {
+        return Ok(());
+    }
     let mut pipeline = redis::pipe();
-    for script in [&*ACQUIRE, &*RELEASE, &*RENEW] {
+    for script in scripts {
         pipeline.cmd("SCRIPT").arg("LOAD").arg(script.text).ignore();
     }
     pipeline.query_async(connection).await

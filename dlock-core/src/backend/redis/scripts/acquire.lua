@@ -6,26 +6,35 @@
 -- ARGV[2] ttl in ms
 -- ARGV[3] 1 to wait in the queue, 0 to be answered only
 -- ARGV[4] how long the queue outlives its last sign of life, in ms
+-- The following are left out where all are as said in brackets:
+-- ARGV[5] 1 if a free lock goes to whoever asks first, whoever waits [0]
+-- ARGV[6] prefix of the shard channels of this slot []
+-- ARGV[7] how long a server grants nothing after it was started or promoted, in ms [0]
 --
 -- Returns {1, token}                granted; an owner that had the lock already gets its old token
---         {0, pttl, rank, foreign, last}  another has it: its remaining lease in ms (-1: it never expires),
---                                   how many wait before this owner (-1: it does not wait), 1 if the holder
---                                   is no dlock client, and the last token of the key
+--         {0, pttl, rank, foreign, last}  not granted: what is left of the holder's lease in ms (-1: it never
+--                                   expires), how many wait before this owner (-1: it does not wait), 1 if
+--                                   the holder is no dlock client, and the last token of the key
 --         {2}                       the owner gave up: this request comes late
+--         {3, left}                 no grants for so many ms yet
 --         error WRONGTYPE           a key is of another type
 --         error DLOCKCORRUPT        the fence is no token
 
 local me, ttl_ms, waits, queue_ttl_ms = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
+local barging, prefix = ARGV[5] == '1', ARGV[6] or ''
 
 -- Before the first write: an error later on would not undo it.
 local last = last_token()
 if not last then return redis.error_reply('DLOCKCORRUPT the fence holds no token') end
+local quarantined = quarantine_left(tonumber(ARGV[7] or 0))
 
--- The common case: nobody waits, nobody gave up, the lock is free.
-local beside = redis.call('EXISTS', queue, given_up)
-if beside == 0 and redis.call('SET', lock, me, 'NX', 'PX', ttl_ms) then return {1, issue_token(last)} end
+-- The common case: nobody waits, nothing is noted, the lock is free.
+local beside = redis.call('EXISTS', queue, marks)
+if quarantined == 0 and beside == 0 and redis.call('SET', lock, me, 'NX', 'PX', ttl_ms) then
+  return {1, issue_token(last)}
+end
 
-if beside > 0 and redis.call('ZSCORE', given_up, me) then return {2} end
+if beside > 0 and redis.call('ZSCORE', marks, me) then return {2} end
 
 local holder = redis.call('GET', lock)
 if holder == me then
@@ -34,13 +43,26 @@ if holder == me then
   return {1, last}
 end
 
+local gap_left = 0
+if beside > 0 and not holder then
+  local gap_ends = redis.call('ZSCORE', marks, '|gap')
+  if gap_ends then gap_left = math.max(tonumber(gap_ends) - server_millis(), 0) end
+end
+
+local free = not holder and quarantined == 0 and gap_left == 0
+if free and barging then
+  redis.call('ZREM', queue, me)
+  return {1, grant(me, ttl_ms, last)}
+end
+
 if waits then
   redis.call('ZADD', queue, 'NX', string.format('%.0f', server_micros()), me)
   redis.call('PEXPIRE', queue, queue_ttl_ms)
 end
+if quarantined > 0 then return {3, quarantined} end
 
-if not holder then
-  local next = hand_off(me, last)
+if free then
+  local next = hand_off(prefix, me, last)
   last = last_token()
   if next == 'me' or next == 'nobody' then
     local token = grant(me, ttl_ms, last)
@@ -50,6 +72,18 @@ if not holder then
 end
 
 holder = redis.call('GET', lock)
-local foreign = holder and not string.match(holder, '^dl1|%x+|%x+|%d+$')
+local left_ms, foreign = redis.call('PTTL', lock), 0
+if holder then
+  local longest_ms = tonumber(string.match(holder, '^dl1|%x+|%x+|(%d+)$'))
+  if not longest_ms then
+    foreign = 1
+  elseif left_ms == -1 or left_ms > longest_ms then
+    -- The server's clock went back, or somebody took the expiry away.
+    redis.call('PEXPIRE', lock, longest_ms)
+    left_ms = longest_ms
+  end
+elseif gap_left > 0 then
+  left_ms = gap_left
+end
 local rank = waits and redis.call('ZRANK', queue, me) or -1
-return {0, redis.call('PTTL', lock), rank, foreign and 1 or 0, last}
+return {0, left_ms, rank, foreign, last}

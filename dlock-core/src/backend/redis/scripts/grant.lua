@@ -3,12 +3,16 @@
 -- KEYS[1] lock   the string key itself: the owner that has the lock
 -- KEYS[2] queue  sorted set of waiting owners, by server time of arrival
 -- KEYS[3] fence  the last token of this key
--- KEYS[4] given up  sorted set of owners that gave up without knowing what became of their requests, by the
---                server time in ms until which such a request may still come
+-- KEYS[4] marks  sorted set of what is noted about this key, by server time in ms:
+--                <owner>  gave up without knowing what became of its requests: one may come until then
+--                |gap     the lock is left free for clients of other libraries until then
+--                |next    negative: when the next such gap may begin
+-- KEYS[5] marker only with a quarantine: which server this is, and until when it grants nothing
 --
--- An owner is dl1|<inbox>|<id>|<ttl in ms>. The message of a hand-off is <owner>|<token>.
+-- An owner is dl1|<inbox>|<id>|<ttl in ms>. The message of a hand-off is <owner>|<token>, that of a wake-up
+-- <owner>|0.
 
-local lock, queue, fence, given_up = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local lock, queue, fence, marks, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
 -- The fence outlives every lease by far; its loss does no harm while the server's clock does not step back.
 local FENCE_TTL_MS = 604800000
@@ -18,6 +22,10 @@ local LONGEST_WALK = 64
 local function server_micros()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+local function server_millis()
+  return math.floor(server_micros() / 1000)
 end
 
 -- The last token, or nil if something else stands there. 2^53 is where a Lua number stops being exact.
@@ -41,9 +49,16 @@ local function grant(owner, ttl_ms, last)
   return issue_token(last)
 end
 
+-- How many processes heard the message to an inbox. `prefix` is that of the shard channels of this slot; on
+-- a server that is not part of a cluster there is none.
+local function tell(prefix, inbox, message)
+  if prefix ~= '' then return redis.call('SPUBLISH', prefix .. inbox, message) end
+  return redis.call('PUBLISH', 'dlock:i:' .. inbox, message)
+end
+
 -- Grants the free lock to the first waiter whose process listens. `me` is granted by the caller instead.
 -- Returns 'me', 'other', 'nobody' if the queue is empty, or 'unknown' after the longest walk.
-local function hand_off(me, last)
+local function hand_off(prefix, me, last)
   for _ = 1, LONGEST_WALK do
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
     if not head then return 'nobody' end
@@ -52,12 +67,37 @@ local function hand_off(me, last)
     if inbox then
       last = grant(head, ttl_ms, last)
       redis.call('ZREM', queue, head)
-      local message = head .. '|' .. string.format('%.0f', last)
-      if redis.call('PUBLISH', 'dlock:i:' .. inbox, message) > 0 then return 'other' end
+      if tell(prefix, inbox, head .. '|' .. string.format('%.0f', last)) > 0 then return 'other' end
       redis.call('DEL', lock)
     else
       redis.call('ZREM', queue, head)
     end
   end
   return 'unknown'
+end
+
+-- Tells the first waiter whose process listens to ask for the lock, and leaves it in its place.
+local function wake_first(prefix)
+  for _ = 1, LONGEST_WALK do
+    local head = redis.call('ZRANGE', queue, 0, 0)[1]
+    if not head then return end
+    local inbox = string.match(head, '^dl1|(%x+)|%x+|%d+$')
+    if inbox and tell(prefix, inbox, head .. '|0') > 0 then return end
+    redis.call('ZREM', queue, head)
+  end
+end
+
+-- How long this server must not grant anything yet, in ms: it was started or promoted, and may have lost
+-- leases that were granted before. The first call after that begins the time (reliability: quarantine).
+local function quarantine_left(quarantine_ms)
+  if quarantine_ms == 0 then return 0 end
+  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  local history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+  local me, now = run .. ':' .. history, server_millis()
+  local known, over = string.match(redis.call('GET', marker) or '', '^(%x+:%x+)|(%d+)$')
+  if known ~= me then
+    over = now + quarantine_ms
+    redis.call('SET', marker, me .. '|' .. string.format('%.0f', over))
+  end
+  return math.max(tonumber(over) - now, 0)
 end

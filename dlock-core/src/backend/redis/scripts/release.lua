@@ -3,12 +3,46 @@
 -- KEYS    as in grant.lua
 -- ARGV[1] owner
 -- ARGV[2] how long a request of this owner may still be under way, in ms; 0 if none can be
+-- The following are left out where all are as said in brackets:
+-- ARGV[3] 1 if the next waiter is only told that the lock is free [0]
+-- ARGV[4] prefix of the shard channels of this slot []
+-- ARGV[5] as ARGV[7] of acquire.lua [0]
+-- ARGV[6] how long at least between two gaps, in ms [0]
+-- ARGV[7] how long a gap is, in ms; 0 for none [0]
 --
 -- Returns 1                the owner had the lock
 --         0                it had not
 --         error WRONGTYPE  a key is of another type
 
 local me, late_ms = ARGV[1], tonumber(ARGV[2])
+local barging, prefix, quarantine_ms = ARGV[3] == '1', ARGV[4] or '', tonumber(ARGV[5] or 0)
+local between_ms, gap_ms = tonumber(ARGV[6] or 0), tonumber(ARGV[7] or 0)
+
+-- Notes for `keep_ms` at least.
+local function note(score, member, keep_ms)
+  redis.call('ZADD', marks, string.format('%.0f', score), member)
+  if redis.call('PTTL', marks) < keep_ms then redis.call('PEXPIRE', marks, keep_ms) end
+end
+
+-- Whether a gap begins now, or is open. The first one is due some time after the queue began.
+local function is_gap()
+  if gap_ms == 0 then return false end
+  local now = server_millis()
+  local ends = redis.call('ZSCORE', marks, '|gap')
+  if ends and tonumber(ends) > now then return true end
+  local next = redis.call('ZSCORE', marks, '|next')
+  if next and -tonumber(next) > now then return false end
+  note(-(now + gap_ms + between_ms), '|next', 2 * (gap_ms + between_ms))
+  if next then note(now + gap_ms, '|gap', gap_ms) end
+  return next and true or false
+end
+
+local function pass_on()
+  local last = last_token()
+  if not last then return end
+  if barging or is_gap() or quarantine_left(quarantine_ms) > 0 then return wake_first(prefix) end
+  hand_off(prefix, nil, last)
+end
 
 local had_it = redis.call('GET', lock) == me
 local queued = redis.call('EXISTS', queue) == 1
@@ -20,17 +54,13 @@ elseif queued then
 end
 
 -- A hand-off that is refused leaves a free lock, which the waiters find by asking again.
-if queued and redis.call('EXISTS', lock) == 0 then
-  local last = last_token()
-  if last then pcall(hand_off, nil, last) end
-end
+if queued and redis.call('EXISTS', lock) == 0 then pcall(pass_on) end
 
 -- Last, because memory pressure may refuse it; then the late request costs one lease (I7).
 if late_ms > 0 then
-  local now_ms = math.floor(server_micros() / 1000)
-  redis.call('ZREMRANGEBYSCORE', given_up, '-inf', now_ms)
-  redis.call('ZADD', given_up, now_ms + late_ms, me)
-  if redis.call('PTTL', given_up) < late_ms then redis.call('PEXPIRE', given_up, late_ms) end
+  local now = server_millis()
+  redis.call('ZREMRANGEBYSCORE', marks, '(0', now)
+  note(now + late_ms, me, late_ms)
 end
 
 return had_it and 1 or 0

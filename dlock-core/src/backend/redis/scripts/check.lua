@@ -1,0 +1,34 @@
+-- Tries every command that the other scripts use, on keys of its own that it leaves no trace of.
+--
+-- KEYS[1] a string   KEYS[2] a sorted set
+-- ARGV[1] the channel of the caller's own inbox   ARGV[2] PUBLISH or SPUBLISH
+-- ARGV[3] 1 if INFO is needed
+--
+-- Returns the list of what the server refused: each command and the server's words
+
+local text, set = KEYS[1], KEYS[2]
+local refused = {}
+
+local function try(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err then
+    refused[#refused + 1] = select(1, ...) .. ': ' .. answer.err
+  end
+end
+
+try('TIME')
+try('SET', text, '1', 'NX', 'PX', '1000')
+try('GET', text)
+try('EXISTS', text, set)
+try('PTTL', text)
+try('PEXPIRE', text, '1000')
+try('ZADD', set, '1', 'a')
+try('ZSCORE', set, 'a')
+try('ZRANK', set, 'a')
+try('ZRANGE', set, '0', '0')
+try('ZREM', set, 'a')
+try('ZREMRANGEBYSCORE', set, '-inf', '0')
+try('DEL', text, set)
+try(ARGV[2], ARGV[1], '')
+if ARGV[3] == '1' then try('INFO', 'server') end
+return refused

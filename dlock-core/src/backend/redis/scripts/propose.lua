@@ -1,0 +1,31 @@
+-- Takes the lock on one of several independent servers, under a token that the caller proposes.
+--
+-- KEYS[1] lock
+-- KEYS[2] fence    the greatest token that was agreed to while its owner held the lock here
+-- ARGV[1] owner
+-- ARGV[2] ttl in ms
+-- ARGV[3] the proposed token
+--
+-- Returns {1}                 the owner has the lock here, and the token is agreed to
+--         {2, token}          the owner has the lock here, but this token was agreed to already; the owner must
+--                             propose a greater one
+--         {0, pttl}           another has it
+--         error WRONGTYPE     a key is of another type
+--         error DLOCKCORRUPT  the fence is no token
+
+local lock, fence = KEYS[1], KEYS[2]
+local me, ttl_ms, proposed = ARGV[1], ARGV[2], tonumber(ARGV[3])
+-- Outlives every lease by far.
+local FENCE_TTL_MS = 604800000
+
+local text = redis.call('GET', fence)
+local last = not text and 0 or (string.match(text, '^%d+$') and tonumber(text))
+if not last or last >= 9007199254740991 then return redis.error_reply('DLOCKCORRUPT the fence holds no token') end
+
+if not redis.call('SET', lock, me, 'NX', 'PX', ttl_ms) then
+  if redis.call('GET', lock) ~= me then return {0, redis.call('PTTL', lock)} end
+  redis.call('PEXPIRE', lock, ttl_ms)
+end
+if proposed <= last then return {2, last} end
+redis.call('SET', fence, string.format('%.0f', proposed), 'PX', FENCE_TTL_MS)
+return {1}

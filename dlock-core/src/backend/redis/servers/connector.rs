@@ -1,0 +1,114 @@
+//! Makes connections: who logs in how, and how long anything may take.
+
+use super::address::Address;
+use crate::backend::redis::failure::classify;
+use crate::backend::redis::pushes::Receiver;
+use crate::error::LockError;
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
+use redis::{ProtocolVersion, RedisResult};
+use std::time::Duration;
+
+/// How long the parts of a request may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) connect: Duration,
+    pub(crate) request: Duration,
+}
+
+/// The login and the limits that all servers of one backend share.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    info: ConnectionInfo,
+    pub(super) limits: Limits,
+    root_certificates: Option<Vec<u8>>,
+}
+
+impl Connector {
+    /// For the server and the login of `url`, in the form that the client library reads.
+    ///
+    /// # Errors
+    /// [`InvalidOption`](crate::ErrorKind::InvalidOption) for a URL of another form.
+    pub(crate) fn new(
+        url: &str,
+        limits: Limits,
+        root_certificates: Option<Vec<u8>>,
+    ) -> Result<Self, LockError> {
+        let info = url.into_connection_info().map_err(classify)?;
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let info = info.set_tcp_settings(tcp).set_redis_settings(redis);
+        Ok(Self { info, limits, root_certificates })
+    }
+
+    /// The server it was made for.
+    pub(crate) fn server(&self) -> String {
+        self.info.addr().to_string()
+    }
+
+    /// The same login at another server.
+    pub(super) fn at(&self, address: &Address) -> Self {
+        let (host, port) = (address.host.clone(), address.port);
+        let addr = match self.info.addr() {
+            ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
+            }
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        Self { info: self.info.clone().set_addr(addr), ..self.clone() }
+    }
+
+    /// The same with another login, or with none.
+    pub(crate) fn with_login(mut self, login: Option<&(String, String)>) -> Self {
+        let mut redis = redis::RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
+        if let Some((user, password)) = login {
+            redis = redis.set_username(user).set_password(password);
+        }
+        self.info = self.info.set_redis_settings(redis);
+        self
+    }
+
+    /// The same with `limit` as the time for an answer.
+    pub(super) fn within(mut self, limit: Duration) -> Self {
+        self.limits.request = limit;
+        self
+    }
+
+    /// A new connection. What the server sends unasked goes to `receiver`, if there is one.
+    pub(super) async fn connect(
+        &self,
+        receiver: Option<Receiver>,
+    ) -> Result<MultiplexedConnection, LockError> {
+        let mut config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.limits.connect))
+            .set_response_timeout(Some(self.limits.request))
+            .set_pipeline_buffer_size(4_096);
+        if let Some(receiver) = receiver {
+            config = config.set_push_sender(move |push| -> RedisResult<()> {
+                receiver.receive(&push);
+                Ok(())
+            });
+        }
+        let client = self.client().map_err(classify)?;
+        client.get_multiplexed_async_connection_with_config(&config).await.map_err(classify)
+    }
+
+    #[cfg(not(feature = "redis-tls"))]
+    fn client(&self) -> RedisResult<Client> {
+        let _ = &self.root_certificates;
+        Client::open(self.info.clone())
+    }
+
+    #[cfg(feature = "redis-tls")]
+    fn client(&self) -> RedisResult<Client> {
+        // Without a default, or with two to choose from, the first handshake would panic. One that the program
+        // has set stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        if !matches!(self.info.addr(), ConnectionAddr::TcpTls { .. }) {
+            return Client::open(self.info.clone());
+        }
+        let root_cert = self.root_certificates.clone();
+        Client::build_with_tls(self.info.clone(), redis::TlsCertificates { client_tls: None, root_cert })
+    }
+}

@@ -1,0 +1,84 @@
+//! Hearing hand-offs from one node of a cluster.
+//!
+//! The subscriptions have a connection of their own that carries no commands: a server ends a subscription by
+//! itself when its slot moves away, and says so in a message that the client library takes for the answer to
+//! whatever command is under way. Here that can only be another subscription, and the connection is given up
+//! at once.
+
+use super::CallError;
+use super::connector::Connector;
+use super::slots::tag_in_slot;
+use crate::backend::redis::failure::breaks_connection;
+use crate::backend::redis::pushes::{Pushes, Receiver};
+use crate::error::LockError;
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What the shard channel of every inbox in `slot` begins with. It lies in that slot itself.
+pub(super) fn channel_prefix(slot: u16) -> String {
+    format!("dlock:i:{{{}}}:", tag_in_slot(slot))
+}
+
+/// The subscriptions at one node: one for each slot in which this process ever waited.
+pub(super) struct Listener {
+    connector: Connector,
+    pushes: Arc<Pushes>,
+    live: Mutex<Option<Live>>,
+    subscribing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Live {
+    connection: MultiplexedConnection,
+    broken: Arc<AtomicBool>,
+    slots: Arc<Mutex<HashSet<u16>>>,
+}
+
+impl Listener {
+    pub(super) fn new(connector: Connector, pushes: Arc<Pushes>) -> Self {
+        Self { connector, pushes, live: Mutex::default(), subscribing: tokio::sync::Mutex::default() }
+    }
+
+    /// Whether hand-offs in `slot` are heard.
+    pub(super) fn hears(&self, slot: u16) -> bool {
+        self.working().is_some_and(|live| live.slots.lock().contains(&slot))
+    }
+
+    /// Makes sure that they are. An error says that this node does not serve the slot, or cannot be reached.
+    pub(super) async fn listen(&self, slot: u16) -> Result<(), CallError> {
+        let _one_at_a_time = self.subscribing.lock().await;
+        if self.hears(slot) {
+            return Ok(());
+        }
+        let mut live = self.get().await.map_err(CallError::Connect)?;
+        let channel = channel_prefix(slot) + &self.pushes.inbox.name();
+        let subscribed = redis::cmd("SSUBSCRIBE").arg(channel).exec_async(&mut live.connection).await;
+        subscribed.map_err(|cause| {
+            if breaks_connection(&cause) {
+                live.broken.store(true, Ordering::Release);
+            }
+            CallError::Redis(cause)
+        })?;
+        live.slots.lock().insert(slot);
+        Ok(())
+    }
+
+    fn working(&self) -> Option<Live> {
+        self.live.lock().clone().filter(|live| !live.broken.load(Ordering::Acquire))
+    }
+
+    async fn get(&self) -> Result<Live, LockError> {
+        if let Some(live) = self.working() {
+            return Ok(live);
+        }
+        let broken = Arc::new(AtomicBool::new(false));
+        let receiver = Receiver { pushes: Arc::clone(&self.pushes), broken: Arc::clone(&broken) };
+        let connection = self.connector.connect(Some(receiver)).await?;
+        let live = Live { connection, broken, slots: Arc::default() };
+        *self.live.lock() = Some(live.clone());
+        Ok(live)
+    }
+}

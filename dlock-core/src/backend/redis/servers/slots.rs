@@ -1,0 +1,166 @@
+//! Hash slots: which one a key lies in, and which node serves which. Pure.
+
+use super::address::Address;
+use crc::{CRC_16_XMODEM, Crc};
+use redis::Value;
+
+pub(crate) const SLOTS: usize = 16_384;
+static CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
+
+/// The hash slot of `key`.
+pub(crate) fn slot(key: &[u8]) -> u16 {
+    CRC.checksum(hash_tag(key).unwrap_or(key)) % SLOTS as u16
+}
+
+/// What is hashed instead of the whole key: what stands between the first `{` and the next `}`, if anything.
+pub(crate) fn hash_tag(key: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = split_at_byte(key, b'{')?;
+    let (tag, _) = split_at_byte(rest, b'}')?;
+    (!tag.is_empty()).then_some(tag)
+}
+
+fn split_at_byte(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|byte| *byte == separator)?;
+    Some((bytes.get(..at)?, bytes.get(at + 1..)?))
+}
+
+/// A number whose decimal digits hash to `slot`.
+pub(crate) fn tag_in_slot(slot: u16) -> u32 {
+    use std::sync::LazyLock;
+    static TAGS: LazyLock<Vec<u32>> = LazyLock::new(tags_by_slot);
+    TAGS.get(usize::from(slot)).copied().unwrap_or_default()
+}
+
+fn tags_by_slot() -> Vec<u32> {
+    let (mut tags, mut missing) = (vec![None; SLOTS], SLOTS);
+    for number in 0u32.. {
+        let of_slot = tags.get_mut(usize::from(slot(number.to_string().as_bytes())));
+        if let Some(tag @ None) = of_slot {
+            *tag = Some(number);
+            missing -= 1;
+        }
+        if missing == 0 {
+            break;
+        }
+    }
+    tags.into_iter().flatten().collect()
+}
+
+/// Which node serves which slot.
+#[derive(Debug, Default)]
+pub(super) struct SlotMap {
+    addresses: Vec<Address>,
+    /// For each slot, where in `addresses` its node stands. Empty before the first answer.
+    nodes: Vec<Option<u16>>,
+}
+
+impl SlotMap {
+    /// Reads an answer to `CLUSTER SLOTS` that came from `asked`. `None` if it is of another form.
+    pub(super) fn parse(answer: &[Value], asked: &Address) -> Option<Self> {
+        let mut map = Self::default();
+        for range in answer {
+            let [Value::Int(first), Value::Int(last), Value::Array(primary), ..] = list(range)? else {
+                return None;
+            };
+            let address = node_address(primary, asked)?;
+            for slot in u16::try_from(*first).ok()?..=u16::try_from(*last).ok()? {
+                map.set(slot, &address)?;
+            }
+        }
+        Some(map)
+    }
+
+    /// The node of `slot`, if one is known.
+    pub(super) fn node(&self, slot: u16) -> Option<&Address> {
+        let at = (*self.nodes.get(usize::from(slot))?)?;
+        self.addresses.get(usize::from(at))
+    }
+
+    /// Every node that serves a slot.
+    pub(super) fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Notes that `slot` is served by `address` now. `None` if there is no such slot.
+    pub(super) fn set(&mut self, slot: u16, address: &Address) -> Option<()> {
+        let at = self.addresses.iter().position(|known| known == address).unwrap_or_else(|| {
+            self.addresses.push(address.clone());
+            self.addresses.len() - 1
+        });
+        self.nodes.resize(SLOTS, None);
+        *self.nodes.get_mut(usize::from(slot))? = u16::try_from(at).ok();
+        Some(())
+    }
+}
+
+fn list(value: &Value) -> Option<&[Value]> {
+    match value {
+        Value::Array(items) => Some(items),
+        _ => None,
+    }
+}
+
+/// A node that does not know its own host names none; then it is the one that was asked.
+fn node_address(node: &[Value], asked: &Address) -> Option<Address> {
+    let host = match node.first()? {
+        Value::BulkString(host) => std::str::from_utf8(host).ok()?,
+        Value::SimpleString(host) => host,
+        Value::Nil => "",
+        _ => return None,
+    };
+    let Some(Value::Int(port)) = node.get(1) else { return None };
+    let host = if matches!(host, "" | "?") { asked.host.clone() } else { host.to_owned() };
+    Some(Address { host, port: u16::try_from(*port).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(host: &str) -> Address {
+        Address { host: host.to_owned(), port: 7000 }
+    }
+
+    fn range(first: i64, last: i64, host: &str) -> Value {
+        let node = vec![Value::BulkString(host.into()), Value::Int(7000)];
+        Value::Array(vec![Value::Int(first), Value::Int(last), Value::Array(node)])
+    }
+
+    #[test]
+    fn slots_are_those_of_redis() {
+        // `CLUSTER KEYSLOT` of a server.
+        for (key, expected) in
+            [("foo", 12_182), ("order:42", 8_691), ("{user1000}.following", 3_443), ("foo{}{bar}", 8_363)]
+        {
+            assert_eq!(slot(key.as_bytes()), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn every_slot_has_a_tag() {
+        for wanted in 0..SLOTS as u16 {
+            assert_eq!(slot(tag_in_slot(wanted).to_string().as_bytes()), wanted);
+        }
+    }
+
+    #[test]
+    fn a_map_knows_the_node_of_each_slot_and_learns_of_moves() {
+        let answer = [range(0, 100, "a"), range(101, 16_383, "")];
+        let mut map = SlotMap::parse(&answer, &address("asked")).unwrap();
+        assert_eq!(map.node(100), Some(&address("a")));
+        assert_eq!(map.node(101), Some(&address("asked")));
+        map.set(100, &address("b")).unwrap();
+        assert_eq!(map.node(100), Some(&address("b")));
+        assert_eq!(map.node(99), Some(&address("a")));
+        assert_eq!(map.set(16_384, &address("b")), None);
+    }
+
+    #[test]
+    fn strange_answers_are_refused() {
+        let asked = address("asked");
+        for strange in [Value::Nil, Value::Array(vec![]), range(-1, 5, "a"), range(0, 16_384, "a")] {
+            assert!(SlotMap::parse(&[strange], &asked).is_none());
+        }
+        assert!(SlotMap::parse(&[], &asked).unwrap().node(0).is_none());
+    }
+}
