@@ -1,0 +1,150 @@
+//! Servers that are away, silent, full, or have forgotten.
+
+use super::*;
+
+#[tokio::test]
+async fn a_server_that_forgot_the_scripts_is_taught_them_again() {
+    let server = RedisServer::start();
+    let locks = manager(&server).await;
+    server.command(&["SCRIPT", "FLUSH"]);
+    let guard = locks.lock("order:42").await.unwrap();
+    server.command(&["SCRIPT", "FLUSH"]);
+    guard.release().await.unwrap();
+    assert_eq!(server.command(&["EXISTS", "order:42"]), "0");
+}
+
+#[tokio::test]
+async fn a_killed_connection_is_made_anew_for_holders_and_waiters() {
+    let server = RedisServer::start();
+    let (holding, waiting) = (brief_manager(&server).await, brief_manager(&server).await);
+    let guard = holding.lock("order:42").await.unwrap();
+    let waiter = tokio::spawn(waiting.lock("order:42").acquire());
+    wait_until_async("somebody waits", PATIENCE, async || {
+        server.command(&["ZCARD", "dlock:q:p:{order:42}"]) == "1"
+    })
+    .await;
+    server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+    server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    let first_deadline = guard.remaining();
+    dlock_core::sleep_until(dlock_core::Moment::now().after(first_deadline)).await;
+    assert!(guard.is_valid(), "renewed over the new connection");
+    let token = guard.token();
+    guard.release().await.unwrap();
+    assert!(waiter.await.unwrap().unwrap().token() > token);
+}
+
+#[tokio::test]
+async fn a_restart_that_forgets_everything_loses_the_lock_and_keeps_the_token_order() {
+    let mut server = RedisServer::start();
+    let locks = brief_manager(&server).await;
+    let guard = locks.lock("order:42").await.unwrap();
+    server.restart();
+    assert_eq!(lost(&guard).await, LossReason::NotOwner);
+    let next = locks.lock("order:42").await.unwrap();
+    assert!(next.token() > guard.token(), "{} after {}", next.token(), guard.token());
+}
+
+#[tokio::test]
+async fn a_flushed_server_loses_the_lock_and_keeps_the_token_order() {
+    let server = RedisServer::start();
+    let locks = brief_manager(&server).await;
+    let guard = locks.lock("order:42").await.unwrap();
+    server.command(&["FLUSHALL"]);
+    let next = manager(&server).await.lock("order:42").await.unwrap();
+    assert!(next.token() > guard.token());
+    assert_eq!(lost(&guard).await, LossReason::NotOwner);
+}
+
+#[tokio::test]
+async fn a_lock_survives_a_restart_with_an_append_only_file() {
+    let mut server = RedisServer::builder().config("appendonly yes").config("appendfsync always").start();
+    let locks = manager(&server).await;
+    let guard = locks.lock("order:42").await.unwrap();
+    server.restart();
+    assert!(locks.lock("order:42").try_acquire().await.unwrap().is_none());
+    assert!(guard.is_valid());
+    guard.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_silent_server_costs_the_lock_at_its_deadline_and_nothing_afterwards() {
+    let mut server = RedisServer::start();
+    let locks = brief_manager(&server).await;
+    let guard = locks.lock("order:42").await.unwrap();
+    server.pause();
+    assert_eq!(lost(&guard).await, LossReason::Expired);
+    server.resume();
+    let next = locks.lock("order:42").await.unwrap();
+    assert!(next.token() >= guard.token());
+    assert!(!guard.is_valid(), "lost is lost");
+}
+
+#[tokio::test]
+async fn requests_to_a_silent_server_end_in_time_and_are_undone() {
+    let mut server = RedisServer::start();
+    let patient = RedisBackend::builder().url(server.url()).request_timeout(Duration::from_millis(200));
+    let locks = over(patient.build().await.unwrap(), LONG);
+    server.pause();
+    assert_eq!(locks.lock("tried").try_acquire().await.unwrap_err().kind(), ErrorKind::Unavailable);
+    let waited = locks.lock("waited").wait(Duration::from_millis(300)).await.unwrap_err();
+    assert_eq!(waited.kind(), ErrorKind::Unavailable, "{waited}");
+    server.resume();
+    for key in ["tried", "waited"] {
+        let guard = manager(&server).await.lock(key).await.unwrap();
+        guard.release().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn requests_to_a_server_that_is_away_end_in_time() {
+    let mut server = RedisServer::start();
+    let locks = manager(&server).await;
+    server.kill();
+    assert_eq!(locks.lock("tried").try_acquire().await.unwrap_err().kind(), ErrorKind::Unavailable);
+    let waited = locks.lock("waited").wait(Duration::from_millis(300)).await.unwrap_err();
+    assert_eq!(waited.kind(), ErrorKind::Unavailable, "{waited}");
+    let refused = RedisBackend::builder().url(server.url()).build().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+    server.restart();
+    assert!(locks.lock("waited").await.unwrap().is_valid(), "and comes back by itself");
+}
+
+#[tokio::test]
+async fn a_full_server_still_releases_and_hands_off() {
+    let server = RedisServer::start();
+    let (one, other) = (manager(&server).await, manager(&server).await);
+    let guard = one.lock("order:42").await.unwrap();
+    let waiter = tokio::spawn(other.lock("order:42").acquire());
+    wait_until_async("somebody waits", PATIENCE, async || {
+        server.command(&["ZCARD", "dlock:q:p:{order:42}"]) == "1"
+    })
+    .await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let full = one.lock("another").try_acquire().await.unwrap_err();
+    assert_eq!(full.kind(), ErrorKind::Unavailable, "{full}");
+    guard.release().await.unwrap();
+    assert!(
+        waiter.await.unwrap().unwrap().is_valid(),
+        "and hands off: a script's first write was let through"
+    );
+}
+
+#[test]
+fn one_backend_works_in_two_runtimes_one_after_the_other() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = shared_redis();
+    let key = fresh_key("two runtimes");
+    let first = runtime();
+    let locks = first.block_on(brief_manager(server));
+    let kept = first.block_on(async { locks.lock(fresh_key("kept")).await.unwrap() });
+    let token = first.block_on(async { locks.lock(&key).await.unwrap().token() });
+    drop(first);
+    runtime().block_on(async {
+        let guard = locks.lock(&key).await.unwrap();
+        assert!(guard.token() > token);
+        dlock_core::sleep_until(dlock_core::Moment::now().after(guard.remaining())).await;
+        assert!(guard.is_valid(), "renewed by the second runtime");
+        drop(kept);
+        guard.release().await.unwrap();
+    });
+}
