@@ -10,6 +10,9 @@ as_root() {
 missing() {
   command -v redis-server >/dev/null || echo redis-server
   { command -v java >/dev/null && [ -e "${DLOCK_ZOOKEEPER_CLASSPATH:-/usr/share/java/zookeeper.jar}" ]; } || echo zookeeper
+  [ -n "${DLOCK_PYTHON:-}" ] || python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+  command -v node >/dev/null || echo nodejs
+  [ -n "${DLOCK_NODE_MODULES:-}" ] || command -v npm >/dev/null || echo npm
 }
 
 install_missing() {
@@ -17,9 +20,9 @@ install_missing() {
   packages=$(missing)
   [ -n "$packages" ] || return 0
   if ! command -v apt-get >/dev/null; then
-    echo "The tests need these servers; install them with your package manager: ${packages//$'\n'/ }" >&2
+    echo "The tests need these programs; install them with your package manager: ${packages//$'\n'/ }" >&2
     echo "(redis-server 6.2 or newer on the PATH or in DLOCK_REDIS_SERVER; a Java runtime, and the jars of" >&2
-    echo "ZooKeeper 3.5 or newer in DLOCK_ZOOKEEPER_CLASSPATH)" >&2
+    echo "ZooKeeper 3.5 or newer in DLOCK_ZOOKEEPER_CLASSPATH; Python 3.10 and Node.js 16 or newer)" >&2
     exit 1
   fi
   as_root apt-get update -qq
@@ -29,4 +32,5 @@ install_missing() {
 }
 
 install_missing
+scripts/foreign_clients.sh
 exec cargo test --workspace --all-features "$@"

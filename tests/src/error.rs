@@ -29,6 +29,18 @@ pub enum HarnessError {
         /// The last lines it logged.
         log: String,
     },
+    /// A client of another language did not do as it was told.
+    #[error("{client} {trouble}; what was said:\n{said}\nits log:\n{log}")]
+    ForeignClient {
+        /// The client's name.
+        client: &'static str,
+        /// What it did instead.
+        trouble: String,
+        /// Orders and answers, a line each.
+        said: String,
+        /// What it logged.
+        log: String,
+    },
     /// A server answered a command with an error; the text is the server's.
     #[error("{0}")]
     Reply(String),

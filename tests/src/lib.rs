@@ -3,19 +3,21 @@
 //! [`RedisServer`], [`ZooKeeperServer`] and [`ZooKeeperEnsemble`] run the installed programs as child
 //! processes on loopback ports, and let a test kill, restart, stop and continue them. They end with the
 //! test process, however it ends. [`shared_redis`] and [`shared_zookeeper`] are for the tests that only
-//! need a server and keys of their own ([`fresh_key`]).
+//! need a server and keys of their own ([`fresh_key`]). A [`ForeignClient`] locks with another language.
 //!
 //! A harness that cannot do its job must fail the test loudly, never skip it. So every function here
 //! panics with the whole story (what was asked, what is missing or wrong, the end of the server's log)
-//! at the caller's line, except the few named `try_…`, which return a [`HarnessError`].
+//! at the caller's line, except the few that return a [`HarnessError`].
 
 mod error;
+mod foreign;
 mod keys;
 mod relay;
 mod servers;
 mod wait;
 
 pub use error::HarnessError;
+pub use foreign::{Counting, ForeignClient};
 pub use keys::fresh_key;
 pub use relay::Relay;
 pub use servers::{
