@@ -1,11 +1,11 @@
-//! A TCP relay that can hold back what clients send.
+//! A TCP relay that can hold back what clients send, and what they are answered.
 
 use parking_lot::Mutex;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -20,20 +20,26 @@ pub struct Relay {
     address: SocketAddr,
     /// One for each connection, in order of their making.
     gates: Gates,
-    kept: Arc<AtomicUsize>,
+    kept: Arc<Kept>,
     _accepting: JoinSet<()>,
 }
 
 type Gates = Arc<Mutex<Vec<watch::Sender<Gate>>>>;
 
-/// What a connection lets through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gate {
-    Open,
-    /// What the client sends is kept.
-    Held,
-    /// The same, and to the client the connection is at its end.
-    Cut,
+/// What a connection keeps from getting through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Gate {
+    holds_requests: bool,
+    holds_answers: bool,
+    /// To the client the connection is at its end.
+    cut: bool,
+}
+
+/// How many bytes are kept from getting through.
+#[derive(Debug, Default)]
+struct Kept {
+    requests: AtomicUsize,
+    answers: AtomicUsize,
 }
 
 impl Relay {
@@ -44,7 +50,7 @@ impl Relay {
     pub async fn to(server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (address, gates) = (listener.local_addr()?, Arc::default());
-        let kept = Arc::new(AtomicUsize::new(0));
+        let kept = Arc::default();
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, server, Arc::clone(&gates), Arc::clone(&kept)));
         Ok(Self { address, gates, kept, _accepting: accepting })
@@ -58,63 +64,74 @@ impl Relay {
 
     /// From here on nothing that is sent on the connections of this moment arrives. Later ones are free.
     pub fn hold(&self) {
-        self.set(Gate::Held);
+        self.change(|gate| gate.holds_requests = true);
+    }
+
+    /// From here on nothing that the server sends on the connections of this moment arrives: answers, or
+    /// what a primary sends to a replica that follows it by this relay. Later connections are free.
+    pub fn hold_answers(&self) {
+        self.change(|gate| gate.holds_answers = true);
     }
 
     /// Ends the connections of this moment for their clients, and keeps what they sent. Later ones are free.
     pub fn cut(&self) {
-        self.set(Gate::Cut);
+        self.change(|gate| (gate.holds_requests, gate.cut) = (true, true));
     }
 
-    /// Delivers what was held back.
+    /// Delivers what was held back, in both directions.
     pub fn let_go(&self) {
-        self.set(Gate::Open);
+        self.change(|gate| *gate = Gate::default());
     }
 
-    /// How many bytes arrived here and were not delivered.
+    /// How many bytes of clients arrived here and were not delivered.
     #[must_use]
     pub fn kept(&self) -> usize {
-        self.kept.load(Ordering::SeqCst)
+        self.kept.requests.load(Ordering::SeqCst)
     }
 
-    fn set(&self, state: Gate) {
+    /// How many bytes of the server arrived here and were not delivered.
+    #[must_use]
+    pub fn kept_answers(&self) -> usize {
+        self.kept.answers.load(Ordering::SeqCst)
+    }
+
+    fn change(&self, change: impl Fn(&mut Gate)) {
         for gate in self.gates.lock().iter() {
-            gate.send_replace(state);
+            gate.send_modify(&change);
         }
     }
 }
 
-async fn accept(listener: TcpListener, server: SocketAddr, gates: Gates, kept: Arc<AtomicUsize>) {
+async fn accept(listener: TcpListener, server: SocketAddr, gates: Gates, kept: Arc<Kept>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        let (gate, state) = watch::channel(Gate::Open);
+        let (gate, state) = watch::channel(Gate::default());
         gates.lock().push(gate);
         connections.spawn(relay(client, server, state, Arc::clone(&kept)));
     }
 }
 
 /// Either direction may end without the other. What goes wrong ends the connection, as it would without us.
-async fn relay(client: TcpStream, server: SocketAddr, state: watch::Receiver<Gate>, kept: Arc<AtomicUsize>) {
+async fn relay(client: TcpStream, server: SocketAddr, state: watch::Receiver<Gate>, kept: Arc<Kept>) {
     let Ok(server) = TcpStream::connect(server).await else { return };
-    let ((from_client, mut to_client), (mut from_server, to_server)) =
-        (client.into_split(), server.into_split());
+    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     let mut ended = state.clone();
+    let requests = deliver(from_client, to_server, state.clone(), |gate| gate.holds_requests, &kept.requests);
+    let answers = deliver(from_server, to_client, state, |gate| gate.holds_answers, &kept.answers);
     let answers = async move {
         tokio::select! {
-            _ = copy(&mut from_server, &mut to_client) => {}
-            _ = ended.wait_for(|state| *state == Gate::Cut) => {}
+            _ = answers => {}
+            _ = ended.wait_for(|gate| gate.cut) => {}
         }
     };
-    let requests = async {
-        let _ = deliver(from_client, to_server, state, &kept).await;
-    };
-    tokio::join!(requests, answers);
+    let _ = tokio::join!(requests, answers);
 }
 
 async fn deliver(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut state: watch::Receiver<Gate>,
+    is_held: fn(&Gate) -> bool,
     kept: &AtomicUsize,
 ) -> io::Result<()> {
     let mut buffer = [0; 4096];
@@ -122,7 +139,7 @@ async fn deliver(
         let length = from.read(&mut buffer).await?;
         kept.fetch_add(length, Ordering::SeqCst);
         // An error means that the relay is gone.
-        state.wait_for(|state| *state == Gate::Open).await.map_err(io::Error::other)?;
+        state.wait_for(|gate| !is_held(gate)).await.map_err(io::Error::other)?;
         kept.fetch_sub(length, Ordering::SeqCst);
         match buffer.get(..length) {
             Some(bytes) if length > 0 => to.write_all(bytes).await?,
