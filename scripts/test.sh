@@ -13,6 +13,8 @@ missing() {
   [ -n "${DLOCK_PYTHON:-}" ] || python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
   command -v node >/dev/null || echo nodejs
   [ -n "${DLOCK_NODE_MODULES:-}" ] || command -v npm >/dev/null || echo npm
+  # For the library that moves a server's clock.
+  command -v cc >/dev/null || printf '%s\n' gcc libc6-dev
 }
 
 install_missing() {
@@ -21,8 +23,9 @@ install_missing() {
   [ -n "$packages" ] || return 0
   if ! command -v apt-get >/dev/null; then
     echo "The tests need these programs; install them with your package manager: ${packages//$'\n'/ }" >&2
-    echo "(redis-server 6.2 or newer on the PATH or in DLOCK_REDIS_SERVER; a Java runtime, and the jars of" >&2
-    echo "ZooKeeper 3.5 or newer in DLOCK_ZOOKEEPER_CLASSPATH; Python 3.10 and Node.js 16 or newer)" >&2
+    echo "(redis-server 6.2 or newer, for the cluster 7.0, on the PATH or in DLOCK_REDIS_SERVER; a Java runtime," >&2
+    echo "and the jars of ZooKeeper 3.5 or newer in DLOCK_ZOOKEEPER_CLASSPATH; a C compiler that is called cc;" >&2
+    echo "Python 3.10 and Node.js 16 or newer)" >&2
     exit 1
   fi
   as_root apt-get update -qq

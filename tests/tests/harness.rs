@@ -265,7 +265,7 @@ mod process_death {
 
     #[test]
     fn killing_the_test_process_ends_its_servers() {
-        let (mut holder, held) = hold(&["redis", "paused-redis", "zookeeper"]);
+        let (mut holder, held) = hold(&["redis", "paused-redis", "movable-redis", "zookeeper"]);
         assert!(held.iter().all(|held| !port_refuses(held.port)));
         holder.kill().unwrap();
         holder.wait().unwrap();
@@ -326,6 +326,15 @@ mod missing {
         let failure = failure(holder(&["zookeeper"]).env("PATH", "/nowhere"));
         assert!(failure.contains("java is missing"), "{failure}");
         assert!(failure.contains("apt-get install zookeeper"), "{failure}");
+    }
+
+    #[test]
+    fn a_c_compiler_comes_with_its_install_command() {
+        let mut holder = holder(&["movable-redis"]);
+        let any_file = env!("CARGO_BIN_EXE_hold_servers");
+        let failure = failure(holder.env("DLOCK_REDIS_SERVER", any_file).env("PATH", "/nowhere"));
+        assert!(failure.contains("cc is missing"), "{failure}");
+        assert!(failure.contains("apt-get install gcc libc6-dev"), "{failure}");
     }
 
     fn failure(command: &mut Command) -> String {

@@ -3,14 +3,16 @@
 //! From the ground up: [`programs`] finds what is installed, [`ports`] picks port numbers, [`process`]
 //! runs one program so that it cannot outlive the test, [`instance`] gives that program a directory, a
 //! log and a restart, and [`wire`] limits how long it may stay silent. [`redis`], [`zookeeper`] and
-//! [`ensemble`] say how each server is configured and asked.
+//! [`ensemble`] say how each server is configured and asked. [`clock`] moves a server's clock.
 
+mod clock;
 mod ensemble;
 mod instance;
 mod ports;
 mod process;
 mod programs;
 mod redis;
+mod replication;
 mod resp;
 mod shared;
 mod wire;

@@ -18,6 +18,16 @@ pub(crate) fn java() -> Result<PathBuf, HarnessError> {
     on_path("java", env::var_os("PATH").as_deref(), JAVA)
 }
 
+/// The C compiler on the `PATH`.
+pub(crate) fn c_compiler() -> Result<PathBuf, HarnessError> {
+    on_path("cc", env::var_os("PATH").as_deref(), C_COMPILER)
+}
+
+/// The failure of the C compiler, most likely for want of the C library's headers.
+pub(crate) fn c_compiler_failed(output: &str) -> HarnessError {
+    C_COMPILER.missing(&format!("{output}A working C compiler"))
+}
+
 /// ZooKeeper's class path: what `DLOCK_ZOOKEEPER_CLASSPATH` says, or else Debian's jar (which names its
 /// dependencies itself) and a logger. The first entry must be there.
 pub(crate) fn zookeeper_classpath() -> Result<OsString, HarnessError> {
@@ -58,6 +68,7 @@ fn on_path(name: &str, path: Option<&OsStr>, requirement: Requirement) -> Result
 
 const REDIS: Requirement = Requirement { package: "redis-server", variable: "DLOCK_REDIS_SERVER" };
 const JAVA: Requirement = Requirement { package: "zookeeper", variable: "PATH" };
+const C_COMPILER: Requirement = Requirement { package: "gcc libc6-dev", variable: "PATH" };
 const ZOOKEEPER: Requirement = Requirement { package: "zookeeper", variable: "DLOCK_ZOOKEEPER_CLASSPATH" };
 
 const DEBIAN_CLASSPATH: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
@@ -83,6 +94,13 @@ mod tests {
             error.starts_with("java is missing") && error.contains("`apt-get install zookeeper`"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_c_compiler_without_headers_says_what_it_lacks_and_how_to_install_it() {
+        let error = c_compiler_failed("fcntl.h: No such file or directory\n").to_string();
+        assert!(error.starts_with("fcntl.h: No such file or directory\nA working C compiler is"), "{error}");
+        assert!(error.contains("`apt-get install gcc libc6-dev`"), "{error}");
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! A Redis server.
 
+use super::clock::MovableClock;
 use super::instance::Instance;
 use super::ports::{loopback, with_free_ports};
 use super::programs;
+use super::replication::{follows, has_good_replicas, keeps_up};
 use super::resp::RespConnection;
 use super::wire::{PATIENCE, PROBE_PATIENCE};
-use crate::error::{HarnessError, OrFail};
+use crate::error::{HarnessError, OrFail, fail};
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A `redis-server` process on a loopback port.
@@ -19,6 +22,7 @@ pub struct RedisServer {
     instance: Instance,
     port: u16,
     login: Option<Login>,
+    clock: Option<MovableClock>,
 }
 
 impl RedisServer {
@@ -93,20 +97,48 @@ impl RedisServer {
         self.instance.resume().or_fail();
     }
 
+    /// Makes a replica a primary, with what it has got so far; others that follow it still do.
+    #[track_caller]
+    pub fn promote(&self) {
+        self.command(&["REPLICAOF", "NO", "ONE"]);
+    }
+
+    /// Moves the wall clock of the running server, forward or (below zero) back, on top of earlier moves.
+    /// Monotonic clocks go on as they were. To be asked for by [`RedisServerBuilder::movable_clock`].
+    #[track_caller]
+    pub fn move_clock(&self, milliseconds: i64) {
+        match &self.clock {
+            Some(clock) => clock.move_by(milliseconds).or_fail(),
+            None => fail(&format_args!("{} was started without a movable clock", self.url())),
+        }
+    }
+
     fn serve(&mut self) -> Result<(), HarnessError> {
         self.instance.spawn()?;
         let (address, login) = (self.address(), self.login.clone());
         self.instance.await_ready(START_LIMIT, |instance| is_ready(instance, address, login.as_ref()))
     }
+
+    /// Waits until this replica and its primary agree that it follows.
+    fn await_following(&mut self, primary: SocketAddr) -> Result<(), HarnessError> {
+        let (address, port, login) = (self.address(), self.port, self.login.clone());
+        let info = |address| probe(address, login.as_ref(), &["INFO", "replication"]);
+        self.instance.await_ready(START_LIMIT, |_| {
+            info(address).is_some_and(|info| follows(&info))
+                && info(primary).is_some_and(|info| keeps_up(&info, port) && has_good_replicas(&info))
+        })
+    }
 }
 
 /// Configures a [`RedisServer`].
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct RedisServerBuilder {
     config: Vec<String>,
     files: Vec<(String, String)>,
     login: Option<Login>,
+    primary: Option<SocketAddr>,
+    movable_clock: bool,
 }
 
 impl RedisServerBuilder {
@@ -122,9 +154,11 @@ impl RedisServerBuilder {
         self
     }
 
-    /// Requires a password, and uses it in [`RedisServer::command`]. The URL stays without it.
+    /// Requires a password, and uses it in [`RedisServer::command`] and to follow a primary, which is
+    /// taken to have the same. The URL stays without it.
     pub fn password(self, password: &str) -> Self {
-        self.config(&format!("requirepass {password}")).login("default", password)
+        let required = self.config(&format!("requirepass {password}"));
+        required.config(&format!("masterauth {password}")).login("default", password)
     }
 
     /// The user [`RedisServer::command`] logs in as, when the configured rules need one. It must be
@@ -134,7 +168,26 @@ impl RedisServerBuilder {
         self
     }
 
-    /// Starts the server, and returns once it answers.
+    /// Makes the server a replica of `primary`. It has got the primary's data when `start` returns, and
+    /// the primary counts it among those it waits for.
+    pub fn replica_of(self, primary: &RedisServer) -> Self {
+        self.replica_of_address(primary.address())
+    }
+
+    /// As [`replica_of`](Self::replica_of), for a primary that is not of this process or is reached by a
+    /// [`Relay`](crate::Relay). `start` blocks its thread, so the relay needs another one to run on.
+    pub fn replica_of_address(mut self, primary: SocketAddr) -> Self {
+        self.primary = Some(primary);
+        self.config(&format!("replicaof {} {}", primary.ip(), primary.port()))
+    }
+
+    /// Lets [`RedisServer::move_clock`] move the server's wall clock.
+    pub fn movable_clock(mut self) -> Self {
+        self.movable_clock = true;
+        self
+    }
+
+    /// Starts the server, and returns once it answers and follows its primary, if it has one.
     #[track_caller]
     pub fn start(self) -> RedisServer {
         self.try_start().or_fail()
@@ -146,19 +199,38 @@ impl RedisServerBuilder {
     }
 
     fn start_on(&self, port: u16) -> Result<RedisServer, HarnessError> {
+        let mut server = self.prepare(port)?;
+        server.serve()?;
+        if let Some(primary) = self.primary {
+            server.await_following(primary)?;
+        }
+        Ok(server)
+    }
+
+    /// A server with its files written, that does not run yet.
+    fn prepare(&self, port: u16) -> Result<RedisServer, HarnessError> {
         let name = format!("redis-server on port {port}");
-        let instance = Instance::new(name, programs::redis_server()?, vec![CONFIG_FILE.into()])?;
+        let (program, arguments) = self.command_line()?;
+        let instance = Instance::new(name, program, arguments)?;
         instance.write(CONFIG_FILE, &self.redis_conf(port))?;
         for (name, contents) in &self.files {
             instance.write(name, contents)?;
         }
-        let mut server = RedisServer { instance, port, login: self.login.clone() };
-        server.serve()?;
-        Ok(server)
+        let clock = self.movable_clock.then(|| MovableClock::prepare(instance.directory())).transpose()?;
+        Ok(RedisServer { instance, port, login: self.login.clone(), clock })
+    }
+
+    fn command_line(&self) -> Result<(PathBuf, Vec<OsString>), HarnessError> {
+        let (program, arguments) = (programs::redis_server()?, vec![CONFIG_FILE.into()]);
+        Ok(if self.movable_clock {
+            MovableClock::command_line(program, arguments)
+        } else {
+            (program, arguments)
+        })
     }
 
     fn redis_conf(&self, port: u16) -> String {
-        let own = ["bind 127.0.0.1", "save \"\"", "appendonly no"].map(str::to_owned);
+        let own = OWN_LINES.map(str::to_owned);
         let port = format!("port {port}");
         let lines: Vec<&str> = own.iter().chain([&port]).chain(&self.config).map(String::as_str).collect();
         lines.join("\n") + "\n"
@@ -183,12 +255,20 @@ fn log_in(
     Ok(connection)
 }
 
+/// The answer to a question that is asked again anyway; none without one.
+fn probe(address: SocketAddr, login: Option<&Login>, command: &[&str]) -> Option<String> {
+    log_in(address, login, PROBE_PATIENCE).and_then(|mut connection| connection.call(command)).ok()
+}
+
 /// Whether this instance's own server answers, and has loaded its data.
 fn is_ready(instance: &Instance, address: SocketAddr, login: Option<&Login>) -> bool {
     let Ok(mut connection) = log_in(address, login, PROBE_PATIENCE) else { return false };
     let pong = connection.call(&["PING"]).is_ok_and(|answer| answer == "PONG");
     pong && connection.call(&["CONFIG", "GET", "dir"]).is_ok_and(|answer| instance.is_named_in(&answer))
 }
+
+/// No data on disk, and no pause before a replica gets its first data.
+const OWN_LINES: [&str; 4] = ["bind 127.0.0.1", "save \"\"", "appendonly no", "repl-diskless-sync-delay 0"];
 
 const CONFIG_FILE: &str = "redis.conf";
 
@@ -209,6 +289,6 @@ mod tests {
     #[test]
     fn configured_lines_come_after_the_harness_s_own() {
         let conf = RedisServer::builder().config("appendonly yes").redis_conf(7000);
-        assert_eq!(conf, "bind 127.0.0.1\nsave \"\"\nappendonly no\nport 7000\nappendonly yes\n");
+        assert_eq!(conf, OWN_LINES.join("\n") + "\nport 7000\nappendonly yes\n");
     }
 }

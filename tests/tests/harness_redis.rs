@@ -1,0 +1,117 @@
+//! The harness keeps its promises about Redis servers that follow each other, and about their clocks.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+use dlock_tests::{RedisServer, Relay, wait_until};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+mod replication {
+    use super::*;
+
+    #[test]
+    fn a_replica_has_the_data_and_refuses_writes_until_it_is_promoted() {
+        let primary = RedisServer::start();
+        primary.command(&["SET", "k", "v"]);
+        let replica = RedisServer::builder().replica_of(&primary).start();
+        assert_eq!(replica.command(&["GET", "k"]), "v");
+        assert!(replica.try_command(&["SET", "k", "w"]).unwrap_err().to_string().starts_with("READONLY"));
+        replica.promote();
+        assert_eq!(replica.command(&["SET", "k", "w"]), "OK");
+        assert_eq!(primary.command(&["GET", "k"]), "v");
+    }
+
+    #[test]
+    fn a_primary_that_asks_for_replicas_accepts_writes_once_one_has_started() {
+        let primary = RedisServer::builder().config("min-replicas-to-write 1").password("secret").start();
+        let refused = primary.try_command(&["SET", "k", "v"]).unwrap_err();
+        assert!(refused.to_string().starts_with("NOREPLICAS"), "{refused}");
+        let _replica = RedisServer::builder().password("secret").replica_of(&primary).start();
+        assert_eq!(primary.command(&["SET", "k", "v"]), "OK");
+        assert_eq!(primary.command(&["WAIT", "1", "0"]), "1");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_write_is_lost_when_its_replica_is_promoted_behind_a_held_relay() {
+        let primary = RedisServer::builder().config("min-replicas-to-write 1").start();
+        let relay = Relay::to(primary.address()).await.unwrap();
+        let replica = RedisServer::builder().replica_of_address(relay.address()).start();
+        primary.command(&["SET", "early", "v"]);
+        wait_until("the replica has the write", LIMIT, || replica.command(&["GET", "early"]) == "v");
+        relay.hold_answers();
+        assert_eq!(primary.command(&["SET", "late", "v"]), "OK", "replicas that lag count as good ones");
+        wait_until("the write is on its way", LIMIT, || relay.kept_answers() > 0);
+        replica.promote();
+        assert_eq!(replica.command(&["MGET", "early", "late"]), "v\n(nil)");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_held_answer_arrives_once_it_is_let_go() {
+        let primary = RedisServer::start();
+        let relay = Relay::to(primary.address()).await.unwrap();
+        let replica = RedisServer::builder().replica_of_address(relay.address()).start();
+        relay.hold_answers();
+        primary.command(&["SET", "k", "v"]);
+        wait_until("the write is on its way", LIMIT, || relay.kept_answers() > 0);
+        assert_eq!(replica.command(&["GET", "k"]), "(nil)");
+        assert_eq!(relay.kept(), 0, "what the replica sends gets through");
+        relay.let_go();
+        wait_until("the replica has the write", LIMIT, || replica.command(&["GET", "k"]) == "v");
+    }
+}
+
+mod clock {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    #[test]
+    fn moves_forward_and_back_and_stays_moved_through_a_restart() {
+        let mut server = RedisServer::builder().movable_clock().start();
+        let reference = RedisServer::start();
+        assert_eq!(hours_between(&reference, &server), 0);
+        server.move_clock(2 * HOUR);
+        assert_eq!(hours_between(&reference, &server), 2);
+        server.move_clock(-3 * HOUR);
+        assert_eq!(hours_between(&reference, &server), -1);
+        server.restart();
+        assert_eq!(hours_between(&reference, &server), -1);
+    }
+
+    #[test]
+    fn a_key_ends_early_when_the_clock_jumps_forward_and_late_when_it_jumps_back() {
+        let server = RedisServer::builder().movable_clock().start();
+        server.command(&["SET", "k", "v", "PX", &HOUR.to_string()]);
+        server.move_clock(-HOUR);
+        let left: i64 = server.command(&["PTTL", "k"]).parse().unwrap();
+        assert!(left > HOUR, "{left} ms are left");
+        server.move_clock(3 * HOUR);
+        assert_eq!(server.command(&["GET", "k"]), "(nil)");
+    }
+
+    #[test]
+    fn all_that_the_server_says_of_the_time_of_day_agrees() {
+        let server = RedisServer::builder().movable_clock().start();
+        server.move_clock(5 * HOUR);
+        server.command(&["SAVE"]);
+        // The first comes from `time`, the second from `gettimeofday`.
+        let saved: i64 = server.command(&["LASTSAVE"]).parse().unwrap();
+        assert_eq!((saved - seconds(&server)) / 60, 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "was started without a movable clock")]
+    fn only_a_server_that_was_started_for_it_can_be_moved() {
+        RedisServer::start().move_clock(1);
+    }
+
+    fn hours_between(one: &RedisServer, other: &RedisServer) -> i64 {
+        let difference = seconds(other) - seconds(one);
+        (difference + difference.signum() * 1800) / 3600
+    }
+
+    fn seconds(server: &RedisServer) -> i64 {
+        server.command(&["TIME"]).lines().next().unwrap().parse().unwrap()
+    }
+}
