@@ -23,7 +23,7 @@ install_missing() {
   [ -n "$packages" ] || return 0
   if ! command -v apt-get >/dev/null; then
     echo "The tests need these programs; install them with your package manager: ${packages//$'\n'/ }" >&2
-    echo "(redis-server 6.2 or newer, for the cluster 7.0, on the PATH or in DLOCK_REDIS_SERVER; a Java runtime," >&2
+    echo "(redis-server 6.2 or newer, for Sentinel and Cluster 7.0, on the PATH or in DLOCK_REDIS_SERVER; a Java runtime," >&2
     echo "and the jars of ZooKeeper 3.5 or newer in DLOCK_ZOOKEEPER_CLASSPATH; a C compiler that is called cc;" >&2
     echo "Python 3.10 and Node.js 16 or newer)" >&2
     exit 1

@@ -21,7 +21,7 @@ pub use foreign::{Counting, ForeignClient};
 pub use keys::fresh_key;
 pub use relay::Relay;
 pub use servers::{
-    RedisServer, RedisServerBuilder, ZooKeeperEnsemble, ZooKeeperServer, ZooKeeperServerBuilder,
-    port_refuses, shared_redis, shared_zookeeper,
+    RedisSentinel, RedisSentinelBuilder, RedisServer, RedisServerBuilder, ZooKeeperEnsemble, ZooKeeperServer,
+    ZooKeeperServerBuilder, port_refuses, shared_redis, shared_zookeeper,
 };
 pub use wait::{wait_until, wait_until_async};

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
-use dlock_tests::{RedisServer, Relay, wait_until};
+use dlock_tests::{RedisSentinel, RedisServer, Relay, port_refuses, wait_until};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -113,5 +113,56 @@ mod clock {
 
     fn seconds(server: &RedisServer) -> i64 {
         server.command(&["TIME"]).lines().next().unwrap().parse().unwrap()
+    }
+}
+
+mod sentinel {
+    use super::*;
+
+    #[test]
+    fn a_failover_by_command_keeps_the_data_and_leaves_the_old_primary_writable_for_a_while() {
+        let servers = RedisSentinel::builder().config("min-replicas-to-write 1").start();
+        let old = servers.primary();
+        assert_eq!(servers.node(old).command(&["SET", "k", "v"]), "OK");
+        let new = servers.fail_over();
+        assert_ne!(new, old);
+        assert_eq!(servers.primary(), new);
+        assert!(servers.replicas().contains(&old) && !servers.replicas().contains(&new));
+        assert_eq!(servers.node(new).command(&["GET", "k"]), "v");
+        assert_eq!(servers.node(old).command(&["ROLE"]).lines().next(), Some("master"));
+    }
+
+    #[test]
+    fn a_killed_primary_is_replaced_and_comes_back_as_a_replica() {
+        let builder = RedisSentinel::builder().password("secret").sentinel_password("other");
+        let mut servers = builder.start();
+        let old = servers.kill_primary();
+        assert!(port_refuses(old.port()));
+        let new = servers.await_new_primary(old);
+        assert_ne!(new, old);
+        servers.restart(old);
+        servers.await_in_sync();
+        assert_eq!(servers.primary(), new, "one death is one failover");
+        servers.node(new).command(&["SET", "k", "v"]);
+        wait_until("the old primary follows", LIMIT, || servers.node(old).command(&["GET", "k"]) == "v");
+    }
+
+    #[test]
+    fn a_paused_primary_is_replaced() {
+        let mut servers = RedisSentinel::start();
+        let old = servers.primary();
+        servers.pause(old);
+        assert_ne!(servers.await_new_primary(old), old);
+        servers.resume(old);
+    }
+
+    #[test]
+    fn names_where_to_ask_for_the_primary() {
+        let servers = RedisSentinel::start();
+        let hosts: Vec<String> = servers.sentinels().iter().map(ToString::to_string).collect();
+        assert_eq!(servers.url(), format!("redis+sentinel://{}/{}", hosts.join(","), servers.name()));
+        let answer = servers.node(servers.sentinels()[2]).command(&["SENTINEL", "CKQUORUM", servers.name()]);
+        assert!(answer.starts_with("OK 3 usable Sentinels"), "{answer}");
+        assert_eq!(servers.replicas().len(), 2);
     }
 }

@@ -23,6 +23,7 @@ pub struct RedisServer {
     port: u16,
     login: Option<Login>,
     clock: Option<MovableClock>,
+    mode: Mode,
 }
 
 impl RedisServer {
@@ -113,10 +114,24 @@ impl RedisServer {
         }
     }
 
-    fn serve(&mut self) -> Result<(), HarnessError> {
+    pub(super) fn is_running(&self) -> bool {
+        self.instance.is_running()
+    }
+
+    /// The answer to a question that is asked again anyway; none without one.
+    pub(super) fn probe(&self, command: &[&str]) -> Option<String> {
+        probe(self.address(), self.login.as_ref(), command)
+    }
+
+    /// What the server says about whom it follows and who follows it; none while it does not answer.
+    pub(super) fn replication(&self) -> Option<String> {
+        self.probe(&["INFO", "replication"])
+    }
+
+    pub(super) fn serve(&mut self) -> Result<(), HarnessError> {
         self.instance.spawn()?;
-        let (address, login) = (self.address(), self.login.clone());
-        self.instance.await_ready(START_LIMIT, |instance| is_ready(instance, address, login.as_ref()))
+        let (address, login, mode) = (self.address(), self.login.clone(), self.mode);
+        self.instance.await_ready(START_LIMIT, |instance| is_ready(instance, mode, address, login.as_ref()))
     }
 
     /// Waits until this replica and its primary agree that it follows.
@@ -139,6 +154,7 @@ pub struct RedisServerBuilder {
     login: Option<Login>,
     primary: Option<SocketAddr>,
     movable_clock: bool,
+    mode: Mode,
 }
 
 impl RedisServerBuilder {
@@ -187,6 +203,12 @@ impl RedisServerBuilder {
         self
     }
 
+    /// Makes the server a Sentinel.
+    pub(super) fn sentinel(mut self) -> Self {
+        self.mode = Mode::Sentinel;
+        self
+    }
+
     /// Starts the server, and returns once it answers and follows its primary, if it has one.
     #[track_caller]
     pub fn start(self) -> RedisServer {
@@ -198,7 +220,7 @@ impl RedisServerBuilder {
         with_free_ports(|[port]| self.start_on(port))
     }
 
-    fn start_on(&self, port: u16) -> Result<RedisServer, HarnessError> {
+    pub(super) fn start_on(&self, port: u16) -> Result<RedisServer, HarnessError> {
         let mut server = self.prepare(port)?;
         server.serve()?;
         if let Some(primary) = self.primary {
@@ -217,11 +239,11 @@ impl RedisServerBuilder {
             instance.write(name, contents)?;
         }
         let clock = self.movable_clock.then(|| MovableClock::prepare(instance.directory())).transpose()?;
-        Ok(RedisServer { instance, port, login: self.login.clone(), clock })
+        Ok(RedisServer { instance, port, login: self.login.clone(), clock, mode: self.mode })
     }
 
     fn command_line(&self) -> Result<(PathBuf, Vec<OsString>), HarnessError> {
-        let (program, arguments) = (programs::redis_server()?, vec![CONFIG_FILE.into()]);
+        let (program, arguments) = (programs::redis_server()?, self.mode.arguments());
         Ok(if self.movable_clock {
             MovableClock::command_line(program, arguments)
         } else {
@@ -234,6 +256,31 @@ impl RedisServerBuilder {
         let port = format!("port {port}");
         let lines: Vec<&str> = own.iter().chain([&port]).chain(&self.config).map(String::as_str).collect();
         lines.join("\n") + "\n"
+    }
+}
+
+/// What the program runs as.
+#[derive(Debug, Default, Clone, Copy)]
+enum Mode {
+    #[default]
+    Server,
+    Sentinel,
+}
+
+impl Mode {
+    fn arguments(self) -> Vec<OsString> {
+        match self {
+            Self::Server => vec![CONFIG_FILE.into()],
+            Self::Sentinel => vec![CONFIG_FILE.into(), "--sentinel".into()],
+        }
+    }
+
+    /// A question whose answer names the server's directory.
+    fn directory_question(self) -> &'static [&'static str] {
+        match self {
+            Self::Server => &["CONFIG", "GET", "dir"],
+            Self::Sentinel => &["INFO", "server"],
+        }
     }
 }
 
@@ -261,14 +308,15 @@ fn probe(address: SocketAddr, login: Option<&Login>, command: &[&str]) -> Option
 }
 
 /// Whether this instance's own server answers, and has loaded its data.
-fn is_ready(instance: &Instance, address: SocketAddr, login: Option<&Login>) -> bool {
+fn is_ready(instance: &Instance, mode: Mode, address: SocketAddr, login: Option<&Login>) -> bool {
     let Ok(mut connection) = log_in(address, login, PROBE_PATIENCE) else { return false };
     let pong = connection.call(&["PING"]).is_ok_and(|answer| answer == "PONG");
-    pong && connection.call(&["CONFIG", "GET", "dir"]).is_ok_and(|answer| instance.is_named_in(&answer))
+    pong && connection.call(mode.directory_question()).is_ok_and(|answer| instance.is_named_in(&answer))
 }
 
-/// No data on disk, and no pause before a replica gets its first data.
-const OWN_LINES: [&str; 4] = ["bind 127.0.0.1", "save \"\"", "appendonly no", "repl-diskless-sync-delay 0"];
+/// No data on disk but what a replica begins with: after a transfer from memory a primary calls the replica
+/// online, but may for a second keep from it what is written meanwhile.
+const OWN_LINES: [&str; 4] = ["bind 127.0.0.1", "save \"\"", "appendonly no", "repl-diskless-sync no"];
 
 const CONFIG_FILE: &str = "redis.conf";
 

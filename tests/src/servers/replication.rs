@@ -1,5 +1,10 @@
 //! What `INFO replication` says, once for all who wait for it.
 
+/// Whether the server that says this takes writes.
+pub(super) fn is_primary(info: &str) -> bool {
+    field(info, "role") == Some("master")
+}
+
 /// Whether the server that says this follows its primary and has got all data of the beginning.
 pub(super) fn follows(info: &str) -> bool {
     field(info, "master_link_status") == Some("up")
@@ -32,6 +37,7 @@ mod tests {
 
     #[test]
     fn a_primary_tells_who_keeps_up() {
+        assert!(is_primary(PRIMARY));
         assert!(keeps_up(PRIMARY, 7001));
         assert!(!keeps_up(PRIMARY, 7002), "not online");
         assert!(!keeps_up(PRIMARY, 700), "not a whole number");
@@ -47,6 +53,7 @@ mod tests {
 
     #[test]
     fn a_replica_tells_whether_it_follows() {
+        assert!(!is_primary("role:slave\r\nmaster_link_status:up\r\n"));
         assert!(follows("role:slave\r\nmaster_link_status:up\r\n"));
         assert!(!follows("role:slave\r\nmaster_link_status:down\r\n"));
     }
