@@ -1,6 +1,6 @@
 //! Real servers for dlock's tests, and the tests that need them.
 //!
-//! [`RedisServer`], [`ZooKeeperServer`] and [`ZooKeeperEnsemble`] run the installed programs as child
+//! [`RedisServer`], [`RedisSentinel`], [`RedisCluster`], [`ZooKeeperServer`] and [`ZooKeeperEnsemble`] run the installed programs as child
 //! processes on loopback ports, and let a test kill, restart, stop and continue them. They end with the
 //! test process, however it ends. [`shared_redis`] and [`shared_zookeeper`] are for the tests that only
 //! need a server and keys of their own ([`fresh_key`]). A [`ForeignClient`] locks with another language.
@@ -21,7 +21,7 @@ pub use foreign::{Counting, ForeignClient};
 pub use keys::fresh_key;
 pub use relay::Relay;
 pub use servers::{
-    RedisSentinel, RedisSentinelBuilder, RedisServer, RedisServerBuilder, ZooKeeperEnsemble, ZooKeeperServer,
-    ZooKeeperServerBuilder, port_refuses, shared_redis, shared_zookeeper,
+    RedisCluster, RedisClusterBuilder, RedisSentinel, RedisSentinelBuilder, RedisServer, RedisServerBuilder,
+    ZooKeeperEnsemble, ZooKeeperServer, ZooKeeperServerBuilder, port_refuses, shared_redis, shared_zookeeper,
 };
 pub use wait::{wait_until, wait_until_async};

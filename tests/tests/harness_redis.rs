@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
-use dlock_tests::{RedisSentinel, RedisServer, Relay, port_refuses, wait_until};
+use dlock_tests::{RedisCluster, RedisSentinel, RedisServer, Relay, port_refuses, wait_until};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -164,5 +165,109 @@ mod sentinel {
         let answer = servers.node(servers.sentinels()[2]).command(&["SENTINEL", "CKQUORUM", servers.name()]);
         assert!(answer.starts_with("OK 3 usable Sentinels"), "{answer}");
         assert_eq!(servers.replicas().len(), 2);
+    }
+}
+
+mod cluster {
+    use super::*;
+
+    #[test]
+    fn a_slot_moves_in_three_steps() {
+        let cluster = RedisCluster::builder().password("secret").start();
+        let slot = cluster.slot_of("{tag}a");
+        let (from, to, third) =
+            (cluster.owner_of(slot), other_primary(&cluster, slot, 0), other_primary(&cluster, slot, 1));
+        cluster.command_for("{tag}a", &["SET", "{tag}a", "v"]);
+        assert_eq!(refusal(&cluster, to, "{tag}a"), format!("MOVED {slot} {from}"));
+
+        cluster.begin_migration(slot, to);
+        assert_eq!(cluster.command_on(from, &["GET", "{tag}a"]), "v");
+        assert_eq!(refusal(&cluster, from, "{tag}b"), format!("ASK {slot} {to}"));
+        assert_eq!(refusal(&cluster, to, "{tag}b"), format!("MOVED {slot} {from}"));
+
+        cluster.move_keys(slot, to);
+        assert_eq!(refusal(&cluster, from, "{tag}a"), format!("ASK {slot} {to}"));
+        assert_eq!(cluster.owner_of(slot), from);
+
+        cluster.end_migration(slot, to);
+        assert_eq!(cluster.owner_of(slot), to);
+        assert_eq!(cluster.command_for("{tag}a", &["GET", "{tag}a"]), "v");
+        for node in [from, third] {
+            assert_eq!(refusal(&cluster, node, "{tag}a"), format!("MOVED {slot} {to}"));
+        }
+    }
+
+    #[test]
+    fn a_slot_moves_there_and_back() {
+        let cluster = RedisCluster::start();
+        let slot = cluster.slot_of("k");
+        let (from, to) = (cluster.owner_of(slot), other_primary(&cluster, slot, 0));
+        cluster.command_for("k", &["SET", "k", "v"]);
+        cluster.migrate(slot, to);
+        cluster.migrate(slot, from);
+        assert_eq!(cluster.command_on(from, &["GET", "k"]), "v");
+    }
+
+    #[test]
+    fn a_failover_by_command_loses_nothing_and_can_be_repeated() {
+        let cluster = RedisCluster::builder().config("min-replicas-to-write 1").start();
+        let slot = cluster.slot_of("k");
+        let old = cluster.owner_of(slot);
+        assert_eq!(cluster.command_for("k", &["SET", "k", "v"]), "OK");
+        let new = cluster.fail_over(slot);
+        assert_ne!(new, old);
+        assert_eq!(refusal(&cluster, old, "k"), format!("MOVED {slot} {new}"));
+        assert_eq!(cluster.command_for("k", &["GET", "k"]), "v");
+        assert_eq!(cluster.fail_over(slot), old);
+        assert_eq!(cluster.command_for("k", &["GET", "k"]), "v");
+    }
+
+    #[test]
+    fn a_killed_owner_is_replaced_and_comes_back_as_a_replica() {
+        let mut cluster = RedisCluster::builder().password("secret").start();
+        let slot = cluster.slot_of("k");
+        let replica = cluster.replica_of(cluster.owner_of(slot));
+        let old = cluster.kill_owner_of(slot);
+        assert!(port_refuses(old.port()));
+        assert_eq!(cluster.await_new_owner(slot, old), replica);
+        assert_eq!(cluster.command_for("k", &["SET", "k", "v"]), "OK");
+        cluster.restart(old);
+        cluster.await_in_sync();
+        assert_eq!(cluster.replica_of(replica), old);
+    }
+
+    #[test]
+    fn a_paused_owner_is_replaced() {
+        let mut cluster = RedisCluster::start();
+        let old = cluster.owner_of(0);
+        cluster.pause(old);
+        let new = cluster.await_new_owner(0, old);
+        cluster.resume(old);
+        cluster.await_in_sync();
+        assert_eq!(cluster.owner_of(0), new);
+    }
+
+    #[test]
+    fn all_nodes_have_a_place() {
+        let cluster = RedisCluster::start();
+        let (nodes, primaries) = (cluster.nodes(), cluster.primaries());
+        let hosts: Vec<String> = nodes.iter().take(3).map(ToString::to_string).collect();
+        assert_eq!(cluster.url(), format!("redis+cluster://{}", hosts.join(",")));
+        let mut placed: Vec<_> = primaries.iter().map(|primary| cluster.replica_of(*primary)).collect();
+        placed.extend(primaries);
+        placed.sort();
+        let mut nodes = nodes;
+        nodes.sort();
+        assert_eq!(placed, nodes);
+    }
+
+    /// A primary that does not own the slot.
+    fn other_primary(cluster: &RedisCluster, slot: u16, index: usize) -> SocketAddr {
+        let owner = cluster.owner_of(slot);
+        cluster.primaries().into_iter().filter(|primary| *primary != owner).nth(index).unwrap()
+    }
+
+    fn refusal(cluster: &RedisCluster, node: SocketAddr, key: &str) -> String {
+        cluster.node(node).try_command(&["GET", key]).unwrap_err().to_string()
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! From the ground up: [`programs`] finds what is installed, [`ports`] picks port numbers, [`process`]
 //! runs one program so that it cannot outlive the test, [`instance`] gives that program a directory, a
-//! log and a restart, and [`wire`] limits how long it may stay silent. [`redis`], [`zookeeper`] and
-//! [`ensemble`] say how each server is configured and asked. [`clock`] moves a server's clock.
+//! log and a restart, and [`wire`] limits how long it may stay silent. [`redis`], [`sentinel`],
+//! [`cluster`], [`zookeeper`] and [`ensemble`] say how each server is configured and asked. [`clock`] moves a server's clock.
 
 mod clock;
+mod cluster;
+mod cluster_nodes;
 mod ensemble;
 mod instance;
 mod nodes;
@@ -23,6 +25,7 @@ mod zookeeper;
 
 pub(crate) use ports::random_u64;
 
+pub use cluster::{RedisCluster, RedisClusterBuilder};
 pub use ensemble::ZooKeeperEnsemble;
 pub use ports::port_refuses;
 pub use redis::{RedisServer, RedisServerBuilder};

@@ -123,6 +123,11 @@ impl RedisServer {
         probe(self.address(), self.login.as_ref(), command)
     }
 
+    /// How a command that makes this server log in at one like it says so.
+    pub(super) fn login_words(&self) -> Vec<&str> {
+        self.login.iter().flat_map(|Login { user, password }| ["AUTH2", user, password]).collect()
+    }
+
     /// What the server says about whom it follows and who follows it; none while it does not answer.
     pub(super) fn replication(&self) -> Option<String> {
         self.probe(&["INFO", "replication"])
