@@ -121,7 +121,7 @@ mod sentinel {
     use super::*;
 
     #[test]
-    fn a_failover_by_command_keeps_the_data_and_leaves_the_old_primary_writable_for_a_while() {
+    fn a_failover_by_command_keeps_the_data() {
         let servers = RedisSentinel::builder().config("min-replicas-to-write 1").start();
         let old = servers.primary();
         assert_eq!(servers.node(old).command(&["SET", "k", "v"]), "OK");
@@ -130,7 +130,6 @@ mod sentinel {
         assert_eq!(servers.primary(), new);
         assert!(servers.replicas().contains(&old) && !servers.replicas().contains(&new));
         assert_eq!(servers.node(new).command(&["GET", "k"]), "v");
-        assert_eq!(servers.node(old).command(&["ROLE"]).lines().next(), Some("master"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 /// A primary, two replicas, and three Sentinels of which two must agree, on loopback ports.
 ///
 /// Needs Redis 7.0. A primary that is silent for half a second is replaced. One that is replaced while it runs
-/// ([`fail_over`](Self::fail_over), or a paused one that goes on) takes writes for some ten seconds more:
+/// ([`fail_over`](Self::fail_over), or a paused one that goes on) takes writes for some eight seconds more:
 /// so long the Sentinels wait before they make it a replica.
 #[derive(Debug)]
 pub struct RedisSentinel {
