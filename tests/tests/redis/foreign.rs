@@ -43,3 +43,122 @@ async fn a_fence_that_holds_no_token_is_refused_before_anything_is_written() {
         assert_eq!(server.command(&["GET", &fence]), garbage);
     }
 }
+
+/// B31: the server tells of a foreign release, and nobody polls for it.
+#[tokio::test]
+async fn a_foreign_release_wakes_the_first_waiter_and_nobody_polls() {
+    let server = RedisServer::start();
+    let locks = manager(&server).await;
+    server.command(&["SET", "order:42", "another library's token"]);
+    let backend = backend(&server).await;
+    let waiter = queued(backend, claim("order:42")).await;
+    let second = tokio::spawn(locks.lock("order:42").acquire());
+    let watched = async || {
+        let stats = server.command(&["INFO", "clients"]);
+        stats.lines().any(|line| line.trim_end() == "tracking_clients:1")
+    };
+    wait_until_async("the server watches the key", PATIENCE, watched).await;
+    wait_until_async("both wait", PATIENCE, async || {
+        server.command(&["ZCARD", "dlock:q:p:{order:42}"]) == "2"
+    })
+    .await;
+    let asked = script_calls(&server);
+    server.command(&["DEL", "order:42"]);
+    tokio::time::timeout(PATIENCE, waiter).await.unwrap().unwrap();
+    assert!(script_calls(&server) - asked <= 2, "asked once, but for a sign of life");
+    second.abort();
+}
+
+/// B31: a foreign lease that ends wakes the first waiter as well.
+#[tokio::test]
+async fn a_foreign_expiry_wakes_the_first_waiter() {
+    let server = shared_redis();
+    let locks = manager(server).await;
+    let key = fresh_key("foreign expiry");
+    server.command(&["SET", &key, "another library's token", "PX", "100"]);
+    assert!(locks.lock(&key).await.unwrap().is_valid());
+}
+
+/// B31: an account that may not ask to be told still gets the lock, by asking again.
+#[tokio::test]
+async fn a_foreign_release_is_found_by_an_account_that_may_not_watch() {
+    let server = RedisServer::builder()
+        .config("user dlock on nopass ~* &* +@all -client|tracking")
+        .config("user default on nopass ~* &* +@all")
+        .start();
+    let url = server.url().replace("redis://", "redis://dlock:any@");
+    let locks = over(RedisBackend::builder().url(url).build().await.unwrap(), LONG);
+    server.command(&["SET", "order:42", "another library's token"]);
+    let waiter = tokio::spawn(locks.lock("order:42").acquire());
+    wait_until_async("somebody waits", PATIENCE, async || {
+        server.command(&["ZCARD", "dlock:q:p:{order:42}"]) == "1"
+    })
+    .await;
+    server.command(&["DEL", "order:42"]);
+    assert!(waiter.await.unwrap().unwrap().is_valid());
+}
+
+/// B33: under contention among ourselves a foreign client that polls gets its turn, if a gap is left for it.
+/// Without one it does not, which is the control.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gap_lets_a_foreign_client_have_its_turn() {
+    let server = RedisServer::start();
+    for gap in [Duration::ZERO, Duration::from_millis(100)] {
+        let key = fresh_key("gap");
+        let builder = RedisBackend::builder().url(server.url()).foreign_gap(Duration::from_millis(50), gap);
+        let (one, other) = (builder.clone().build().await.unwrap(), builder.build().await.unwrap());
+        let turns = Arc::new(AtomicUsize::new(0));
+        let mut tasks = Vec::new();
+        for locks in [over(one.clone(), LONG), over(one, LONG), over(other, LONG)] {
+            let (key, turns) = (key.clone(), Arc::clone(&turns));
+            tasks.push(tokio::spawn(async move {
+                loop {
+                    let guard = locks.lock(&key).await.unwrap();
+                    turns.fetch_add(1, Ordering::SeqCst);
+                    guard.release().await.unwrap();
+                }
+            }));
+        }
+        let contended = || turns.load(Ordering::SeqCst) > 10;
+        wait_until_async("they contend", PATIENCE, async || contended()).await;
+        let begun = turns.load(Ordering::SeqCst);
+        let mut got = false;
+        // The foreign client polls until it has the lock, or for as many turns of ours.
+        wait_until_async("the foreign client is done", PATIENCE, async || {
+            got = got || server.command(&["SET", &key, "foreign", "NX", "PX", "60000"]) == "OK";
+            got || turns.load(Ordering::SeqCst) > begun + 300
+        })
+        .await;
+        assert_eq!(got, !gap.is_zero(), "with a gap of {gap:?}");
+        tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+/// B32: while the lock is left free for others, none of ours takes it: neither a waiter nor a try.
+#[tokio::test]
+async fn a_gap_is_kept_by_our_own() {
+    let server = RedisServer::start();
+    let (between, gap) = (Duration::from_millis(1), Duration::from_secs(600));
+    let builder = RedisBackend::builder().url(server.url()).foreign_gap(between, gap);
+    let (one, other) = (builder.clone().build().await.unwrap(), builder.build().await.unwrap());
+    // The first releases only begin the time between two gaps.
+    let mut open = false;
+    while !open {
+        let (holder, waiting) = (claim("order:42"), claim("order:42"));
+        one.acquire(&AcquireRequest::new(holder.clone(), Mode::Try)).await.unwrap();
+        let waiter = queued(other.clone(), waiting.clone()).await;
+        one.release(&holder).await.unwrap();
+        open = server.command(&["ZSCORE", "dlock:g:p:{order:42}", "|gap"]) != "(nil)";
+        if open {
+            assert_eq!(server.command(&["EXISTS", "order:42"]), "0");
+            let tried = one.acquire(&AcquireRequest::new(claim("order:42"), Mode::Try)).await;
+            assert_eq!(tried.unwrap_err().kind(), ErrorKind::Busy);
+            assert_eq!(server.command(&["SET", "order:42", "foreign", "NX", "PX", "60000"]), "OK");
+            assert!(!waiter.is_finished());
+            waiter.abort();
+        } else {
+            waiter.await.unwrap();
+            other.release(&waiting).await.unwrap();
+        }
+    }
+}

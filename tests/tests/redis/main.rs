@@ -1,17 +1,28 @@
 //! The Redis backend against real servers: what it costs, what it survives, what it refuses.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must fail"
+)]
 
 mod access;
 mod cost;
 mod foreign;
 mod late;
 mod outages;
+mod quarantine;
 mod queue;
+mod recipes;
+mod timestamp;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Mode};
-use dlock_core::{ErrorKind, LockGuard, LockKey, LockManager, LossReason, RedisBackend, Ttl};
+use dlock_core::{
+    ErrorKind, FencingToken, LockGuard, LockKey, LockManager, LossReason, Moment, RedisBackend, Ttl,
+};
 use dlock_tests::{RedisServer, Relay, fresh_key, shared_redis, wait_until_async};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(60 * 60);

@@ -18,13 +18,16 @@ local me, late_ms = ARGV[1], tonumber(ARGV[2])
 local barging, prefix, quarantine_ms = ARGV[3] == '1', ARGV[4] or '', tonumber(ARGV[5] or 0)
 local between_ms, gap_ms = tonumber(ARGV[6] or 0), tonumber(ARGV[7] or 0)
 
+-- How long it is remembered that gaps are due, after a release to a queue.
+local GAP_MEMORY_MS = 60000
+
 -- Notes for `keep_ms` at least.
 local function note(score, member, keep_ms)
   redis.call('ZADD', marks, string.format('%.0f', score), member)
   if redis.call('PTTL', marks) < keep_ms then redis.call('PEXPIRE', marks, keep_ms) end
 end
 
--- Whether a gap begins now, or is open. The first one is due some time after the queue began.
+-- Whether a gap begins now, or is open. The first one is due some time after the first release to a queue.
 local function is_gap()
   if gap_ms == 0 then return false end
   local now = server_millis()
@@ -32,9 +35,13 @@ local function is_gap()
   if ends and tonumber(ends) > now then return true end
   local next = redis.call('ZSCORE', marks, '|next')
   if next and -tonumber(next) > now then return false end
-  note(-(now + gap_ms + between_ms), '|next', 2 * (gap_ms + between_ms))
-  if next then note(now + gap_ms, '|gap', gap_ms) end
-  return next and true or false
+  if not next then
+    note(-(now + between_ms), '|next', between_ms + GAP_MEMORY_MS)
+    return false
+  end
+  note(now + gap_ms, '|gap', gap_ms)
+  note(-(now + gap_ms + between_ms), '|next', gap_ms + between_ms + GAP_MEMORY_MS)
+  return true
 end
 
 local function pass_on()
