@@ -22,6 +22,7 @@ pub use keys::fresh_key;
 pub use relay::Relay;
 pub use servers::{
     RedisCluster, RedisClusterBuilder, RedisSentinel, RedisSentinelBuilder, RedisServer, RedisServerBuilder,
-    ZooKeeperEnsemble, ZooKeeperServer, ZooKeeperServerBuilder, port_refuses, shared_redis, shared_zookeeper,
+    RespConnection, ZooKeeperEnsemble, ZooKeeperServer, ZooKeeperServerBuilder, port_refuses, shared_redis,
+    shared_zookeeper,
 };
 pub use wait::{wait_until, wait_until_async};

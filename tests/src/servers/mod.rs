@@ -29,6 +29,7 @@ pub use cluster::{RedisCluster, RedisClusterBuilder};
 pub use ensemble::ZooKeeperEnsemble;
 pub use ports::port_refuses;
 pub use redis::{RedisServer, RedisServerBuilder};
+pub use resp::RespConnection;
 pub use sentinel::{RedisSentinel, RedisSentinelBuilder};
 pub use shared::{shared_redis, shared_zookeeper};
 pub use zookeeper::{ZooKeeperServer, ZooKeeperServerBuilder};

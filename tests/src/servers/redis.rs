@@ -75,6 +75,12 @@ impl RedisServer {
         log_in(self.address(), self.login.as_ref(), PATIENCE)?.call(command)
     }
 
+    /// A connection that is kept, for what takes more than one command.
+    #[track_caller]
+    pub fn connect(&self) -> RespConnection {
+        log_in(self.address(), self.login.as_ref(), PATIENCE).or_fail()
+    }
+
     /// Kills the server (SIGKILL) and returns when it has ended, so that its port refuses connections.
     pub fn kill(&mut self) {
         self.instance.kill();

@@ -8,9 +8,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// One connection.
+/// One connection to a Redis server, kept for as long as this lives.
 #[derive(Debug)]
-pub(crate) struct RespConnection {
+pub struct RespConnection {
     stream: BufReader<TcpStream>,
 }
 
@@ -27,11 +27,23 @@ impl RespConnection {
         self.stream.get_mut().write_all(&encode(command)).doing(action())?;
         read_answer(&mut self.stream).doing(action())?.map_err(HarnessError::Reply)
     }
+
+    /// Sends commands at once. Each has one answer to be [received](Self::receive), in this order.
+    pub fn send<C: AsRef<[W]>, W: AsRef<str>>(&mut self, commands: &[C]) -> Result<(), HarnessError> {
+        let bytes: Vec<u8> = commands.iter().flat_map(|command| encode(command.as_ref())).collect();
+        self.stream.get_mut().write_all(&bytes).doing("send commands to Redis")
+    }
+
+    /// The next answer, or the next message to a connection that subscribed, in the form that
+    /// [`RedisServer::command`](super::RedisServer::command) gives.
+    pub fn receive(&mut self) -> Result<String, HarnessError> {
+        read_answer(&mut self.stream).doing("read an answer of Redis")?.map_err(HarnessError::Reply)
+    }
 }
 
-fn encode(command: &[&str]) -> Vec<u8> {
+fn encode<W: AsRef<str>>(command: &[W]) -> Vec<u8> {
     let mut text = format!("*{}\r\n", command.len());
-    for word in command {
+    for word in command.iter().map(AsRef::as_ref) {
         text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
     }
     text.into_bytes()
