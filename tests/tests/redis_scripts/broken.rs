@@ -1,0 +1,227 @@
+//! Scripts with one promise broken each. That the comparison notices them is why its silence means something.
+
+use super::model::Conduct;
+use super::script::Scripts;
+use super::step::{Step, steps};
+use super::{BARGING, FAIR, WITH_GAPS, WITH_QUARANTINE, run};
+use dlock_tests::shared_redis;
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+
+/// Takes a series of runs that is always the same. The last to be noticed of what follows takes 41.
+fn series(conduct: Conduct, scripts: &Scripts) -> Result<(), TestError<Vec<Step>>> {
+    let config = Config { cases: 80, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let server = shared_redis();
+    runner.run(&steps(conduct), |steps| run::run(server, scripts, conduct, &steps))
+}
+
+fn is_noticed(conduct: Conduct, old: &str, new: &str) {
+    let outcome = series(conduct, &Scripts::with(old, new));
+    assert!(matches!(outcome, Err(TestError::Fail(..))), "not noticed: {outcome:?}");
+}
+
+/// So that it is the broken piece that is noticed.
+#[test]
+fn nothing() {
+    for conduct in [FAIR, BARGING, WITH_GAPS, WITH_QUARANTINE] {
+        series(conduct, &Scripts::real()).unwrap();
+    }
+}
+
+#[test]
+fn a_release_by_anybody() {
+    is_noticed(
+        FAIR,
+        "local had_it = redis.call('GET', lock) == me",
+        "local had_it = redis.call('GET', lock) ~= false",
+    );
+}
+
+#[test]
+fn a_renewal_by_anybody() {
+    is_noticed(
+        FAIR,
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\nreturn redis.call('PEXPIRE'",
+        "return redis.call('PEXPIRE'",
+    );
+}
+
+#[test]
+fn a_renewal_that_makes_the_lock_again() {
+    is_noticed(
+        FAIR,
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end\nreturn redis.call('PEXPIRE', KEYS[1], ARGV[2])",
+        "local now = redis.call('GET', KEYS[1])\nif now and now ~= ARGV[1] then return 0 end\nredis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])\nreturn 1",
+    );
+}
+
+#[test]
+fn a_token_written_inexactly() {
+    is_noticed(
+        FAIR,
+        "redis.call('SET', fence, string.format('%.0f', token)",
+        "redis.call('SET', fence, tostring(token)",
+    );
+}
+
+#[test]
+fn a_token_told_inexactly() {
+    is_noticed(FAIR, "head .. '|' .. string.format('%.0f', last)", "head .. '|' .. last");
+}
+
+#[test]
+fn a_token_that_is_only_the_time() {
+    is_noticed(FAIR, "math.max(last + 1, server_micros())", "server_micros()");
+}
+
+#[test]
+fn a_token_that_is_only_a_count() {
+    is_noticed(FAIR, "math.max(last + 1, server_micros())", "last + 1");
+}
+
+#[test]
+fn a_fence_that_stays_for_ever() {
+    is_noticed(FAIR, ", 'PX', FENCE_TTL_MS)", ")");
+}
+
+#[test]
+fn a_fence_that_is_not_checked() {
+    is_noticed(FAIR, "return token and token < 9007199254740991 and token or nil", "return token or 0");
+}
+
+#[test]
+fn a_hand_off_that_nobody_hears() {
+    is_noticed(
+        FAIR,
+        "string.format('%.0f', last)) > 0 then return 'other' end",
+        "string.format('%.0f', last)) >= 0 then return 'other' end",
+    );
+}
+
+#[test]
+fn a_hand_off_that_leaves_the_waiter_in_the_queue() {
+    is_noticed(FAIR, "      redis.call('ZREM', queue, head)\n      if tell(", "      if tell(");
+}
+
+#[test]
+fn a_lease_that_is_not_the_waiter_s_own() {
+    is_noticed(FAIR, "last = grant(head, ttl_ms, last)", "last = grant(head, 600000, last)");
+}
+
+#[test]
+fn a_walk_without_an_end() {
+    is_noticed(FAIR, "local LONGEST_WALK = 64", "local LONGEST_WALK = 1000");
+}
+
+#[test]
+fn a_question_that_passes_the_queue() {
+    is_noticed(
+        FAIR,
+        "local beside = redis.call('EXISTS', queue, marks)",
+        "local beside = redis.call('EXISTS', marks)",
+    );
+}
+
+#[test]
+fn a_waiter_that_loses_its_place_by_asking_again() {
+    is_noticed(FAIR, "redis.call('ZADD', queue, 'NX', ", "redis.call('ZADD', queue, ");
+}
+
+#[test]
+fn a_queue_that_stays_for_ever() {
+    is_noticed(FAIR, "  redis.call('PEXPIRE', queue, queue_ttl_ms)\n", "");
+}
+
+#[test]
+fn a_late_request_that_takes_the_lock() {
+    is_noticed(
+        FAIR,
+        "redis.call('ZSCORE', marks, me) then return {2} end",
+        "not redis.call('ZCARD', marks) then return {2} end",
+    );
+}
+
+#[test]
+fn a_note_that_is_not_kept_long_enough() {
+    is_noticed(
+        FAIR,
+        "if redis.call('PTTL', marks) < keep_ms then redis.call('PEXPIRE', marks, keep_ms) end",
+        "if redis.call('PTTL', marks) < 0 then redis.call('PEXPIRE', marks, keep_ms) end",
+    );
+}
+
+#[test]
+fn a_repeated_request_that_gets_another_token() {
+    is_noticed(
+        FAIR,
+        "if last == 0 then return {1, grant(me, ttl_ms, last)} end",
+        "if true then return {1, grant(me, ttl_ms, last)} end",
+    );
+}
+
+#[test]
+fn a_lost_fence_that_gives_no_token() {
+    is_noticed(FAIR, "if last == 0 then return {1, grant(me, ttl_ms, last)} end", "");
+}
+
+#[test]
+fn a_lease_without_an_end() {
+    is_noticed(FAIR, "elseif left_ms == -1 or left_ms > longest_ms then", "elseif left_ms > longest_ms then");
+}
+
+#[test]
+fn a_foreign_holder_that_is_cut_short() {
+    is_noticed(FAIR, "    foreign = 1\n", "    foreign = 1\n    redis.call('PEXPIRE', lock, 600000)\n");
+}
+
+#[test]
+fn barging_that_hands_the_lock_over() {
+    is_noticed(BARGING, "if barging or is_gap()", "if is_gap()");
+}
+
+#[test]
+fn barging_that_leaves_the_winner_in_the_queue() {
+    is_noticed(
+        BARGING,
+        "  redis.call('ZREM', queue, me)\n  return {1,",
+        "  redis.call('ZCARD', queue)\n  return {1,",
+    );
+}
+
+#[test]
+fn a_wake_up_of_the_dead() {
+    is_noticed(BARGING, "head .. '|0') > 0 then return end", "head .. '|0') >= 0 then return end");
+}
+
+#[test]
+fn a_gap_that_waiters_may_use() {
+    is_noticed(
+        WITH_GAPS,
+        "local free = not holder and quarantined == 0 and gap_left == 0",
+        "local free = not holder and quarantined == 0",
+    );
+}
+
+#[test]
+fn gaps_without_an_end() {
+    is_noticed(WITH_GAPS, "if next and -tonumber(next) > now then return false end", "");
+}
+
+#[test]
+fn a_quarantine_that_ends_when_it_begins() {
+    is_noticed(WITH_QUARANTINE, "    over = now + quarantine_ms\n", "    over = now\n");
+}
+
+#[test]
+fn a_quarantine_that_a_release_ignores() {
+    is_noticed(
+        WITH_QUARANTINE,
+        " or quarantine_left(quarantine_ms) > 0 then return wake_first",
+        " then return wake_first",
+    );
+}
+
+#[test]
+fn a_quarantine_that_a_restart_does_not_begin() {
+    is_noticed(WITH_QUARANTINE, "if known ~= me then", "if not known then");
+}

@@ -1,0 +1,123 @@
+//! What must hold over a whole run, whatever the model says: judged by answers, messages and states alone.
+
+use super::model::{Answer, Conduct, Message, Owner};
+use super::span::Span;
+use super::state::{Fence, Slot, State};
+use super::step::Call;
+use std::collections::BTreeSet;
+
+/// The grants of one lock so far.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    /// Who was granted the lock last, unless it was released, expired or deleted since.
+    holder: Option<String>,
+    last: i64,
+}
+
+/// One call and what came of it.
+pub(crate) struct Event<'a> {
+    pub(crate) call: Call,
+    pub(crate) owner: &'a str,
+    pub(crate) answer: &'a Answer,
+    pub(crate) messages: &'a [Message],
+    pub(crate) before: &'a State,
+    pub(crate) after: &'a State,
+    pub(crate) alive: &'a BTreeSet<String>,
+    pub(crate) conduct: Conduct,
+}
+
+impl History {
+    /// Something else than a script changed the keys.
+    pub(crate) fn changed(&mut self, after: &State) {
+        if lock(after) != self.holder.as_deref() {
+            self.holder = None;
+        }
+    }
+
+    pub(crate) fn check(&mut self, event: &Event<'_>) -> Result<(), String> {
+        if event.is_released() {
+            self.holder = None;
+        }
+        let grants = event.grants();
+        must(grants.len() <= 1, "one grant per call")?;
+        for (owner, token) in grants {
+            must(lock(event.after) == Some(owner), "who is told of a grant has the lock")?;
+            must(fence(event.after) == Some(token), "the token of a grant is the last")?;
+            self.granted(event, owner, token)?;
+        }
+        event.check_hand_off()?;
+        check_expiries(event.after)
+    }
+
+    fn granted(&mut self, event: &Event<'_>, owner: &str, token: i64) -> Result<(), String> {
+        let again = self.holder.as_deref() == Some(owner);
+        must(again || self.holder.is_none(), "no grant while another holds (I1)")?;
+        if again && token == self.last {
+            return Ok(());
+        }
+        must(token > self.last, "tokens rise (I2)")?;
+        must(again || event.is_fair(owner), "the first live waiter is the next (I6)")?;
+        (self.holder, self.last) = (Some(owner.to_owned()), token);
+        Ok(())
+    }
+}
+
+impl Event<'_> {
+    /// A release that fails may have freed the lock before.
+    fn is_released(&self) -> bool {
+        let releases = matches!(self.call, Call::Release | Call::GiveUp);
+        let done = *self.answer == Ok(vec![Span::exactly(1)]);
+        let failed = self.answer.is_err() && lock(self.before) == Some(self.owner);
+        releases && (done || failed && lock(self.after) != Some(self.owner))
+    }
+
+    fn grants(&self) -> Vec<(&str, i64)> {
+        let answered = match (self.call, self.answer.as_deref()) {
+            (Call::Try | Call::Wait | Call::Late, Ok([one, token])) if one.from == 1 => Some(token.from),
+            _ => None,
+        };
+        let told = self.messages.iter().map(|(_, (owner, token))| (owner.as_str(), token.from));
+        answered.map(|token| (self.owner, token)).into_iter().chain(told.filter(|told| told.1 != 0)).collect()
+    }
+
+    /// Whether all who were ahead are gone. Whoever releases gives up its own place.
+    fn is_fair(&self, owner: &str) -> bool {
+        let Slot::Holds(queue, _) = &self.before.queue else { return true };
+        let mut ahead = queue.iter().map(|(member, _)| member.as_str()).take_while(|member| *member != owner);
+        self.conduct.barging || !ahead.any(|member| self.is_alive(member) && member != self.owner)
+    }
+
+    fn is_alive(&self, owner: &str) -> bool {
+        Owner::parse(owner).is_some_and(|owner| self.alive.contains(&owner.inbox))
+    }
+
+    /// Whoever holds now and did not before has asked or been told (I7).
+    fn check_hand_off(&self) -> Result<(), String> {
+        let Some(holder) = lock(self.after) else { return Ok(()) };
+        let known = lock(self.before) == Some(holder) || holder == self.owner;
+        let told = || self.messages.iter().any(|(_, (owner, token))| owner == holder && token.from != 0);
+        must(known || told(), "a waiter that does not listen is no holder (I7)")
+    }
+}
+
+fn lock(state: &State) -> Option<&str> {
+    state.lock.read().ok().flatten().map(String::as_str)
+}
+
+fn fence(state: &State) -> Option<i64> {
+    match state.fence.read() {
+        Ok(Some(Fence::Token(token))) => Some(token.from),
+        _ => None,
+    }
+}
+
+/// What dlock keeps goes away by itself.
+fn check_expiries(state: &State) -> Result<(), String> {
+    must(!matches!(state.queue, Slot::Holds(_, None)), "a queue expires")?;
+    must(!matches!(state.fence, Slot::Holds(_, None)), "a fence expires")?;
+    must(!matches!(state.marks, Slot::Holds(_, None)), "marks expire")
+}
+
+fn must(holds: bool, promise: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(format!("broken: {promise}")) }
+}

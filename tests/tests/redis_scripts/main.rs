@@ -1,0 +1,69 @@
+//! The scripts of the Redis queue against a model in Rust, by random steps: owners that ask, wait, renew, give
+//! up and come late, processes that crash, foreign clients, operators, and time that passes.
+//!
+//! After each step all answers, all messages and all keys are compared, and what dlock promises is checked for
+//! the whole run. `broken.rs` shows that broken scripts are noticed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that cannot go on must fail"
+)]
+
+mod broken;
+mod history;
+mod model;
+mod outside;
+mod run;
+mod script;
+mod server;
+mod span;
+mod state;
+mod step;
+
+use dlock_tests::shared_redis;
+use model::Conduct;
+use proptest::test_runner::{Config, TestRunner};
+use script::Scripts;
+
+/// Times that do not end while a test runs, in ms.
+const FAR: i64 = 3_600_000;
+
+/// Each waiter in its turn.
+const FAIR: Conduct = Conduct { barging: false, quarantine: 0, between_gaps: 0, gap: 0 };
+const BARGING: Conduct = Conduct { barging: true, ..FAIR };
+const WITH_GAPS: Conduct = Conduct { between_gaps: 2 * FAR, gap: FAR, ..FAIR };
+const WITH_QUARANTINE: Conduct = Conduct { quarantine: FAR, ..FAIR };
+
+/// `PROPTEST_CASES` asks for more.
+fn agree(conduct: Conduct) {
+    let config = Config { failure_persistence: None, max_shrink_time: 20_000, ..Config::default() };
+    let steps = step::steps(conduct);
+    let server = shared_redis();
+    TestRunner::new(config).run(&steps, |steps| run::run(server, &Scripts::real(), conduct, &steps)).unwrap();
+}
+
+#[test]
+fn the_scripts_do_as_the_model() {
+    agree(FAIR);
+}
+
+#[test]
+fn barging_is_as_the_model() {
+    agree(BARGING);
+}
+
+#[test]
+fn gaps_are_as_the_model() {
+    agree(WITH_GAPS);
+}
+
+#[test]
+fn quarantine_is_as_the_model() {
+    agree(WITH_QUARANTINE);
+}
+
+#[test]
+fn all_at_once_is_as_the_model() {
+    agree(Conduct { quarantine: FAR, ..WITH_GAPS });
+}

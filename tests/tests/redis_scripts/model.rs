@@ -1,0 +1,312 @@
+//! The reference: what the scripts of the queue do, in Rust. Pure.
+//!
+//! It reads no clock. Where a script asks for the time, the model takes the bounds in which the call ran.
+
+use super::span::Span;
+use super::state::{CORRUPT, Fence, LARGEST, Marker, Slot, State};
+use std::collections::BTreeSet;
+
+/// How the scripts are to act. Times in ms, 0 for not at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Conduct {
+    pub(crate) barging: bool,
+    pub(crate) quarantine: i64,
+    pub(crate) between_gaps: i64,
+    pub(crate) gap: i64,
+}
+
+/// What surrounds a call.
+#[derive(Debug, Clone)]
+pub(crate) struct Around {
+    /// The server's time in microseconds.
+    pub(crate) now: Span,
+    /// The server's name for itself in the marker.
+    pub(crate) server: String,
+    /// The inboxes that somebody listens to.
+    pub(crate) alive: BTreeSet<String>,
+    pub(crate) conduct: Conduct,
+}
+
+/// A message that somebody heard: to which inbox, about which owner, with which token.
+pub(crate) type Message = (String, (String, Span));
+
+/// The numbers of the answer, or the error's code.
+pub(crate) type Answer = Result<Vec<Span>, String>;
+
+/// One call of a script.
+pub(crate) struct Model<'a> {
+    pub(crate) state: &'a mut State,
+    pub(crate) around: &'a Around,
+    pub(crate) messages: Vec<Message>,
+}
+
+const FENCE_TTL: i64 = 604_800_000;
+const LONGEST_WALK: usize = 64;
+
+impl Model<'_> {
+    pub(crate) fn acquire(&mut self, owner: &str, ttl: i64, waits: bool, queue_ttl: i64) -> Answer {
+        let last = self.last_token()?;
+        let quarantined = self.quarantine_left()?;
+        if self.state.marks.score(owner)?.is_some() {
+            return Ok(numbers([2]));
+        }
+        let holder = self.state.lock.read()?.cloned();
+        if holder.as_deref() == Some(owner) {
+            return Ok(self.ask_again(owner, ttl, last));
+        }
+        let gap_left = if holder.is_none() { self.gap_left()? } else { None };
+        let free = holder.is_none() && quarantined.is_none() && gap_left.is_none();
+        if free && self.around.conduct.barging {
+            self.state.queue.remove(owner)?;
+            return Ok(self.granted(owner, ttl));
+        }
+        if waits {
+            self.enqueue(owner, queue_ttl)?;
+        }
+        if let Some(left) = quarantined {
+            return Ok(vec![Span::exactly(3), left]);
+        }
+        if free && matches!(self.hand_off(Some(owner))?, Next::Caller | Next::Nobody) {
+            self.state.queue.remove(owner)?;
+            return Ok(self.granted(owner, ttl));
+        }
+        self.refused(owner, waits, gap_left)
+    }
+
+    pub(crate) fn release(&mut self, owner: &str, late: i64) -> Answer {
+        let had_it = self.state.lock.read()?.is_some_and(|holder| holder == owner);
+        let queued = self.state.queue.exists();
+        if had_it {
+            self.state.lock = Slot::Nothing;
+        } else if queued {
+            self.state.queue.remove(owner)?;
+        }
+        if queued && !self.state.lock.exists() {
+            // A hand-off that is refused leaves a free lock.
+            let _ = self.pass_on();
+        }
+        if late > 0 {
+            self.forget_old_notes()?;
+            self.note(owner, self.now_ms().plus(late), late)?;
+        }
+        Ok(numbers([i64::from(had_it)]))
+    }
+
+    pub(crate) fn renew(&mut self, owner: &str, ttl: i64) -> Answer {
+        let has_it = self.state.lock.read()?.is_some_and(|holder| holder == owner);
+        if has_it {
+            self.state.lock.expire(self.now_ms().plus(ttl));
+        }
+        Ok(numbers([i64::from(has_it)]))
+    }
+
+    /// The holder gets its old token, or another if the fence was lost.
+    fn ask_again(&mut self, owner: &str, ttl: i64, last: Span) -> Vec<Span> {
+        if last == Span::exactly(0) {
+            return self.granted(owner, ttl);
+        }
+        self.state.lock.expire(self.now_ms().plus(ttl));
+        vec![Span::exactly(1), last]
+    }
+
+    fn granted(&mut self, owner: &str, ttl: i64) -> Vec<Span> {
+        vec![Span::exactly(1), self.grant(owner, ttl)]
+    }
+
+    fn refused(&mut self, owner: &str, waits: bool, gap_left: Option<Span>) -> Answer {
+        let (left, foreign) = self.left_of_lease(gap_left)?;
+        let rank = if waits { self.state.queue.rank(owner)?.unwrap_or(-1) } else { -1 };
+        let rest = numbers([rank, i64::from(foreign)]);
+        Ok([numbers([0]), vec![left], rest, vec![self.last_token()?]].concat())
+    }
+
+    /// What is left of the holder's lease, and whether it is no client of dlock. A client of dlock that has
+    /// more than it asked for, which it never asked for, is cut short.
+    fn left_of_lease(&mut self, gap_left: Option<Span>) -> Result<(Span, bool), String> {
+        let now = self.now_ms();
+        let Slot::Holds(holder, ends) = &mut self.state.lock else {
+            return Ok((gap_left.unwrap_or(Span::exactly(NO_KEY)), false));
+        };
+        let left = ends.map_or(Span::exactly(FOR_EVER), |ends| ends.minus(now).widened());
+        let Some(Owner { ttl, .. }) = Owner::parse(holder) else { return Ok((left, true)) };
+        if left == Span::exactly(FOR_EVER) || left.is_after(Span::exactly(ttl).widened()) {
+            *ends = Some(now.plus(ttl));
+            return Ok((Span::exactly(ttl), false));
+        }
+        Ok((left, false))
+    }
+
+    fn enqueue(&mut self, owner: &str, queue_ttl: i64) -> Result<(), String> {
+        if self.state.queue.score(owner)?.is_none() {
+            self.state.queue.put(owner, self.around.now)?;
+        }
+        self.state.queue.expire(self.now_ms().plus(queue_ttl));
+        Ok(())
+    }
+
+    fn pass_on(&mut self) -> Result<(), String> {
+        self.last_token()?;
+        if self.around.conduct.barging || self.is_gap()? || self.quarantine_left()?.is_some() {
+            return self.wake_first();
+        }
+        self.hand_off(None).map(|_| ())
+    }
+
+    /// Grants the free lock to the first waiter that listens. The caller is granted by itself.
+    fn hand_off(&mut self, caller: Option<&str>) -> Result<Next, String> {
+        for _ in 0..LONGEST_WALK {
+            let Some(first) = self.state.queue.first()? else { return Ok(Next::Nobody) };
+            if caller == Some(&*first) {
+                return Ok(Next::Caller);
+            }
+            self.state.queue.remove(&first)?;
+            let Some(owner) = Owner::parse(&first) else { continue };
+            let token = self.grant(&first, owner.ttl);
+            if self.tell(&owner.inbox, &first, token) {
+                return Ok(Next::Other);
+            }
+            self.state.lock = Slot::Nothing;
+        }
+        Ok(Next::Unknown)
+    }
+
+    /// Tells the first waiter that listens, and leaves it in its place.
+    fn wake_first(&mut self) -> Result<(), String> {
+        for _ in 0..LONGEST_WALK {
+            let Some(first) = self.state.queue.first()? else { break };
+            let told = Owner::parse(&first);
+            if told.is_some_and(|owner| self.tell(&owner.inbox, &first, Span::exactly(0))) {
+                break;
+            }
+            self.state.queue.remove(&first)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, inbox: &str, owner: &str, token: Span) -> bool {
+        let heard = self.around.alive.contains(inbox);
+        if heard {
+            self.messages.push((inbox.to_owned(), (owner.to_owned(), token)));
+        }
+        heard
+    }
+
+    /// Makes the owner the holder, under a token greater than any before.
+    fn grant(&mut self, owner: &str, ttl: i64) -> Span {
+        let last = self.last_token().unwrap_or(Span::exactly(0));
+        let token = last.plus(1).max(self.around.now);
+        self.state.lock = Slot::Holds(owner.to_owned(), Some(self.now_ms().plus(ttl)));
+        self.state.fence = Slot::Holds(Fence::Token(token), Some(self.now_ms().plus(FENCE_TTL)));
+        token
+    }
+
+    fn last_token(&self) -> Result<Span, String> {
+        match self.state.fence.read()? {
+            None => Ok(Span::exactly(0)),
+            Some(Fence::Token(token)) if token.to < LARGEST => Ok(*token),
+            Some(_) => Err(CORRUPT.to_owned()),
+        }
+    }
+
+    fn gap_left(&self) -> Result<Option<Span>, String> {
+        let ends = self.state.marks.score(GAP)?.filter(|ends| ends.is_after(self.now_ms()));
+        Ok(ends.map(|ends| ends.minus(self.now_ms())))
+    }
+
+    /// Whether a gap is open. One begins if it is due, which it first is some time after the queue began.
+    fn is_gap(&mut self) -> Result<bool, String> {
+        let Conduct { gap, between_gaps, .. } = self.around.conduct;
+        if gap == 0 {
+            return Ok(false);
+        }
+        if self.gap_left()?.is_some() {
+            return Ok(true);
+        }
+        let next = self.state.marks.score(NEXT_GAP)?;
+        if next.is_some_and(|next| next.negated().is_after(self.now_ms())) {
+            return Ok(false);
+        }
+        let cycle = gap + between_gaps;
+        self.note(NEXT_GAP, self.now_ms().plus(cycle).negated(), 2 * cycle)?;
+        if next.is_some() {
+            self.note(GAP, self.now_ms().plus(gap), gap)?;
+        }
+        Ok(next.is_some())
+    }
+
+    /// How long the server grants nothing yet. A server that the marker does not name begins the time.
+    fn quarantine_left(&mut self) -> Result<Option<Span>, String> {
+        if self.around.conduct.quarantine == 0 {
+            return Ok(None);
+        }
+        let now = self.now_ms();
+        let over = match self.state.marker.read()? {
+            Some(Marker::Until(server, over)) if *server == self.around.server => *over,
+            _ => {
+                let over = now.plus(self.around.conduct.quarantine);
+                self.state.marker = Slot::Holds(Marker::Until(self.around.server.clone(), over), None);
+                over
+            }
+        };
+        Ok(over.is_after(now).then(|| over.minus(now)))
+    }
+
+    fn forget_old_notes(&mut self) -> Result<(), String> {
+        let now = self.now_ms();
+        self.state.marks.retain(|_, score| score.from <= 0 || score.is_after(now))
+    }
+
+    /// Notes, and keeps all notes for so long at least.
+    fn note(&mut self, member: &str, score: Span, keep: i64) -> Result<(), String> {
+        self.state.marks.put(member, score)?;
+        let until = self.now_ms().plus(keep);
+        if let Slot::Holds(_, ends) = &mut self.state.marks {
+            *ends = Some(ends.map_or(until, |ends| ends.max(until)));
+        }
+        Ok(())
+    }
+
+    fn now_ms(&self) -> Span {
+        self.around.now.thousandths()
+    }
+}
+
+/// Whom the free lock went to.
+enum Next {
+    Caller,
+    Other,
+    /// Nobody waits.
+    Nobody,
+    /// The walk was too long.
+    Unknown,
+}
+
+const GAP: &str = "|gap";
+const NEXT_GAP: &str = "|next";
+
+/// What PTTL says of a key without an expiry, and of no key.
+const FOR_EVER: i64 = -1;
+const NO_KEY: i64 = -2;
+
+/// An owner of dlock: `dl1|<inbox>|<id>|<ttl in ms>`.
+pub(crate) struct Owner {
+    pub(crate) inbox: String,
+    pub(crate) ttl: i64,
+}
+
+impl Owner {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('|').collect();
+        let hex = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match *parts {
+            ["dl1", inbox, id, ttl] if hex(inbox) && hex(id) => {
+                Some(Self { inbox: inbox.to_owned(), ttl: ttl.parse().ok()? })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn numbers<const N: usize>(numbers: [i64; N]) -> Vec<Span> {
+    numbers.map(Span::exactly).to_vec()
+}

@@ -1,0 +1,279 @@
+//! One run: steps are taken on the server and in the model, and all answers, messages and states compared.
+
+use super::history::{Event, History};
+use super::model::{Answer, Around, Conduct, Message, Model};
+use super::outside;
+use super::script::Scripts;
+use super::server::{Inbox, Invocation, Names, Outcome, Script, Server, words};
+use super::state::{Agrees, State};
+use super::step::{Action, Call, KEYS, Outside, PLACES, PROCESSES, Part, Place, Step, Who};
+use dlock_tests::{RedisServer, fresh_key};
+use proptest::test_runner::TestCaseError;
+use std::collections::BTreeSet;
+
+/// Takes the steps. An error says how the scripts differ from the model, or what they broke.
+pub(crate) fn run(
+    server: &RedisServer,
+    scripts: &Scripts,
+    conduct: Conduct,
+    steps: &[Step],
+) -> Result<(), TestCaseError> {
+    let mut run = Run::new(server, scripts, conduct);
+    for (number, step) in steps.iter().enumerate() {
+        run.step(step).map_err(|story| TestCaseError::fail(format!("step {number}, {step:?}: {story}")))?;
+    }
+    Ok(())
+}
+
+struct Run<'a> {
+    redis: &'a RedisServer,
+    server: Server,
+    name: String,
+    conduct: Conduct,
+    names: Vec<Names>,
+    states: Vec<State>,
+    histories: [History; KEYS],
+    processes: [Process; PROCESSES],
+    owners: u64,
+}
+
+/// A process, its inbox while it lives, and for each place and key what it claims.
+#[derive(Default)]
+struct Process {
+    inbox: Option<Inbox>,
+    claims: [[Claim; KEYS]; PLACES],
+}
+
+#[derive(Default, Clone)]
+struct Claim {
+    owner: String,
+    /// The last owner before that was given up.
+    given_up: Option<String>,
+}
+
+impl<'a> Run<'a> {
+    fn new(redis: &'a RedisServer, scripts: &Scripts, conduct: Conduct) -> Self {
+        let mut server = Server::connect(redis, scripts);
+        let marker = fresh_key("dlock:m");
+        let names: Vec<_> = (0..KEYS).map(|_| Names::fresh(&marker)).collect();
+        let (name, states) = (server.name(), server.states(&names).1);
+        let (histories, processes) = Default::default();
+        let mut run = Self { redis, server, name, conduct, names, states, histories, processes, owners: 0 };
+        (0..PROCESSES).for_each(|process| run.start(process));
+        run
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        let key = step.key;
+        match &step.action {
+            Action::Call(call, who) => self.call(key, *call, *who),
+            Action::Spoiled(part, call, who) => {
+                let wrong = words(&format!("HSET {} some field", self.names[key].of(*part)));
+                self.call_while(key, *part, wrong, *call, *who)
+            }
+            Action::Garbled(text, call, who) => {
+                let garbage = ["SET", &self.names[key].of(Part::Fence), text, "PX", "600000"];
+                let garbage = garbage.map(str::to_owned).to_vec();
+                self.call_while(key, Part::Fence, garbage, *call, *who)
+            }
+            Action::Crash(process) => {
+                if let Some(inbox) = self.processes[*process].inbox.take() {
+                    inbox.close(&mut self.server);
+                }
+                Ok(())
+            }
+            Action::Start(process) => {
+                if self.processes[*process].inbox.is_none() {
+                    self.start(*process);
+                }
+                Ok(())
+            }
+            Action::Outside(what) => {
+                self.outside(key, *what);
+                Ok(())
+            }
+        }
+    }
+
+    /// A new process with an inbox and owners of its own.
+    fn start(&mut self, process: usize) {
+        let inbox = fresh_key("").replace('-', "");
+        self.processes[process] =
+            Process { inbox: Some(Inbox::open(self.redis, inbox)), ..Process::default() };
+        for place in 0..PLACES {
+            for key in 0..KEYS {
+                self.processes[process].claims[place][key].owner =
+                    self.owner(Place { process, number: place });
+            }
+        }
+    }
+
+    fn owner(&mut self, place: Place) -> String {
+        self.owners += 1;
+        let inbox = self.processes[place.process].inbox.as_ref().map_or("", |inbox| &inbox.name);
+        format!("dl1|{inbox}|{:032x}|{}", self.owners, ttl(place))
+    }
+
+    fn outside(&mut self, key: usize, what: Outside) {
+        let (now, _) = self.server.states(&self.names);
+        let commands = outside::commands(what, &self.names[key], &self.states[key], &self.name, now);
+        self.server.run(&commands);
+        self.look();
+        for (history, state) in self.histories.iter_mut().zip(&self.states) {
+            history.changed(state);
+        }
+    }
+
+    fn look(&mut self) {
+        self.states = self.server.states(&self.names).1;
+    }
+
+    /// Puts something else at a key, for one call.
+    fn call_while(
+        &mut self,
+        key: usize,
+        part: Part,
+        put: Vec<String>,
+        call: Call,
+        who: Who,
+    ) -> Result<(), String> {
+        let name = self.names[key].of(part);
+        let aside = format!("{name}-aside");
+        let exists = self.server.run(&[words(&format!("EXISTS {name}"))])[0] == "1";
+        if exists {
+            self.server.run(&[words(&format!("RENAME {name} {aside}"))]);
+        }
+        self.server.run(&[put]);
+        self.look();
+        self.call(key, call, who)?;
+        self.server.run(&[words(&format!("DEL {name}"))]);
+        if exists {
+            self.server.run(&[words(&format!("RENAME {aside} {name}"))]);
+        }
+        self.look();
+        Ok(())
+    }
+
+    /// A process that has crashed calls nothing.
+    fn call(&mut self, key: usize, call: Call, who: Who) -> Result<(), String> {
+        let Some(place) = self.place(key, who) else { return Ok(()) };
+        let process = &self.processes[place.process];
+        let claim = process.claims[place.number][key].clone();
+        let owner = if call == Call::Late { claim.given_up } else { Some(claim.owner) };
+        let Some(owner) = owner.filter(|_| process.inbox.is_some()) else { return Ok(()) };
+        self.call_as(key, call, &owner, ttl(place))?;
+        if matches!(call, Call::Release | Call::GiveUp) {
+            let given_up = (call == Call::GiveUp).then_some(owner);
+            let next = self.owner(place);
+            self.processes[place.process].claims[place.number][key] = Claim { owner: next, given_up };
+        }
+        Ok(())
+    }
+
+    fn place(&self, key: usize, who: Who) -> Option<Place> {
+        if let Who::Place(place) = who {
+            return Some(place);
+        }
+        let holder = self.states[key].lock.read().ok()??;
+        let places =
+            (0..PROCESSES).flat_map(|process| (0..PLACES).map(move |number| Place { process, number }));
+        places
+            .into_iter()
+            .find(|Place { process, number }| self.processes[*process].claims[*number][key].owner == *holder)
+    }
+
+    fn call_as(&mut self, key: usize, call: Call, owner: &str, ttl: i64) -> Result<(), String> {
+        let invocation = invocation(&self.names[key], self.conduct, call, owner, ttl);
+        let Outcome { answer, during, states } = self.server.call(&invocation, &self.names);
+        let (messages, alive) = self.heard();
+        let before = std::mem::replace(&mut self.states, states);
+        self.compare_others(key, &before)?;
+        let around = Around { now: during, server: self.name.clone(), alive, conduct: self.conduct };
+        let mut expected = before[key].clone();
+        let (by_model, told) = model(&mut expected, &around, call, owner, ttl);
+        same("answer", &answer, &by_model)?;
+        same("messages", &messages, &told)?;
+        same("state", &self.states[key], &expected)?;
+        self.histories[key].check(&Event {
+            call,
+            owner,
+            answer: &answer,
+            messages: &messages,
+            before: &before[key],
+            after: &self.states[key],
+            alive: &around.alive,
+            conduct: self.conduct,
+        })
+    }
+
+    /// What the living were told since the last time, and who they are.
+    fn heard(&mut self) -> (Vec<Message>, BTreeSet<String>) {
+        let mut inboxes: Vec<_> =
+            self.processes.iter_mut().filter_map(|process| process.inbox.as_mut()).collect();
+        inboxes.iter_mut().for_each(|inbox| inbox.ask());
+        let messages = inboxes.iter_mut().flat_map(|inbox| inbox.heard()).collect();
+        (messages, inboxes.iter().map(|inbox| inbox.name.clone()).collect())
+    }
+
+    /// The other locks are as they were, but for what they share.
+    fn compare_others(&self, key: usize, before: &[State]) -> Result<(), String> {
+        for other in (0..KEYS).filter(|other| *other != key) {
+            let was = State { marker: self.states[other].marker.clone(), ..before[other].clone() };
+            same("other lock's state", &self.states[other], &was)?;
+        }
+        Ok(())
+    }
+}
+
+/// Each place asks for another lease, so that a wrong one is noticed.
+fn ttl(place: Place) -> i64 {
+    let number = place.process * PLACES + place.number;
+    600_000 * (1 + i64::try_from(number).unwrap())
+}
+
+const QUEUE_TTL: i64 = 700_000;
+const LATE: i64 = 650_000;
+
+fn model(state: &mut State, around: &Around, call: Call, owner: &str, ttl: i64) -> (Answer, Vec<Message>) {
+    let mut model = Model { state, around, messages: Vec::new() };
+    let answer = match call {
+        Call::Try => model.acquire(owner, ttl, false, QUEUE_TTL),
+        Call::Wait | Call::Late => model.acquire(owner, ttl, true, QUEUE_TTL),
+        Call::Renew => model.renew(owner, ttl),
+        Call::Release => model.release(owner, 0),
+        Call::GiveUp => model.release(owner, LATE),
+    };
+    (answer, model.messages)
+}
+
+/// The arguments as `calls.rs` gives them.
+fn invocation(names: &Names, conduct: Conduct, call: Call, owner: &str, ttl: i64) -> Invocation {
+    let Conduct { barging, quarantine, between_gaps, gap } = conduct;
+    let (script, mut numbers) = match call {
+        Call::Renew => (Script::Renew, vec![ttl]),
+        Call::Release => (Script::Release, vec![0]),
+        Call::GiveUp => (Script::Release, vec![LATE]),
+        _ => (Script::Acquire, vec![ttl, i64::from(call != Call::Try), QUEUE_TTL]),
+    };
+    let mut keys = [Part::Lock, Part::Queue, Part::Fence, Part::Marks].map(|part| names.of(part)).to_vec();
+    keys.truncate(if call == Call::Renew { 1 } else { 4 });
+    if quarantine > 0 && call != Call::Renew {
+        keys.push(names.of(Part::Marker));
+    }
+    let mut arguments = vec![owner.to_owned()];
+    arguments.extend(numbers.drain(..).map(|number| number.to_string()));
+    if conduct != Conduct::default() && call != Call::Renew {
+        arguments.extend([i64::from(barging).to_string(), String::new(), quarantine.to_string()]);
+        if matches!(script, Script::Release) {
+            arguments.extend([between_gaps, gap].map(|span| span.to_string()));
+        }
+    }
+    Invocation { script, keys, arguments }
+}
+
+fn same<T: Agrees + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result<(), String> {
+    if found.agrees(expected) {
+        return Ok(());
+    }
+    Err(format!("{what}\n of the server: {found:?}\n of the model:  {expected:?}"))
+}
