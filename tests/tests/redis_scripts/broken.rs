@@ -2,6 +2,7 @@
 
 use super::model::Conduct;
 use super::script::Scripts;
+use super::server::Server;
 use super::step::{Step, steps};
 use super::{BARGING, FAIR, WITH_GAPS, WITH_QUARANTINE, run};
 use dlock_tests::shared_redis;
@@ -16,7 +17,10 @@ fn series(conduct: Conduct, scripts: &Scripts) -> Result<(), TestError<Vec<Step>
 }
 
 fn is_noticed(conduct: Conduct, old: &str, new: &str) {
-    let outcome = series(conduct, &Scripts::with(old, new));
+    let scripts = Scripts::with(old, new);
+    // What is no Lua would be noticed as well.
+    let _loads = Server::connect(shared_redis(), &scripts);
+    let outcome = series(conduct, &scripts);
     assert!(matches!(outcome, Err(TestError::Fail(..))), "not noticed: {outcome:?}");
 }
 

@@ -11,9 +11,11 @@
 )]
 
 mod broken;
+mod edges;
 mod history;
 mod model;
 mod outside;
+mod plain;
 mod run;
 mod script;
 mod server;

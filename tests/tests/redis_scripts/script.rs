@@ -13,6 +13,7 @@ macro_rules! text {
         concat!($(include_str!(concat!("../../../dlock-core/src/backend/redis/scripts/", $file, ".lua"))),+)
     };
 }
+pub(crate) use text;
 
 impl Scripts {
     pub(crate) fn real() -> Self {

@@ -125,7 +125,7 @@ impl Server {
         read(answers)
     }
 
-    fn ask(&mut self, commands: &[Words]) -> Vec<Result<String, HarnessError>> {
+    pub(crate) fn ask(&mut self, commands: &[Words]) -> Vec<Result<String, HarnessError>> {
         self.connection.send(commands).unwrap();
         commands.iter().map(|_| self.connection.receive()).collect()
     }
@@ -139,13 +139,13 @@ fn command(name: &str, script: &str, invocation: &Invocation) -> Words {
 }
 
 /// The error's code; a server before 7.0 has it in the middle of its text.
-fn code(error: &HarnessError) -> String {
+pub(crate) fn code(error: &HarnessError) -> String {
     let text = error.to_string();
     let known = [WRONG_TYPE, CORRUPT].into_iter().find(|code| text.contains(code));
     known.map_or(text.clone(), str::to_owned)
 }
 
-fn numbers(text: &str) -> Vec<Span> {
+pub(crate) fn numbers(text: &str) -> Vec<Span> {
     text.lines().map(|line| Span::exactly(line.parse().unwrap())).collect()
 }
 
