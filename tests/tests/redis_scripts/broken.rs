@@ -1,6 +1,7 @@
 //! Scripts with one promise broken each. That the comparison notices them is why its silence means something.
 
 use super::model::Conduct;
+use super::run::Judge;
 use super::script::Scripts;
 use super::server::Server;
 use super::step::{Step, steps};
@@ -9,26 +10,38 @@ use dlock_tests::shared_redis;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
 /// Takes a series of runs that is always the same. The last to be noticed of what follows takes 41.
-fn series(conduct: Conduct, scripts: &Scripts) -> Result<(), TestError<Vec<Step>>> {
+fn series(judge: Judge, conduct: Conduct, scripts: &Scripts) -> Result<(), TestError<Vec<Step>>> {
     let config = Config { cases: 80, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let server = shared_redis();
-    runner.run(&steps(conduct), |steps| run::run(server, scripts, conduct, &steps))
+    runner.run(&steps(conduct), |steps| run::run(server, scripts, judge, conduct, &steps))
 }
 
 fn is_noticed(conduct: Conduct, old: &str, new: &str) {
+    is_noticed_by(Judge::ModelAndPromises, conduct, old, new);
+}
+
+fn is_noticed_by(judge: Judge, conduct: Conduct, old: &str, new: &str) -> String {
     let scripts = Scripts::with(old, new);
     // What is no Lua would be noticed as well.
     let _loads = Server::connect(shared_redis(), &scripts);
-    let outcome = series(conduct, &scripts);
-    assert!(matches!(outcome, Err(TestError::Fail(..))), "not noticed: {outcome:?}");
+    match series(judge, conduct, &scripts) {
+        Err(TestError::Fail(story, _)) => story.to_string(),
+        outcome => unreachable!("not noticed: {outcome:?}"),
+    }
+}
+
+/// Without the model, by what is promised alone.
+fn breaks(promise: &str, conduct: Conduct, old: &str, new: &str) {
+    let story = is_noticed_by(Judge::Promises, conduct, old, new);
+    assert!(story.contains(promise), "noticed was something else than {promise}: {story}");
 }
 
 /// So that it is the broken piece that is noticed.
 #[test]
 fn nothing() {
     for conduct in [FAIR, BARGING, WITH_GAPS, WITH_QUARANTINE] {
-        series(conduct, &Scripts::real()).unwrap();
+        series(Judge::ModelAndPromises, conduct, &Scripts::real()).unwrap();
     }
 }
 
@@ -228,4 +241,68 @@ fn a_quarantine_that_a_release_ignores() {
 #[test]
 fn a_quarantine_that_a_restart_does_not_begin() {
     is_noticed(WITH_QUARANTINE, "if known ~= me then", "if not known then");
+}
+
+#[test]
+fn exclusion_is_judged_without_the_model() {
+    let promise = "another holds (I1)";
+    breaks(
+        promise,
+        FAIR,
+        "redis.call('SET', lock, me, 'NX', 'PX', ttl_ms)",
+        "redis.call('SET', lock, me, 'PX', ttl_ms)",
+    );
+    let promise = "only the holder";
+    breaks(
+        promise,
+        FAIR,
+        "local had_it = redis.call('GET', lock) == me",
+        "local had_it = redis.call('GET', lock) ~= false",
+    );
+}
+
+#[test]
+fn rising_tokens_are_judged_without_the_model() {
+    let promise = "tokens rise (I2)";
+    breaks(promise, FAIR, "math.max(last + 1, server_micros())", "server_micros()");
+    breaks(promise, FAIR, "math.max(last + 1, server_micros())", "last + 1");
+}
+
+#[test]
+fn order_is_judged_without_the_model() {
+    let promise = "the next (I6)";
+    breaks(
+        promise,
+        FAIR,
+        "local beside = redis.call('EXISTS', queue, marks)",
+        "local beside = redis.call('EXISTS', marks)",
+    );
+    breaks(
+        promise,
+        FAIR,
+        "local head = redis.call('ZRANGE', queue, 0, 0)[1]\n    if not head then return 'nobody'",
+        "local head = redis.call('ZRANGE', queue, -1, -1)[1]\n    if not head then return 'nobody'",
+    );
+}
+
+#[test]
+fn dead_holders_are_judged_without_the_model() {
+    breaks(
+        "no holder (I7)",
+        FAIR,
+        "string.format('%.0f', last)) > 0 then",
+        "string.format('%.0f', last)) >= 0 then",
+    );
+}
+
+#[test]
+fn messages_and_expiries_are_judged_without_the_model() {
+    breaks(
+        "has the lock",
+        FAIR,
+        "> 0 then return 'other' end",
+        "> 0 then redis.call('DEL', lock) return 'other' end",
+    );
+    breaks("a queue expires", FAIR, "  redis.call('PEXPIRE', queue, queue_ttl_ms)\n", "");
+    breaks("a fence expires", FAIR, ", 'PX', FENCE_TTL_MS)", ")");
 }

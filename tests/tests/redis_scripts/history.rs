@@ -35,6 +35,9 @@ impl History {
     }
 
     pub(crate) fn check(&mut self, event: &Event<'_>) -> Result<(), String> {
+        let mine = lock(event.before) == Some(event.owner);
+        let done = *event.answer == Ok(vec![Span::exactly(1)]);
+        must(mine || event.is_question() || !done, "only the holder renews and releases (I1)")?;
         if event.is_released() {
             self.holder = None;
         }
@@ -71,9 +74,13 @@ impl Event<'_> {
         releases && (done || failed && lock(self.after) != Some(self.owner))
     }
 
+    fn is_question(&self) -> bool {
+        matches!(self.call, Call::Try | Call::Wait | Call::Late)
+    }
+
     fn grants(&self) -> Vec<(&str, i64)> {
-        let answered = match (self.call, self.answer.as_deref()) {
-            (Call::Try | Call::Wait | Call::Late, Ok([one, token])) if one.from == 1 => Some(token.from),
+        let answered = match self.answer.as_deref() {
+            Ok([one, token]) if one.from == 1 => Some(token.from),
             _ => None,
         };
         let told = self.messages.iter().map(|(_, (owner, token))| (owner.as_str(), token.from));

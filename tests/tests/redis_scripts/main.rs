@@ -26,6 +26,7 @@ mod step;
 use dlock_tests::shared_redis;
 use model::Conduct;
 use proptest::test_runner::{Config, TestRunner};
+use run::Judge;
 use script::Scripts;
 
 /// Times that do not end while a test runs, in ms.
@@ -42,7 +43,9 @@ fn agree(conduct: Conduct) {
     let config = Config { failure_persistence: None, max_shrink_time: 20_000, ..Config::default() };
     let steps = step::steps(conduct);
     let server = shared_redis();
-    TestRunner::new(config).run(&steps, |steps| run::run(server, &Scripts::real(), conduct, &steps)).unwrap();
+    TestRunner::new(config)
+        .run(&steps, |steps| run::run(server, &Scripts::real(), Judge::ModelAndPromises, conduct, &steps))
+        .unwrap();
 }
 
 #[test]
