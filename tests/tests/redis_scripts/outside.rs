@@ -35,6 +35,7 @@ pub(crate) fn commands(what: Outside, names: &Names, state: &State, server: &str
             vec![format!("ZADD {queue} {junk}"), format!("PEXPIRE {queue} {LONG}")]
         }
         Outside::DeadCrowd => vec![format!("ZADD {queue}{}", crowd()), format!("PEXPIRE {queue} {LONG}")],
+        // On the shared server, where all who call scripts by their hash are of this test, and prepared.
         Outside::ScriptsAreForgotten => vec!["SCRIPT FLUSH".to_owned()],
         Outside::GapIsOver => vec![format!("ZADD {marks} XX 1 |gap")],
         Outside::NextGapIsDue => vec![format!("ZADD {marks} XX -1 |next")],
