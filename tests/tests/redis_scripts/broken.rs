@@ -103,15 +103,15 @@ fn a_fence_that_stays_for_ever() {
 
 #[test]
 fn a_fence_that_is_not_checked() {
-    is_noticed(FAIR, "return token and token < 9007199254740991 and token or nil", "return token or 0");
+    is_noticed(FAIR, "return token and token < 9007199254740991 - LONGEST_WALK and token or nil", "return token or 0");
 }
 
 #[test]
 fn a_hand_off_that_nobody_hears() {
     is_noticed(
         FAIR,
-        "string.format('%.0f', last)) > 0 then return 'other' end",
-        "string.format('%.0f', last)) >= 0 then return 'other' end",
+        "string.format('%.0f', last)) > 0 then return 'other', last end",
+        "string.format('%.0f', last)) >= 0 then return 'other', last end",
     );
 }
 
@@ -300,8 +300,8 @@ fn messages_and_expiries_are_judged_without_the_model() {
     breaks(
         "has the lock",
         FAIR,
-        "> 0 then return 'other' end",
-        "> 0 then redis.call('DEL', lock) return 'other' end",
+        "> 0 then return 'other', last end",
+        "> 0 then redis.call('DEL', lock) return 'other', last end",
     );
     breaks("a queue expires", FAIR, "  redis.call('PEXPIRE', queue, queue_ttl_ms)\n", "");
     breaks("a fence expires", FAIR, ", 'PX', FENCE_TTL_MS)", ")");

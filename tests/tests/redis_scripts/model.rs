@@ -42,6 +42,7 @@ pub(crate) struct Model<'a> {
 
 const FENCE_TTL: i64 = 604_800_000;
 const LONGEST_WALK: usize = 64;
+const GAP_MEMORY: i64 = 60_000;
 
 impl Model<'_> {
     pub(crate) fn acquire(&mut self, owner: &str, ttl: i64, waits: bool, queue_ttl: i64) -> Answer {
@@ -125,7 +126,7 @@ impl Model<'_> {
     fn left_of_lease(&mut self, gap_left: Option<Span>) -> Result<(Span, bool), String> {
         let now = self.now_ms();
         let Slot::Holds(holder, ends) = &mut self.state.lock else {
-            return Ok((gap_left.unwrap_or(Span::exactly(NO_KEY)), false));
+            return Ok((gap_left.unwrap_or(Span::exactly(0)), false));
         };
         let left = ends.map_or(Span::exactly(FOR_EVER), |ends| ends.minus(now).widened());
         let Some(Owner { ttl, .. }) = Owner::parse(holder) else { return Ok((left, true)) };
@@ -193,7 +194,10 @@ impl Model<'_> {
 
     /// Makes the owner the holder, under a token greater than any before.
     fn grant(&mut self, owner: &str, ttl: i64) -> Span {
-        let last = self.last_token().unwrap_or(Span::exactly(0));
+        let last = match self.state.fence.read() {
+            Ok(Some(Fence::Token(token))) => *token,
+            _ => Span::exactly(0),
+        };
         let token = last.plus(1).max(self.around.now);
         self.state.lock = Slot::Holds(owner.to_owned(), Some(self.now_ms().plus(ttl)));
         self.state.fence = Slot::Holds(Fence::Token(token), Some(self.now_ms().plus(FENCE_TTL)));
@@ -203,7 +207,7 @@ impl Model<'_> {
     fn last_token(&self) -> Result<Span, String> {
         match self.state.fence.read()? {
             None => Ok(Span::exactly(0)),
-            Some(Fence::Token(token)) if token.to < LARGEST => Ok(*token),
+            Some(Fence::Token(token)) if token.to < LARGEST - LONGEST_WALK as i64 => Ok(*token),
             Some(_) => Err(CORRUPT.to_owned()),
         }
     }
@@ -213,7 +217,8 @@ impl Model<'_> {
         Ok(ends.map(|ends| ends.minus(self.now_ms())))
     }
 
-    /// Whether a gap is open. One begins if it is due, which it first is some time after the queue began.
+    /// Whether a gap is open. One begins if it is due, which it first is some time after the first release to a
+    /// queue.
     fn is_gap(&mut self) -> Result<bool, String> {
         let Conduct { gap, between_gaps, .. } = self.around.conduct;
         if gap == 0 {
@@ -226,12 +231,13 @@ impl Model<'_> {
         if next.is_some_and(|next| next.negated().is_after(self.now_ms())) {
             return Ok(false);
         }
-        let cycle = gap + between_gaps;
-        self.note(NEXT_GAP, self.now_ms().plus(cycle).negated(), 2 * cycle)?;
-        if next.is_some() {
+        let begins = next.is_some();
+        if begins {
             self.note(GAP, self.now_ms().plus(gap), gap)?;
         }
-        Ok(next.is_some())
+        let until_next = between_gaps + if begins { gap } else { 0 };
+        self.note(NEXT_GAP, self.now_ms().plus(until_next).negated(), until_next + GAP_MEMORY)?;
+        Ok(begins)
     }
 
     /// How long the server grants nothing yet. A server that the marker does not name begins the time.
@@ -284,9 +290,8 @@ enum Next {
 const GAP: &str = "|gap";
 const NEXT_GAP: &str = "|next";
 
-/// What PTTL says of a key without an expiry, and of no key.
+/// What PTTL says of a key without an expiry.
 const FOR_EVER: i64 = -1;
-const NO_KEY: i64 = -2;
 
 /// An owner of dlock: `dl1|<inbox>|<id>|<ttl in ms>`.
 pub(crate) struct Owner {

@@ -12,8 +12,8 @@
 -- ARGV[7] how long a server grants nothing after it was started or promoted, in ms [0]
 --
 -- Returns {1, token}                granted; an owner that had the lock already gets its old token
---         {0, pttl, rank, foreign, last}  not granted: what is left of the holder's lease in ms (-1: it never
---                                   expires), how many wait before this owner (-1: it does not wait), 1 if
+--         {0, left, rank, foreign, last}  not granted: what is left of the holder's lease in ms (-1: it never
+--                                   expires), or after how many ms to ask again if nobody has it; how many wait before this owner (-1: it does not wait), 1 if
 --                                   the holder is no dlock client, and the last token of the key
 --         {2}                       the owner gave up: this request comes late
 --         {3, left}                 no grants for so many ms yet
@@ -62,8 +62,8 @@ end
 if quarantined > 0 then return {3, quarantined} end
 
 if free then
-  local next = hand_off(prefix, me, last)
-  last = last_token()
+  local next
+  next, last = hand_off(prefix, me, last)
   if next == 'me' or next == 'nobody' then
     local token = grant(me, ttl_ms, last)
     redis.call('ZREM', queue, me)
@@ -82,7 +82,8 @@ if holder then
     redis.call('PEXPIRE', lock, longest_ms)
     left_ms = longest_ms
   end
-elseif gap_left > 0 then
+else
+  -- A gap, or there were too many dead waiters for one call.
   left_ms = gap_left
 end
 local rank = waits and redis.call('ZRANK', queue, me) or -1

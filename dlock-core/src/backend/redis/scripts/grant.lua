@@ -28,12 +28,13 @@ local function server_millis()
   return math.floor(server_micros() / 1000)
 end
 
--- The last token, or nil if something else stands there. 2^53 is where a Lua number stops being exact.
+-- The last token, or nil if something else stands there. 2^53 is where a Lua number stops being exact; one
+-- call hands out no more tokens than are kept free below it.
 local function last_token()
   local text = redis.call('GET', fence)
   if not text then return 0 end
   local token = string.match(text, '^%d+$') and tonumber(text)
-  return token and token < 9007199254740991 and token or nil
+  return token and token < 9007199254740991 - LONGEST_WALK and token or nil
 end
 
 -- The next token (I2).
@@ -57,23 +58,23 @@ local function tell(prefix, inbox, message)
 end
 
 -- Grants the free lock to the first waiter whose process listens. `me` is granted by the caller instead.
--- Returns 'me', 'other', 'nobody' if the queue is empty, or 'unknown' after the longest walk.
+-- Returns 'me', 'other', 'nobody' if the queue is empty, or 'unknown' after the longest walk; and the last token.
 local function hand_off(prefix, me, last)
   for _ = 1, LONGEST_WALK do
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
-    if not head then return 'nobody' end
-    if head == me then return 'me' end
+    if not head then return 'nobody', last end
+    if head == me then return 'me', last end
     local inbox, ttl_ms = string.match(head, '^dl1|(%x+)|%x+|(%d+)$')
     if inbox then
       last = grant(head, ttl_ms, last)
       redis.call('ZREM', queue, head)
-      if tell(prefix, inbox, head .. '|' .. string.format('%.0f', last)) > 0 then return 'other' end
+      if tell(prefix, inbox, head .. '|' .. string.format('%.0f', last)) > 0 then return 'other', last end
       redis.call('DEL', lock)
     else
       redis.call('ZREM', queue, head)
     end
   end
-  return 'unknown'
+  return 'unknown', last
 end
 
 -- Tells the first waiter whose process listens to ask for the lock, and leaves it in its place.

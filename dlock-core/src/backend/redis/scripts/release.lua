@@ -12,7 +12,8 @@
 --
 -- Returns 1                the owner had the lock
 --         0                it had not
---         error WRONGTYPE  a key is of another type
+--         error WRONGTYPE  the lock is of another type; or the marks are, and the lock is released. Past any other
+--                          key of another type the lock is released as well, and handed to nobody
 
 local me, late_ms = ARGV[1], tonumber(ARGV[2])
 local barging, prefix, quarantine_ms = ARGV[3] == '1', ARGV[4] or '', tonumber(ARGV[5] or 0)
