@@ -7,13 +7,17 @@
 )]
 
 mod access;
+mod cluster;
 mod cost;
 mod foreign;
+mod history;
 mod late;
 mod outages;
 mod quarantine;
 mod queue;
 mod recipes;
+mod replicas;
+mod sentinel;
 mod timestamp;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Mode};

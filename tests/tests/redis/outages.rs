@@ -26,7 +26,7 @@ async fn a_killed_connection_is_made_anew_for_holders_and_waiters() {
     server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
     server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     let first_deadline = guard.remaining();
-    dlock_core::sleep_until(dlock_core::Moment::now().after(first_deadline)).await;
+    dlock_core::sleep_until(Moment::now().after(first_deadline)).await;
     assert!(guard.is_valid(), "renewed over the new connection");
     let token = guard.token();
     guard.release().await.unwrap();
@@ -142,7 +142,7 @@ fn one_backend_works_in_two_runtimes_one_after_the_other() {
     runtime().block_on(async {
         let guard = locks.lock(&key).await.unwrap();
         assert!(guard.token() > token);
-        dlock_core::sleep_until(dlock_core::Moment::now().after(guard.remaining())).await;
+        dlock_core::sleep_until(Moment::now().after(guard.remaining())).await;
         assert!(guard.is_valid(), "renewed by the second runtime");
         drop(kept);
         guard.release().await.unwrap();

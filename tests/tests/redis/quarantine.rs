@@ -40,7 +40,7 @@ async fn a_restart_that_forgets_makes_no_second_holder() {
 #[tokio::test]
 async fn a_server_is_quarantined_once() {
     let server = RedisServer::start();
-    quarantined(&server).await.lock("order:1").await.unwrap();
+    quarantined(&server).await.lock("order:1").await.unwrap().release().await.unwrap();
     let locks = quarantined(&server).await;
     assert!(locks.lock("order:2").try_acquire().await.unwrap().is_some());
 }

@@ -103,7 +103,11 @@ fn a_fence_that_stays_for_ever() {
 
 #[test]
 fn a_fence_that_is_not_checked() {
-    is_noticed(FAIR, "return token and token < 9007199254740991 - LONGEST_WALK and token or nil", "return token or 0");
+    is_noticed(
+        FAIR,
+        "return token and token < 9007199254740991 - LONGEST_WALK and token or nil",
+        "return token or 0",
+    );
 }
 
 #[test]

@@ -43,8 +43,22 @@ fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
             (ErrorKind::Unavailable, "the server cannot save its data and refuses writes; check its disk")
         }
         Some("OOM") => (ErrorKind::Unavailable, "the server is out of memory; raise maxmemory or free some"),
-        _ => meaning_by_kind(cause),
+        _ => meaning_by_text(cause).unwrap_or_else(|| meaning_by_kind(cause)),
     }
+}
+
+/// What servers say that have no code of their own for it.
+fn meaning_by_text(cause: &RedisError) -> Option<(ErrorKind, &'static str)> {
+    let text = cause.to_string().to_ascii_lowercase();
+    if text.contains("cluster support disabled") {
+        let detail = "the server is not part of a cluster; use redis:// instead of redis+cluster://";
+        return Some((ErrorKind::InvalidOption, detail));
+    }
+    if text.contains("unknown command") && text.contains("script") {
+        let detail = "the server knows no scripts; for a sentinel use redis+sentinel://, else Recipe::Plain";
+        return Some((ErrorKind::InvalidOption, detail));
+    }
+    None
 }
 
 fn meaning_by_kind(cause: &RedisError) -> (ErrorKind, &'static str) {

@@ -1,0 +1,190 @@
+//! In a cluster: wherever the slot is by now.
+
+use super::history::Contention;
+use super::*;
+use dlock_tests::RedisCluster;
+
+async fn within(cluster: &RedisCluster) -> RedisBackend {
+    RedisBackend::builder().url(cluster.url()).build().await.unwrap()
+}
+
+async fn managers(cluster: &RedisCluster, number: usize) -> Vec<LockManager> {
+    let mut managers = Vec::new();
+    for _ in 0..number {
+        managers.push(over(within(cluster).await, BRIEF));
+    }
+    managers
+}
+
+/// Another node than the one that serves the slot.
+fn elsewhere(cluster: &RedisCluster, slot: u16) -> std::net::SocketAddr {
+    let owner = cluster.owner_of(slot);
+    cluster.primaries().into_iter().find(|node| *node != owner).unwrap()
+}
+
+/// B93: a primary that dies under contention costs no more than the failover takes, and tokens go on rising.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_under_contention_keeps_the_token_order() {
+    let mut cluster = RedisCluster::start();
+    let slot = cluster.slot_of("order:42");
+    let contention = Contention::start(managers(&cluster, 4).await, "order:42");
+    contention.more_turns(50).await;
+    let old = cluster.kill_owner_of(slot);
+    cluster.await_new_owner(slot, old);
+    contention.more_turns(50).await;
+    contention.end_with_tokens_in_order().await;
+}
+
+/// B13, B93: a slot that moves under contention, step by step, loses no lock, no order and no waiter: MOVED, ASK
+/// and TRYAGAIN are followed by every script, and the subscriptions move along.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_moves_under_contention() {
+    let cluster = RedisCluster::start();
+    let slot = cluster.slot_of("order:42");
+    let contention = Contention::start(managers(&cluster, 4).await, "order:42");
+    for _ in 0..5 {
+        contention.more_turns(20).await;
+        let to = elsewhere(&cluster, slot);
+        cluster.begin_migration(slot, to);
+        cluster.move_keys(slot, to);
+        cluster.end_migration(slot, to);
+    }
+    contention.more_turns(20).await;
+    contention.end().await;
+}
+
+/// B13: a waiter that stands in the queue while its slot moves is handed the lock at the new node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_waiter_is_handed_the_lock_where_the_slot_has_moved_to() {
+    let cluster = RedisCluster::start();
+    let (one, other) = (within(&cluster).await, within(&cluster).await);
+    let (holder, waiting) = (claim("order:42"), claim("order:42"));
+    one.acquire(&AcquireRequest::new(holder.clone(), Mode::Try)).await.unwrap();
+    let waiter = queued(other.clone(), waiting.clone()).await;
+    let slot = cluster.slot_of("order:42");
+    cluster.migrate(slot, elsewhere(&cluster, slot));
+    one.renew(&holder).await.unwrap();
+    one.release(&holder).await.unwrap();
+    tokio::time::timeout(PATIENCE, waiter).await.unwrap().unwrap();
+    other.renew(&waiting).await.unwrap();
+    other.release(&waiting).await.unwrap();
+    assert_eq!(cluster.command_for("order:42", &["EXISTS", "order:42"]), "0");
+}
+
+/// While a slot is on its way a holder is renewed, on either side.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_holder_is_renewed_while_its_slot_moves() {
+    let cluster = RedisCluster::start();
+    let locks = over(within(&cluster).await, BRIEF);
+    let guard = locks.lock("order:42").await.unwrap();
+    let slot = cluster.slot_of("order:42");
+    let to = elsewhere(&cluster, slot);
+    let outlive = async || dlock_core::sleep_until(Moment::now().after(guard.remaining())).await;
+    cluster.begin_migration(slot, to);
+    outlive().await;
+    assert!(guard.is_valid(), "while the key is here still");
+    cluster.move_keys(slot, to);
+    outlive().await;
+    assert!(guard.is_valid(), "while the key is there already");
+    cluster.end_migration(slot, to);
+    outlive().await;
+    assert!(guard.is_valid(), "when all is over");
+    guard.release().await.unwrap();
+    assert_eq!(cluster.command_for("order:42", &["EXISTS", "order:42"]), "0");
+}
+
+/// B35: whatever the bytes of a key are, the scripts' keys lie in one slot: locked, waited for, handed off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_every_shape_are_locked_and_handed_off() {
+    let cluster = RedisCluster::start();
+    let (one, other) = (over(within(&cluster).await, LONG), over(within(&cluster).await, LONG));
+    let shapes: [&[u8]; 10] = [
+        b"order:42",
+        b"{order}:42",
+        b"foo{}bar",
+        b"{}{x}",
+        b"a{b",
+        b"a}b{c}",
+        b"{a}b",
+        b"}",
+        b"{",
+        b"\xff\x00{\x01",
+    ];
+    for key in shapes {
+        let guard = one.lock(key).await.unwrap();
+        assert!(other.lock(key).try_acquire().await.unwrap().is_none());
+        let waiter = tokio::spawn(other.lock(key).acquire());
+        wait_until_async("somebody waits", PATIENCE, async || {
+            cluster.primaries().iter().any(|node| cluster.command_on(*node, &["KEYS", "dlock:q:*"]) != "")
+        })
+        .await;
+        let token = guard.token();
+        guard.release().await.unwrap();
+        let next = waiter.await.unwrap().unwrap();
+        assert!(next.token() > token);
+        next.release().await.unwrap();
+    }
+}
+
+/// In a cluster, too, a free lock costs one request each way, and a waiter does not poll: the subscription of
+/// its slot costs one more, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_free_lock_costs_one_command_and_its_release_another() {
+    let cluster = RedisCluster::start();
+    let node = cluster.node(cluster.owner_of(cluster.slot_of("order:42")));
+    let locks = over(within(&cluster).await, LONG);
+    locks.lock("order:42").await.unwrap().release().await.unwrap();
+    let before = script_calls(node);
+    for _ in 0..10 {
+        locks.lock("order:42").await.unwrap().release().await.unwrap();
+    }
+    assert_eq!(script_calls(node) - before, 20);
+}
+
+/// The quarantine holds in a cluster as well: a slot is not granted from until it is over, for the first time
+/// and after a failover.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_with_quarantine_makes_no_two_holders() {
+    let mut cluster = RedisCluster::start();
+    let mut managers = Vec::new();
+    for _ in 0..4 {
+        let builder = RedisBackend::builder().url(cluster.url()).quarantine(BRIEF);
+        managers.push(over(builder.build().await.unwrap(), BRIEF));
+    }
+    let refused = managers[0].lock("order:42").try_acquire().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+    let contention = Contention::start(managers, "order:42");
+    contention.more_turns(50).await;
+    let slot = cluster.slot_of("order:42");
+    let old = cluster.kill_owner_of(slot);
+    cluster.await_new_owner(slot, old);
+    contention.more_turns(50).await;
+    contention.end().await;
+}
+
+/// A foreign release is told of in a cluster too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_release_wakes_the_waiter() {
+    let cluster = RedisCluster::start();
+    cluster.command_for("order:42", &["SET", "order:42", "another library's token"]);
+    let node = cluster.node(cluster.owner_of(cluster.slot_of("order:42")));
+    let waiter = queued(within(&cluster).await, claim("order:42")).await;
+    let watched = async || node.command(&["INFO", "clients"]).contains("tracking_clients:1");
+    wait_until_async("the server watches the key", PATIENCE, watched).await;
+    cluster.command_for("order:42", &["DEL", "order:42"]);
+    tokio::time::timeout(PATIENCE, waiter).await.unwrap().unwrap();
+}
+
+/// Servers of the wrong kind are refused, with what to write instead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_by_itself_and_a_server_that_is_no_cluster_are_refused() {
+    let cluster = RedisCluster::start();
+    let build = async |url: String| RedisBackend::builder().url(url).build().await.unwrap_err();
+    let node = build(format!("redis://{}", cluster.nodes()[0])).await;
+    assert_eq!(node.kind(), ErrorKind::InvalidOption, "{node}");
+    assert!(node.to_string().contains("redis+cluster://"), "{node}");
+    let single = build(shared_redis().url().replace("redis://", "redis+cluster://")).await;
+    assert_eq!(single.kind(), ErrorKind::InvalidOption, "{single}");
+    let database = build(cluster.url() + "/3").await;
+    assert_eq!(database.kind(), ErrorKind::InvalidOption, "{database}");
+}
