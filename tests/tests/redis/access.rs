@@ -18,12 +18,16 @@ const LEAST_RIGHTS: &str = "user dlock on >marker-secret resetkeys resetchannels
     +evalsha +eval +script|load +get +set +del +exists +pttl +pexpire +zadd +zrem +zrange +zrank +zscore \
     +zremrangebyscore +time +publish +subscribe +hello +auth +select +ping";
 
+const ADMIN: &str = "user default on nopass ~* &* +@all";
+
+fn as_dlock(url: &str) -> String {
+    url.replace("://", "://dlock:marker-secret@")
+}
+
 #[tokio::test]
-async fn the_least_rights_are_enough_and_one_less_is_named() {
-    let admin = "user default on nopass ~* &* +@all";
-    let server = RedisServer::builder().config(LEAST_RIGHTS).config(admin).start();
-    let url = server.url().replace("redis://", "redis://dlock:marker-secret@");
-    let locks = over(RedisBackend::builder().url(&url).build().await.unwrap(), LONG);
+async fn the_least_rights_are_enough() {
+    let server = RedisServer::builder().config(LEAST_RIGHTS).config(ADMIN).start();
+    let locks = over(RedisBackend::builder().url(as_dlock(&server.url())).build().await.unwrap(), LONG);
     let guard = locks.lock("order:42").await.unwrap();
     let waiter = tokio::spawn(locks.lock("order:42").acquire());
     wait_until_async("somebody waits", PATIENCE, async || {
@@ -32,13 +36,69 @@ async fn the_least_rights_are_enough_and_one_less_is_named() {
     .await;
     guard.release().await.unwrap();
     waiter.await.unwrap().unwrap().release().await.unwrap();
-
     server.command(&["ACL", "SETUSER", "dlock", "-evalsha"]);
     let refused = locks.lock("order:42").await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Auth, "{refused}");
-    server.command(&["ACL", "SETUSER", "dlock", "+evalsha", "resetchannels"]);
-    let refused = RedisBackend::builder().url(&url).build().await.unwrap_err();
+}
+
+/// The start-up check names the right that is missing, whichever it is.
+#[tokio::test]
+async fn a_missing_right_is_named() {
+    let server = RedisServer::builder().config(LEAST_RIGHTS).config(ADMIN).start();
+    let url = as_dlock(&server.url());
+    let build = async || RedisBackend::builder().url(&url).build().await;
+    let all = LEAST_RIGHTS.split(" -@all ").nth(1).unwrap();
+    let of_scripts = all.split_whitespace().map(|right| right.trim_start_matches('+')).filter(|right| {
+        !["evalsha", "eval", "script|load", "subscribe", "hello", "auth", "select", "ping"].contains(right)
+    });
+    for right in of_scripts {
+        server.command(&["ACL", "SETUSER", "dlock", &format!("-{right}")]);
+        let refused = build().await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Auth, "{right}: {refused}");
+        assert!(refused.to_string().contains(&right.to_uppercase()), "{right}: {refused}");
+        server.command(&["ACL", "SETUSER", "dlock", &format!("+{right}")]);
+    }
+    build().await.unwrap();
+    for rights in ["resetchannels", "-script|load", "-subscribe", "-evalsha", "resetkeys"] {
+        server.command(&["ACL", "SETUSER", "dlock", rights]);
+        let refused = build().await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Auth, "{rights}: {refused}");
+        let mut restored = vec!["ACL", "SETUSER", "dlock"];
+        restored.extend(LEAST_RIGHTS.split_whitespace().skip(2));
+        server.command(&restored);
+    }
+}
+
+/// INFO is needed where scripts use it, and only there.
+#[tokio::test]
+async fn a_quarantine_needs_the_right_to_info() {
+    let server = RedisServer::builder().config(LEAST_RIGHTS).config(ADMIN).start();
+    let build = async || {
+        let builder = RedisBackend::builder().url(as_dlock(&server.url()));
+        builder.quarantine(BRIEF).build().await
+    };
+    let refused = build().await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Auth, "{refused}");
+    assert!(refused.to_string().contains("INFO"), "{refused}");
+    server.command(&["ACL", "SETUSER", "dlock", "+info"]);
+    let locks = over(build().await.unwrap(), BRIEF);
+    locks.lock("order:42").await.unwrap().release().await.unwrap();
+}
+
+/// What the documentation names as enough in a cluster.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_least_rights_in_a_cluster_are_enough() {
+    let rights = LEAST_RIGHTS.replace("+publish +subscribe", "+cluster|slots +asking +ssubscribe +spublish");
+    let cluster = dlock_tests::RedisCluster::builder().config(&rights).start();
+    let locks = over(RedisBackend::builder().url(as_dlock(&cluster.url())).build().await.unwrap(), LONG);
+    let guard = locks.lock("order:42").await.unwrap();
+    let waiter = tokio::spawn(locks.lock("order:42").acquire());
+    wait_until_async("somebody waits", PATIENCE, async || {
+        cluster.command_for("order:42", &["ZCARD", "dlock:q:p:{order:42}"]) == "1"
+    })
+    .await;
+    guard.release().await.unwrap();
+    waiter.await.unwrap().unwrap().release().await.unwrap();
 }
 
 #[tokio::test]

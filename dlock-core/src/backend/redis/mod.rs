@@ -36,25 +36,50 @@ use std::time::Duration;
 pub use builder::RedisBackendBuilder;
 pub use recipe::Recipe;
 
-/// Keeps the locks in one Redis server.
+/// Keeps the locks in Redis: one server, the primary that sentinels name, or a cluster.
 ///
 /// The lock is the plain string key of the user's name, so it excludes every client that locks with
 /// `SET key value NX PX` on the same name. One script acquires and hands out the fencing token, one releases
 /// and grants the lock to the next waiter, whose process is told by a push on the one connection that also
 /// carries the commands, and needs to ask no more; waiters ask by themselves in case a push is lost. A free
-/// lock costs one command, its release another, and a hand-off none.
+/// lock costs one command, its release another, and a hand-off none. Other ways to keep the lock are
+/// [recipes](Recipe).
 ///
 /// The pattern is that of the [Redis documentation][pattern], with the queue, the token and the checks it
 /// leaves to the reader.
 ///
-/// **Assumptions.** Exclusion of valid guards holds while the server keeps its memory (a restart without
-/// `appendfsync always`, an eviction or a failover may forget a lock), its clock does not jump forward, and
-/// clocks run at rates that differ by less than 1 %. Fencing tokens rise unless the server's clock had run
-/// ahead *and* its data was lost. A dead holder's lock is free after its lease. Keys that begin with `dlock:`
-/// are dlock's own.
+/// # Assumptions
+/// Exclusion of valid guards holds while the server keeps its memory, its clock does not jump forward, and clocks
+/// run at rates that differ by less than 1 %. A restart without `appendfsync always`, an eviction or a failover
+/// may forget a lock; replication is asynchronous, so an acknowledged lock can be lost with the primary.
 ///
-/// **Rights.** An account needs the keys it locks and the keys `dlock:*`, the channels `dlock:i:*`, and no more
-/// commands than these:
+/// - [`quarantine`](RedisBackendBuilder::quarantine) has such a server grant nothing until every forgotten lease
+///   is over: then exclusion holds across restarts, and across failovers if the old primary stops taking writes
+///   (`min-replicas-to-write 1` and `min-replicas-max-lag`).
+/// - [`require_replicas`](RedisBackendBuilder::require_replicas) makes the window smaller in which a failover
+///   forgets a lock. It does not close it.
+///
+/// Fencing tokens rise across all of that, unless a server's clock had run ahead *and* its data was lost. In a
+/// failover the clocks of the two servers must agree better than the time between the last grant of one and the
+/// first of the other, which a quarantine makes long.
+///
+/// A dead holder's lock is free after its lease. A waiter that died is passed over when the server knows that its
+/// connection is closed; where the network hid that, it costs one lease.
+///
+/// # In a cluster
+/// The keys of one lock lie in one slot, whatever its bytes are. Hand-offs are told on shard channels, to which
+/// each process subscribes once for every slot it waits in. While a slot moves, leases in it are renewed, and
+/// nobody is granted a lock until it has moved.
+///
+/// # Other clients
+/// A lock that another library's client holds is waited for, even if it never expires; the server tells the
+/// first waiter when the key changes, or, where the account may not have itself told, it asks every 100 ms. In
+/// the other direction a lock with waiters of ours is never free, see
+/// [`foreign_gap`](RedisBackendBuilder::foreign_gap). Keys that begin with `dlock:` are dlock's own.
+///
+/// # Rights
+/// An account needs the keys it locks and the keys `dlock:*`, the channels `dlock:i:*`, and no more commands
+/// than these:
 ///
 /// ```text
 /// ACL SETUSER dlock on >… resetkeys ~order:* ~dlock:* resetchannels &dlock:i:* -@all
@@ -62,7 +87,16 @@ pub use recipe::Recipe;
 ///   +zadd +zrem +zrange +zrank +zscore +zremrangebyscore +time +publish +subscribe
 /// ```
 ///
-/// With `+info` as well, a server that may evict locks is warned of when the backend is built.
+/// | also | for |
+/// |---|---|
+/// | `+info` | warnings and refusals when the backend is built; needed for `quarantine` |
+/// | `+client\|tracking +client\|caching` | being told of other clients' releases |
+/// | `+role` | sentinels |
+/// | `+cluster\|slots +asking +ssubscribe +spublish` | a cluster (without `+publish +subscribe`) |
+/// | `+wait` | `require_replicas` |
+///
+/// [`Recipe::Plain`] needs none of the scripts and channels, but `+set +get +pttl +time +multi +exec`, and
+/// `+delex`, or `+eval`, or `+watch +unwatch +del +pexpire`.
 ///
 /// Clones share the connection. Needs Redis 6.2 or newer (a cluster: 7.0) and a Tokio runtime; a connection
 /// whose runtime has ended is made anew in the next one.
