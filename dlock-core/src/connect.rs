@@ -12,6 +12,7 @@ pub(crate) async fn backend(url: &str) -> Result<Arc<dyn Backend>, LockError> {
         Some(
             "redis" | "rediss" | "redis+sentinel" | "rediss+sentinel" | "redis+cluster" | "rediss+cluster",
         ) => redis(url).await,
+        Some("redlock" | "rediss+redlock") => redlock(url).await,
         Some("zookeeper") => zookeeper(url).await,
         _ => Err(error(
             ErrorKind::InvalidOption,
@@ -28,6 +29,16 @@ async fn redis(url: &str) -> Result<Arc<dyn Backend>, LockError> {
 #[cfg(not(feature = "redis"))]
 async fn redis(_url: &str) -> Result<Arc<dyn Backend>, LockError> {
     Err(error(ErrorKind::Unsupported, "built without Redis; turn on the feature `redis` of dlock-core"))
+}
+
+#[cfg(feature = "redis")]
+async fn redlock(url: &str) -> Result<Arc<dyn Backend>, LockError> {
+    Ok(Arc::new(crate::backend::redis::RedlockBackend::builder().url(url).build().await?))
+}
+
+#[cfg(not(feature = "redis"))]
+async fn redlock(url: &str) -> Result<Arc<dyn Backend>, LockError> {
+    redis(url).await
 }
 
 #[cfg(feature = "zookeeper")]

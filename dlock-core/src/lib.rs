@@ -33,7 +33,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | – | [`EmbeddedBackend`] is always there |
-//! | `redis`, `redis-tls` | `RedisBackend`, and `rediss://` |
+//! | `redis`, `redis-tls` | `RedisBackend` and `RedlockBackend`, and `rediss://` |
 //! | `zookeeper` | `ZooKeeperBackend` |
 //! | `macros` | the attribute `#[distributed_lock]` |
 //! | `testing` | the conformance suite for backends; exempt from semver |
@@ -60,7 +60,7 @@ pub mod testing;
 pub use backend::Backend;
 pub use backend::embedded::EmbeddedBackend;
 #[cfg(feature = "redis")]
-pub use backend::redis::{RedisBackend, RedisBackendBuilder};
+pub use backend::redis::{RedisBackend, RedisBackendBuilder, RedlockBackend, RedlockBackendBuilder};
 #[cfg(feature = "zookeeper")]
 pub use backend::zookeeper::{ZooKeeperBackend, ZooKeeperBackendBuilder};
 pub use error::{ErrorKind, LockError, Operation};

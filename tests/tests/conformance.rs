@@ -17,6 +17,25 @@ mod redis {
     dlock_core::conformance_suite!(fixture());
 }
 
+mod redlock {
+    use dlock_core::RedlockBackend;
+    use dlock_core::testing::Fixture;
+    use dlock_tests::RedisServer;
+    use std::sync::LazyLock;
+
+    /// Shared by the cases: each has keys of its own.
+    static SERVERS: LazyLock<[RedisServer; 3]> = LazyLock::new(|| [(); 3].map(|()| RedisServer::start()));
+
+    fn fixture() -> Fixture {
+        Fixture::new(|| {
+            let builder = RedlockBackend::builder().servers(SERVERS.iter().map(RedisServer::url));
+            async move { builder.build().await.unwrap() }
+        })
+    }
+
+    dlock_core::conformance_suite!(fixture(), without_queue);
+}
+
 mod zookeeper {
     use dlock_core::ZooKeeperBackend;
     use dlock_core::testing::Fixture;

@@ -15,7 +15,8 @@ use std::time::Duration;
 /// Makes a `#[tokio::test]` of every case of [`testing::conformance`](crate::testing::conformance).
 ///
 /// The argument is an expression that gives the [`Fixture`](crate::testing::Fixture) of one case. To be used
-/// in a module of its own, in a crate that depends on tokio.
+/// in a module of its own, in a crate that depends on tokio. A second argument `without_queue` leaves out the
+/// cases of the order among waiters (I6), for a backend that says that it keeps none.
 ///
 /// ```
 /// # #[cfg(test)]
@@ -34,14 +35,20 @@ use std::time::Duration;
 #[macro_export]
 macro_rules! conformance_suite {
     ($fixture:expr) => {
+        $crate::conformance_suite!($fixture, without_queue);
+        $crate::conformance_suite!(@cases $fixture;
+            waiters_are_served_in_order_of_arrival
+            waiters_of_several_processes_are_served_in_order_of_arrival
+            a_try_does_not_pass_the_queue
+            a_waiter_that_leaves_keeps_the_others_in_order
+        );
+    };
+    ($fixture:expr, without_queue) => {
         $crate::conformance_suite!(@cases $fixture;
             a_held_lock_is_refused_to_everybody
             holders_never_overlap_under_contention
             tokens_rise_from_holder_to_holder
             tokens_rise_past_a_dead_holder
-            waiters_are_served_in_order_of_arrival
-            waiters_of_several_processes_are_served_in_order_of_arrival
-            a_try_does_not_pass_the_queue
             a_try_that_is_refused_leaves_nothing
             a_wait_that_ends_is_busy_and_leaves_nothing
             a_dead_holder_costs_no_more_than_its_lease
@@ -51,7 +58,6 @@ macro_rules! conformance_suite {
             an_owner_that_asks_again_gets_the_same_grant
             an_acquire_dropped_while_waiting_leaves_nothing
             an_acquire_dropped_at_any_await_leaves_nothing
-            a_waiter_that_leaves_keeps_the_others_in_order
             a_dropped_guard_frees_the_lock
             a_guard_dropped_outside_a_runtime_frees_the_lock
             a_lease_is_renewed_while_its_guard_lives

@@ -11,6 +11,7 @@ mod plain;
 mod pushes;
 mod queue;
 mod recipe;
+mod redlock;
 mod replicas;
 mod scripts;
 mod servers;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 pub use builder::RedisBackendBuilder;
 pub use recipe::Recipe;
+pub use redlock::{RedlockBackend, RedlockBackendBuilder};
 
 /// Keeps the locks in Redis: one server, the primary that sentinels name, or a cluster.
 ///

@@ -38,6 +38,12 @@ pub(super) async fn check(servers: &Servers, inbox: Inbox, needs: Needs) -> Resu
     rights
 }
 
+/// What one server calls itself for as long as it runs, if it tells: the same under every address.
+pub(super) async fn run_id(servers: &Servers) -> Option<String> {
+    let answers = servers.call_each::<String>(redis::cmd("INFO").arg("server")).await.ok()?;
+    answers.first().and_then(|info| field(info, "run_id")).map(str::to_owned)
+}
+
 /// Runs every command of the scripts on keys of this process alone.
 async fn check_rights(servers: &Servers, inbox: Inbox, needs: Needs) -> Result<(), LockError> {
     if !needs.queue {

@@ -2,6 +2,7 @@
 --
 -- KEYS[1] lock
 -- KEYS[2] fence    the greatest token that was agreed to while its owner held the lock here
+-- KEYS[3] marks    as in grant.lua: which owners gave up
 -- ARGV[1] owner
 -- ARGV[2] ttl in ms
 -- ARGV[3] the proposed token
@@ -10,10 +11,11 @@
 --         {2, token}          the owner has the lock here, but this token was agreed to already; the owner must
 --                             propose a greater one
 --         {0, pttl}           another has it
+--         {3}                 the owner gave up: this request comes late
 --         error WRONGTYPE     a key is of another type
 --         error DLOCKCORRUPT  the fence is no token
 
-local lock, fence = KEYS[1], KEYS[2]
+local lock, fence, marks = KEYS[1], KEYS[2], KEYS[3]
 local me, ttl_ms, proposed = ARGV[1], ARGV[2], tonumber(ARGV[3])
 -- Outlives every lease by far.
 local FENCE_TTL_MS = 604800000
@@ -22,6 +24,7 @@ local text = redis.call('GET', fence)
 local last = not text and 0 or (string.match(text, '^%d+$') and tonumber(text))
 if not last or last >= 9007199254740991 then return redis.error_reply('DLOCKCORRUPT the fence holds no token') end
 
+if redis.call('ZSCORE', marks, me) then return {3} end
 if not redis.call('SET', lock, me, 'NX', 'PX', ttl_ms) then
   if redis.call('GET', lock) ~= me then return {0, redis.call('PTTL', lock)} end
   redis.call('PEXPIRE', lock, ttl_ms)

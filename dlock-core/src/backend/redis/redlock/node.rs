@@ -1,0 +1,67 @@
+//! One of the independent servers.
+
+use super::super::calls::{Calls, run, strange, token};
+use super::super::keys::Keys;
+use super::super::scripts;
+use super::super::servers::Reply;
+use super::votes::Vote;
+use crate::error::{ErrorKind, LockError};
+use crate::lease::FencingToken;
+use redis::Cmd;
+use std::time::Duration;
+
+/// A server that knows nothing of the others.
+pub(super) struct Node {
+    pub(super) address: String,
+    /// Without patience for a server that cannot for the moment: the others are asked as well.
+    pub(super) calls: Calls,
+}
+
+impl Node {
+    /// Makes sure that there is a connection. What fails here was surely never sent.
+    pub(super) async fn ensure(&self) -> Result<(), LockError> {
+        self.calls.servers.ensure().await
+    }
+
+    /// Takes the lock here, under a token.
+    pub(super) async fn propose(
+        &self,
+        keys: &Keys,
+        owner: &str,
+        ttl_ms: u64,
+        proposed: FencingToken,
+    ) -> Result<Reply<Vote>, LockError> {
+        let arguments = |command: &mut Cmd| _ = command.arg(owner).arg(ttl_ms).arg(proposed.as_u64());
+        let keys: [&[u8]; 3] = [&keys.lock, &keys.fence, &keys.marks];
+        let Calls { servers, limit, .. } = &self.calls;
+        let reply = run::<Vec<i64>>(servers, *limit, &scripts::PROPOSE, &keys, arguments).await?;
+        Ok(Reply { value: vote(&reply.value)?, repeated: reply.repeated })
+    }
+}
+
+fn vote(reply: &[i64]) -> Result<Vote, LockError> {
+    match *reply {
+        [1] => Ok(Vote::Agreed),
+        [2, last] => Ok(Vote::Outbid(token(last)?)),
+        [0, pttl] => Ok(Vote::Held(u64::try_from(pttl).ok().map(Duration::from_millis))),
+        [3] => Err(LockError::new(ErrorKind::Lost, "the acquisition was given up before")),
+        _ => Err(strange()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn votes_are_read_and_strange_ones_refused() {
+        assert_eq!(vote(&[1]).unwrap(), Vote::Agreed);
+        assert_eq!(vote(&[2, 7]).unwrap(), Vote::Outbid(FencingToken::new(7)));
+        assert_eq!(vote(&[0, 5]).unwrap(), Vote::Held(Some(Duration::from_millis(5))));
+        assert_eq!(vote(&[0, -1]).unwrap(), Vote::Held(None));
+        assert_eq!(vote(&[3]).unwrap_err().kind(), ErrorKind::Lost);
+        for strange in [&[][..], &[1, 1], &[2], &[2, -7], &[0], &[4]] {
+            assert_eq!(vote(strange).unwrap_err().kind(), ErrorKind::Unsupported, "{strange:?}");
+        }
+    }
+}
