@@ -9,6 +9,7 @@ use super::super::servers::{Connection, Connector, Limits, Opening, Servers, Ser
 use super::super::startup::{self, Needs};
 use super::RedlockBackend;
 use super::node::Node;
+use super::quorum::out_of_reach;
 use super::votes::majority;
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::lease::OwnerId;
@@ -168,7 +169,7 @@ fn tolerate(failures: Vec<LockError>, servers: usize) -> Result<(), LockError> {
     if servers.saturating_sub(failures.len()) >= majority(servers) {
         return Ok(());
     }
-    Err(super::out_of_reach(failures, servers))
+    Err(out_of_reach(failures, servers))
 }
 
 fn invalid(detail: &'static str) -> LockError {

@@ -36,6 +36,8 @@ pub(super) struct Seat {
     in_doubt: AtomicBool,
     /// The answer to the release for good.
     left: OnceLock<bool>,
+    /// Whether a task goes on leaving.
+    kept: AtomicBool,
 }
 
 /// Which servers an owner leaves.
@@ -64,8 +66,9 @@ impl Turn {
 
 impl Seat {
     pub(super) fn new(node: Arc<Node>, terms: Arc<Terms>) -> Self {
+        let flag = || AtomicBool::new(false);
         let (last, left) = (Mutex::default(), OnceLock::new());
-        Self { node, terms, last, may_hold: AtomicBool::new(false), in_doubt: AtomicBool::new(false), left }
+        Self { node, terms, last, may_hold: flag(), in_doubt: flag(), left, kept: flag() }
     }
 
     /// The place of the next request.
@@ -128,6 +131,9 @@ impl Seat {
     /// Goes on leaving until the server confirms it, or the lease is over anyway. A server that was never sent
     /// a thing has nothing to confirm.
     pub(super) async fn keep_leaving(&self) {
+        if self.kept.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let patience = LEAST_EFFORT.max(self.terms.ttl.as_duration());
         let give_up = Moment::now().after(patience);
         for pause in backoff(Duration::from_millis(50), Duration::from_secs(5)) {

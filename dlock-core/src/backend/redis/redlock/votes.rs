@@ -140,6 +140,11 @@ impl Poll {
         }
     }
 
+    /// Whether a majority has answered, with whatever. Who left it has left enough for another to have the lock.
+    pub(super) fn is_heard(&self) -> bool {
+        self.yes + self.no >= majority(self.servers)
+    }
+
     /// The verdict, once the servers that have not answered yet cannot change it.
     pub(super) fn verdict(&self) -> Option<Verdict> {
         let majority = majority(self.servers);
@@ -231,6 +236,11 @@ mod tests {
         assert_eq!(verdict(5, &[yes, yes, no, none, none]), Some(Verdict::Unsure), "two of three neither");
         assert_eq!(verdict(4, &[no, no]), Some(Verdict::No), "the other half is no majority");
         assert_eq!(verdict(5, &[no, no, none, none]), None);
+        let mut poll = Poll::of(3);
+        [none, yes].iter().for_each(|answer| poll.add(*answer));
+        assert!(!poll.is_heard(), "one of three answered");
+        poll.add(no);
+        assert!(poll.is_heard() && poll.verdict() == Some(Verdict::Unsure));
     }
 
     #[test]
@@ -269,7 +279,7 @@ mod tests {
         let won = |rival: bool| {
             let heard = servers.iter().map(|(holder, one, other)| {
                 let reachable = if rival { *one } else { *other };
-                reachable.then(|| if *holder == rival { Vote::Agreed } else { Vote::Held(None) })
+                reachable.then_some(if *holder == rival { Vote::Agreed } else { Vote::Held(None) })
             });
             let votes: Vec<Vote> = heard.flatten().collect();
             let count = of(servers.len(), votes.len());
