@@ -1,12 +1,15 @@
 //! Locks at a majority of independent Redis servers.
 
 mod builder;
+#[cfg(test)]
+mod model;
 mod node;
 mod pauses;
 mod quorum;
 mod round;
 mod seat;
 mod tenures;
+mod turns;
 mod votes;
 
 use super::owner::Inbox;

@@ -2,6 +2,7 @@
 
 use super::super::keys::Keys;
 use super::node::Node;
+use super::turns::{Turn, Turns};
 use super::votes::Vote;
 use crate::error::{ErrorKind, LockError};
 use crate::lease::{FencingToken, Ttl};
@@ -10,7 +11,6 @@ use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// What is the same at every server.
 pub(super) struct Terms {
@@ -28,8 +28,7 @@ pub(super) struct Terms {
 pub(super) struct Seat {
     node: Arc<Node>,
     terms: Arc<Terms>,
-    /// Ends when the last request does.
-    last: Mutex<Option<oneshot::Receiver<()>>>,
+    turns: Turns,
     /// Whether the owner may have the lock here.
     may_hold: AtomicBool,
     /// Whether a request may still be carried out, long after it was sent (I5).
@@ -49,32 +48,16 @@ pub(super) enum Leaving {
     WhereItMayHold,
 }
 
-/// A request's place among those of its seat, from the making until it is dropped.
-pub(super) struct Turn {
-    before: Option<oneshot::Receiver<()>>,
-    _done: oneshot::Sender<()>,
-}
-
-impl Turn {
-    async fn come(&mut self) {
-        if let Some(before) = self.before.take() {
-            // An error is what says that it is over.
-            let _ = before.await;
-        }
-    }
-}
-
 impl Seat {
     pub(super) fn new(node: Arc<Node>, terms: Arc<Terms>) -> Self {
         let flag = || AtomicBool::new(false);
-        let (last, left) = (Mutex::default(), OnceLock::new());
-        Self { node, terms, last, may_hold: flag(), in_doubt: flag(), left, kept: flag() }
+        let (turns, left) = (Turns::default(), OnceLock::new());
+        Self { node, terms, turns, may_hold: flag(), in_doubt: flag(), left, kept: flag() }
     }
 
     /// The place of the next request.
     pub(super) fn turn(&self) -> Turn {
-        let (done, over) = oneshot::channel();
-        Turn { before: self.last.lock().replace(over), _done: done }
+        self.turns.next()
     }
 
     /// Takes the lock here, under a token.
