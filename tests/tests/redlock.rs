@@ -190,6 +190,21 @@ async fn a_silent_server_is_released_when_it_answers_again() {
     free_everywhere(&servers, "order:42").await;
 }
 
+/// B04, for a server that keeps the lock on its disk and is away when the owner leaves.
+#[tokio::test]
+async fn a_server_that_is_away_for_the_release_is_released_when_it_is_back() {
+    let durable = || RedisServer::builder().config("appendonly yes").config("appendfsync always").start();
+    let mut servers = [durable(), durable(), durable()];
+    let backend = backend(&servers).await;
+    let held = claim("order:42", LONG);
+    try_acquire(&backend, &held).await.unwrap();
+    wait_until_async("it has the lock", PATIENCE, async || !is_free(&servers[2], "order:42")).await;
+    servers[2].kill();
+    backend.release(&held).await.unwrap();
+    servers[2].restart();
+    free_everywhere(&servers, "order:42").await;
+}
+
 /// B04 for a request that arrives when its owner is gone: over a connection that was given up.
 #[tokio::test]
 async fn a_request_that_comes_late_takes_no_server() {
