@@ -64,6 +64,7 @@ impl LockManager {
     /// | `memory:` | a new [`EmbeddedBackend`](crate::EmbeddedBackend) |
     /// | `redis://[user:password@]host[:6379][/db]` | `RedisBackend` (feature `redis`) |
     /// | `rediss://…` | the same over TLS (feature `redis-tls`) |
+    /// | `redlock://[user:password@]a[:6379],b,c[/db]`, `rediss+redlock://…` | `RedlockBackend`, the same features |
     /// | `zookeeper://[user:password@]host:2181[,host:2181…][/root]` | `ZooKeeperBackend` (feature `zookeeper`) |
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The Redis backend over TLS.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use dlock_core::{ErrorKind, LockManager, RedisBackend, RedisBackendBuilder};
+use dlock_core::{ErrorKind, LockManager, RedisBackend, RedisBackendBuilder, RedlockBackend};
 use dlock_tests::RedisServer;
 use std::net::TcpListener;
 
@@ -43,6 +43,17 @@ async fn a_server_with_a_trusted_certificate_serves() {
     let guard = locks.lock("order:42").await.unwrap();
     assert!(locks.lock("order:42").try_acquire().await.unwrap().is_none());
     guard.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn several_servers_serve_as_well() {
+    let authority = self_signed();
+    let servers = [(); 3].map(|()| server(&authority));
+    let addresses = servers.each_ref().map(|(_, url)| url.trim_start_matches("rediss://")).join(",");
+    let builder = RedlockBackend::builder().root_certificates(authority.certificate.as_bytes());
+    let backend = builder.url(format!("rediss+redlock://{addresses}")).build().await.unwrap();
+    let locks = LockManager::builder(backend).build().unwrap();
+    locks.lock("order:42").await.unwrap().release().await.unwrap();
 }
 
 #[tokio::test]

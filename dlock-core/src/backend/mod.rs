@@ -30,6 +30,9 @@ pub type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, LockError>
 /// of them can be repeated: a lost reply is *unknown*, not failed (I5).
 ///
 /// Every method returns within a time the backend bounds by itself, save an acquire that waits.
+///
+/// A backend may say that it keeps no queue. Of its promises those of the order among waiters (I6) fall away:
+/// whoever asks when the lock is free may be granted it, and waiters ask again by themselves.
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The backend's name in errors and traces, such as `"redis"`.
     fn name(&self) -> &'static str;
