@@ -1,15 +1,58 @@
 //! The conformance suite on real servers.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+use dlock_core::RedisBackend;
+use dlock_core::backend::redis::Recipe;
+use dlock_core::testing::Fixture;
+use dlock_tests::shared_redis;
+
 mod redis {
+    use super::recipe;
+    use dlock_core::backend::redis::Recipe;
+
+    dlock_core::conformance_suite!(recipe(Recipe::Fair));
+}
+
+mod redis_barging {
+    use super::recipe;
+    use dlock_core::backend::redis::Recipe;
+
+    dlock_core::conformance_suite!(recipe(Recipe::Barging), without_queue);
+}
+
+mod redis_plain {
+    use super::recipe;
+    use dlock_core::backend::redis::Recipe;
+
+    dlock_core::conformance_suite!(recipe(Recipe::Plain), without_queue);
+}
+
+mod redis_timestamp {
+    use super::recipe;
+    use dlock_core::backend::redis::Recipe;
+
+    dlock_core::conformance_suite!(recipe(Recipe::Timestamp), without_queue);
+}
+
+fn recipe(recipe: Recipe) -> Fixture {
+    let url = shared_redis().url();
+    Fixture::new(move || {
+        let builder = RedisBackend::builder().url(&url).recipe(recipe);
+        async move { builder.build().await.unwrap() }
+    })
+}
+
+mod redis_cluster {
     use dlock_core::RedisBackend;
     use dlock_core::testing::Fixture;
-    use dlock_tests::shared_redis;
+    use dlock_tests::RedisCluster;
+    use std::sync::LazyLock;
+
+    static CLUSTER: LazyLock<RedisCluster> = LazyLock::new(RedisCluster::start);
 
     fn fixture() -> Fixture {
-        let url = shared_redis().url();
-        Fixture::new(move || {
-            let builder = RedisBackend::builder().url(&url);
+        Fixture::new(|| {
+            let builder = RedisBackend::builder().url(CLUSTER.url());
             async move { builder.build().await.unwrap() }
         })
     }

@@ -29,8 +29,7 @@ async fn contend(backends: Vec<RedisBackend>, key: &str, turns: usize) -> Vec<u6
     while let Some(task) = tokio::time::timeout(PATIENCE, tasks.join_next()).await.expect("in time") {
         task.unwrap();
     }
-    let tokens = tokens.lock().clone();
-    tokens
+    tokens.lock().clone()
 }
 
 /// I1, I2: whatever the recipe of each process, nobody holds at the same time, and tokens rise.

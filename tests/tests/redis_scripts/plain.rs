@@ -19,6 +19,8 @@ enum Step {
     Remove(&'static str),
     Replace(&'static str, &'static str),
     Propose(&'static str, i64),
+    /// An owner gives up while a proposal of it may be under way.
+    GiveUp(&'static str),
     /// Somebody else writes the lock, with or without an expiry.
     Put(&'static str, bool),
     Fence(&'static str),
@@ -34,12 +36,13 @@ fn step() -> impl Strategy<Value = Step> {
     let value = || select(VALUES);
     let time = || select(vec![1_700_000_000_000, 1_700_000_000_999, 1_700_000_001_000, 1_800_000_000_000]);
     let token = select(vec![1, 2, 3, 9_007_199_254_740_989, 9_007_199_254_740_990]);
-    let part = || select(vec![Part::Lock, Part::Fence]);
+    let part = || select(vec![Part::Lock, Part::Fence, Part::Marks]);
     prop_oneof![
         4 => (time(), time()).prop_map(|(now, end)| Step::TakeOver(now, end)),
         2 => value().prop_map(Step::Remove),
         2 => (value(), value()).prop_map(|(old, new)| Step::Replace(old, new)),
         6 => (select(OWNERS), token).prop_map(|(owner, token)| Step::Propose(owner, token)),
+        1 => select(OWNERS).prop_map(Step::GiveUp),
         4 => (value(), any::<bool>()).prop_map(|(value, expires)| Step::Put(value, expires)),
         1 => select(vec!["0", "7", "x", "-3", "", "9007199254740991"]).prop_map(Step::Fence),
         4 => part().prop_map(Step::Delete),
@@ -72,7 +75,7 @@ type Swap = (&'static str, &'static str);
 const NO_SWAP: Swap = ("", "");
 
 fn command(step: Step, names: &Names, swap: Swap) -> Words {
-    let [lock, fence] = &[Part::Lock, Part::Fence].map(|part| names.of(part));
+    let [lock, fence, marks] = &[Part::Lock, Part::Fence, Part::Marks].map(|part| names.of(part));
     let eval = |script: &str, keys: &[&String], arguments: &[&str]| {
         let script = script.replace(swap.0, swap.1);
         let head = ["EVAL", &script, &keys.len().to_string()].map(str::to_owned);
@@ -85,8 +88,9 @@ fn command(step: Step, names: &Names, swap: Swap) -> Words {
         Step::Remove(value) => eval(text!("remove"), &[lock], &[value]),
         Step::Replace(old, new) => eval(text!("replace"), &[lock], &[old, new]),
         Step::Propose(owner, token) => {
-            eval(text!("propose"), &[lock, fence], &[owner, &TTL.to_string(), &token.to_string()])
+            eval(text!("propose"), &[lock, fence, marks], &[owner, &TTL.to_string(), &token.to_string()])
         }
+        Step::GiveUp(owner) => plain(&["ZADD", marks, "1", owner]),
         Step::Put(value, false) => plain(&["SET", lock, value]),
         Step::Put(value, true) => plain(&["SET", lock, value, "PX", &HALF.to_string()]),
         Step::Fence(text) => plain(&["SET", fence, text]),
@@ -104,6 +108,9 @@ fn model(step: Step, state: &mut State, now: Span) -> Option<Answer> {
         Step::Remove(value) => return Some(replace(state, value, Slot::Nothing)),
         Step::Replace(old, new) => return Some(replace(state, old, Slot::Holds(new.to_owned(), None))),
         Step::Propose(owner, token) => return Some(propose(state, owner, token, now.thousandths())),
+        Step::GiveUp(owner) => {
+            let _ = state.marks.put(owner, Span::exactly(1));
+        }
         Step::Put(value, expires) => {
             let ends = expires.then(|| now.thousandths().plus(HALF));
             state.lock = Slot::Holds(value.to_owned(), ends);
@@ -118,6 +125,7 @@ fn model(step: Step, state: &mut State, now: Span) -> Option<Answer> {
 fn put(state: &mut State, part: Part, spoilt: bool) {
     match part {
         Part::Lock => state.lock = if spoilt { Slot::Other } else { Slot::Nothing },
+        Part::Marks => state.marks = if spoilt { Slot::Other } else { Slot::Nothing },
         _ => state.fence = if spoilt { Slot::Other } else { Slot::Nothing },
     }
 }
@@ -162,6 +170,9 @@ fn propose(state: &mut State, owner: &str, token: i64, now: Span) -> Answer {
         Some(Fence::Token(last)) => last.from,
         Some(Fence::Garbage(_)) => return Err(CORRUPT.to_owned()),
     };
+    if state.marks.score(owner)?.is_some() {
+        return Ok(vec![Span::exactly(3)]);
+    }
     match state.lock.read()? {
         Some(holder) if holder != owner => {
             let Slot::Holds(_, ends) = &state.lock else { return Ok(vec![]) };
@@ -217,6 +228,7 @@ fn broken_ones_do_not() {
         ("if ends >= now then", "if ends > now then"),
         ("if ends < 100000000000 then", "if ends <= 100000000000 then"),
         ("if not ends then return {-1} end", "if not ends then ends = 0 end"),
+        ("if redis.call('ZSCORE', marks, me) then return {3} end", ""),
         ("if proposed <= last then", "if proposed < last then"),
         ("if proposed <= last then return {2, last} end", ""),
         ("if redis.call('GET', lock) ~= me then return", "if false then return"),

@@ -194,7 +194,8 @@ impl RedisBackendBuilder {
             _ => {
                 let connector = self.connector(&self.url)?;
                 let address = connector.server();
-                let connection = Connection::new(Source::Fixed(connector), self.opening(pushes, true));
+                let connection =
+                    Connection::new(Source::Fixed(Box::new(connector)), self.opening(pushes, true));
                 Ok((Servers::One(connection), address))
             }
         }
@@ -214,7 +215,7 @@ impl RedisBackendBuilder {
         let to_servers = self.connector(&url.to_one("sentinels", database))?;
         let to_sentinels = to_servers.clone().with_login(self.sentinel_login.as_ref());
         let sentinels = Sentinels::new(url.addresses(26_379)?, service.to_owned(), to_sentinels, to_servers);
-        let connection = Connection::new(Source::Sentinels(sentinels), self.opening(pushes, true));
+        let connection = Connection::new(Source::Sentinels(Box::new(sentinels)), self.opening(pushes, true));
         Ok((Servers::One(connection), format!("sentinels of {service}")))
     }
 
@@ -224,7 +225,8 @@ impl RedisBackendBuilder {
         }
         let (seeds, connector) = (url.addresses(6_379)?, self.connector(&url.to_one("cluster", ""))?);
         let address = seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        Ok((Servers::Cluster(Cluster::new(seeds, connector, self.opening(pushes, false))), address))
+        let cluster = Cluster::new(seeds, connector, self.opening(pushes, false));
+        Ok((Servers::Cluster(Box::new(cluster)), address))
     }
 
     fn connector(&self, url: &str) -> Result<Connector, LockError> {

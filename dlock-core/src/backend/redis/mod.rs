@@ -5,6 +5,7 @@ mod builder;
 mod calls;
 mod doubts;
 mod failure;
+mod holdings;
 mod keys;
 mod owner;
 mod plain;

@@ -2,6 +2,7 @@
 
 use super::attempt::{Attempt, Held};
 use super::calls::{strange, token};
+use super::holdings::Holdings;
 use super::keys::Keys;
 use super::not_owner;
 use super::owner::Inbox;
@@ -11,6 +12,7 @@ use crate::backend::{Claim, Grant};
 use crate::error::LockError;
 use crate::lease::FencingToken;
 use crate::time::Moment;
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError, RedisResult, ServerErrorKind, cmd};
 use std::sync::Arc;
@@ -23,6 +25,8 @@ pub(super) struct Plain {
     inbox: Inbox,
     limit: Duration,
     exclusive: Exclusive,
+    /// The tokens of the locks that this process holds.
+    tokens: Mutex<Holdings<FencingToken>>,
     /// Which of [`REMOVALS`] and [`RENEWALS`] the server is known to refuse: those before these.
     removal: AtomicUsize,
     renewal: AtomicUsize,
@@ -49,12 +53,17 @@ const RENEWALS: &[Way] = &[Way::SetIfEq, Way::Script, Way::Watch];
 impl Plain {
     pub(super) fn new(servers: Arc<Servers>, inbox: Inbox, limit: Duration) -> Self {
         let (removal, renewal) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { servers, inbox, limit, exclusive: Exclusive::new(limit), removal, renewal }
+        let (exclusive, tokens) = (Exclusive::new(limit), Mutex::default());
+        Self { servers, inbox, limit, exclusive, tokens, removal, renewal }
     }
 
     /// Asks once. The transaction makes the token younger than every token handed out before it, and older
-    /// than every one after.
+    /// than every one after. An owner that has the lock already keeps its token, and is renewed.
     pub(super) async fn ask(&self, claim: &Claim) -> Result<Attempt, LockError> {
+        let known = self.tokens.lock().get(claim.owner);
+        if let Some(token) = known {
+            return Ok(Attempt::Granted(Grant::new(token, self.renew(claim).await?)));
+        }
         let (keys, owner, sent) = (Keys::of(&claim.key)?, self.inbox.owner(claim), Moment::now());
         let mut pipeline = redis::pipe();
         pipeline.atomic();
@@ -70,10 +79,10 @@ impl Plain {
         let reply = self.servers.call(&keys.lock, &pipeline, self.limit).await?;
         let (holder, left_ms, (seconds, micros)): (Vec<u8>, i64, (i64, i64)) = reply.value;
         if holder == owner.as_bytes() {
-            let token = token(
-                seconds.checked_mul(1_000_000).and_then(|s| s.checked_add(micros)).ok_or_else(strange)?,
-            )?;
-            return Ok(Attempt::Granted(Grant::new(token, claim.ttl.valid_until(sent))));
+            let micros = seconds.checked_mul(1_000_000).and_then(|whole| whole.checked_add(micros));
+            let (token, valid_until) = (token(micros.ok_or_else(strange)?)?, claim.ttl.valid_until(sent));
+            self.tokens.lock().set(claim.owner, token, valid_until, sent);
+            return Ok(Attempt::Granted(Grant::new(token, valid_until)));
         }
         let expires_in = u64::try_from(left_ms).ok().map(Duration::from_millis);
         let held = Held { expires_in, first: true, silent: true, last: FencingToken::new(0) };
@@ -82,12 +91,21 @@ impl Plain {
 
     pub(super) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
         let sent = Moment::now();
-        let renewed = self.change(RENEWALS, &self.renewal, claim).await?;
-        renewed.then(|| claim.ttl.valid_until(sent)).ok_or_else(not_owner)
+        if !self.change(RENEWALS, &self.renewal, claim).await? {
+            return Err(not_owner());
+        }
+        let valid_until = claim.ttl.valid_until(sent);
+        let mut tokens = self.tokens.lock();
+        if let Some(token) = tokens.get(claim.owner) {
+            tokens.set(claim.owner, token, valid_until, sent);
+        }
+        Ok(valid_until)
     }
 
     pub(super) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
-        self.change(REMOVALS, &self.removal, claim).await?.then_some(()).ok_or_else(not_owner)
+        let released = self.change(REMOVALS, &self.removal, claim).await?;
+        self.tokens.lock().remove(claim.owner);
+        released.then_some(()).ok_or_else(not_owner)
     }
 
     /// Changes the key, if the owner has it, in the best way that the server allows.

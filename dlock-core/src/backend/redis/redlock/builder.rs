@@ -134,7 +134,7 @@ impl RedlockBackendBuilder {
         let connector = Connector::new(url, self.limits, self.root_certificates.clone())?;
         let address = connector.server();
         let opening = Opening { pushes: Arc::clone(pushes), listens: false, scripts: SCRIPTS };
-        let servers = Arc::new(Servers::One(Connection::new(Source::Fixed(connector), opening)));
+        let servers = Arc::new(Servers::One(Connection::new(Source::Fixed(Box::new(connector)), opening)));
         let calls = Calls { servers, limit: Duration::ZERO, conduct: Conduct::default() };
         Ok(Arc::new(Node { address, calls }))
     }

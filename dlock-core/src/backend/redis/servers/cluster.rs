@@ -172,7 +172,7 @@ impl Cluster {
         let connector = self.connector.at(address);
         let node = Arc::new(Node {
             address: address.clone(),
-            commands: Connection::new(Source::Fixed(connector.clone()), self.opening.clone()),
+            commands: Connection::new(Source::Fixed(Box::new(connector.clone())), self.opening.clone()),
             listener: Listener::new(connector, Arc::clone(&self.opening.pushes)),
         });
         nodes.insert(address.clone(), Arc::clone(&node));

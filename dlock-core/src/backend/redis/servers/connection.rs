@@ -16,9 +16,9 @@ use std::time::Duration;
 
 /// Where the server is.
 pub(crate) enum Source {
-    Fixed(Connector),
+    Fixed(Box<Connector>),
     /// Where the sentinels say that the primary is, at the time of connecting.
-    Sentinels(Sentinels),
+    Sentinels(Box<Sentinels>),
 }
 
 /// What a connection does before it carries its first command.

@@ -27,7 +27,7 @@ pub(super) use slots::{hash_tag, slot, tag_in_slot};
 /// The servers that keep the locks of one backend value.
 pub(super) enum Servers {
     One(Connection),
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
 }
 
 impl Servers {
