@@ -1,6 +1,7 @@
 //! What the tests do with a lock, whichever client does it.
 
 use crate::{PATIENCE, manager};
+use dlock_core::backend::redis::Recipe;
 use dlock_core::{ErrorKind, LockError, LockGuard, LockManager};
 use dlock_tests::{ForeignClient, RedisServer, wait_until_async};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tokio::task::JoinHandle;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Dlock,
+    Dlock(Recipe),
     RedisPy,
     Redlock,
 }
@@ -23,7 +24,7 @@ pub(crate) enum Client {
 impl Client {
     pub(crate) async fn start(kind: Kind, server: &RedisServer) -> Self {
         match kind {
-            Kind::Dlock => Self::Dlock(Box::new(Dlock::start(server).await)),
+            Kind::Dlock(recipe) => Self::Dlock(Box::new(Dlock::start(server, recipe).await)),
             Kind::RedisPy => Self::Foreign(Box::new(ForeignClient::redis_py(server).await)),
             Kind::Redlock => Self::Foreign(Box::new(ForeignClient::redlock(server).await)),
         }
@@ -87,9 +88,9 @@ pub(crate) struct Dlock {
 }
 
 impl Dlock {
-    async fn start(server: &RedisServer) -> Self {
+    async fn start(server: &RedisServer, recipe: Recipe) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let locks = runtime.spawn(manager(server.url())).await.unwrap();
+        let locks = runtime.spawn(manager(server.url(), recipe)).await.unwrap();
         Self { runtime: Some(runtime), locks, waiting: None, guard: None }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{LONG, PATIENCE, manager};
 use dlock_core::LockManager;
+use dlock_core::backend::redis::Recipe;
 use dlock_tests::{Counting, ForeignClient, fresh_key, shared_redis, wait_until, wait_until_async};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -59,7 +60,7 @@ impl Crowd {
         for _ in 0..EACH {
             foreign.push(ForeignClient::redis_py(shared_redis()).await);
             foreign.push(ForeignClient::redlock(shared_redis()).await);
-            ours.push(manager(shared_redis().url()).await);
+            ours.push(manager(shared_redis().url(), Recipe::Fair).await);
         }
         Self { foreign, ours }
     }

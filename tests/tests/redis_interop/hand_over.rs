@@ -2,12 +2,20 @@
 
 use crate::LONG;
 use crate::client::{Client, Kind};
+use dlock_core::backend::redis::Recipe;
 use dlock_tests::RedisServer;
 use tokio::task::JoinSet;
 
 /// Each kind hands over to each other kind, and each waits while another holds.
-const CHAIN: [Kind; 7] =
-    [Kind::Dlock, Kind::RedisPy, Kind::Redlock, Kind::Dlock, Kind::Redlock, Kind::RedisPy, Kind::Dlock];
+const CHAIN: [Kind; 7] = [
+    Kind::Dlock(Recipe::Fair),
+    Kind::RedisPy,
+    Kind::Redlock,
+    Kind::Dlock(Recipe::Fair),
+    Kind::Redlock,
+    Kind::RedisPy,
+    Kind::Dlock(Recipe::Fair),
+];
 
 const KEY: &str = "order:42";
 
@@ -33,7 +41,9 @@ async fn of_all_that_wait_each_gets_it() {
     let mut holder = Client::start(Kind::Redlock, &server).await;
     assert!(holder.try_acquire(KEY, LONG).await);
     let mut waiting = Vec::new();
-    for kind in [Kind::RedisPy, Kind::Dlock, Kind::Redlock, Kind::Dlock, Kind::RedisPy] {
+    for kind in
+        [Kind::RedisPy, Kind::Dlock(Recipe::Fair), Kind::Redlock, Kind::Dlock(Recipe::Fair), Kind::RedisPy]
+    {
         let mut client = Client::start(kind, &server).await;
         client.wait_for(KEY, LONG, &server).await;
         waiting.push(client);

@@ -6,6 +6,7 @@ mod contention;
 mod hand_over;
 mod pairs;
 
+use dlock_core::backend::redis::Recipe;
 use dlock_core::{LockManager, RedisBackend};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ const BRIEF: Duration = Duration::from_millis(600);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Our side of every test in here.
-async fn manager(url: String) -> LockManager {
-    let backend = RedisBackend::builder().url(url).build().await.unwrap();
+async fn manager(url: String, recipe: Recipe) -> LockManager {
+    let backend = RedisBackend::builder().url(url).recipe(recipe).build().await.unwrap();
     LockManager::builder(backend).ttl(LONG).wait(PATIENCE).build().unwrap()
 }

@@ -2,6 +2,7 @@
 
 use crate::client::{Client, Kind};
 use crate::{BRIEF, LONG, manager};
+use dlock_core::backend::redis::Recipe;
 use dlock_tests::RedisServer;
 use std::time::Duration;
 
@@ -70,7 +71,7 @@ async fn a_late_release_frees_nobody_elses(holder: Kind, rival: Kind) {
 macro_rules! pairs {
     ($($module:ident: $holder:ident then $rival:ident;)*) => {$(
         mod $module {
-            use crate::client::Kind;
+            use super::*;
 
             pairs!(@cases $holder $rival:
                 a_rival_is_refused_until_the_release
@@ -80,7 +81,7 @@ macro_rules! pairs {
         }
     )*};
     (@cases $holder:ident $rival:ident: $($case:ident)*) => {
-        pairs!(@tests (Kind::$holder, Kind::$rival) $($case)*);
+        pairs!(@tests ($holder, $rival) $($case)*);
     };
     (@tests $kinds:tt $($case:ident)*) => {$(
         #[tokio::test]
@@ -90,19 +91,33 @@ macro_rules! pairs {
     )*};
 }
 
+const FAIR: Kind = Kind::Dlock(Recipe::Fair);
+const BARGING: Kind = Kind::Dlock(Recipe::Barging);
+const PLAIN: Kind = Kind::Dlock(Recipe::Plain);
+const REDIS_PY: Kind = Kind::RedisPy;
+const REDLOCK: Kind = Kind::Redlock;
+
 pairs! {
-    dlock_then_redis_py: Dlock then RedisPy;
-    dlock_then_redlock: Dlock then Redlock;
-    redis_py_then_dlock: RedisPy then Dlock;
-    redis_py_then_redlock: RedisPy then Redlock;
-    redlock_then_dlock: Redlock then Dlock;
-    redlock_then_redis_py: Redlock then RedisPy;
+    fair_then_redis_py: FAIR then REDIS_PY;
+    fair_then_redlock: FAIR then REDLOCK;
+    redis_py_then_fair: REDIS_PY then FAIR;
+    redlock_then_fair: REDLOCK then FAIR;
+    barging_then_redis_py: BARGING then REDIS_PY;
+    barging_then_redlock: BARGING then REDLOCK;
+    redis_py_then_barging: REDIS_PY then BARGING;
+    redlock_then_barging: REDLOCK then BARGING;
+    plain_then_redis_py: PLAIN then REDIS_PY;
+    plain_then_redlock: PLAIN then REDLOCK;
+    redis_py_then_plain: REDIS_PY then PLAIN;
+    redlock_then_plain: REDLOCK then PLAIN;
+    redis_py_then_redlock: REDIS_PY then REDLOCK;
+    redlock_then_redis_py: REDLOCK then REDIS_PY;
 }
 
 /// redis-py's default is a lock without a lease.
 #[tokio::test]
 async fn a_lock_that_never_expires_is_waited_for() {
-    let Pair { server, mut holder, mut rival } = Pair::start(Kind::RedisPy, Kind::Dlock).await;
+    let Pair { server, mut holder, mut rival } = Pair::start(Kind::RedisPy, FAIR).await;
     assert!(holder.try_acquire(KEY, Duration::ZERO).await);
     assert_eq!(server.command(&["PTTL", KEY]), "-1");
     rival.wait_for(KEY, LONG, &server).await;
@@ -112,7 +127,7 @@ async fn a_lock_that_never_expires_is_waited_for() {
 
 async fn a_renewed_lock_is_refused_after_its_first_lease(rival: Kind) {
     let server = RedisServer::start();
-    let locks = manager(server.url()).await;
+    let locks = manager(server.url(), Recipe::Fair).await;
     let mut rival = Client::start(rival, &server).await;
     let guard = locks.lock(KEY).ttl(BRIEF).await.unwrap();
     let first_deadline = guard.remaining();
