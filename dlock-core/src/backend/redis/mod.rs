@@ -72,7 +72,8 @@ pub use redlock::{RedlockBackend, RedlockBackendBuilder};
 /// # In a cluster
 /// The keys of one lock lie in one slot, whatever its bytes are. Hand-offs are told on shard channels, to which
 /// each process subscribes once for every slot it waits in. While a slot moves, leases in it are renewed, and
-/// nobody is granted a lock until it has moved.
+/// nobody is granted a lock until it has moved. With TLS the nodes must announce the names that their certificates
+/// carry (`cluster-preferred-endpoint-type hostname`).
 ///
 /// # Other clients
 /// A lock that another library's client holds is waited for, even if it never expires; the server tells the

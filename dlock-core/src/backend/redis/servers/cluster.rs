@@ -9,8 +9,9 @@ use super::{CallError, Reply, Request};
 use crate::error::{ErrorKind, LockError};
 use crate::time::Moment;
 use parking_lot::Mutex;
-use redis::{Cmd, FromRedisValue, RedisError, ServerErrorKind, Value};
+use redis::{Cmd, FromRedisValue, RedisError, Value};
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,40 +57,50 @@ impl Cluster {
         slot: u16,
         request: Request<'_>,
     ) -> Result<Reply<T>, CallError> {
+        let outcome = self.follow(slot, |node| async move { node.commands.call(request).await }).await;
+        let Err(CallError::Redis(cause)) = outcome else { return outcome };
+        let asked = self.node(slot).await.map_err(CallError::Connect)?;
+        match Redirection::of(&cause, &asked.address) {
+            Redirection::Ask(address) => self.node_at(&address).ask(request, cause).await,
+            Redirection::Moved(_) | Redirection::None => Err(CallError::Redis(cause)),
+        }
+    }
+
+    /// Has the node of `slot` attempt something, and whichever node it says has the slot instead.
+    async fn follow<T, F>(&self, slot: u16, attempt: impl Fn(Arc<Node>) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<T, CallError>>,
+    {
         let mut node = self.node(slot).await.map_err(CallError::Connect)?;
         for _ in 0..REDIRECTIONS {
-            match node.commands.call(request).await {
-                Err(CallError::Redis(cause)) => match Redirection::of(&cause, &node.address) {
-                    Redirection::Moved(address) => {
-                        self.map.lock().set(slot, &address);
-                        node = self.node_at(&address);
-                    }
-                    Redirection::Ask(address) => {
-                        return self.node_at(&address).ask(request, cause).await;
-                    }
-                    Redirection::None => {
-                        self.after_failure(&cause).await;
-                        return Err(CallError::Redis(cause));
-                    }
-                },
-                Err(unreachable) => {
-                    // Its slots may be another's by now. What the answer is matters to the next attempt.
-                    let _ = self.refresh().await;
-                    return Err(unreachable);
+            let error = match attempt(Arc::clone(&node)).await {
+                Err(error) => error,
+                done => return done,
+            };
+            match error.redirection(&node.address) {
+                Redirection::Moved(address) => {
+                    self.map.lock().set(slot, &address);
+                    node = self.node_at(&address);
                 }
-                Ok(reply) => return Ok(reply),
+                Redirection::Ask(_) | Redirection::None => {
+                    self.after_failure(&error).await;
+                    return Err(error);
+                }
             }
         }
         Err(CallError::Connect(unavailable("the cluster's nodes send us from one to the other")))
     }
 
-    /// A node that failed, or that says that the cluster is not whole, may have been replaced.
-    async fn after_failure(&self, cause: &RedisError) {
-        let about_cluster = matches!(
-            cause.kind(),
-            redis::ErrorKind::Server(ServerErrorKind::ClusterDown | ServerErrorKind::ReadOnly)
-        );
-        if about_cluster || cause.is_io_error() {
+    /// The slots of a node that failed, or that says that the cluster is not whole, may be another's by now. What
+    /// comes of asking matters to the next attempt.
+    async fn after_failure(&self, error: &CallError) {
+        let may_have_moved = match error {
+            CallError::Connect(_) => true,
+            CallError::Redis(cause) => {
+                cause.is_io_error() || matches!(cause.code(), Some("CLUSTERDOWN" | "READONLY"))
+            }
+        };
+        if may_have_moved {
             let _ = self.refresh().await;
         }
     }
@@ -101,39 +112,24 @@ impl Cluster {
 
     /// Subscribes at the node of `slot`.
     pub(super) async fn listen(&self, slot: u16) -> Result<(), LockError> {
-        let mut node = self.node(slot).await?;
-        for _ in 0..REDIRECTIONS {
-            match node.listener.listen(slot).await {
-                Ok(()) => return Ok(()),
-                Err(CallError::Redis(cause)) => match Redirection::of(&cause, &node.address) {
-                    Redirection::Moved(address) | Redirection::Ask(address) => {
-                        self.map.lock().set(slot, &address);
-                        node = self.node_at(&address);
-                    }
-                    Redirection::None => {
-                        self.after_failure(&cause).await;
-                        return Err(CallError::Redis(cause).into());
-                    }
-                },
-                Err(unreachable) => {
-                    let _ = self.refresh().await;
-                    return Err(unreachable.into());
-                }
-            }
-        }
-        Err(unavailable("the cluster's nodes send us from one to the other"))
+        let listening = self.follow(slot, |node| async move { node.listener.listen(slot).await });
+        Ok(listening.await?)
     }
 
+    /// Sends a request to every node that can be reached. The error of one, if none can.
     pub(super) async fn call_each<T: FromRedisValue>(
         &self,
         request: Request<'_>,
     ) -> Result<Vec<T>, LockError> {
         let addresses = self.map.lock().addresses().to_vec();
-        let mut answers = Vec::with_capacity(addresses.len());
+        let (mut answers, mut failure) = (Vec::new(), unavailable("no node of the cluster serves a slot"));
         for address in addresses {
-            answers.push(self.node_at(&address).commands.call(request).await?.value);
+            match self.node_at(&address).commands.call(request).await {
+                Ok(reply) => answers.push(reply.value),
+                Err(error) => failure = error.into(),
+            }
         }
-        Ok(answers)
+        if answers.is_empty() { Err(failure) } else { Ok(answers) }
     }
 
     /// Where the node of `slot` is.
@@ -145,7 +141,8 @@ impl Cluster {
         self.connector.at(address)
     }
 
-    pub(super) fn moved(&self, slot: u16, cause: &RedisError, asked: &Address) {
+    /// Takes in what a node answered that does not serve `slot` any more.
+    pub(super) fn learn(&self, slot: u16, cause: &RedisError, asked: &Address) {
         if let Redirection::Moved(address) = Redirection::of(cause, asked) {
             self.map.lock().set(slot, &address);
         }
@@ -241,17 +238,25 @@ enum Redirection {
 }
 
 impl Redirection {
+    /// What `asked` answered. A node that does not know the other's host names only its port.
     fn of(cause: &RedisError, asked: &Address) -> Self {
-        let Some((address, _)) = cause.redirect_node() else { return Self::None };
-        // A node that does not know the other's host names only its port.
-        let address = match address.strip_prefix(':') {
-            Some(port) => port.parse().ok().map(|port| Address { host: asked.host.clone(), port }),
+        let address = cause.redirect_node().and_then(|(address, _)| match address.strip_prefix(':') {
+            Some(port) => Some(Address { host: asked.host.clone(), port: port.parse().ok()? }),
             None => Address::parse(address, 0),
-        };
-        match (address, cause.kind()) {
-            (Some(address), redis::ErrorKind::Server(ServerErrorKind::Ask)) => Self::Ask(address),
+        });
+        match (address, cause.code()) {
+            (Some(address), Some("ASK")) => Self::Ask(address),
             (Some(address), _) => Self::Moved(address),
             (None, _) => Self::None,
+        }
+    }
+}
+
+impl CallError {
+    fn redirection(&self, asked: &Address) -> Redirection {
+        match self {
+            Self::Redis(cause) => Redirection::of(cause, asked),
+            Self::Connect(_) => Redirection::None,
         }
     }
 }

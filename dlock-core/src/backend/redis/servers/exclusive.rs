@@ -82,8 +82,8 @@ impl Exclusive {
                 Ok(output)
             }
             Err(cause) => {
-                if let (Servers::Cluster(cluster), Some(address)) = (servers, &taken.address) {
-                    cluster.moved(slot(key), &cause, address);
+                if let (Servers::Cluster(cluster), Some(asked)) = (servers, &taken.address) {
+                    cluster.learn(slot(key), &cause, asked);
                 }
                 Err(classify(cause))
             }
