@@ -133,8 +133,9 @@ impl RedisBackendBuilder {
     /// `min-replicas-max-lag` to see to; `duration` must be longer by that lag.)
     ///
     /// The server is told by its run id and its replication id, which a script compares with a note in the
-    /// key `dlock:m` (in a cluster one for each slot). Where there is no note, as on a server that is used
-    /// for the first time, the same time passes. Every process must set the same. A longer ttl is refused.
+    /// key `dlock:m`, in a cluster one for each slot. Where there is no note, as on a server or in a slot that is
+    /// used for the first time, the same time passes; a slot that moved counts as promoted. Every process must
+    /// set the same. A longer ttl is refused.
     pub fn quarantine(mut self, duration: Duration) -> Self {
         self.conduct.quarantine = duration;
         self

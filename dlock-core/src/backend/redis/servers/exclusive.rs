@@ -12,10 +12,12 @@ use redis::RedisResult;
 use redis::aio::MultiplexedConnection;
 use std::future::Future;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// Connections that carry one job at a time. Those that are idle are kept.
 pub(crate) struct Exclusive {
     idle: Mutex<Vec<Taken>>,
+    places: Semaphore,
     /// How long the server may take for an answer.
     limit: Duration,
 }
@@ -25,6 +27,9 @@ struct Taken {
     address: Option<Address>,
     connection: MultiplexedConnection,
 }
+
+/// How many jobs are done at once. Each takes a connection at the server.
+const MOST: usize = 16;
 
 /// Requests that belong together.
 pub(crate) trait Job: Sync {
@@ -39,7 +44,7 @@ pub(crate) trait Job: Sync {
 
 impl Exclusive {
     pub(crate) fn new(limit: Duration) -> Self {
-        Self { idle: Mutex::default(), limit }
+        Self { idle: Mutex::default(), places: Semaphore::new(MOST), limit }
     }
 
     /// Does a job at the server that keeps `key`. An idle connection may have died unnoticed; then the job is
@@ -50,6 +55,8 @@ impl Exclusive {
         key: &[u8],
         job: &J,
     ) -> Result<J::Output, LockError> {
+        // Never closed, so never an error.
+        let _place = self.places.acquire().await;
         let address = servers.address(key).await?;
         while let Some(mut taken) = self.take(address.as_ref()) {
             match job.run(&mut taken.connection).await {
