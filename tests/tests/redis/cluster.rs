@@ -189,3 +189,103 @@ async fn a_node_by_itself_and_a_server_that_is_no_cluster_are_refused() {
     let database = build(cluster.url() + "/3").await;
     assert_eq!(database.kind(), ErrorKind::InvalidOption, "{database}");
 }
+
+/// How often a node answered with this error, whichever node it was.
+fn answered(cluster: &RedisCluster, code: &str) -> u64 {
+    cluster.nodes().into_iter().map(|node| errors(cluster.node(node), code)).sum()
+}
+
+/// B93: a slot that has moved is followed by each script, and a renewal on its way as well: the nodes did answer
+/// MOVED to each, and ASK to the renewal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_script_follows_redirections() {
+    let cluster = RedisCluster::start();
+    let (backend, mine, slot) = (within(&cluster).await, claim("order:42"), cluster.slot_of("order:42"));
+    let redirected = |code: &'static str| {
+        let before = answered(&cluster, code);
+        let cluster = &cluster;
+        move || answered(cluster, code) > before
+    };
+    let moves = |cluster: &RedisCluster| cluster.migrate(slot, elsewhere(cluster, slot));
+    moves(&cluster);
+    let moved = redirected("MOVED");
+    tried(&backend, &mine).await.unwrap();
+    assert!(moved(), "the acquire");
+    moves(&cluster);
+    let moved = redirected("MOVED");
+    backend.renew(&mine).await.unwrap();
+    assert!(moved(), "the renewal");
+    let to = elsewhere(&cluster, slot);
+    cluster.begin_migration(slot, to);
+    cluster.move_keys(slot, to);
+    let asked = redirected("ASK");
+    backend.renew(&mine).await.unwrap();
+    assert!(asked(), "the renewal, on the way");
+    cluster.end_migration(slot, to);
+    let moved = redirected("MOVED");
+    backend.release(&mine).await.unwrap();
+    assert!(moved(), "the release");
+    assert_eq!(cluster.command_for("order:42", &["EXISTS", "order:42"]), "0");
+}
+
+/// B93: while some of a lock's keys lie here and some nowhere yet, both nodes answer TRYAGAIN to a script of
+/// several keys. It is tried again until the slot has moved: an acquire and a release.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_whose_keys_are_apart_is_tried_again() {
+    let cluster = RedisCluster::start();
+    let builder = RedisBackend::builder().url(cluster.url()).request_timeout(PATIENCE);
+    let (backend, slot) = (builder.build().await.unwrap(), cluster.slot_of("order:42"));
+    let before = claim("order:42");
+    // Leaves the fence.
+    tried(&backend, &before).await.unwrap();
+    backend.release(&before).await.unwrap();
+    let mine = claim("order:42");
+    for releases in [false, true] {
+        let to = elsewhere(&cluster, slot);
+        cluster.begin_migration(slot, to);
+        let refused = answered(&cluster, "TRYAGAIN");
+        let (asking, claim) = (backend.clone(), mine.clone());
+        let task = tokio::spawn(async move {
+            match releases {
+                true => asking.release(&claim).await,
+                false => tried(&asking, &claim).await.map(drop),
+            }
+        });
+        let again = async || answered(&cluster, "TRYAGAIN") > refused;
+        wait_until_async("it is to be tried again", PATIENCE, again).await;
+        assert!(!task.is_finished());
+        cluster.move_keys(slot, to);
+        cluster.end_migration(slot, to);
+        tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap().unwrap();
+    }
+    assert_eq!(cluster.command_for("order:42", &["EXISTS", "order:42"]), "0");
+}
+
+/// B93: a slot that nobody serves: each script is tried again until somebody does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_script_outlasts_a_slot_that_is_not_served() {
+    let cluster = RedisCluster::start();
+    let builder = RedisBackend::builder().url(cluster.url()).request_timeout(PATIENCE);
+    let (backend, mine) = (builder.build().await.unwrap(), claim("order:42"));
+    let slot = cluster.slot_of("order:42");
+    let (owner, number) = (cluster.owner_of(slot), slot.to_string());
+    for step in 0..3 {
+        // A node deletes the keys of a slot that it gives up, so the lock is taken anew where it is needed.
+        cluster.command_on(owner, &["CLUSTER", "DELSLOTS", &number]);
+        let refused = answered(&cluster, "CLUSTERDOWN");
+        let (asking, claim) = (backend.clone(), mine.clone());
+        let task = tokio::spawn(async move {
+            match step {
+                0 => tried(&asking, &claim).await.map(drop),
+                1 => asking.renew(&claim).await.map(drop),
+                _ => asking.release(&claim).await,
+            }
+        });
+        let again = async || answered(&cluster, "CLUSTERDOWN") > refused;
+        wait_until_async("it is refused", PATIENCE, again).await;
+        assert!(!task.is_finished());
+        cluster.command_on(owner, &["CLUSTER", "ADDSLOTS", &number]);
+        let outcome = tokio::time::timeout(PATIENCE, task).await.expect("in time").unwrap();
+        outcome.unwrap_or_else(|error| unreachable!("{step}: {error}"));
+    }
+}

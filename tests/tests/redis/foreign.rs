@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// B31, B32.
 #[tokio::test]
 async fn a_foreign_lock_on_the_same_key_excludes_us_and_we_exclude_it() {
     let server = shared_redis();
@@ -17,6 +18,7 @@ async fn a_foreign_lock_on_the_same_key_excludes_us_and_we_exclude_it() {
     assert_eq!(server.command(&["SET", &key, "another library's token", "NX", "PX", "1000"]), "OK");
 }
 
+/// B32, S17.
 #[tokio::test]
 async fn keys_of_another_kind_are_refused_and_left_alone() {
     let server = shared_redis();
@@ -29,6 +31,7 @@ async fn keys_of_another_kind_are_refused_and_left_alone() {
     assert_eq!(server.command(&["HGET", &key, "field"]), "1");
 }
 
+/// B82, S17.
 #[tokio::test]
 async fn a_fence_that_holds_no_token_is_refused_before_anything_is_written() {
     let server = shared_redis();
@@ -98,7 +101,7 @@ async fn a_foreign_release_is_found_by_an_account_that_may_not_watch() {
     assert!(waiter.await.unwrap().unwrap().is_valid());
 }
 
-/// B33: under contention among ourselves a foreign client that polls gets its turn, if a gap is left for it.
+/// B32, B33: under contention among ourselves a foreign client that polls gets its turn, if a gap is left for it.
 /// Without one it does not, which is the control.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gap_lets_a_foreign_client_have_its_turn() {
@@ -160,5 +163,49 @@ async fn a_gap_is_kept_by_our_own() {
             waiter.await.unwrap();
             other.release(&waiting).await.unwrap();
         }
+    }
+}
+
+/// S17: whatever is of another kind beside the lock, an acquire that meets it is refused, and nothing is written
+/// nor deleted.
+#[tokio::test]
+async fn side_keys_of_another_kind_are_refused_and_left_alone() {
+    let server = shared_redis();
+    let (backend, other) = (backend(server).await, manager(server).await);
+    for side in ["q", "f", "g"] {
+        let key = fresh_key("side");
+        let name = format!("dlock:{side}:p:{{{key}}}");
+        server.command(&["HSET", &name, "field", "1"]);
+        let refused = tried(&backend, &claim(&key)).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Corrupt, "{side}: {refused}");
+        assert_eq!(other.lock(&key).await.unwrap_err().kind(), ErrorKind::Corrupt, "{side}");
+        assert_eq!(holder(server, &key), "(nil)", "{side}");
+        assert_eq!(server.command(&["HGETALL", &name]), "field\n1");
+    }
+}
+
+/// S18: an expiry that an operator takes away is given back by whoever asks, so that a dead holder's lock ends.
+#[tokio::test]
+async fn a_lease_without_its_expiry_gets_one_again() {
+    let server = RedisServer::start();
+    let (dead, living) = (backend(&server).await, manager(&server).await);
+    tried(&dead, &claim_for("order:42", BRIEF * 5)).await.unwrap();
+    assert_eq!(server.command(&["PERSIST", "order:42"]), "1");
+    assert!(living.lock("order:42").await.unwrap().is_valid());
+}
+
+/// S18: a lease that an operator ends, and a lock that is renamed, are lost to their holders, and free.
+#[tokio::test]
+async fn a_lease_cut_short_and_a_lock_renamed_are_lost() {
+    let server = RedisServer::start();
+    let (one, other) = (brief_manager(&server).await, manager(&server).await);
+    let end: [&[&str]; 2] = [&["PEXPIRE", "order:42", "1"], &["RENAME", "order:42", "order:43"]];
+    for command in end {
+        let guard = one.lock("order:42").await.unwrap();
+        server.command(command);
+        let next = other.lock("order:42").await.unwrap();
+        assert_eq!(lost(&guard).await, LossReason::NotOwner, "{command:?}");
+        assert!(next.token() > guard.token() && next.is_valid());
+        next.release().await.unwrap();
     }
 }

@@ -4,13 +4,11 @@ use super::*;
 
 /// A relay in front of `server`, and a manager behind it that soon gives up on an answer.
 async fn behind_a_relay(server: &RedisServer) -> (Relay, LockManager) {
-    let relay = Relay::to(server.address()).await.unwrap();
-    let url = format!("redis://{}", relay.address());
-    let backend = RedisBackend::builder().url(url).request_timeout(Duration::from_millis(200));
-    (relay, over(backend.build().await.unwrap(), LONG))
+    let (relay, backend) = relayed(server, Duration::from_millis(200)).await;
+    (relay, over(backend, LONG))
 }
 
-/// I4, I5: the request arrives when its owner has given up, and was released, over another connection.
+/// B03, I4, I5: the request arrives when its owner has given up, and was released, over another connection.
 #[tokio::test]
 async fn a_request_that_comes_after_its_release_takes_no_lock() {
     let server = RedisServer::start();
@@ -75,4 +73,25 @@ async fn a_request_that_comes_after_its_future_was_dropped_takes_no_lock() {
     wait_until_async("all requests have come", PATIENCE, async || script_calls(&server) - scripts >= 2).await;
     assert_eq!(server.command(&["EXISTS", "order:42"]), "0");
     assert_eq!(server.command(&["EXISTS", "dlock:q:p:{order:42}"]), "0");
+}
+
+/// B03: where nobody remembers that the owner gave up, a late request takes the lock for one lease at most, and
+/// nobody believes to have it.
+#[tokio::test]
+async fn a_late_request_that_nobody_remembers_costs_one_lease() {
+    let server = RedisServer::start();
+    let (relay, locks) = behind_a_relay(&server).await;
+    let (scripts, ttl) = (script_calls(&server), Duration::from_secs(60));
+    relay.hold();
+    let request = locks.lock("order:42").ttl(ttl).try_acquire();
+    assert_eq!(request.await.unwrap_err().kind(), ErrorKind::Unavailable);
+    locks.shutdown().await;
+    assert_eq!(server.command(&["DEL", "dlock:g:p:{order:42}"]), "1", "the server had been told");
+    relay.let_go();
+    wait_until_async("the request has come", PATIENCE, async || script_calls(&server) - scripts == 2).await;
+    assert!((1..=60_000).contains(&left_ms(&server, "order:42")), "{}", left_ms(&server, "order:42"));
+    let other = manager(&server).await;
+    assert!(other.lock("order:42").try_acquire().await.unwrap().is_none());
+    server.command(&["PEXPIRE", "order:42", "1"]);
+    assert!(other.lock("order:42").await.unwrap().is_valid());
 }

@@ -7,22 +7,30 @@
 )]
 
 mod access;
+mod acquire;
+mod clock;
 mod cluster;
 mod cost;
+mod fencing;
 mod foreign;
+mod frozen;
 mod history;
 mod late;
 mod outages;
 mod quarantine;
 mod queue;
 mod recipes;
+mod refusals;
+mod release;
+mod renewal;
 mod replicas;
 mod sentinel;
 mod timestamp;
 
-use dlock_core::backend::{AcquireRequest, Backend, Claim, Mode};
+use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use dlock_core::{
-    ErrorKind, FencingToken, LockGuard, LockKey, LockManager, LossReason, Moment, RedisBackend, Ttl,
+    ErrorKind, FencingToken, LockError, LockGuard, LockKey, LockManager, LossReason, Moment, RedisBackend,
+    Ttl,
 };
 use dlock_tests::{RedisServer, Relay, fresh_key, shared_redis, wait_until_async};
 use std::sync::Arc;
@@ -53,12 +61,14 @@ fn over(backend: impl Backend, ttl: Duration) -> LockManager {
 
 /// How often the server ran scripts so far.
 fn script_calls(server: &RedisServer) -> u64 {
+    calls(server, "evalsha") + calls(server, "eval")
+}
+
+/// How often a command was called so far, by clients and by scripts.
+fn calls(server: &RedisServer, command: &str) -> u64 {
     let stats = server.command(&["INFO", "commandstats"]);
-    let calls = |name: &str| {
-        let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{name}:calls=")));
-        line.map_or(0, |line| line.split(['=', ',']).nth(1).unwrap().parse::<u64>().unwrap())
-    };
-    calls("evalsha") + calls("eval")
+    let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:calls=")));
+    line.map_or(0, |line| line.split(['=', ',']).nth(1).unwrap().parse().unwrap())
 }
 
 /// All calls of commands so far, those that scripts make left out.
@@ -68,18 +78,61 @@ fn requests(server: &RedisServer) -> u64 {
     line.trim_end().split(':').nth(1).unwrap().parse().unwrap()
 }
 
-async fn queued(backend: RedisBackend, claim: Claim) -> tokio::task::JoinHandle<()> {
+/// A relay in front of `server`, and a backend behind it that waits for an answer as long as `limit`.
+async fn relayed(server: &RedisServer, limit: Duration) -> (Relay, RedisBackend) {
+    let relay = Relay::to(server.address()).await.unwrap();
+    let url = format!("redis://{}", relay.address());
+    let backend = RedisBackend::builder().url(url).request_timeout(limit).build().await.unwrap();
+    (relay, backend)
+}
+
+/// A waiter that was answered with "queued".
+async fn queued(backend: RedisBackend, claim: Claim) -> tokio::task::JoinHandle<Grant> {
     let request = Arc::new(AcquireRequest::new(claim, Mode::Wait));
     let asked = Arc::clone(&request);
-    let task = tokio::spawn(async move {
-        backend.acquire(&asked).await.unwrap();
-    });
+    let task = tokio::spawn(async move { backend.acquire(&asked).await.unwrap() });
     wait_until_async("the waiter is queued", PATIENCE, async || request.progress.is_queued()).await;
     task
 }
 
+/// What a waiter of [`queued`] is granted at last.
+async fn granted(waiter: tokio::task::JoinHandle<Grant>) -> Grant {
+    tokio::time::timeout(PATIENCE, waiter).await.expect("the waiter is granted").unwrap()
+}
+
+/// Asks once.
+async fn tried(backend: &RedisBackend, claim: &Claim) -> Result<Grant, LockError> {
+    backend.acquire(&AcquireRequest::new(claim.clone(), Mode::Try)).await
+}
+
 fn claim(key: &str) -> Claim {
-    Claim::new(LockKey::new(key).unwrap(), Ttl::new(LONG).unwrap()).unwrap()
+    claim_for(key, LONG)
+}
+
+fn claim_for(key: &str, ttl: Duration) -> Claim {
+    Claim::new(LockKey::new(key).unwrap(), Ttl::new(ttl).unwrap()).unwrap()
+}
+
+/// What stands at `key`: the owner that has the lock.
+fn holder(server: &RedisServer, key: &str) -> String {
+    server.command(&["GET", key])
+}
+
+/// How many wait for `key`.
+fn waiters(server: &RedisServer, key: &str) -> usize {
+    server.command(&["ZCARD", &format!("dlock:q:p:{{{key}}}")]).parse().unwrap()
+}
+
+/// How much of its lease is left at the server, in ms; below zero if it has none.
+fn left_ms(server: &RedisServer, key: &str) -> i64 {
+    server.command(&["PTTL", key]).parse().unwrap()
+}
+
+/// How often the server answered with this error so far.
+fn errors(server: &RedisServer, code: &str) -> u64 {
+    let stats = server.command(&["INFO", "errorstats"]);
+    let line = stats.lines().find_map(|line| line.strip_prefix(&format!("errorstat_{code}:count=")));
+    line.map_or(0, |count| count.trim_end().parse().unwrap())
 }
 
 async fn lost(guard: &LockGuard) -> LossReason {

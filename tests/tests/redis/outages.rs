@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// B12, S8.
 #[tokio::test]
 async fn a_server_that_forgot_the_scripts_is_taught_them_again() {
     let server = RedisServer::start();
@@ -13,6 +14,7 @@ async fn a_server_that_forgot_the_scripts_is_taught_them_again() {
     assert_eq!(server.command(&["EXISTS", "order:42"]), "0");
 }
 
+/// S9, S19.
 #[tokio::test]
 async fn a_killed_connection_is_made_anew_for_holders_and_waiters() {
     let server = RedisServer::start();
@@ -33,6 +35,7 @@ async fn a_killed_connection_is_made_anew_for_holders_and_waiters() {
     assert!(waiter.await.unwrap().unwrap().token() > token);
 }
 
+/// B80, S1.
 #[tokio::test]
 async fn a_restart_that_forgets_everything_loses_the_lock_and_keeps_the_token_order() {
     let mut server = RedisServer::start();
@@ -44,6 +47,7 @@ async fn a_restart_that_forgets_everything_loses_the_lock_and_keeps_the_token_or
     assert!(next.token() > guard.token(), "{} after {}", next.token(), guard.token());
 }
 
+/// B80, S18.
 #[tokio::test]
 async fn a_flushed_server_loses_the_lock_and_keeps_the_token_order() {
     let server = RedisServer::start();
@@ -55,6 +59,7 @@ async fn a_flushed_server_loses_the_lock_and_keeps_the_token_order() {
     assert_eq!(lost(&guard).await, LossReason::NotOwner);
 }
 
+/// S2.
 #[tokio::test]
 async fn a_lock_survives_a_restart_with_an_append_only_file() {
     let mut server = RedisServer::builder().config("appendonly yes").config("appendfsync always").start();
@@ -66,6 +71,7 @@ async fn a_lock_survives_a_restart_with_an_append_only_file() {
     guard.release().await.unwrap();
 }
 
+/// B40.
 #[tokio::test]
 async fn a_silent_server_costs_the_lock_at_its_deadline_and_nothing_afterwards() {
     let mut server = RedisServer::start();
@@ -109,10 +115,11 @@ async fn requests_to_a_server_that_is_away_end_in_time() {
     assert!(locks.lock("waited").await.unwrap().is_valid(), "and comes back by itself");
 }
 
+/// B34, S10: acquiring is refused with the reason; renewing, releasing and handing off go on.
 #[tokio::test]
-async fn a_full_server_still_releases_and_hands_off() {
+async fn a_full_server_still_renews_releases_and_hands_off() {
     let server = RedisServer::start();
-    let (one, other) = (manager(&server).await, manager(&server).await);
+    let (one, other) = (brief_manager(&server).await, manager(&server).await);
     let guard = one.lock("order:42").await.unwrap();
     let waiter = tokio::spawn(other.lock("order:42").acquire());
     wait_until_async("somebody waits", PATIENCE, async || {
@@ -122,6 +129,8 @@ async fn a_full_server_still_releases_and_hands_off() {
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
     let full = one.lock("another").try_acquire().await.unwrap_err();
     assert_eq!(full.kind(), ErrorKind::Unavailable, "{full}");
+    dlock_core::sleep_until(Moment::now().after(guard.remaining())).await;
+    assert!(guard.is_valid(), "renewed");
     guard.release().await.unwrap();
     assert!(
         waiter.await.unwrap().unwrap().is_valid(),

@@ -97,3 +97,25 @@ async fn sentinels_and_servers_have_passwords_of_their_own() {
     let locks = over(builder().build().await.unwrap(), LONG);
     locks.lock("order:42").await.unwrap().release().await.unwrap();
 }
+
+/// B90: a failover that forgets the lock is signalled to its holder by the next renewal, and the next holder has a
+/// greater token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_that_forgets_a_lock_is_signalled_to_its_holder() {
+    let sentinel = RedisSentinel::start();
+    let ttl = Duration::from_secs(60);
+    let (backend, mine) = (behind(&sentinel).await, claim_for("order:42", ttl));
+    let first = tried(&backend, &mine).await.unwrap();
+    sentinel.await_in_sync();
+    let new = sentinel.fail_over();
+    // What a write that had not reached it would leave there.
+    sentinel.node(new).command(&["DEL", "order:42", "dlock:f:p:{order:42}"]);
+    let says_so = async || match backend.renew(&mine).await {
+        Ok(_) => false,
+        Err(error) => error.kind() == ErrorKind::Lost,
+    };
+    wait_until_async("the renewal says that it is lost", PATIENCE, says_so).await;
+    assert_eq!(sentinel.node(new).command(&["EXISTS", "order:42"]), "0", "and does not make it again");
+    let next = over(backend, LONG).lock("order:42").await.unwrap();
+    assert!(next.token() > first.token);
+}
