@@ -59,7 +59,7 @@ fn fence(server: &RedisServer, key: &str) -> FencingToken {
     FencingToken::new(server.command(&["GET", &format!("dlock:f:p:{{{key}}}")]).parse().unwrap())
 }
 
-/// What a grant is whose answer took longer than the lease: over. So it is no success; the lock is asked for
+/// B06: a grant whose answer took longer than the lease is over. So it is no success, and the lock is asked for
 /// again.
 #[tokio::test]
 #[ignore = "acquire returns a guard that is not valid any more when the answer came after the lease"]

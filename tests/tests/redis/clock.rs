@@ -40,7 +40,7 @@ async fn waiters_are_served_when_the_servers_clock_jumps() {
 async fn a_lease_made_longer_by_the_servers_clock_is_cut() {
     let server = with_movable_clock().await;
     let (dead, living) = (backend(&server).await, over(backend(&server).await, LONG));
-    let gone = tried(&dead, &claim_for("order:42", BRIEF * 5)).await.unwrap();
+    let gone = tried(&dead, &claim_for("order:42", BRIEF * 3)).await.unwrap();
     server.move_clock(-HOUR_MS);
     assert!(left_ms(&server, "order:42") > HOUR_MS);
     let next = living.lock("order:42").await.unwrap();

@@ -22,7 +22,7 @@ fn elsewhere(cluster: &RedisCluster, slot: u16) -> std::net::SocketAddr {
     cluster.primaries().into_iter().find(|node| *node != owner).unwrap()
 }
 
-/// B93: a primary that dies under contention costs no more than the failover takes, and tokens go on rising.
+/// B80, B93: a primary that dies under contention costs no more than the failover takes, and tokens go on rising.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_under_contention_keeps_the_token_order() {
     let mut cluster = RedisCluster::start();
@@ -163,7 +163,7 @@ async fn a_failover_with_quarantine_makes_no_two_holders() {
     contention.end().await;
 }
 
-/// A foreign release is told of in a cluster too.
+/// B31: a foreign release is told of in a cluster too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_foreign_release_wakes_the_waiter() {
     let cluster = RedisCluster::start();

@@ -23,7 +23,7 @@ async fn a_request_that_comes_after_its_release_takes_no_lock() {
     assert_eq!(server.command(&["EXISTS", "order:42"]), "0");
 }
 
-/// The same for a request that was repeated over a new connection, and answered there.
+/// B03: the same for a request that was repeated over a new connection, and answered there.
 #[tokio::test]
 async fn a_request_that_was_repeated_takes_no_lock_when_it_comes_at_last() {
     let server = RedisServer::start();
@@ -40,7 +40,7 @@ async fn a_request_that_was_repeated_takes_no_lock_when_it_comes_at_last() {
     assert_eq!(server.command(&["EXISTS", "order:42"]), "0");
 }
 
-/// The same for a try that was refused by the answer to its second copy: the first one comes to a free lock.
+/// B03: the same for a try that was refused by the answer to its second copy: the first one comes to a free lock.
 #[tokio::test]
 async fn a_refused_try_that_was_repeated_takes_no_lock_when_it_comes_at_last() {
     let server = RedisServer::start();
@@ -59,7 +59,7 @@ async fn a_refused_try_that_was_repeated_takes_no_lock_when_it_comes_at_last() {
     assert_eq!(server.command(&["EXISTS", "order:42"]), "0");
 }
 
-/// I4 for a future that is dropped: its release follows it, over whatever connection.
+/// B03, I4: for a future that is dropped: its release follows it, over whatever connection.
 #[tokio::test]
 async fn a_request_that_comes_after_its_future_was_dropped_takes_no_lock() {
     let server = RedisServer::start();

@@ -24,6 +24,7 @@ mod refusals;
 mod release;
 mod renewal;
 mod replicas;
+mod scenarios;
 mod sentinel;
 mod timestamp;
 

@@ -14,7 +14,7 @@ async fn a_server_that_forgot_the_scripts_is_taught_them_again() {
     assert_eq!(server.command(&["EXISTS", "order:42"]), "0");
 }
 
-/// S9, S19.
+/// B22, S9.
 #[tokio::test]
 async fn a_killed_connection_is_made_anew_for_holders_and_waiters() {
     let server = RedisServer::start();

@@ -14,7 +14,7 @@ async fn quarantined(server: &RedisServer) -> LockManager {
 #[tokio::test]
 async fn a_restart_that_forgets_makes_no_second_holder() {
     let mut server = RedisServer::start();
-    let whole = Duration::from_secs(3);
+    let whole = Duration::from_secs(2);
     let builder = RedisBackend::builder().url(server.url()).quarantine(whole);
     let careful = || async { builder.clone().build().await.unwrap() };
     let mut held = claim("order:42");

@@ -72,13 +72,13 @@ async fn every_step_outlasts_masterdown() {
 async fn every_step_outlasts_loading() {
     let builder = RedisServer::builder().config("enable-debug-command yes");
     let server = builder.config("loading-process-events-interval-bytes 1024").start();
-    for number in 0..1_000 {
+    for number in 0..2_000 {
         server.command(&["SET", &format!("ballast:{number}"), &"x".repeat(2_000)]);
     }
     let loading = std::cell::RefCell::new(server.connect());
     let refuse = || {
-        // Twenty seconds in all, of which a fraction passes.
-        server.command(&["CONFIG", "SET", "key-load-delay", "20000"]);
+        // Ten seconds in all, of which a fraction passes.
+        server.command(&["CONFIG", "SET", "key-load-delay", "5000"]);
         loading.borrow_mut().send(&[["DEBUG", "RELOAD"]]).unwrap();
         dlock_tests::wait_until("it loads", PATIENCE, || {
             server.command(&["INFO", "persistence"]).contains("loading:1")

@@ -1,0 +1,677 @@
+//! What has gone wrong with distributed locks in Redis before, and which test shows that it does not here.
+//!
+//! The numbers are those that the doc comments of the tests begin with. Each line says what must hold, which
+//! tests show it, and for what no two holders may ever be at stake, by which control they are known to be able to
+//! fail: a broken variant that is noticed, or the same scenario without the protection. What is open is shown by
+//! tests that are ignored until it is done.
+
+mod check;
+mod found;
+
+use found::file;
+
+/// What must hold, and what shows it. Tests are named as `file::function`, see [`found::file`].
+struct Scenario {
+    number: &'static str,
+    what: &'static str,
+    shown_by: &'static [&'static str],
+    controls: &'static [&'static str],
+    /// Ignored tests of what does not hold yet.
+    open: &'static [&'static str],
+    /// Why there is nothing to show here, or where the rest is shown.
+    note: &'static str,
+}
+
+const fn shown(number: &'static str, what: &'static str, shown_by: &'static [&'static str]) -> Scenario {
+    Scenario { number, what, shown_by, controls: &[], open: &[], note: "" }
+}
+
+/// Nothing is shown here, because of `note`.
+const fn not(number: &'static str, what: &'static str, note: &'static str) -> Scenario {
+    Scenario { note, ..shown(number, what, &[]) }
+}
+
+/// To be shown by the tests of locks over several independent servers.
+const REDLOCK: &str = "redlock";
+
+impl Scenario {
+    const fn control(mut self, controls: &'static [&'static str]) -> Self {
+        self.controls = controls;
+        self
+    }
+
+    const fn open(mut self, open: &'static [&'static str]) -> Self {
+        self.open = open;
+        self
+    }
+
+    /// Whether the doc comment of `test` begins with the number: in this folder, unless it is a control only.
+    fn is_numbered(&self, test: &str) -> bool {
+        let is_here =
+            test.split("::").next().is_some_and(|part| file(part).starts_with("tests/tests/redis/"));
+        let is_control = !self.shown_by.contains(&test) && !self.open.contains(&test);
+        is_here && !is_control && self.number.starts_with('B')
+    }
+}
+
+/// Those where a failure makes two holders, or a write of a stale one.
+const SAFETY: &[&str] = &[
+    "B04", "B06", "B09", "B10", "B13", "B20", "B21", "B32", "B42", "B46", "B47", "B48", "B64", "B70", "B74",
+    "B80", "B81", "B82", "B83", "B84",
+];
+
+/// The first and the last number of each group.
+const GROUPS: &[(char, u32, u32)] = &[
+    ('B', 1, 13),
+    ('B', 20, 35),
+    ('B', 40, 50),
+    ('B', 60, 64),
+    ('B', 70, 76),
+    ('B', 80, 84),
+    ('B', 90, 94),
+    ('S', 1, 21),
+];
+
+const NO_SHARED_LOCKS: &str = "there are no locks for readers and writers";
+const NO_SEMAPHORES: &str = "there are no semaphores";
+const NO_LOCKS_OF_SEVERAL_KEYS: &str = "there are no locks of several keys";
+
+/// Acquiring, dropping, losing an answer.
+const ACQUIRE: &[Scenario] = &[
+    shown(
+        "B01",
+        "A dropped acquire whose request has left gives its grant back at once, not at the end of the lease.",
+        &[
+            "acquire::a_grant_whose_future_was_dropped_is_given_back",
+            "acquire::a_request_whose_future_was_dropped_before_it_arrived_is_undone",
+            "conformance::an_acquire_dropped_while_waiting_leaves_nothing",
+            "conformance::an_acquire_dropped_at_any_await_leaves_nothing",
+        ],
+    ),
+    shown(
+        "B02",
+        "A grant whose answer was lost is the same hold with the same token when it is asked for again.",
+        &[
+            "acquire::a_grant_whose_answer_was_lost_is_the_same_when_it_is_asked_for_again",
+            "conformance::an_owner_that_asks_again_gets_the_same_grant",
+        ],
+    ),
+    shown(
+        "B03",
+        "A request carried out after its owner gave up takes nothing, or one lease that nobody believes in.",
+        &[
+            "late::a_request_that_comes_after_its_release_takes_no_lock",
+            "late::a_request_that_was_repeated_takes_no_lock_when_it_comes_at_last",
+            "late::a_refused_try_that_was_repeated_takes_no_lock_when_it_comes_at_last",
+            "late::a_request_that_comes_after_its_future_was_dropped_takes_no_lock",
+            "late::a_late_request_that_nobody_remembers_costs_one_lease",
+        ],
+    )
+    .open(&["queue::a_grant_for_a_waiter_that_nobody_knows_is_given_back"]),
+    not("B04", "An acquire that fails releases at every server that it asked.", REDLOCK),
+    not(
+        "B05",
+        "Contenders that split the servers give their parts back, and one wins in bounded time.",
+        REDLOCK,
+    ),
+    not("B06", "A majority that came too late is no grant: no guard is over from the beginning.", REDLOCK)
+        .open(&["acquire::a_grant_whose_answer_came_after_its_lease_is_asked_for_again"]),
+    not("B07", "A server that swallows everything costs its own timeout, not the lease.", REDLOCK),
+    not("B08", "A server that refuses connections leaves a majority.", REDLOCK),
+    shown(
+        "B09",
+        "Tasks that share a manager are owners of their own: a stale guard touches nothing of the next one.",
+        &[
+            "acquire::a_stale_guard_does_not_touch_the_next_one_of_its_own_process",
+            "conformance::only_the_owner_releases",
+            "conformance::only_the_owner_renews",
+        ],
+    )
+    .control(&[
+        "acquire::a_stale_guard_does_not_touch_the_next_one_of_its_own_process",
+        "flaws::owner_only_release",
+        "flaws::owner_only_renewal",
+    ]),
+    shown(
+        "B10",
+        "Owners are compared as a whole: one that begins with another is not that one.",
+        &["acquire::an_owner_is_compared_as_a_whole"],
+    )
+    .control(&["acquire::an_owner_is_compared_as_a_whole"]),
+    shown(
+        "B11",
+        "A wait waits, and its end says that the lock was another's; a wait of zero is a try.",
+        &[
+            "acquire::a_wait_waits_and_a_wait_of_zero_tries",
+            "conformance::a_wait_that_ends_is_busy_and_leaves_nothing",
+        ],
+    ),
+    shown(
+        "B12",
+        "A server that does not know the scripts, by command or after a failover, is taught them unnoticed.",
+        &[
+            "outages::a_server_that_forgot_the_scripts_is_taught_them_again",
+            "sentinel::a_failover_under_contention_keeps_the_token_order",
+        ],
+    ),
+    shown(
+        "B13",
+        "No answer goes to another request, whatever the server sends unasked.",
+        &[
+            "acquire::answers_go_to_their_own_requests_among_pushes",
+            "cluster::a_slot_moves_under_contention",
+            "cluster::a_waiter_is_handed_the_lock_where_the_slot_has_moved_to",
+        ],
+    )
+    .control(&["acquire::answers_go_to_their_own_requests_among_pushes"]),
+];
+
+/// The queue and the hand-off.
+const QUEUE: &[Scenario] = &[
+    shown(
+        "B20",
+        "A waiter that hears of its grant after that lease does not begin.",
+        &[
+            "queue::a_push_that_comes_after_its_lease_is_not_believed",
+            "core/backend/redis/mod::a_push_is_believed_only_if_it_is_newer_than_the_last_answer_and_its_lease_is_long",
+        ],
+    )
+    .control(&["queue::a_push_that_comes_after_its_lease_is_not_believed"]),
+    shown(
+        "B21",
+        "Nor does one that was told to wait after that grant, and hears of it then.",
+        &[
+            "queue::a_push_that_comes_after_its_lease_is_not_believed",
+            "queue::an_old_push_is_not_believed",
+            "core/backend/redis/mod::a_push_is_believed_only_if_it_is_newer_than_the_last_answer_and_its_lease_is_long",
+        ],
+    )
+    .control(&["queue::a_push_that_comes_after_its_lease_is_not_believed"]),
+    shown(
+        "B22",
+        "A push that is lost costs a question, not a lease.",
+        &[
+            "queue::a_push_lost_with_its_connection_costs_a_question",
+            "outages::a_killed_connection_is_made_anew_for_holders_and_waiters",
+        ],
+    ),
+    shown(
+        "B23",
+        "A dead waiter is passed over in the release itself, or costs one lease if the network hid its death.",
+        &[
+            "queue::a_waiter_whose_process_died_is_passed_over",
+            "queue::a_waiter_that_is_gone_without_a_word_costs_one_lease",
+        ],
+    ),
+    shown(
+        "B24",
+        "Ten thousand dead waiters are walked over in bounded steps, and the living one behind them is reached.",
+        &[
+            "queue::a_crowd_of_dead_waiters_is_walked_over_in_bounded_steps",
+            "redis_scripts/edges::after_the_longest_walk_a_free_lock_is_to_be_asked_for_again_at_once",
+            "redis_scripts/broken::a_walk_without_an_end",
+        ],
+    )
+    .open(&["queue::a_free_lock_behind_a_crowd_is_asked_for_again_at_once"]),
+    shown(
+        "B25",
+        "A waiter that leaves while it is granted passes the lock on, and leaves no place behind.",
+        &[
+            "queue::a_waiter_that_leaves_while_it_is_granted_passes_the_lock_on",
+            "conformance::a_waiter_that_leaves_keeps_the_others_in_order",
+        ],
+    )
+    .open(&["queue::a_grant_for_a_waiter_that_nobody_knows_is_given_back"]),
+    shown(
+        "B26",
+        "The first waiter gets a dead holder's lock when the lease ends, though nobody else comes.",
+        &[
+            "queue::the_first_waiter_asks_when_a_dead_holders_lease_ends",
+            "conformance::a_dead_holder_costs_no_more_than_its_lease",
+        ],
+    ),
+    shown(
+        "B27",
+        "A lock that an operator deletes goes to the next waiter.",
+        &["queue::a_lock_deleted_by_hand_is_lost_and_goes_to_the_next_waiter"],
+    ),
+    shown(
+        "B28",
+        "A waiter that lives keeps its place for as long as it waits.",
+        &["queue::a_waiter_that_lives_keeps_its_queue", "redis_scripts/broken::a_queue_that_stays_for_ever"],
+    ),
+    shown(
+        "B29",
+        "Waiters are served though the server's clock jumps by an hour, either way.",
+        &[
+            "clock::waiters_are_served_when_the_servers_clock_jumps",
+            "clock::a_lease_made_longer_by_the_servers_clock_is_cut",
+        ],
+    )
+    .open(&[
+        "clock::a_gap_made_longer_by_the_servers_clock_is_cut",
+        "clock::a_quarantine_made_longer_by_the_servers_clock_is_cut",
+    ]),
+    shown(
+        "B30",
+        "Who comes first is served first, and a try does not pass the queue.",
+        &[
+            "conformance::waiters_are_served_in_order_of_arrival",
+            "conformance::waiters_of_several_processes_are_served_in_order_of_arrival",
+            "conformance::a_try_does_not_pass_the_queue",
+            "redis_scripts/broken::order_is_judged_without_the_model",
+        ],
+    ),
+    shown(
+        "B31",
+        "A foreign client's release wakes the waiter; a foreign lock without expiry is waited for, never stolen.",
+        &[
+            "foreign::a_foreign_lock_on_the_same_key_excludes_us_and_we_exclude_it",
+            "foreign::a_foreign_release_wakes_the_first_waiter_and_nobody_polls",
+            "foreign::a_foreign_expiry_wakes_the_first_waiter",
+            "foreign::a_foreign_release_is_found_by_an_account_that_may_not_watch",
+            "cluster::a_foreign_release_wakes_the_waiter",
+            "redis_interop/pairs::a_lock_that_never_expires_is_waited_for",
+            "redis_interop/hand_over::of_all_that_wait_each_gets_it",
+        ],
+    ),
+    shown(
+        "B32",
+        "Foreign clients and we exclude each other, during a hand-off too; a key of another type is an error.",
+        &[
+            "foreign::a_foreign_lock_on_the_same_key_excludes_us_and_we_exclude_it",
+            "foreign::a_gap_lets_a_foreign_client_have_its_turn",
+            "foreign::a_gap_is_kept_by_our_own",
+            "foreign::keys_of_another_kind_are_refused_and_left_alone",
+            "redis_interop/contention::under_one_lock_no_count_is_lost",
+        ],
+    )
+    .control(&[
+        "redis_interop/contention::under_locks_apart_counts_are_lost",
+        "redis_scripts/broken::exclusion_is_judged_without_the_model",
+    ]),
+    shown(
+        "B33",
+        "With a gap, a foreign client has its turn under contention among ourselves.",
+        &["foreign::a_gap_lets_a_foreign_client_have_its_turn"],
+    ),
+    shown(
+        "B34",
+        "A server without memory still releases, and does not keep the lock until its lease ends.",
+        &["outages::a_full_server_still_renews_releases_and_hands_off"],
+    ),
+    shown(
+        "B35",
+        "The keys of one lock lie in one slot, whatever its bytes are.",
+        &[
+            "cluster::keys_of_every_shape_are_locked_and_handed_off",
+            "core/backend/redis/keys::side_keys_lie_in_the_slot_of_the_lock",
+            "core/backend/redis/keys::different_locks_have_different_side_keys",
+            "conformance::odd_keys_are_locks_of_their_own",
+        ],
+    ),
+];
+
+/// Renewal and loss.
+const RENEWAL: &[Scenario] = &[
+    shown(
+        "B40",
+        "After a partition the loss is signalled at the local deadline, not by an answer or the next attempt.",
+        &[
+            "renewal::a_partition_is_signalled_at_the_local_deadline",
+            "outages::a_silent_server_costs_the_lock_at_its_deadline_and_nothing_afterwards",
+            "conformance::a_lease_that_cannot_be_renewed_is_lost_at_its_deadline",
+        ],
+    ),
+    shown(
+        "B41",
+        "One renewal that fails signals nothing; it is tried again, and the lease goes on.",
+        &[
+            "renewal::a_renewal_that_failed_is_tried_again_and_harms_nothing",
+            "core/renewal/schedule::failures_are_retried_before_the_deadline_and_only_finitely_often",
+        ],
+    ),
+    shown(
+        "B42",
+        "A renewal that fails ends or shortens no lease.",
+        &["renewal::a_renewal_that_failed_is_tried_again_and_harms_nothing"],
+    )
+    .control(&["renewal::a_renewal_that_failed_is_tried_again_and_harms_nothing"]),
+    shown(
+        "B43",
+        "Renewals end with the guard, however that ends; one under way prolongs nobody else's lease.",
+        &[
+            "renewal::a_renewal_that_comes_after_the_release_prolongs_nothing",
+            "renewal::a_lock_that_was_given_back_is_not_renewed",
+            "core/renewal/table::a_lease_removed_while_its_renewal_is_under_way_does_not_come_back",
+        ],
+    ),
+    shown(
+        "B44",
+        "A lock is renewed after an earlier one on its key was lost or failed.",
+        &["renewal::a_lock_is_renewed_after_an_earlier_one_on_its_key_was_lost"],
+    ),
+    shown(
+        "B45",
+        "Ten thousand locks are renewed over one connection, by requests of one key; one that fails delays none.",
+        &[
+            "renewal::ten_thousand_locks_are_renewed_over_one_connection",
+            "renewal::a_lock_that_was_given_back_is_not_renewed",
+            "core/renewal/table::leases_come_due_in_order_and_only_once",
+        ],
+    ),
+    shown(
+        "B46",
+        "Only the owner's own lease is renewed.",
+        &[
+            "conformance::only_the_owner_renews",
+            "conformance::a_released_lock_is_not_renewed_into_being",
+            "redis_scripts/main::the_scripts_do_as_the_model",
+        ],
+    )
+    .control(&["redis_scripts/broken::a_renewal_by_anybody", "flaws::owner_only_renewal"]),
+    not("B47", "A renewal counts over all servers, and heals missing ones only with a majority.", REDLOCK),
+    Scenario {
+        note: REDLOCK,
+        ..shown(
+            "B48",
+            "A lock that is gone is not made again by its renewal, nor called held all the time.",
+            &["conformance::a_released_lock_is_not_renewed_into_being"],
+        )
+        .control(&["redis_scripts/broken::a_renewal_that_makes_the_lock_again", "flaws::renewal_of_nothing"])
+    },
+    shown(
+        "B49",
+        "A process that was stopped for longer than its lease finds its guard over first, and its token refused.",
+        &["frozen::a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost"],
+    ),
+    shown(
+        "B50",
+        "A runtime that was blocked for longer than a lease finds the guard over, and the loss is signalled.",
+        &["renewal::a_blocked_runtime_loses_its_locks_and_says_so"],
+    ),
+];
+
+/// Releasing.
+const RELEASE: &[Scenario] = &[
+    shown(
+        "B60",
+        "The release of a lost lock says so after one request.",
+        &[
+            "release::releasing_a_lost_lock_takes_one_request",
+            "release::releasing_a_lost_lock_does_not_wait_for_a_silent_server",
+            "conformance::releasing_a_lost_lock_says_so",
+        ],
+    ),
+    shown(
+        "B61",
+        "A release that is dropped half-way goes on, and its lease is over.",
+        &[
+            "release::a_release_dropped_half_way_goes_on",
+            "release::a_release_dropped_half_way_does_not_need_its_first_request",
+        ],
+    ),
+    shown(
+        "B62",
+        "A release whose answer was lost, and that finds itself no owner when repeated, is no failure.",
+        &["release::a_release_whose_answer_does_not_come_is_unknown_and_repeated"],
+    )
+    .open(&["release::a_release_whose_answer_was_lost_is_not_reported_as_a_lost_lock"]),
+    shown(
+        "B63",
+        "A guard is dropped outside a runtime, and during a shutdown, which waits for its release.",
+        &[
+            "conformance::a_guard_dropped_outside_a_runtime_frees_the_lock",
+            "conformance::shutdown_flushes_releases_and_releases_what_is_held",
+        ],
+    ),
+    shown(
+        "B64",
+        "A lease is never longer than its ttl, however often it is asked for.",
+        &["renewal::a_lease_never_grows", "core/lease::validity_counts_from_the_send_less_a_margin"],
+    )
+    .control(&["renewal::a_lease_never_grows", "redis_scripts/broken::a_lease_that_is_not_the_waiter_s_own"]),
+];
+
+/// Locks of other kinds.
+const OTHER_KINDS: &[Scenario] = &[
+    not("B70", "Readers and a writer never hold together.", NO_SHARED_LOCKS),
+    not("B71", "Neither readers nor writers starve.", NO_SHARED_LOCKS),
+    not("B72", "A dead reader delays a writer by its own lease at most.", NO_SHARED_LOCKS),
+    not("B73", "A reader that becomes a writer never blocks itself.", NO_SHARED_LOCKS),
+    not("B74", "A semaphore never counts more than it allows.", NO_SEMAPHORES),
+    not("B75", "Locks of several keys never wait for each other in a circle.", NO_LOCKS_OF_SEVERAL_KEYS),
+    not("B76", "Two limits for one semaphore are an error.", NO_SEMAPHORES),
+];
+
+/// Fencing tokens.
+const FENCING: &[Scenario] = &[
+    shown(
+        "B80",
+        "Tokens rise over crashes, failovers, lost counters, and a clock that steps back.",
+        &[
+            "fencing::tokens_rise_over_every_mishap",
+            "outages::a_restart_that_forgets_everything_loses_the_lock_and_keeps_the_token_order",
+            "outages::a_flushed_server_loses_the_lock_and_keeps_the_token_order",
+            "sentinel::a_failover_under_contention_keeps_the_token_order",
+            "cluster::a_failover_under_contention_keeps_the_token_order",
+            "conformance::tokens_rise_from_holder_to_holder",
+            "conformance::tokens_rise_past_a_dead_holder",
+        ],
+    )
+    .control(&[
+        "fencing::tokens_rise_over_every_mishap",
+        "redis_scripts/broken::rising_tokens_are_judged_without_the_model",
+        "redis_scripts/broken::a_token_that_is_only_the_time",
+        "redis_scripts/broken::a_token_that_is_only_a_count",
+        "flaws::token_order",
+    ]),
+    shown(
+        "B81",
+        "A token is that of its grant: a stale holder never learns a newer one.",
+        &["fencing::a_stale_holder_has_its_own_token"],
+    )
+    .control(&["fencing::a_stale_holder_has_its_own_token"]),
+    shown(
+        "B82",
+        "Tokens are exact as numbers of Lua, and refused where those end.",
+        &[
+            "fencing::tokens_are_exact_up_to_the_last",
+            "foreign::a_fence_that_holds_no_token_is_refused_before_anything_is_written",
+            "redis_scripts/edges::the_last_tokens_are_kept_for_a_walk",
+            "redis_scripts/edges::a_walk_over_dead_waiters_takes_no_token_that_is_not_exact",
+        ],
+    )
+    .control(&[
+        "redis_scripts/broken::a_token_written_inexactly",
+        "redis_scripts/broken::a_token_told_inexactly",
+        "redis_scripts/broken::a_fence_that_is_not_checked",
+    ]),
+    not("B83", "A slow owner whose token the others have passed does not get its majority.", REDLOCK),
+    not(
+        "B84",
+        "Tokens set aside for a hand-over in one process are never above a later grant.",
+        "there is no such hand-over",
+    ),
+];
+
+/// Replication, and servers that do not serve.
+const REPLICATION: &[Scenario] = &[
+    shown(
+        "B90",
+        "A failover that forgets the lock is signalled by the next renewal, and the next token is greater.",
+        &[
+            "sentinel::a_failover_that_forgets_a_lock_is_signalled_to_its_holder",
+            "sentinel::a_failover_under_contention_keeps_the_token_order",
+            "sentinel::a_failover_with_quarantine_makes_no_two_holders",
+            "quarantine::a_restart_that_forgets_makes_no_second_holder",
+        ],
+    ),
+    shown(
+        "B91",
+        "A grant with fewer replicas than required is undone.",
+        &[
+            "replicas::a_grant_counts_when_as_many_replicas_as_required_have_it",
+            "replicas::a_lock_that_is_handed_off_is_acknowledged_too",
+        ],
+    ),
+    shown(
+        "B92",
+        "Waiting for replicas holds up nobody else.",
+        &["replicas::waiting_for_replicas_holds_nobody_up"],
+    ),
+    shown(
+        "B93",
+        "Every request outlasts READONLY, MASTERDOWN, LOADING, BUSY, CLUSTERDOWN, TRYAGAIN, MOVED and ASK.",
+        &[
+            "refusals::every_step_outlasts_readonly",
+            "refusals::every_step_outlasts_masterdown",
+            "refusals::every_step_outlasts_loading",
+            "refusals::every_step_outlasts_busy",
+            "refusals::a_server_that_stays_busy_is_unavailable",
+            "cluster::every_script_outlasts_a_slot_that_is_not_served",
+            "cluster::a_lock_whose_keys_are_apart_is_tried_again",
+            "cluster::every_script_follows_redirections",
+            "cluster::a_slot_moves_under_contention",
+            "cluster::a_failover_under_contention_keeps_the_token_order",
+            "sentinel::a_failover_under_contention_keeps_the_token_order",
+            "sentinel::a_demoted_primary_is_left",
+        ],
+    ),
+    shown(
+        "B94",
+        "A server that may evict locks is warned of.",
+        &[
+            "traces::a_server_that_may_evict_locks_is_warned_of",
+            "core/backend/redis/startup::a_server_evicts_if_it_has_a_limit_and_a_policy",
+        ],
+    ),
+];
+
+/// What can befall a server, by itself.
+const SERVERS: &[Scenario] = &[
+    shown(
+        "S1",
+        "A restart that forgets.",
+        &[
+            "quarantine::a_restart_that_forgets_makes_no_second_holder",
+            "outages::a_restart_that_forgets_everything_loses_the_lock_and_keeps_the_token_order",
+        ],
+    ),
+    shown(
+        "S2",
+        "A restart that remembers.",
+        &["outages::a_lock_survives_a_restart_with_an_append_only_file"],
+    ),
+    shown(
+        "S3",
+        "A failover that forgets.",
+        &["sentinel::a_failover_that_forgets_a_lock_is_signalled_to_its_holder"],
+    ),
+    shown(
+        "S4",
+        "A failover under contention.",
+        &[
+            "sentinel::a_failover_under_contention_keeps_the_token_order",
+            "cluster::a_failover_under_contention_keeps_the_token_order",
+        ],
+    ),
+    not(
+        "S5",
+        "An old primary that lives on in a minority.",
+        "it is ended by the server's min-replicas-max-lag",
+    ),
+    shown(
+        "S6",
+        "A replica in the place of a primary.",
+        &[
+            "sentinel::a_demoted_primary_is_left",
+            "core/backend/redis/startup::servers_of_another_kind_and_old_ones_are_refused",
+        ],
+    ),
+    shown(
+        "S7",
+        "Slots that move.",
+        &["cluster::a_slot_moves_under_contention", "cluster::a_holder_is_renewed_while_its_slot_moves"],
+    ),
+    shown(
+        "S8",
+        "Scripts that are forgotten.",
+        &["outages::a_server_that_forgot_the_scripts_is_taught_them_again"],
+    ),
+    shown(
+        "S9",
+        "Connections that are killed.",
+        &["outages::a_killed_connection_is_made_anew_for_holders_and_waiters"],
+    ),
+    shown("S10", "No memory left.", &["outages::a_full_server_still_renews_releases_and_hands_off"]),
+    shown(
+        "S11",
+        "Locks that are evicted.",
+        &[
+            "traces::a_server_that_may_evict_locks_is_warned_of",
+            "queue::a_lock_deleted_by_hand_is_lost_and_goes_to_the_next_waiter",
+        ],
+    ),
+    shown(
+        "S12",
+        "A primary that became a replica.",
+        &["refusals::every_step_outlasts_readonly", "refusals::every_step_outlasts_masterdown"],
+    ),
+    shown("S13", "A server that loads its data.", &["refusals::every_step_outlasts_loading"]),
+    shown(
+        "S14",
+        "A server that is busy with a script.",
+        &["refusals::every_step_outlasts_busy", "refusals::a_server_that_stays_busy_is_unavailable"],
+    ),
+    shown(
+        "S15",
+        "A password changed or a right withdrawn, at the beginning and in service.",
+        &[
+            "access::passwords_are_checked_and_never_shown",
+            "access::the_least_rights_are_enough_and_one_less_is_named",
+            "access::a_password_changed_in_service_is_told_and_not_tried_again_and_again",
+            "access::a_right_withdrawn_in_service_is_told",
+        ],
+    )
+    .open(&["access::a_right_of_the_scripts_withdrawn_in_service_is_told"]),
+    shown(
+        "S16",
+        "A primary that lacks replicas, or cannot save.",
+        &[
+            "refusals::a_primary_without_its_replicas_is_unavailable",
+            "refusals::a_server_that_cannot_save_is_unavailable",
+        ],
+    ),
+    shown(
+        "S17",
+        "Keys of another type, and garbage in ours.",
+        &[
+            "foreign::keys_of_another_kind_are_refused_and_left_alone",
+            "foreign::side_keys_of_another_kind_are_refused_and_left_alone",
+            "foreign::a_fence_that_holds_no_token_is_refused_before_anything_is_written",
+        ],
+    ),
+    shown(
+        "S18",
+        "A lock deleted, renamed, flushed, or with another expiry.",
+        &[
+            "queue::a_lock_deleted_by_hand_is_lost_and_goes_to_the_next_waiter",
+            "foreign::a_lease_without_its_expiry_gets_one_again",
+            "foreign::a_lease_cut_short_and_a_lock_renamed_are_lost",
+            "outages::a_flushed_server_loses_the_lock_and_keeps_the_token_order",
+        ],
+    ),
+    shown("S19", "Pushes that are lost.", &["queue::a_push_lost_with_its_connection_costs_a_question"]),
+    shown(
+        "S20",
+        "Another database, and names that are dlock's own.",
+        &["access::databases_are_apart", "core/backend/redis/keys::dlocks_own_names_are_refused"],
+    ),
+    not("S21", "Servers of other versions.", "the tests run on the version that is installed"),
+];
+
+fn scenarios() -> impl Iterator<Item = &'static Scenario> {
+    let parts = [ACQUIRE, QUEUE, RENEWAL, RELEASE, OTHER_KINDS, FENCING, REPLICATION, SERVERS];
+    parts.into_iter().flatten()
+}
