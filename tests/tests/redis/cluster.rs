@@ -195,27 +195,33 @@ fn answered(cluster: &RedisCluster, code: &str) -> u64 {
     cluster.nodes().into_iter().map(|node| errors(cluster.node(node), code)).sum()
 }
 
-/// B93: a slot that has moved is followed by each script, and a renewal on its way as well: the nodes did answer
-/// MOVED to each, and ASK to the renewal.
+/// B93: whatever the nodes answer of themselves, every script is done in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_script_follows_redirections() {
+async fn every_script_outlasts_what_nodes_answer() {
     let cluster = RedisCluster::start();
-    let (backend, mine, slot) = (within(&cluster).await, claim("order:42"), cluster.slot_of("order:42"));
+    every_script_follows_redirections(&cluster).await;
+    a_lock_whose_keys_are_apart_is_tried_again(&cluster).await;
+    every_script_outlasts_a_slot_that_is_not_served(&cluster).await;
+}
+
+/// A slot that has moved is followed by each script, and by a renewal on its way as well: the nodes did answer
+/// MOVED to each, and ASK to the renewal.
+async fn every_script_follows_redirections(cluster: &RedisCluster) {
+    let (backend, mine, slot) = (within(cluster).await, claim("order:42"), cluster.slot_of("order:42"));
     let redirected = |code: &'static str| {
-        let before = answered(&cluster, code);
-        let cluster = &cluster;
+        let before = answered(cluster, code);
         move || answered(cluster, code) > before
     };
     let moves = |cluster: &RedisCluster| cluster.migrate(slot, elsewhere(cluster, slot));
-    moves(&cluster);
+    moves(cluster);
     let moved = redirected("MOVED");
     tried(&backend, &mine).await.unwrap();
     assert!(moved(), "the acquire");
-    moves(&cluster);
+    moves(cluster);
     let moved = redirected("MOVED");
     backend.renew(&mine).await.unwrap();
     assert!(moved(), "the renewal");
-    let to = elsewhere(&cluster, slot);
+    let to = elsewhere(cluster, slot);
     cluster.begin_migration(slot, to);
     cluster.move_keys(slot, to);
     let asked = redirected("ASK");
@@ -228,11 +234,9 @@ async fn every_script_follows_redirections() {
     assert_eq!(cluster.command_for("order:42", &["EXISTS", "order:42"]), "0");
 }
 
-/// B93: while some of a lock's keys lie here and some nowhere yet, both nodes answer TRYAGAIN to a script of
-/// several keys. It is tried again until the slot has moved: an acquire and a release.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lock_whose_keys_are_apart_is_tried_again() {
-    let cluster = RedisCluster::start();
+/// While some of a lock's keys lie here and some nowhere yet, both nodes answer TRYAGAIN to a script of several
+/// keys. It is tried again until the slot has moved: an acquire and a release.
+async fn a_lock_whose_keys_are_apart_is_tried_again(cluster: &RedisCluster) {
     let builder = RedisBackend::builder().url(cluster.url()).request_timeout(PATIENCE);
     let (backend, slot) = (builder.build().await.unwrap(), cluster.slot_of("order:42"));
     let before = claim("order:42");
@@ -241,9 +245,9 @@ async fn a_lock_whose_keys_are_apart_is_tried_again() {
     backend.release(&before).await.unwrap();
     let mine = claim("order:42");
     for releases in [false, true] {
-        let to = elsewhere(&cluster, slot);
+        let to = elsewhere(cluster, slot);
         cluster.begin_migration(slot, to);
-        let refused = answered(&cluster, "TRYAGAIN");
+        let refused = answered(cluster, "TRYAGAIN");
         let (asking, claim) = (backend.clone(), mine.clone());
         let task = tokio::spawn(async move {
             match releases {
@@ -251,7 +255,7 @@ async fn a_lock_whose_keys_are_apart_is_tried_again() {
                 false => tried(&asking, &claim).await.map(drop),
             }
         });
-        let again = async || answered(&cluster, "TRYAGAIN") > refused;
+        let again = async || answered(cluster, "TRYAGAIN") > refused;
         wait_until_async("it is to be tried again", PATIENCE, again).await;
         assert!(!task.is_finished());
         cluster.move_keys(slot, to);
@@ -261,18 +265,15 @@ async fn a_lock_whose_keys_are_apart_is_tried_again() {
     assert_eq!(cluster.command_for("order:42", &["EXISTS", "order:42"]), "0");
 }
 
-/// B93: a slot that nobody serves: each script is tried again until somebody does.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_script_outlasts_a_slot_that_is_not_served() {
-    let cluster = RedisCluster::start();
+/// A slot that nobody serves: each script is tried again until somebody does.
+async fn every_script_outlasts_a_slot_that_is_not_served(cluster: &RedisCluster) {
     let builder = RedisBackend::builder().url(cluster.url()).request_timeout(PATIENCE);
     let (backend, mine) = (builder.build().await.unwrap(), claim("order:42"));
     let slot = cluster.slot_of("order:42");
     let (owner, number) = (cluster.owner_of(slot), slot.to_string());
     for step in 0..3 {
-        // A node deletes the keys of a slot that it gives up, so the lock is taken anew where it is needed.
         cluster.command_on(owner, &["CLUSTER", "DELSLOTS", &number]);
-        let refused = answered(&cluster, "CLUSTERDOWN");
+        let refused = answered(cluster, "CLUSTERDOWN");
         let (asking, claim) = (backend.clone(), mine.clone());
         let task = tokio::spawn(async move {
             match step {
@@ -281,7 +282,7 @@ async fn every_script_outlasts_a_slot_that_is_not_served() {
                 _ => asking.release(&claim).await,
             }
         });
-        let again = async || answered(&cluster, "CLUSTERDOWN") > refused;
+        let again = async || answered(cluster, "CLUSTERDOWN") > refused;
         wait_until_async("it is refused", PATIENCE, again).await;
         assert!(!task.is_finished());
         cluster.command_on(owner, &["CLUSTER", "ADDSLOTS", &number]);

@@ -171,7 +171,7 @@ async fn a_lock_is_renewed_after_an_earlier_one_on_its_key_was_lost() {
 async fn ten_thousand_locks_are_renewed_over_one_connection() {
     const LOCKS: usize = 10_000;
     let server = RedisServer::start();
-    let locks = over(backend(&server).await, Duration::from_secs(5));
+    let locks = over(backend(&server).await, Duration::from_secs(4));
     let mut guards = Vec::with_capacity(LOCKS);
     for batch in 0..LOCKS / 500 {
         let names = (0..500).map(|at| format!("order:{}", batch * 500 + at));
