@@ -41,7 +41,7 @@ async fn the_least_rights_are_enough() {
     assert_eq!(refused.kind(), ErrorKind::Auth, "{refused}");
 }
 
-/// The start-up check names the right that is missing, whichever it is.
+/// S15: the start-up check names the right that is missing, whichever it is.
 #[tokio::test]
 async fn a_missing_right_is_named() {
     let server = RedisServer::builder().config(LEAST_RIGHTS).config(ADMIN).start();
@@ -181,7 +181,6 @@ async fn a_right_withdrawn_in_service_is_told() {
 
 /// S15: the same for a right that only the scripts need, which the server refuses inside of them.
 #[tokio::test]
-#[ignore = "a right missing inside a script is reported as a server that is too old, on Redis 7.0"]
 async fn a_right_of_the_scripts_withdrawn_in_service_is_told() {
     let (server, url) = with_account().await;
     let locks = over(RedisBackend::builder().url(&url).build().await.unwrap(), LONG);

@@ -62,7 +62,6 @@ fn fence(server: &RedisServer, key: &str) -> FencingToken {
 /// B06: a grant whose answer took longer than the lease is over. So it is no success, and the lock is asked for
 /// again.
 #[tokio::test]
-#[ignore = "acquire returns a guard that is not valid any more when the answer came after the lease"]
 async fn a_grant_whose_answer_came_after_its_lease_is_asked_for_again() {
     let server = RedisServer::start();
     let (relay, backend) = relayed(&server, PATIENCE).await;

@@ -112,7 +112,9 @@ async fn a_gap_lets_a_foreign_client_have_its_turn() {
         let (one, other) = (builder.clone().build().await.unwrap(), builder.build().await.unwrap());
         let turns = Arc::new(AtomicUsize::new(0));
         let mut tasks = Vec::new();
-        for locks in [over(one.clone(), LONG), over(one, LONG), over(other, LONG)] {
+        // So many that somebody waits at every release.
+        for backend in [one, other].iter().cloned().cycle().take(8) {
+            let locks = over(backend, LONG);
             let (key, turns) = (key.clone(), Arc::clone(&turns));
             tasks.push(tokio::spawn(async move {
                 loop {

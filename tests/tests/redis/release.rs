@@ -87,7 +87,6 @@ async fn a_release_whose_answer_does_not_come_is_unknown_and_repeated() {
 /// B62: the answer of a release is lost with its connection. The repeated request finds another owner, or none,
 /// and that is what a release leaves: no error, and surely not that the lock was lost while it was held.
 #[tokio::test]
-#[ignore = "a release that was carried out and whose answer was lost is reported as a lost lock"]
 async fn a_release_whose_answer_was_lost_is_not_reported_as_a_lost_lock() {
     let server = RedisServer::start();
     let (relay, backend) = relayed(&server, PATIENCE).await;

@@ -114,8 +114,8 @@ fn a_fence_that_is_not_checked() {
 fn a_hand_off_that_nobody_hears() {
     is_noticed(
         FAIR,
-        "string.format('%.0f', last)) > 0 then return 'other', last end",
-        "string.format('%.0f', last)) >= 0 then return 'other', last end",
+        "string.format('%.0f', last) .. '|' .. lock) > 0 then return 'other', last end",
+        "string.format('%.0f', last) .. '|' .. lock) >= 0 then return 'other', last end",
     );
 }
 
@@ -211,21 +211,29 @@ fn barging_that_leaves_the_winner_in_the_queue() {
 
 #[test]
 fn a_wake_up_of_the_dead() {
-    is_noticed(BARGING, "head .. '|0') > 0 then return end", "head .. '|0') >= 0 then return end");
+    is_noticed(
+        BARGING,
+        "head .. '|0|' .. lock) > 0 then return end",
+        "head .. '|0|' .. lock) >= 0 then return end",
+    );
 }
 
 #[test]
 fn a_gap_that_waiters_may_use() {
     is_noticed(
         WITH_GAPS,
-        "local free = not holder and quarantined == 0 and gap_left == 0",
+        "local free = not holder and quarantined == 0 and gap_ms == 0",
         "local free = not holder and quarantined == 0",
     );
 }
 
 #[test]
 fn gaps_without_an_end() {
-    is_noticed(WITH_GAPS, "if next and -tonumber(next) > now then return false end", "");
+    is_noticed(
+        WITH_GAPS,
+        "if until_next > 0 and until_next <= between_ms + gap_ms then return false end",
+        "",
+    );
 }
 
 #[test]
@@ -244,7 +252,11 @@ fn a_quarantine_that_a_release_ignores() {
 
 #[test]
 fn a_quarantine_that_a_restart_does_not_begin() {
-    is_noticed(WITH_QUARANTINE, "if known ~= me then", "if not known then");
+    is_noticed(
+        WITH_QUARANTINE,
+        "if known ~= me or tonumber(over) - now > quarantine_ms then",
+        "if not known then",
+    );
 }
 
 #[test]
@@ -294,8 +306,8 @@ fn dead_holders_are_judged_without_the_model() {
     breaks(
         "no holder (I7)",
         FAIR,
-        "string.format('%.0f', last)) > 0 then",
-        "string.format('%.0f', last)) >= 0 then",
+        "string.format('%.0f', last) .. '|' .. lock) > 0 then",
+        "string.format('%.0f', last) .. '|' .. lock) >= 0 then",
     );
 }
 

@@ -213,8 +213,12 @@ impl Model<'_> {
     }
 
     fn gap_left(&self) -> Result<Option<Span>, String> {
-        let ends = self.state.marks.score(GAP)?.filter(|ends| ends.is_after(self.now_ms()));
-        Ok(ends.map(|ends| ends.minus(self.now_ms())))
+        let (ends, length) = (self.state.marks.score(GAP)?, self.state.marks.score(GAP_LENGTH)?);
+        let left = ends.map(|ends| ends.minus(self.now_ms()));
+        let is_left = |left: &Span| {
+            left.is_after(Span::exactly(0)) && length.is_some_and(|length| !left.is_after(length.negated()))
+        };
+        Ok(left.filter(is_left))
     }
 
     /// Whether a gap is open. One begins if it is due, which it first is some time after the first release to a
@@ -228,12 +232,18 @@ impl Model<'_> {
             return Ok(true);
         }
         let next = self.state.marks.score(NEXT_GAP)?;
-        if next.is_some_and(|next| next.negated().is_after(self.now_ms())) {
+        let longest = Span::exactly(between_gaps + gap);
+        let not_yet = |next: Span| {
+            let left = next.negated().minus(self.now_ms());
+            left.is_after(Span::exactly(0)) && !left.is_after(longest)
+        };
+        if next.is_some_and(not_yet) {
             return Ok(false);
         }
         let begins = next.is_some();
         if begins {
             self.note(GAP, self.now_ms().plus(gap), gap)?;
+            self.note(GAP_LENGTH, Span::exactly(-gap), gap)?;
         }
         let until_next = between_gaps + if begins { gap } else { 0 };
         self.note(NEXT_GAP, self.now_ms().plus(until_next).negated(), until_next + GAP_MEMORY)?;
@@ -247,7 +257,12 @@ impl Model<'_> {
         }
         let now = self.now_ms();
         let over = match self.state.marker.read()? {
-            Some(Marker::Until(server, over)) if *server == self.around.server => *over,
+            Some(Marker::Until(server, over))
+                if *server == self.around.server
+                    && !over.minus(now).is_after(Span::exactly(self.around.conduct.quarantine)) =>
+            {
+                *over
+            }
             _ => {
                 let over = now.plus(self.around.conduct.quarantine);
                 self.state.marker = Slot::Holds(Marker::Until(self.around.server.clone(), over), None);
@@ -288,6 +303,7 @@ enum Next {
 }
 
 const GAP: &str = "|gap";
+const GAP_LENGTH: &str = "|length";
 const NEXT_GAP: &str = "|next";
 
 /// What PTTL says of a key without an expiry.

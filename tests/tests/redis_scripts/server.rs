@@ -273,7 +273,8 @@ fn channel(inbox: &str) -> String {
 
 fn message(inbox: &str, text: &str) -> Message {
     let payload = text.lines().nth(2).unwrap();
-    let (owner, token) = payload.rsplit_once('|').unwrap();
+    let (rest, _lock) = payload.rsplit_once('|').unwrap();
+    let (owner, token) = rest.rsplit_once('|').unwrap();
     // A token that is not written in digits is no token.
     (inbox.to_owned(), (owner.to_owned(), Span::exactly(token.parse().unwrap_or(-1))))
 }

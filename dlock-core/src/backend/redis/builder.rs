@@ -19,6 +19,7 @@ use crate::lease::OwnerId;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 /// Settings of a [`RedisBackend`].
 #[derive(Clone)]
@@ -166,7 +167,9 @@ impl RedisBackendBuilder {
         startup::check(&servers, inbox, Needs { queue, info, limit: self.limits.request }).await?;
         let servers = Arc::new(servers);
         let (kept, replicas) = (self.kept(&servers, &pushes), self.replicas(&servers, inbox));
-        Ok(RedisBackend(Arc::new(Shared { address, pushes, kept, replicas })))
+        let shared = Arc::new(Shared { address, pushes, kept, replicas });
+        give_back_strays(&shared);
+        Ok(RedisBackend(shared))
     }
 
     fn check_options(&self) -> Result<(), LockError> {
@@ -264,6 +267,21 @@ impl RedisBackendBuilder {
         let required = self.required_replicas;
         (required > 0).then_some(Replicas { required, patience, servers, inbox, exclusive })
     }
+}
+
+/// A place in a queue can outlive its owner's interest, if the word that it left was lost. What is granted to it
+/// is given back at once.
+fn give_back_strays(shared: &Arc<Shared>) {
+    let backend = Arc::downgrade(shared);
+    shared.pushes.on_stray(move |stray| {
+        let (Some(shared), Ok(runtime)) = (backend.upgrade(), Handle::try_current()) else { return };
+        runtime.spawn(async move {
+            if let Kept::Queue(queue) = &shared.kept {
+                // If it fails, the lease ends it.
+                let _ = queue.give_back(stray).await;
+            }
+        });
+    });
 }
 
 /// Without the URL and the login, which may hold passwords.

@@ -74,7 +74,12 @@ impl Calls {
 
     /// Whether the owner had the lock. `late_ms` is for how long a request of the owner may still be under
     /// way.
-    pub(super) async fn release(&self, keys: &Keys, owner: &str, late_ms: u64) -> Result<bool, LockError> {
+    pub(super) async fn release(
+        &self,
+        keys: &Keys,
+        owner: &str,
+        late_ms: u64,
+    ) -> Result<Reply<bool>, LockError> {
         let prefix = self.servers.channel_prefix(&keys.lock);
         let arguments = |command: &mut Cmd| {
             command.arg(owner).arg(late_ms);
@@ -86,7 +91,7 @@ impl Calls {
             }
         };
         let marker = self.marker(keys, prefix.is_some());
-        Ok(self.run(&scripts::RELEASE, &all(keys, marker.as_deref()), arguments).await?.value)
+        self.run(&scripts::RELEASE, &all(keys, marker.as_deref()), arguments).await
     }
 
     /// Whether the owner has the lock.

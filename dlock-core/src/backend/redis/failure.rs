@@ -54,6 +54,10 @@ fn meaning_by_text(cause: &RedisError) -> Option<(ErrorKind, &'static str)> {
         let detail = "the server is not part of a cluster; use redis:// instead of redis+cluster://";
         return Some((ErrorKind::InvalidOption, detail));
     }
+    if text.contains("acl failure") || text.contains("the user executing the script") {
+        let detail = "the user lacks a right that the scripts need; grant those listed at RedisBackend";
+        return Some((ErrorKind::Auth, detail));
+    }
     if text.contains("unknown command") && text.contains("script") {
         let detail = "the server knows no scripts; for a sentinel use redis+sentinel://, else Recipe::Plain";
         return Some((ErrorKind::InvalidOption, detail));

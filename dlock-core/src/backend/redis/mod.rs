@@ -192,8 +192,12 @@ impl RedisBackend {
         push.and_then(|token| believe(token, held.last, claim.ttl, sent, Moment::now()))
     }
 
-    /// Has the grant acknowledged by as many replicas as are required, or undoes it.
+    /// The grant, if it is still one, and acknowledged by as many replicas as are required; else it is undone.
     async fn confirm(&self, claim: &Claim, grant: Grant) -> Result<Grant, LockError> {
+        if grant.valid_until <= Moment::now() {
+            // Asked again, the owner is renewed, or told that it has lost the lock.
+            return Err(too_late());
+        }
         let Some(replicas) = &self.0.replicas else { return Ok(grant) };
         match replicas.renew(claim).await {
             Ok(valid_until) => Ok(Grant::new(grant.token, valid_until)),
@@ -270,6 +274,10 @@ fn quarantined(left: Duration) -> LockError {
     LockError::new(ErrorKind::Unavailable, detail)
 }
 
+fn too_late() -> LockError {
+    LockError::new(ErrorKind::Unavailable, "the answer took longer than the lease lasts; use a longer ttl")
+}
+
 fn not_owner() -> LockError {
     LockError::new(ErrorKind::Lost, "the key is gone or another owner's; acquire the lock again")
 }
@@ -284,7 +292,8 @@ const SILENT_HOLDER: Duration = Duration::from_millis(100);
 fn pause_before_next_question(held: &Held, silent: bool) -> Duration {
     let regular = jittered(if silent { SILENT_HOLDER } else { SIGN_OF_LIFE });
     match held.expires_in {
-        Some(left) if held.first => regular.min(left + Duration::from_millis(1)),
+        // Nothing is left where nobody has it: there were too many dead waiters for one answer.
+        Some(left) if held.first || left.is_zero() => regular.min(left + Duration::from_millis(1)),
         _ => regular,
     }
 }

@@ -30,16 +30,30 @@ impl Inbox {
         format!("dl1|{:016x}|{:032x}|{}", self.0, claim.owner.as_u128(), claim.ttl.as_millis())
     }
 
-    /// The owner id and the token in the message of a hand-off to this inbox: `<owner>|<token>`.
-    pub(super) fn parse(self, message: &[u8]) -> Option<(OwnerId, FencingToken)> {
-        let mut parts = std::str::from_utf8(message).ok()?.split('|');
-        let (version, inbox, id) = (parts.next()?, parts.next()?, parts.next()?);
-        let (_ttl, token) = (parts.next()?, parts.next()?.parse().ok()?);
-        if version != "dl1" || u64::from_str_radix(inbox, 16).ok()? != self.0 || parts.next().is_some() {
+    /// Reads the message of a hand-off to this inbox: `<owner>|<token>|<key>`.
+    pub(super) fn parse(self, message: &[u8]) -> Option<HandOff<'_>> {
+        let mut parts = message.splitn(6, |byte| *byte == b'|');
+        let mut next = || std::str::from_utf8(parts.next()?).ok();
+        let (version, inbox, id, ttl) = (next()?, next()?, next()?, next()?);
+        let token = FencingToken::new(next()?.parse().ok()?);
+        let key = parts.next()?;
+        if version != "dl1" || u64::from_str_radix(inbox, 16).ok()? != self.0 {
             return None;
         }
-        Some((OwnerId::from_u128(u128::from_str_radix(id, 16).ok()?), FencingToken::new(token)))
+        let owner = OwnerId::from_u128(u128::from_str_radix(id, 16).ok()?);
+        let owner_text = format!("{version}|{inbox}|{id}|{ttl}");
+        Some(HandOff { owner, owner_text, token, key })
     }
+}
+
+/// What the message of a hand-off says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HandOff<'a> {
+    pub(super) owner: OwnerId,
+    /// The owner as it stands in Redis.
+    pub(super) owner_text: String,
+    pub(super) token: FencingToken,
+    pub(super) key: &'a [u8],
 }
 
 #[cfg(test)]
@@ -55,15 +69,17 @@ mod tests {
         let (mine, other) = (Inbox(7), Inbox(8));
         let text = mine.owner(&claim);
         assert!(text.starts_with("dl1|0000000000000007|") && text.ends_with("|30000"), "{text}");
-        let message = format!("{text}|9");
-        assert_eq!(mine.parse(message.as_bytes()), Some((claim.owner, FencingToken::new(9))));
+        let message = format!("{text}|9|a|b");
+        let read = mine.parse(message.as_bytes()).unwrap();
+        assert_eq!((read.owner, read.token, read.key), (claim.owner, FencingToken::new(9), &b"a|b"[..]));
+        assert_eq!(read.owner_text, text);
         assert_eq!(other.parse(message.as_bytes()), None);
         for wrong in [
             text.clone(),
             format!("{text}|"),
-            format!("{text}|-1"),
-            format!("{text}|9|"),
-            format!("{text}|1e3"),
+            format!("{text}|9"),
+            format!("{text}|-1|a"),
+            format!("{text}|1e3|a"),
         ] {
             assert_eq!(mine.parse(wrong.as_bytes()), None, "{wrong}");
         }

@@ -1,13 +1,13 @@
 //! What servers send unasked, and whom it wakes.
 
-use super::owner::Inbox;
+use super::owner::{HandOff, Inbox};
 use crate::backend::wakeups::{Waiter, Wakeups};
 use crate::lease::{FencingToken, OwnerId};
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value};
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The waiters of one backend value, and what they want to hear of.
 pub(super) struct Pushes {
@@ -15,6 +15,16 @@ pub(super) struct Pushes {
     wakeups: Wakeups<FencingToken>,
     /// Keys that a client of another library holds, each with the first of our waiters for it.
     watched: Mutex<HashMap<Vec<u8>, OwnerId>>,
+    /// Owners that may be granted a lock: from before they wait until they leave.
+    known: Mutex<HashSet<OwnerId>>,
+    on_stray: OnceLock<Box<dyn Fn(Stray) + Send + Sync>>,
+}
+
+/// A grant for an owner that is not known here, or has left.
+pub(super) struct Stray {
+    pub(super) key: Vec<u8>,
+    /// The owner as it stands in Redis.
+    pub(super) owner: String,
 }
 
 /// The word to ask again: no grant has this token.
@@ -22,12 +32,24 @@ const ASK: FencingToken = FencingToken::new(0);
 
 impl Pushes {
     pub(super) fn new(inbox: Inbox) -> Self {
-        Self { inbox, wakeups: Wakeups::default(), watched: Mutex::default() }
+        let (watched, known, on_stray) = (Mutex::default(), Mutex::default(), OnceLock::new());
+        Self { inbox, wakeups: Wakeups::default(), watched, known, on_stray }
     }
 
-    /// Enters a waiter, before it asks.
+    /// Enters a waiter, before it asks. Its owner is known until it is forgotten.
     pub(super) fn enter(&self, owner: OwnerId) -> Waiter<'_, FencingToken> {
+        self.known.lock().insert(owner);
         self.wakeups.enter(owner)
+    }
+
+    /// The owner leaves: what it is granted from here on is for nobody.
+    pub(super) fn forget(&self, owner: OwnerId) {
+        self.known.lock().remove(&owner);
+    }
+
+    /// What to do about a grant for nobody. It is called where it must not block.
+    pub(super) fn on_stray(&self, give_back: impl Fn(Stray) + Send + Sync + 'static) {
+        let _ = self.on_stray.set(Box::new(give_back));
     }
 
     /// Has everybody ask again: a push may have been missed.
@@ -92,8 +114,12 @@ impl Receiver {
     }
 
     fn granted(&self, message: Option<&Value>) {
-        if let Some((owner, token)) = message.and_then(text).and_then(|text| self.pushes.inbox.parse(text)) {
+        let hand_off = message.and_then(text).and_then(|text| self.pushes.inbox.parse(text));
+        let Some(HandOff { owner, owner_text, token, key }) = hand_off else { return };
+        if self.pushes.known.lock().contains(&owner) {
             self.pushes.wakeups.wake(owner, token);
+        } else if let (Some(give_back), true) = (self.pushes.on_stray.get(), token != ASK) {
+            give_back(Stray { key: key.to_vec(), owner: owner_text });
         }
     }
 }

@@ -5,9 +5,10 @@ use super::calls::{Answer, Calls, millis};
 use super::doubts::Doubts;
 use super::keys::Keys;
 use super::not_owner;
-use super::pushes::{Pushes, Watch};
+use super::pushes::{Pushes, Stray, Watch};
 use crate::backend::{Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError};
+use crate::key::LockKey;
 use crate::time::Moment;
 use redis::Value;
 use std::sync::Arc;
@@ -98,6 +99,12 @@ impl Queue {
         Ok(reply.value.0)
     }
 
+    /// Makes an owner leave that nobody here knows, who was granted a lock all the same.
+    pub(super) async fn give_back(&self, stray: Stray) -> Result<(), LockError> {
+        let keys = Keys::of(&LockKey::new(stray.key)?)?;
+        self.calls.release(&keys, &stray.owner, 0).await.map(drop)
+    }
+
     /// Whether a request of this owner may still be under way.
     pub(super) fn is_in_doubt(&self, claim: &Claim) -> bool {
         self.doubts.is_in_doubt(claim.owner)
@@ -112,9 +119,11 @@ impl Queue {
     pub(super) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
         let (keys, owner) = (Keys::of(&claim.key)?, self.pushes.inbox.owner(claim));
         let late_ms = if self.is_in_doubt(claim) { millis(claim.ttl.as_duration()) } else { 0 };
-        let released = self.calls.release(&keys, &owner, late_ms).await?;
+        self.pushes.forget(claim.owner);
+        let reply = self.calls.release(&keys, &owner, late_ms).await?;
         self.doubts.forget(claim.owner);
-        released.then_some(()).ok_or_else(not_owner)
+        // Sent twice, the second copy finds what the first one left.
+        (reply.value || reply.repeated).then_some(()).ok_or_else(not_owner)
     }
 }
 

@@ -8,6 +8,7 @@ pub(super) fn file(part: &str) -> String {
     match part.split_once('/') {
         None if part == "conformance" => "dlock-core/src/testing/conformance.rs".to_owned(),
         None if part == "flaws" => "dlock-core/tests/conformance.rs".to_owned(),
+        None if part == "redlock" => "tests/tests/redlock.rs".to_owned(),
         None if part == "traces" => "tests/tests/traces.rs".to_owned(),
         None => format!("tests/tests/redis/{part}.rs"),
         Some(("core", path)) => format!("dlock-core/src/{path}.rs"),

@@ -134,7 +134,7 @@ impl Seat {
 
     async fn release(&self, late_ms: u64) -> Result<bool, LockError> {
         let Terms { keys, owner, .. } = &*self.terms;
-        let had_it = self.node.calls.release(keys, owner, late_ms).await?;
+        let had_it = self.node.calls.release(keys, owner, late_ms).await?.value;
         self.may_hold.store(self.in_doubt.load(Ordering::Acquire), Ordering::Release);
         Ok(had_it)
     }

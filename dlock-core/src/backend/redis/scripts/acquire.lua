@@ -43,13 +43,10 @@ if holder == me then
   return {1, last}
 end
 
-local gap_left = 0
-if beside > 0 and not holder then
-  local gap_ends = redis.call('ZSCORE', marks, '|gap')
-  if gap_ends then gap_left = math.max(tonumber(gap_ends) - server_millis(), 0) end
-end
+local gap_ms = 0
+if beside > 0 and not holder then gap_ms = gap_left(server_millis()) end
 
-local free = not holder and quarantined == 0 and gap_left == 0
+local free = not holder and quarantined == 0 and gap_ms == 0
 if free and barging then
   redis.call('ZREM', queue, me)
   return {1, grant(me, ttl_ms, last)}
@@ -84,7 +81,7 @@ if holder then
   end
 else
   -- A gap, or there were too many dead waiters for one call.
-  left_ms = gap_left
+  left_ms = gap_ms
 end
 local rank = waits and redis.call('ZRANK', queue, me) or -1
 return {0, left_ms, rank, foreign, last}

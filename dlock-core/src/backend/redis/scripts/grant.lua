@@ -6,11 +6,12 @@
 -- KEYS[4] marks  sorted set of what is noted about this key, by server time in ms:
 --                <owner>  gave up without knowing what became of its requests: one may come until then
 --                |gap     the lock is left free for clients of other libraries until then
+--                |length  negative: how long that gap is
 --                |next    negative: when the next such gap may begin
 -- KEYS[5] marker only with a quarantine: which server this is, and until when it grants nothing
 --
--- An owner is dl1|<inbox>|<id>|<ttl in ms>. The message of a hand-off is <owner>|<token>, that of a wake-up
--- <owner>|0.
+-- An owner is dl1|<inbox>|<id>|<ttl in ms>. The message of a hand-off is <owner>|<token>|<lock>, that of a
+-- wake-up <owner>|0|<lock>.
 
 local lock, queue, fence, marks, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
@@ -50,6 +51,15 @@ local function grant(owner, ttl_ms, last)
   return issue_token(last)
 end
 
+-- What is left at `now` of the time for which the lock is left free. More than the whole of it means that the
+-- clock went back; then it is over.
+local function gap_left(now)
+  local ends = redis.call('ZSCORE', marks, '|gap')
+  if not ends then return 0 end
+  local left, length = tonumber(ends) - now, redis.call('ZSCORE', marks, '|length')
+  return length and left > 0 and left <= -tonumber(length) and left or 0
+end
+
 -- How many processes heard the message to an inbox. `prefix` is that of the shard channels of this slot; on
 -- a server that is not part of a cluster there is none.
 local function tell(prefix, inbox, message)
@@ -68,7 +78,7 @@ local function hand_off(prefix, me, last)
     if inbox then
       last = grant(head, ttl_ms, last)
       redis.call('ZREM', queue, head)
-      if tell(prefix, inbox, head .. '|' .. string.format('%.0f', last)) > 0 then return 'other', last end
+      if tell(prefix, inbox, head .. '|' .. string.format('%.0f', last) .. '|' .. lock) > 0 then return 'other', last end
       redis.call('DEL', lock)
     else
       redis.call('ZREM', queue, head)
@@ -83,7 +93,7 @@ local function wake_first(prefix)
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
     if not head then return end
     local inbox = string.match(head, '^dl1|(%x+)|%x+|%d+$')
-    if inbox and tell(prefix, inbox, head .. '|0') > 0 then return end
+    if inbox and tell(prefix, inbox, head .. '|0|' .. lock) > 0 then return end
     redis.call('ZREM', queue, head)
   end
 end
@@ -96,7 +106,8 @@ local function quarantine_left(quarantine_ms)
   local history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
   local me, now = run .. ':' .. history, server_millis()
   local known, over = string.match(redis.call('GET', marker) or '', '^(%x+:%x+)|(%d+)$')
-  if known ~= me then
+  -- More than the whole of it is left if the clock went back.
+  if known ~= me or tonumber(over) - now > quarantine_ms then
     over = now + quarantine_ms
     redis.call('SET', marker, me .. '|' .. string.format('%.0f', over))
   end

@@ -32,15 +32,17 @@ end
 local function is_gap()
   if gap_ms == 0 then return false end
   local now = server_millis()
-  local ends = redis.call('ZSCORE', marks, '|gap')
-  if ends and tonumber(ends) > now then return true end
+  if gap_left(now) > 0 then return true end
   local next = redis.call('ZSCORE', marks, '|next')
-  if next and -tonumber(next) > now then return false end
+  -- Further away than it can be: the clock went back.
+  local until_next = next and -tonumber(next) - now or 0
+  if until_next > 0 and until_next <= between_ms + gap_ms then return false end
   if not next then
     note(-(now + between_ms), '|next', between_ms + GAP_MEMORY_MS)
     return false
   end
   note(now + gap_ms, '|gap', gap_ms)
+  note(-gap_ms, '|length', gap_ms)
   note(-(now + gap_ms + between_ms), '|next', gap_ms + between_ms + GAP_MEMORY_MS)
   return true
 end
