@@ -93,7 +93,8 @@ const ACQUIRE: &[Scenario] = &[
             "late::a_request_that_was_repeated_takes_no_lock_when_it_comes_at_last",
             "late::a_refused_try_that_was_repeated_takes_no_lock_when_it_comes_at_last",
             "late::a_request_that_comes_after_its_future_was_dropped_takes_no_lock",
-            "late::a_late_request_that_nobody_remembers_costs_one_lease", "queue::a_grant_for_a_waiter_that_nobody_knows_is_given_back"],
+            "late::a_late_request_that_nobody_remembers_costs_one_lease",
+            "queue::a_grant_for_a_waiter_that_nobody_knows_is_given_back"],
     ),
     shown(
         "B04",
