@@ -231,14 +231,18 @@ const QUEUE: &[Scenario] = &[
         &[
             "queue::a_crowd_of_dead_waiters_is_walked_over_in_bounded_steps",
             "redis_scripts/edges::after_the_longest_walk_a_free_lock_is_to_be_asked_for_again_at_once",
-            "redis_scripts/broken::a_walk_without_an_end", "queue::a_free_lock_behind_a_crowd_is_asked_for_again_at_once"],
+            "redis_scripts/broken::a_walk_without_an_end",
+            "queue::a_free_lock_behind_a_crowd_is_asked_for_again_at_once",
+        ],
     ),
     shown(
         "B25",
         "A waiter that leaves while it is granted passes the lock on, and leaves no place behind.",
         &[
             "queue::a_waiter_that_leaves_while_it_is_granted_passes_the_lock_on",
-            "conformance::a_waiter_that_leaves_keeps_the_others_in_order", "queue::a_grant_for_a_waiter_that_nobody_knows_is_given_back"],
+            "conformance::a_waiter_that_leaves_keeps_the_others_in_order",
+            "queue::a_grant_for_a_waiter_that_nobody_knows_is_given_back",
+        ],
     ),
     shown(
         "B26",
@@ -263,7 +267,10 @@ const QUEUE: &[Scenario] = &[
         "Waiters are served though the server's clock jumps by an hour, either way.",
         &[
             "clock::waiters_are_served_when_the_servers_clock_jumps",
-            "clock::a_lease_made_longer_by_the_servers_clock_is_cut", "clock::a_gap_made_longer_by_the_servers_clock_is_cut", "clock::a_quarantine_made_longer_by_the_servers_clock_is_cut"],
+            "clock::a_lease_made_longer_by_the_servers_clock_is_cut",
+            "clock::a_gap_made_longer_by_the_servers_clock_is_cut",
+            "clock::a_quarantine_made_longer_by_the_servers_clock_is_cut",
+        ],
     ),
     shown(
         "B30",
