@@ -55,7 +55,7 @@ async fn a_release_dropped_half_way_goes_on() {
 #[tokio::test]
 async fn a_release_dropped_half_way_does_not_need_its_first_request() {
     let server = RedisServer::start();
-    let (relay, backend) = relayed(&server, Duration::from_millis(100)).await;
+    let (relay, backend) = relayed(&server, Duration::from_millis(400)).await;
     let locks = over(backend, LONG);
     let guard = locks.lock("order:42").await.unwrap();
     relay.hold();
@@ -72,7 +72,7 @@ async fn a_release_dropped_half_way_does_not_need_its_first_request() {
 #[tokio::test]
 async fn a_release_whose_answer_does_not_come_is_unknown_and_repeated() {
     let server = RedisServer::start();
-    let (relay, backend) = relayed(&server, Duration::from_millis(100)).await;
+    let (relay, backend) = relayed(&server, Duration::from_millis(400)).await;
     let locks = over(backend, LONG);
     let guard = locks.lock("order:42").await.unwrap();
     let scripts = script_calls(&server);

@@ -56,8 +56,8 @@ impl Backend for Hasty {
 async fn a_renewal_that_failed_is_tried_again_and_harms_nothing() {
     for hasty in [false, true] {
         let server = RedisServer::start();
-        let (relay, backend) = relayed(&server, Duration::from_millis(100)).await;
-        let ttl = BRIEF * 3;
+        let (relay, backend) = relayed(&server, Duration::from_millis(400)).await;
+        let ttl = BRIEF * 5;
         let locks = if hasty { over(Hasty(backend), ttl) } else { over(backend, ttl) };
         let guard = locks.lock("order:42").await.unwrap();
         let (owner, ended) = (holder(&server, "order:42"), calls(&server, "del"));
