@@ -47,15 +47,8 @@ async fn the_token_is_the_czxid_and_rises_when_the_directory_is_made_anew() {
 async fn strangers_in_the_directory_are_passed_over() {
     let (backend, operator) = (backend().await, Operator::of(shared_zookeeper()));
     let key = fresh_key("strangers");
-    let strangers = [
-        "x",
-        "0",
-        "lock-",
-        "lock-abc",
-        "lock-a\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}a",
-        "0000000000",
-        &"y".repeat(300),
-    ];
+    let strangers =
+        ["x", "0", "lock-", "lock-abc", "lock-a\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}a", &"y".repeat(300)];
     for name in strangers {
         operator.make(&format!("/locks/{key}/{name}"));
     }

@@ -34,7 +34,7 @@ struct Place {
 impl<'a> Acquire<'a> {
     pub(super) fn new(shared: &'a Shared, request: &'a AcquireRequest) -> Self {
         let dir = shared.dir(&request.claim.key);
-        Self { shared, request, dir, prefix: recipe::prefix(request.claim.owner) }
+        Self { shared, request, dir, prefix: shared.prefix(request.claim.owner) }
     }
 
     fn owner(&self) -> OwnerId {

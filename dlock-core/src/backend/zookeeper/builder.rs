@@ -1,7 +1,7 @@
 //! Settings of a [`ZooKeeperBackend`].
 
 use super::settings::{Settings, Wrong};
-use super::{NAME, ZooKeeperBackend, url};
+use super::{Dialect, NAME, ZooKeeperBackend, url};
 use crate::error::{ErrorKind, LockError, Operation};
 use std::fmt;
 use std::time::Duration;
@@ -30,6 +30,13 @@ impl ZooKeeperBackendBuilder {
     /// The node below which each key has its directory, by default `/locks`. It is made if it is missing.
     pub fn root(self, root: impl AsRef<str>) -> Self {
         self.set(|settings| settings.set_root(root.as_ref()))
+    }
+
+    /// Whose names the lock nodes bear, by default [`Dialect::Curator`]. It matters only if programs in other
+    /// languages lock the same keys.
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.settings.set_dialect(dialect);
+        self
     }
 
     /// How long the servers keep the locks of a process that they do not hear of: 50 ms to 24 h, by default 10

@@ -2,6 +2,7 @@
 
 mod acquire;
 mod builder;
+mod dialect;
 mod failure;
 mod keeper;
 mod life;
@@ -19,6 +20,7 @@ mod watch;
 use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant};
 use crate::error::{LockError, Operation};
 use crate::key::LockKey;
+use crate::lease::OwnerId;
 use crate::time::Moment;
 use acquire::Acquire;
 use owners::Owners;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use builder::ZooKeeperBackendBuilder;
+pub use dialect::Dialect;
 
 /// Keeps the locks in a ZooKeeper ensemble.
 ///
@@ -36,8 +39,8 @@ pub use builder::ZooKeeperBackendBuilder;
 /// node with the lowest number holds the lock; each other waits for the one ahead of it, so a release wakes
 /// one waiter. This is the recipe of the [ZooKeeper documentation][recipe], with the node names of Apache
 /// Curator: Java programs that use its `InterProcessMutex` on `/locks/order:42`, and dlock with the key
-/// `order:42`, exclude each other, and so do clients of go-zookeeper. A lock that is free costs one request, a
-/// release another.
+/// `order:42`, exclude each other, and so do clients of go-zookeeper. For Python's kazoo see [`Dialect`]. A lock
+/// that is free costs one request, a release another.
 ///
 /// ```no_run
 /// use dlock_core::{LockManager, ZooKeeperBackend};
@@ -73,7 +76,8 @@ pub use builder::ZooKeeperBackendBuilder;
 /// which the servers remove when it has been empty for a while, must have been removed once: near that end
 /// acquiring fails with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
 ///
-/// Lock directories are dlock's own: their data is overwritten, and they are made as container nodes. Keys are
+/// Lock directories are dlock's own: their data is overwritten, and they are made as container nodes (except with
+/// [`Dialect::Kazoo`]). Keys are
 /// one path segment each; what ZooKeeper does not take in one is percent-encoded, as is all that is not ASCII.
 /// At debug level the client library logs the names of nodes, and who knows one and may write there can free
 /// the lock.
@@ -111,19 +115,24 @@ impl ZooKeeperBackend {
 }
 
 impl Shared {
+    /// The name, up to its number, of the nodes of `owner`.
+    fn prefix(&self, owner: OwnerId) -> String {
+        self.settings.dialect().prefix(owner)
+    }
+
     /// The directory of `key`. No directory lies in another one, so no lock is taken for another lock's
     /// contender.
     fn dir(&self, key: &LockKey) -> String {
         path::join(self.settings.root(), &path::segment(key))
     }
 
-    /// Says once that the queue of a lock has nodes in it that Curator would wait for.
+    /// Says once that the queue of a lock has nodes in it that others might wait for.
     fn note_strangers(&self, children: &[String]) {
         if recipe::has_strangers(children) && !self.met_strangers.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 backend = NAME,
-                "a lock's directory has nodes in it that are no lock nodes; they are passed over here, but Java \
-                 programs wait for them"
+                "a lock's directory has nodes in it that are no lock nodes of a client that is known; they are passed \
+                 over here, but Curator waits for those that it sorts before its own"
             );
         }
     }

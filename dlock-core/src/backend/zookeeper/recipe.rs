@@ -1,24 +1,10 @@
 //! The lock recipe as pure functions of what a lock's directory holds: whose turn it is, and whom to watch.
 //!
-//! Every contender has an ephemeral sequential node in the directory of the key; the lowest one holds. The
-//! names are those of Apache Curator, so Java programs and dlock exclude each other.
+//! Every contender has an ephemeral sequential node in the directory of the key; the lowest one holds. Whoever
+//! made it, and in whichever [dialect](super::Dialect): one directory may hold nodes of all.
 
-use crate::lease::OwnerId;
+use super::dialect::is_of_a_contender;
 use std::cmp::Ordering;
-
-/// The name, up to its sequence number, of the nodes of `owner`: `_c_<uuid>-lock-`.
-pub(super) fn prefix(owner: OwnerId) -> String {
-    let bits = owner.as_u128();
-    let part = |shift: u32, digits: u32| (bits >> shift) & ((1 << (4 * digits)) - 1);
-    format!(
-        "_c_{:08x}-{:04x}-{:04x}-{:04x}-{:012x}-lock-",
-        part(96, 8),
-        part(80, 4),
-        part(64, 4),
-        part(48, 4),
-        part(0, 12)
-    )
-}
 
 /// Where a node stands among the children of its directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +31,7 @@ pub(super) fn standing(children: &[String], own: &str) -> Standing {
     }
 }
 
-/// The children with this [`prefix`]: what the requests of one owner have brought about. Usually one at most.
+/// The children with this [prefix](super::Dialect::prefix): what the requests of one owner have brought about. Usually one at most.
 pub(super) fn of_owner<'a>(children: &'a [String], prefix: &'a str) -> impl Iterator<Item = &'a str> {
     let own = move |child: &&str| child.starts_with(prefix) && Contender::parse(child).is_some();
     children.iter().map(String::as_str).filter(own)
@@ -71,16 +57,15 @@ struct Contender<'a> {
 }
 
 impl<'a> Contender<'a> {
-    /// `…lock-0000000042`, as Curator, go-zookeeper and the recipe of ZooKeeper's documentation name it, or
-    /// `…__lock__0000000042`, as kazoo does. Anything else is `None`.
+    /// The name of a contender of any client, as in `…lock-0000000042`. Anything else is `None`.
     fn parse(name: &'a str) -> Option<Self> {
         let digits = name.bytes().rev().take_while(u8::is_ascii_digit).count();
         let (before, number) = name.split_at_checked(name.len().checked_sub(digits)?)?;
         let number = number.parse::<i64>().ok()?;
         // `%010d`: a minus sign takes one of the ten places, save in the lowest numbers.
         let number = match (digits, before.strip_suffix('-')) {
-            (10, _) if ends_as_a_lock(before) => number,
-            (9 | 10, Some(before)) if ends_as_a_lock(before) => -number,
+            (10, _) if is_of_a_contender(before) => number,
+            (9 | 10, Some(before)) if is_of_a_contender(before) => -number,
             _ => return None,
         };
         Some(Self { name, sequence: i32::try_from(number).ok()? })
@@ -93,14 +78,16 @@ impl<'a> Contender<'a> {
     }
 }
 
-fn ends_as_a_lock(name: &str) -> bool {
-    name.ends_with("lock-") || name.ends_with("__lock__")
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Dialect;
     use super::*;
+    use crate::lease::OwnerId;
     use proptest::prelude::*;
+
+    fn prefix(dialect: Dialect) -> String {
+        dialect.prefix(OwnerId::random().unwrap())
+    }
 
     fn names(children: &[&str]) -> Vec<String> {
         children.iter().map(ToString::to_string).collect()
@@ -111,18 +98,8 @@ mod tests {
     }
 
     fn node(sequence: i32) -> String {
-        format!("{}{sequence:010}", prefix(OwnerId::random().unwrap()))
-    }
-
-    #[test]
-    fn the_prefix_is_that_of_curator() {
-        let prefix = prefix(OwnerId::random().unwrap());
-        let uuid = prefix.strip_prefix("_c_").unwrap().strip_suffix("-lock-").unwrap();
-        let lengths: Vec<_> = uuid.split('-').map(str::len).collect();
-        assert_eq!(lengths, [8, 4, 4, 4, 12]);
-        assert!(
-            uuid.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-        );
+        let dialect = [Dialect::Curator, Dialect::Kazoo][usize::from(sequence % 2 == 0)];
+        format!("{}{sequence:010}", prefix(dialect))
     }
 
     #[test]
@@ -140,6 +117,9 @@ mod tests {
             "lock-0000000001",
             "_c_0123456789abcdef0123456789abcdef-lock-0000000001",
             "0123456789abcdef0123456789abcdef__lock__0000000001",
+            "0123456789abcdef0123456789abcdef__rlock__0000000001",
+            "0123456789abcdef0123456789abcdeflock-0000000001",
+            "0000000001",
             "\u{fc}lock-0000000001",
             "lock--000000001",
         ] {
@@ -162,8 +142,8 @@ mod tests {
             "lock-000000001",
             "lock-00000000001",
             "lock-9999999999",
-            "0000000001",
             "x0000000001",
+            "_c_x-__WRIT__0000000001",
             "_c_x-lease-0000000001",
             "lock-a\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}a",
             "lock-\u{661}\u{662}\u{663}",
@@ -212,10 +192,11 @@ mod tests {
 
     #[test]
     fn the_nodes_of_an_owner_are_found_among_all() {
-        let own = prefix(OwnerId::random().unwrap());
-        let mine = format!("{own}0000000003");
-        let children = [node(1), format!("{own}x"), mine.clone(), node(7)];
-        assert_eq!(of_owner(&children, &own).collect::<Vec<_>>(), [mine.as_str()]);
+        for own in [Dialect::Curator, Dialect::Kazoo].map(prefix) {
+            let mine = format!("{own}0000000003");
+            let children = [node(1), format!("{own}x"), mine.clone(), node(8)];
+            assert_eq!(of_owner(&children, &own).collect::<Vec<_>>(), [mine.as_str()]);
+        }
     }
 
     proptest! {

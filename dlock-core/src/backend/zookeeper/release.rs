@@ -46,7 +46,7 @@ async fn remove(shared: &Shared, claim: &Claim, known: &Known) -> Result<bool, E
     if let Some(node) = &known.node {
         return known.session.delete(&node.path).await;
     }
-    let (dir, prefix) = (shared.dir(&claim.key), recipe::prefix(claim.owner));
+    let (dir, prefix) = (shared.dir(&claim.key), shared.prefix(claim.owner));
     let children = known.session.list_synced(&dir).await?;
     let mut was_there = false;
     for name in recipe::of_owner(&children, &prefix) {

@@ -124,7 +124,7 @@ impl Session {
     }
 
     fn dir_mode(&self) -> CreateMode {
-        match self.containers.load(Ordering::Relaxed) {
+        match self.containers.load(Ordering::Relaxed) && !self.settings.dialect().keeps_directories() {
             true => CreateMode::Container,
             false => CreateMode::Persistent,
         }

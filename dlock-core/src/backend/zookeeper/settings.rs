@@ -1,5 +1,6 @@
 //! Checked settings, and what the client is told of them.
 
+use super::Dialect;
 use super::path;
 use std::borrow::Cow;
 use std::fmt;
@@ -14,6 +15,7 @@ pub(super) type Wrong = Cow<'static, str>;
 pub(super) struct Settings {
     hosts: String,
     root: String,
+    dialect: Dialect,
     session_timeout: Duration,
     request_timeout: Duration,
     credentials: Option<Credentials>,
@@ -31,6 +33,7 @@ impl Default for Settings {
         Self {
             hosts: "127.0.0.1:2181".to_owned(),
             root: "/locks".to_owned(),
+            dialect: Dialect::default(),
             session_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(3),
             credentials: None,
@@ -56,6 +59,10 @@ impl Settings {
         }
         root.clone_into(&mut self.root);
         Ok(())
+    }
+
+    pub(super) fn set_dialect(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
     }
 
     pub(super) fn set_session_timeout(&mut self, timeout: Duration) -> Result<(), Wrong> {
@@ -86,6 +93,10 @@ impl Settings {
 
     pub(super) fn root(&self) -> &str {
         &self.root
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     pub(super) fn request_timeout(&self) -> Duration {
@@ -160,6 +171,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("hosts", &self.hosts)
             .field("root", &self.root)
+            .field("dialect", &self.dialect)
             .field("session_timeout", &self.session_timeout)
             .field("request_timeout", &self.request_timeout)
             .field("digest_auth", &self.credentials.is_some())
