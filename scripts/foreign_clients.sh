@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs the Redis clients of other languages that the tests lock with, where the harness looks for them:
-# below the target directory. Leaves alone what is there, or elsewhere by DLOCK_PYTHON and DLOCK_NODE_MODULES.
-# Needs Python with venv, Node.js and npm.
+# Installs the clients of other languages that the tests lock with, where the harness looks for them: below the
+# target directory. Leaves alone what is there, or elsewhere by DLOCK_PYTHON and DLOCK_NODE_MODULES.
+# Needs Python with venv, Node.js and npm; a Java compiler and Curator's jars, in DLOCK_CURATOR_CLASSPATH or where
+# Debian has them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 clients=${CARGO_TARGET_DIR:-target}/foreign
@@ -24,8 +25,17 @@ install_node() {
   npm ci --prefix "$clients/node" --no-audit --no-fund --loglevel error
 }
 
+compile_java() {
+  rm -rf "$clients/java"
+  mkdir -p "$clients/java"
+  javac -cp "${DLOCK_CURATOR_CLASSPATH:-/usr/share/java/curator-recipes.jar}" -d "$clients/java" "$pins/Curator.java"
+  cp "$pins/Curator.java" "$clients/java"
+}
+
 has_python() { is_current python requirements.txt && [ -x "$clients/python/bin/python" ]; }
 has_node() { is_current node package-lock.json && [ -e "$clients/node/node_modules/.package-lock.json" ]; }
+has_java() { is_current java Curator.java; }
 
 [ -n "${DLOCK_PYTHON:-}" ] || has_python || install_python
 [ -n "${DLOCK_NODE_MODULES:-}" ] || has_node || install_node
+has_java || compile_java

@@ -13,6 +13,8 @@ missing() {
   [ -n "${DLOCK_PYTHON:-}" ] || python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
   command -v node >/dev/null || echo nodejs
   [ -n "${DLOCK_NODE_MODULES:-}" ] || command -v npm >/dev/null || echo npm
+  command -v javac >/dev/null || echo default-jdk-headless
+  [ -n "${DLOCK_CURATOR_CLASSPATH:-}" ] || [ -e /usr/share/java/curator-recipes.jar ] || echo libcurator-recipes-java
   # For the library that moves a server's clock.
   command -v cc >/dev/null || printf '%s\n' gcc libc6-dev
 }
@@ -23,8 +25,9 @@ install_missing() {
   [ -n "$packages" ] || return 0
   if ! command -v apt-get >/dev/null; then
     echo "The tests need these programs; install them with your package manager: ${packages//$'\n'/ }" >&2
-    echo "(redis-server 6.2 or newer, for Sentinel and Cluster 7.0, on the PATH or in DLOCK_REDIS_SERVER; a Java runtime," >&2
-    echo "and the jars of ZooKeeper 3.5 or newer in DLOCK_ZOOKEEPER_CLASSPATH; a C compiler that is called cc;" >&2
+    echo "(redis-server 6.2 or newer, for Sentinel and Cluster 7.0, on the PATH or in DLOCK_REDIS_SERVER; a Java development" >&2
+    echo "kit, the jars of ZooKeeper 3.5 or newer in DLOCK_ZOOKEEPER_CLASSPATH, those of Curator 5's recipes in" >&2
+    echo "DLOCK_CURATOR_CLASSPATH; a C compiler that is called cc;" >&2
     echo "Python 3.10 and Node.js 16 or newer)" >&2
     exit 1
   fi

@@ -17,7 +17,7 @@ mod servers;
 mod wait;
 
 pub use error::HarnessError;
-pub use foreign::{Counting, ForeignClient};
+pub use foreign::{Counting, ForeignClient, ZooKeeperKind};
 pub use keys::fresh_key;
 pub use relay::Relay;
 pub use servers::{

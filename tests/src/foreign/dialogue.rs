@@ -8,6 +8,9 @@
 //! | `release` | `released` or `lost` |
 //! | `count KEY TTL_MS COUNTER JOURNAL TIMES` | `counted`, or `lost` if a lock was |
 //!
+//! Locks in ZooKeeper have no ttl, so its clients pass over it. The counter and the journal are keys in Redis, or
+//! files with ZooKeeper.
+//!
 //! The end of its input ends it, and that comes with the end of the test process.
 
 use super::programs::Program;
@@ -32,10 +35,10 @@ pub(super) struct Dialogue {
 }
 
 impl Dialogue {
-    /// Starts the program, and returns when it is ready for orders.
-    pub(super) async fn start(program: Program, url: &str) -> Result<Self, HarnessError> {
+    /// Starts the program with these words about its server, and returns when it is ready for orders.
+    pub(super) async fn start(program: Program, server: &[&str]) -> Result<Self, HarnessError> {
         let log = NamedTempFile::new().doing("make a log")?;
-        let mut process = spawn(&program, url, &log).map_err(|error| program.missing(&error))?;
+        let mut process = spawn(&program, server, &log).map_err(|error| program.missing(&error))?;
         let (orders, answers) = pipes(&mut process).doing("talk to a process")?;
         let answers = BufReader::new(answers).lines();
         let mut dialogue = Self { program, process, orders, answers, said: Vec::new(), log };
@@ -90,10 +93,10 @@ impl Dialogue {
     }
 }
 
-fn spawn(program: &Program, url: &str, log: &NamedTempFile) -> io::Result<Child> {
+fn spawn(program: &Program, server: &[&str], log: &NamedTempFile) -> io::Result<Child> {
     Command::new(&program.interpreter)
-        .arg(&program.script)
-        .arg(url)
+        .args(&program.arguments)
+        .args(server)
         .envs(program.variable.clone())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -111,12 +114,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
-    use super::super::programs::{redis_py, redlock};
+    use super::super::programs::{curator, kazoo, redis_py, redlock};
     use super::*;
-    use crate::{fresh_key, shared_redis};
+    use crate::{fresh_key, shared_redis, shared_zookeeper};
 
     async fn start(program: Program) -> Dialogue {
-        Dialogue::start(program, &shared_redis().url()).await.unwrap()
+        Dialogue::start(program, &[&shared_redis().url()]).await.unwrap()
     }
 
     async fn ask(dialogue: &mut Dialogue, order: String, answer: &'static str) -> Result<(), HarnessError> {
@@ -142,6 +145,39 @@ mod tests {
         ends_with_its_input(redlock()).await;
     }
 
+    async fn a_client_of_zookeeper_ends_with_its_input(program: Program) {
+        let hosts = shared_zookeeper().hosts();
+        let server = [&*hosts, "30000", "standard"];
+        let mut holder = Dialogue::start(program.clone(), &server).await.unwrap();
+        let mut dialogue = Dialogue::start(program, &server).await.unwrap();
+        let key = fresh_key("foreign");
+        ask(&mut holder, format!("try {key} 1000"), "held").await.unwrap();
+        ask(&mut dialogue, format!("acquire {key} 1000"), "waiting").await.unwrap();
+        drop(dialogue.orders);
+        timeout(LIMIT, dialogue.process.wait()).await.expect("it ends").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_waiting_curator_ends_with_its_input() {
+        a_client_of_zookeeper_ends_with_its_input(curator()).await;
+    }
+
+    #[tokio::test]
+    async fn a_waiting_kazoo_ends_with_its_input() {
+        a_client_of_zookeeper_ends_with_its_input(kazoo()).await;
+    }
+
+    #[tokio::test]
+    async fn missing_jars_come_with_their_install_command() {
+        let arguments = ["-cp", "/nowhere", "Curator"].map(Into::into).into();
+        let program = Program { arguments, ..curator() };
+        let error = Dialogue::start(program, &[]).await.unwrap_err().to_string();
+        let install =
+            "`apt-get install default-jdk-headless libcurator-recipes-java`, `scripts/foreign_clients.sh`";
+        assert!(error.contains(install), "{error}");
+        assert!(error.contains("find or load main class Curator"), "{error}");
+    }
+
     #[tokio::test]
     async fn a_wrong_answer_is_told_with_all_that_was_said() {
         let mut dialogue = start(redis_py()).await;
@@ -161,7 +197,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_interpreter_comes_with_its_install_command() {
         let program = Program { interpreter: "/nowhere/python".into(), ..redis_py() };
-        let error = Dialogue::start(program, "").await.unwrap_err().to_string();
+        let error = Dialogue::start(program, &[]).await.unwrap_err().to_string();
         assert!(error.contains("does not start with /nowhere/python"), "{error}");
         assert!(error.contains("`apt-get install python3-venv`, `scripts/foreign_clients.sh`"), "{error}");
     }
@@ -169,7 +205,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_package_comes_with_its_install_command() {
         let program = Program { variable: Some(("NODE_PATH", "/nowhere".into())), ..redlock() };
-        let error = Dialogue::start(program, "").await.unwrap_err().to_string();
+        let error = Dialogue::start(program, &[]).await.unwrap_err().to_string();
         assert!(error.contains("`apt-get install nodejs npm`, `scripts/foreign_clients.sh`"), "{error}");
         assert!(error.contains("Cannot find module"), "{error}");
     }

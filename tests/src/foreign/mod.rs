@@ -4,19 +4,57 @@ mod dialogue;
 mod programs;
 
 use crate::error::{HarnessError, fail};
-use crate::servers::RedisServer;
+use crate::servers::{RedisServer, ZooKeeperServer};
 use dialogue::Dialogue;
 use programs::Program;
 use std::future::Future;
 use std::panic::Location;
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// A process that locks in Redis with a client of another language, one lock at a time.
+/// A process that locks in Redis or ZooKeeper with a client of another language, one lock at a time.
 ///
 /// It ends when this value is dropped or the test process ends, and needs a Tokio runtime. A method panics
 /// with all that was said to the process and by it if it answers nothing that the method knows.
 #[derive(Debug)]
 pub struct ForeignClient(Dialogue);
+
+/// Which client locks in ZooKeeper, and in which manner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ZooKeeperKind {
+    /// Java's `InterProcessMutex`, of Apache Curator.
+    Curator,
+    /// The same with a driver that takes every node's number for its place, whoever named the node.
+    CuratorByNumber,
+    /// Python's `Lock`, of the package kazoo.
+    Kazoo,
+    /// The same with `extra_lock_patterns=["lock-"]`.
+    KazooKnowingCurator,
+    /// A subclass of it whose nodes have Curator's names.
+    KazooNamedAsCurator,
+    /// kazoo's `ReadLock`.
+    KazooReading,
+    /// kazoo's `WriteLock`.
+    KazooWriting,
+    /// dlock in the process of this program, told this manner.
+    Dlock(PathBuf, &'static str),
+}
+
+impl ZooKeeperKind {
+    fn program(self) -> (Program, String) {
+        let (program, manner) = match self {
+            Self::Curator => (programs::curator(), "standard"),
+            Self::CuratorByNumber => (programs::curator(), "by-number"),
+            Self::Kazoo => (programs::kazoo(), "standard"),
+            Self::KazooKnowingCurator => (programs::kazoo(), "knowing-curator"),
+            Self::KazooNamedAsCurator => (programs::kazoo(), "named-as-curator"),
+            Self::KazooReading => (programs::kazoo(), "reading"),
+            Self::KazooWriting => (programs::kazoo(), "writing"),
+            Self::Dlock(program, manner) => (programs::own("dlock", program), manner),
+        };
+        (program, manner.to_owned())
+    }
+}
 
 /// What a [`ForeignClient`] counts, and under which lock.
 #[derive(Debug, Clone)]
@@ -25,9 +63,9 @@ pub struct Counting {
     pub lock: String,
     /// The lease of each of its locks.
     pub ttl: Duration,
-    /// The string key that is read, and then set to one more.
+    /// What is read, and then set to one more: in Redis a string key, with ZooKeeper a file.
     pub counter: String,
-    /// The list that gets the client's name between the two.
+    /// The list, or file of lines, that gets the client's name between the two.
     pub journal: String,
     /// How often.
     pub times: usize,
@@ -37,13 +75,25 @@ impl ForeignClient {
     /// Python's `redis.lock.Lock`, from the package redis.
     #[track_caller]
     pub fn redis_py(server: &RedisServer) -> impl Future<Output = Self> {
-        Self::start(programs::redis_py(), server)
+        Self::start(programs::redis_py(), vec![server.url()])
     }
 
     /// JavaScript's `Redlock`, from the package redlock, over ioredis.
     #[track_caller]
     pub fn redlock(server: &RedisServer) -> impl Future<Output = Self> {
-        Self::start(programs::redlock(), server)
+        Self::start(programs::redlock(), vec![server.url()])
+    }
+
+    /// One that locks in ZooKeeper, with sessions that end after this time.
+    #[track_caller]
+    pub fn in_zookeeper(
+        kind: ZooKeeperKind,
+        server: &ZooKeeperServer,
+        session_timeout: Duration,
+    ) -> impl Future<Output = Self> {
+        let (program, manner) = kind.program();
+        let session_timeout = session_timeout.as_millis().to_string();
+        Self::start(program, vec![server.hosts(), session_timeout, manner])
     }
 
     /// Acquires the lock if it is free; whether it was. A ttl of zero is a lock that never expires, where the
@@ -98,10 +148,11 @@ impl ForeignClient {
     }
 
     #[track_caller]
-    fn start(program: Program, server: &RedisServer) -> impl Future<Output = Self> {
-        let (caller, url) = (Location::caller(), server.url());
+    fn start(program: Program, server: Vec<String>) -> impl Future<Output = Self> {
+        let caller = Location::caller();
         async move {
-            let started = Dialogue::start(program, &url).await;
+            let server: Vec<_> = server.iter().map(String::as_str).collect();
+            let started = Dialogue::start(program, &server).await;
             or_fail_at(caller, started.map(Self))
         }
     }

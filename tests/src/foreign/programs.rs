@@ -6,12 +6,12 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-/// A script and what runs it.
-#[derive(Debug)]
+/// What is started, apart from where its server is.
+#[derive(Debug, Clone)]
 pub(super) struct Program {
     pub(super) name: &'static str,
     pub(super) interpreter: PathBuf,
-    pub(super) script: PathBuf,
+    pub(super) arguments: Vec<OsString>,
     /// An environment variable that the interpreter needs.
     pub(super) variable: Option<(&'static str, OsString)>,
     pub(super) install: &'static str,
@@ -19,14 +19,23 @@ pub(super) struct Program {
 
 /// redis-py: run by what `DLOCK_PYTHON` names, or else by what `scripts/foreign_clients.sh` installed.
 pub(super) fn redis_py() -> Program {
+    python("redis-py", "redis_py.py")
+}
+
+/// kazoo: run as redis-py is.
+pub(super) fn kazoo() -> Program {
+    python("kazoo", "kazoo_lock.py")
+}
+
+fn python(name: &'static str, file: &str) -> Program {
     let installed = || installed("python/bin/python");
     Program {
-        name: "redis-py",
+        name,
         interpreter: env::var_os("DLOCK_PYTHON").map_or_else(installed, PathBuf::from),
-        script: script("redis_py.py"),
+        arguments: vec![script(file)],
         variable: None,
         install: "`apt-get install python3-venv`, `scripts/foreign_clients.sh`, or name a Python that has \
-                  the package redis in the environment variable DLOCK_PYTHON",
+                  the packages redis and kazoo in the environment variable DLOCK_PYTHON",
     }
 }
 
@@ -37,11 +46,34 @@ pub(super) fn redlock() -> Program {
     Program {
         name: "redlock",
         interpreter: "node".into(),
-        script: script("redlock.js"),
+        arguments: vec![script("redlock.js")],
         variable: Some(("NODE_PATH", env::var_os("DLOCK_NODE_MODULES").unwrap_or_else(installed))),
         install: "`apt-get install nodejs npm`, `scripts/foreign_clients.sh`, or name a folder that has \
                   the packages redlock and ioredis in the environment variable DLOCK_NODE_MODULES",
     }
+}
+
+/// Curator, from the jars that `DLOCK_CURATOR_CLASSPATH` names, or else from Debian's (which name what they need);
+/// run by the `java` on the `PATH`.
+pub(super) fn curator() -> Program {
+    let jars = env::var_os("DLOCK_CURATOR_CLASSPATH").unwrap_or_else(|| DEBIAN_CLASSPATH.into());
+    let mut classpath = installed("java").into_os_string();
+    classpath.push(":");
+    classpath.push(jars);
+    let options = JAVA_OPTIONS.map(OsString::from);
+    Program {
+        name: "Curator",
+        interpreter: "java".into(),
+        arguments: [options.as_slice(), &["-cp".into(), classpath, "Curator".into()]].concat(),
+        variable: None,
+        install: "`apt-get install default-jdk-headless libcurator-recipes-java`, `scripts/foreign_clients.sh`, or \
+                  name the jars of Curator's recipes in the environment variable DLOCK_CURATOR_CLASSPATH",
+    }
+}
+
+/// A program of these tests' own.
+pub(super) fn own(name: &'static str, program: PathBuf) -> Program {
+    Program { name, interpreter: program, arguments: Vec::new(), variable: None, install: "`cargo build`" }
 }
 
 impl Program {
@@ -55,8 +87,8 @@ impl Program {
     }
 }
 
-fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign").join(name)
+fn script(name: &str) -> OsString {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign").join(name).into()
 }
 
 /// A place below the target directory, which a relative `CARGO_TARGET_DIR` names from the workspace on.
@@ -65,3 +97,14 @@ fn installed(place: &str) -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"));
     workspace.join(target).join("foreign").join(place)
 }
+
+const DEBIAN_CLASSPATH: &str = "/usr/share/java/curator-recipes.jar:/usr/share/java/slf4j-simple.jar";
+
+/// A small, quickly started virtual machine that logs what is wrong.
+const JAVA_OPTIONS: [&str; 5] = [
+    "-Xmx64m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+];
