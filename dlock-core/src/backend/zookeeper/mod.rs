@@ -39,8 +39,8 @@ pub use dialect::Dialect;
 /// node with the lowest number holds the lock; each other waits for the one ahead of it, so a release wakes
 /// one waiter. This is the recipe of the [ZooKeeper documentation][recipe], with the node names of Apache
 /// Curator: Java programs that use its `InterProcessMutex` on `/locks/order:42`, and dlock with the key
-/// `order:42`, exclude each other, and so do clients of go-zookeeper. For Python's kazoo see [`Dialect`]. A lock
-/// that is free costs one request, a release another.
+/// `order:42`, exclude each other, and so do clients of go-zookeeper. A lock that is free costs one request, a
+/// release another.
 ///
 /// ```no_run
 /// use dlock_core::{LockManager, ZooKeeperBackend};
@@ -57,6 +57,8 @@ pub use dialect::Dialect;
 /// let guard = locks.lock("order:42").await?;
 /// # guard.release().await }
 /// ```
+///
+/// For Python's kazoo, and for all of them at once, see [`Dialect`].
 ///
 /// # The lease is the session's
 ///
@@ -126,7 +128,7 @@ impl Shared {
         path::join(self.settings.root(), &path::segment(key))
     }
 
-    /// Says once that the queue of a lock has nodes in it that others might wait for.
+    /// Says once that the queue of a lock has nodes in it that Curator would wait for.
     fn note_strangers(&self, children: &[String]) {
         if recipe::has_strangers(children) && !self.met_strangers.swap(true, Ordering::Relaxed) {
             tracing::warn!(
