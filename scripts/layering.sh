@@ -41,6 +41,7 @@ for leaf in $leaves template; do
   [ -f "$core/$leaf.rs" ] || complain "$core/$leaf.rs is not there"
   # shellcheck disable=SC2086 # a list of words
   may "$core/$leaf.rs" $leaves
+  [ ! -d "$core/$leaf" ] || within "$core/$leaf" $leaves
 done
 # shellcheck disable=SC2086
 {
