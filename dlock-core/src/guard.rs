@@ -2,7 +2,7 @@
 
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::LockKey;
-use crate::lease::{FencingToken, LeaseState, LossReason};
+use crate::lease::{FencingToken, GuardState, LeaseState, LossReason};
 use crate::manager::Inner;
 use crate::renewal::Held;
 use crate::time::Moment;
@@ -60,6 +60,31 @@ impl LockGuard {
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.lease.remaining()
+    }
+
+    /// Whether the lock is held, in doubt, or lost. Reads the clock and what is known here; sends nothing.
+    ///
+    /// ```
+    /// use dlock_core::GuardState;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let locks = dlock_core::LockManager::connect("memory:").await?;
+    /// let guard = locks.lock("order:42").await?;
+    /// assert_eq!(guard.state(), GuardState::Held);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn state(&self) -> GuardState {
+        self.lease.state()
+    }
+
+    /// Waits until the state is another one than `seen`, and says which. A state that came and went between two
+    /// calls is not told of. After [`GuardState::Lost`] there is none.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn state_changed(&self, seen: GuardState) -> GuardState {
+        self.lease.state_changed(seen).await
     }
 
     /// Waits until the lock is lost, and says why. Fires at the lease's deadline at the latest, whether or
@@ -130,7 +155,8 @@ impl LockGuard {
     /// Ends the lease locally *before* anything is sent: from here on nobody believes in it.
     fn give_up(&self) {
         self.manager.renewal.remove(&self.held.claim);
-        self.lease.state.end(LossReason::Released);
+        // A lease whose time passed before anybody looked was lost, whatever its holder does now.
+        self.lease.state.end(self.lease.state.loss(Moment::now()).unwrap_or(LossReason::Released));
     }
 
     fn lost_error(&self, reason: LossReason, operation: Operation) -> LockError {
@@ -191,6 +217,20 @@ impl Lease {
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.state.remaining(Moment::now())
+    }
+
+    /// As [`LockGuard::state`].
+    #[must_use]
+    pub fn state(&self) -> GuardState {
+        self.state.state(Moment::now())
+    }
+
+    /// As [`LockGuard::state_changed`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn state_changed(&self, seen: GuardState) -> GuardState {
+        self.state.state_other_than(seen).await
     }
 
     /// As [`LockGuard::lost`]; also fires when the guard is released.

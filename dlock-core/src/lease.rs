@@ -7,7 +7,7 @@ use crate::time::Moment;
 use std::fmt;
 use std::time::Duration;
 
-pub(crate) use state::LeaseState;
+pub(crate) use state::{Doubt, LeaseState};
 
 /// How long a lease lasts unless it is renewed: 100 ms to 24 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -173,6 +173,26 @@ impl fmt::Display for LossReason {
             Self::Released => "the lock was released",
         })
     }
+}
+
+/// What is known of a lock that was acquired.
+///
+/// ```text
+/// Held <-> Suspect
+///   \         /
+///      Lost
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GuardState {
+    /// The lease is valid, and nothing speaks against it.
+    Held,
+    /// The lease is valid, but the last word from the backend was a bad one: a renewal failed, or the session
+    /// is cut off. Nobody else has the lock yet. It is `Held` again when the backend answers, and `Lost` when
+    /// it does not do so before the deadline: a good moment to begin nothing new.
+    Suspect,
+    /// The lease is over, for good.
+    Lost(LossReason),
 }
 
 #[cfg(test)]

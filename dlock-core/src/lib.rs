@@ -66,7 +66,7 @@ pub use backend::zookeeper::{ZooKeeperBackend, ZooKeeperBackendBuilder};
 pub use error::{ErrorKind, LockError, Operation};
 pub use guard::{Lease, LockGuard};
 pub use key::LockKey;
-pub use lease::{FencingToken, LossReason, OwnerId, Ttl};
+pub use lease::{FencingToken, GuardState, LossReason, OwnerId, Ttl};
 pub use manager::{LockManager, LockManagerBuilder};
 pub use request::{AcquireFuture, LockRequest};
 pub use template::KeyTemplate;

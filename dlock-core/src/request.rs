@@ -168,7 +168,7 @@ impl Attempt {
 
     fn into_guard(mut self, grant: &Grant) -> LockGuard {
         self.to_undo = false;
-        self.request.lease.grant(grant.valid_until);
+        self.request.lease.grant(grant.valid_until, &self.request.claim.key, self.manager.backend.name());
         let (claim, lease) = (self.request.claim.clone(), Arc::clone(&self.request.lease));
         self.manager.guard(Held { claim, lease, runtime: self.runtime.clone() }, grant.token)
     }

@@ -55,6 +55,7 @@ mod flaws_are_caught {
         cancellation_anywhere: NeverReleases by an_acquire_dropped_at_any_await_leaves_nothing;
         ended_wait: KeepsWaiters by a_wait_that_ends_is_busy_and_leaves_nothing;
         expiry: NeverExpires by a_dead_holder_costs_no_more_than_its_lease;
+        trust: DoubtsForEver by a_guard_whose_renewal_fails_is_suspect_until_one_succeeds;
         keys: MixesKeysUp by odd_keys_are_locks_of_their_own;
     }
 }

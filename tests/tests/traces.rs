@@ -1,8 +1,9 @@
 //! What the locks tell `tracing`: a span per acquire and per hold, events for what goes wrong, no secrets.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+use dlock_core::backend::{AcquireRequest, BackendFuture, Claim, Grant, LossSignal};
 use dlock_core::testing::Tap;
-use dlock_core::{EmbeddedBackend, ErrorKind, LockManager, RedisBackend};
+use dlock_core::{Backend, EmbeddedBackend, ErrorKind, LockManager, LossReason, Moment, RedisBackend, Ttl};
 use dlock_tests::{RedisServer, wait_until_async};
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -88,6 +89,61 @@ async fn a_failed_renewal_and_a_lost_lock_are_events() {
     let lost = async || told.lines_with(&["ERROR", "lock lost", "order:42"]) == 1;
     wait_until_async("the loss is told", Duration::from_secs(30), lost).await;
     assert!(told.lines_with(&["WARN", "renewal failed", "order:42"]) >= 1, "{}", told.text());
+}
+
+/// Nobody looks at the lease for as long as it is not to be renewed.
+#[tokio::test]
+async fn a_loss_that_the_backend_tells_of_is_an_event_at_once() {
+    let (told, _listening) = Told::listen();
+    let backend = Telling::default();
+    let locks = LockManager::builder(backend.clone()).ttl(Ttl::MAX).build().unwrap();
+    let guard = locks.lock("order:42").await.unwrap();
+    let loss = backend.0.lock().unwrap().take().unwrap();
+    loss.lose(LossReason::NotOwner);
+    let lost = ["ERROR", "lock lost", "key=order:42", "backend=\"telling\""];
+    assert_eq!(told.lines_with(&lost), 1, "{}", told.text());
+    loss.lose(LossReason::SessionExpired);
+    assert_eq!(guard.lost().await, LossReason::NotOwner);
+    let _ = guard.release().await;
+    assert_eq!(told.lines_with(&["lock lost"]), 1, "once, {}", told.text());
+}
+
+/// A lock that its holder gives back is not lost, and one whose time had passed by then is.
+#[tokio::test]
+async fn a_release_is_no_loss_unless_it_comes_too_late() {
+    let (told, _listening) = Told::listen();
+    let locks = LockManager::builder(EmbeddedBackend::new()).ttl(Ttl::MIN).build().unwrap();
+    locks.lock("in time").await.unwrap().release().await.unwrap();
+    assert_eq!(told.lines_with(&["lock lost"]), 0, "{}", told.text());
+    let guard = locks.lock("too late").await.unwrap();
+    while guard.is_valid() {
+        std::thread::yield_now();
+    }
+    drop(guard);
+    assert_eq!(told.lines_with(&["ERROR", "lock lost", "too late"]), 1, "{}", told.text());
+}
+
+/// An embedded backend that keeps its last signal.
+#[derive(Debug, Clone, Default)]
+struct Telling(Arc<Mutex<Option<LossSignal>>>, EmbeddedBackend);
+
+impl Backend for Telling {
+    fn name(&self) -> &'static str {
+        "telling"
+    }
+
+    fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        *self.0.lock().unwrap() = Some(request.loss());
+        self.1.acquire(request)
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
+        self.1.renew(claim)
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
+        self.1.release(claim)
+    }
 }
 
 #[tokio::test]

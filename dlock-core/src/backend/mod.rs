@@ -6,7 +6,7 @@
 
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::LockKey;
-use crate::lease::{FencingToken, LeaseState, LossReason, OwnerId, Ttl};
+use crate::lease::{Doubt, FencingToken, LeaseState, LossReason, OwnerId, Ttl};
 use crate::time::Moment;
 use parking_lot::Mutex;
 use std::fmt;
@@ -51,7 +51,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// - The future may be dropped at any await, and may return an error with its effect unknown. The caller
     ///   then calls [`release`](Backend::release), which must undo all that the acquire left or may still
     ///   leave (I4).
-    /// - If the backend learns later that the grant is gone, it says so on [`AcquireRequest::loss`].
+    /// - If the backend learns later that the grant is gone, it says so on [`AcquireRequest::loss`]. If it learns
+    ///   that it cannot vouch for it for the moment, it may say that there, too, and takes it back once it can.
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant>;
 
     /// Renews the owner's lease, and returns until when it is valid now (I3).
@@ -153,7 +154,7 @@ impl AcquireRequest {
         Self { claim, mode, progress: Progress::default(), lease: Arc::new(LeaseState::pending()) }
     }
 
-    /// Where the backend says, after the grant, that it is gone. To be kept for as long as the grant lasts.
+    /// Where the backend says, after the grant, that it is gone or in doubt. To be kept for as long as the grant lasts.
     #[must_use]
     pub fn loss(&self) -> LossSignal {
         LossSignal(Arc::downgrade(&self.lease))
@@ -178,7 +179,7 @@ impl Grant {
     }
 }
 
-/// Tells the guard of a grant that the grant is gone. Does nothing once there is no guard.
+/// Tells the guard of a grant what becomes of the grant. Does nothing once there is no guard.
 #[derive(Debug, Clone)]
 pub struct LossSignal(Weak<LeaseState>);
 
@@ -187,6 +188,22 @@ impl LossSignal {
     pub fn lose(&self, reason: LossReason) {
         if let Some(lease) = self.0.upgrade() {
             lease.end(reason);
+        }
+    }
+
+    /// Says that the backend cannot vouch for the grant for the moment: the guard is
+    /// [`Suspect`](crate::GuardState::Suspect) until [`trust`](Self::trust), whatever renewals say. The deadline
+    /// of the lease stays.
+    pub fn doubt(&self) {
+        if let Some(lease) = self.0.upgrade() {
+            lease.doubt(Doubt::Backend);
+        }
+    }
+
+    /// Takes back what [`doubt`](Self::doubt) said.
+    pub fn trust(&self) {
+        if let Some(lease) = self.0.upgrade() {
+            lease.trust(Doubt::Backend);
         }
     }
 

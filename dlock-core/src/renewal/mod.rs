@@ -5,7 +5,7 @@ mod table;
 
 use crate::backend::{Backend, Claim};
 use crate::error::{ErrorKind, LockError};
-use crate::lease::{LeaseState, LossReason};
+use crate::lease::{Doubt, LeaseState, LossReason};
 use crate::time::{Moment, sleep_until};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -124,6 +124,7 @@ impl Shared {
         if error.kind() == ErrorKind::Lost {
             return self.lose(&held, LossReason::NotOwner);
         }
+        held.lease.doubt(Doubt::Renewal);
         let key = &held.claim.key;
         tracing::warn!(%key, backend = self.backend.name(), %error, "renewal failed");
         match schedule::after_failure(Moment::now(), held.lease.valid_until()) {
@@ -141,14 +142,6 @@ impl Shared {
     fn lose(&self, held: &Held, reason: LossReason) {
         self.table.lock().remove(held.claim.owner);
         held.lease.end(reason);
-        report_loss(&held.claim, self.backend.name(), held.lease.loss(Moment::now()).unwrap_or(reason));
-    }
-}
-
-/// The one event of a lost lock. A lock that its holder released is not lost.
-fn report_loss(claim: &Claim, backend: &'static str, reason: LossReason) {
-    if reason != LossReason::Released {
-        tracing::error!(key = %claim.key, backend, %reason, "lock lost");
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Fixture, Tap};
 use crate::backend::{AcquireRequest, Backend, Claim, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::LockKey;
-use crate::lease::LossReason;
+use crate::lease::{GuardState, LossReason};
 use crate::manager::LockManager;
 use crate::time::{Moment, sleep_until};
 use std::future::Future;
@@ -62,6 +62,7 @@ macro_rules! conformance_suite {
             a_guard_dropped_outside_a_runtime_frees_the_lock
             a_lease_is_renewed_while_its_guard_lives
             a_lease_that_cannot_be_renewed_is_lost_at_its_deadline
+            a_guard_whose_renewal_fails_is_suspect_until_one_succeeds
             a_lock_taken_away_is_lost
             work_under_a_lost_lock_is_dropped
             releasing_a_lost_lock_says_so
@@ -359,7 +360,23 @@ pub async fn a_lease_that_cannot_be_renewed_is_lost_at_its_deadline(fixture: &Fi
     tap.cut();
     assert_eq!(fixture.soon("the lease is lost", guard.lost()).await, LossReason::Expired);
     assert!(!guard.is_valid());
+    assert_eq!(guard.state(), GuardState::Lost(LossReason::Expired));
     assert_eq!(guard.remaining(), Duration::ZERO);
+}
+
+/// Held, suspect and held again: a failed renewal says nothing about the lease, and the holder is told of it.
+pub async fn a_guard_whose_renewal_fails_is_suspect_until_one_succeeds(fixture: &Fixture) {
+    let tap = Tap::new(fixture.backend().await);
+    let guard = fixture.short(Arc::clone(&tap)).lock(fixture.key("suspect")).await.unwrap();
+    assert_eq!(guard.state(), GuardState::Held);
+    tap.cut();
+    let suspect = fixture.soon("a renewal fails", guard.state_changed(GuardState::Held)).await;
+    assert_eq!(suspect, GuardState::Suspect);
+    assert!(guard.is_valid(), "in doubt, not lost");
+    tap.restore();
+    let held = fixture.soon("a renewal succeeds", guard.state_changed(GuardState::Suspect)).await;
+    assert_eq!(held, GuardState::Held);
+    guard.release().await.unwrap();
 }
 
 /// The backend's word that the owner is none any more ends the lease.

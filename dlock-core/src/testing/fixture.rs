@@ -59,6 +59,11 @@ impl Fixture {
         self.manager(backend, BRIEF)
     }
 
+    /// A manager over `backend` whose leases are renewed soon, with time to spare for several attempts.
+    pub fn short(&self, backend: impl Backend) -> LockManager {
+        self.manager(backend, SHORT)
+    }
+
     fn manager(&self, backend: impl Backend, ttl: Duration) -> LockManager {
         LockManager::builder(backend).ttl(ttl).wait(self.patience).build().expect("valid settings")
     }
@@ -127,6 +132,7 @@ impl Queued {
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const LONG: Duration = Duration::from_secs(60 * 60);
+const SHORT: Duration = Duration::from_secs(3);
 const BRIEF: Duration = Duration::from_millis(600);
 
 fn claim(key: &LockKey, ttl: Duration) -> Claim {

@@ -36,6 +36,8 @@ pub enum Flaw {
     KeepsWaiters,
     /// A lease never ends.
     NeverExpires,
+    /// A grant is in doubt from the first, and stays so.
+    DoubtsForEver,
     /// Keys are cut at the first byte that is not a letter or digit.
     MixesKeysUp,
 }
@@ -88,6 +90,9 @@ impl FlawedBackend {
     }
 
     async fn acquire(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
+        if self.flaw == Flaw::DoubtsForEver {
+            request.loss().doubt();
+        }
         let mut claim = self.claim(&request.claim);
         match (self.flaw, request.mode) {
             (Flaw::ForgetsOwners, _) => {

@@ -5,7 +5,7 @@ use crate::error::{ErrorKind, LockError};
 use crate::time::Moment;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Sits between a manager and its backend.
 #[derive(Debug)]
@@ -13,13 +13,19 @@ pub struct Tap {
     inner: Arc<dyn Backend>,
     cut: AtomicBool,
     claims: Mutex<Vec<Claim>>,
+    renewals: AtomicUsize,
 }
 
 impl Tap {
     /// A tap on `inner`.
     #[must_use]
     pub fn new(inner: Arc<dyn Backend>) -> Arc<Self> {
-        Arc::new(Self { inner, cut: AtomicBool::new(false), claims: Mutex::default() })
+        Arc::new(Self {
+            inner,
+            cut: AtomicBool::new(false),
+            claims: Mutex::default(),
+            renewals: AtomicUsize::new(0),
+        })
     }
 
     /// From here on no request arrives: each fails with [`ErrorKind::Unavailable`].
@@ -27,9 +33,19 @@ impl Tap {
         self.cut.store(true, Ordering::SeqCst);
     }
 
+    /// From here on requests arrive again.
+    pub fn restore(&self) {
+        self.cut.store(false, Ordering::SeqCst);
+    }
+
     /// The claim of the last acquire.
     pub fn last_claim(&self) -> Option<Claim> {
         self.claims.lock().last().cloned()
+    }
+
+    /// How many renewals succeeded.
+    pub fn renewals(&self) -> usize {
+        self.renewals.load(Ordering::SeqCst)
     }
 
     fn check(&self) -> Result<(), LockError> {
@@ -57,7 +73,9 @@ impl Backend for Tap {
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
         Box::pin(async move {
             self.check()?;
-            self.inner.renew(claim).await
+            let outcome = self.inner.renew(claim).await;
+            self.renewals.fetch_add(usize::from(outcome.is_ok()), Ordering::SeqCst);
+            outcome
         })
     }
 

@@ -30,8 +30,8 @@ mod timestamp;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use dlock_core::{
-    ErrorKind, FencingToken, LockError, LockGuard, LockKey, LockManager, LossReason, Moment, RedisBackend,
-    Ttl,
+    ErrorKind, FencingToken, GuardState, LockError, LockGuard, LockKey, LockManager, LossReason, Moment,
+    RedisBackend, Ttl,
 };
 use dlock_tests::{RedisServer, Relay, fresh_key, shared_redis, wait_until_async};
 use std::sync::Arc;

@@ -157,3 +157,19 @@ fn one_backend_works_in_two_runtimes_one_after_the_other() {
         guard.release().await.unwrap();
     });
 }
+
+#[tokio::test]
+async fn a_guard_is_suspect_while_the_server_stands_still_and_held_again_after() {
+    let mut server = RedisServer::start();
+    let backend = RedisBackend::builder().url(server.url()).request_timeout(Duration::from_millis(300));
+    let locks =
+        LockManager::builder(backend.build().await.unwrap()).ttl(Duration::from_secs(6)).build().unwrap();
+    let guard = locks.lock("order:42").await.unwrap();
+    server.pause();
+    let soon = async |seen| tokio::time::timeout(PATIENCE, guard.state_changed(seen)).await.unwrap();
+    assert_eq!(soon(GuardState::Held).await, GuardState::Suspect);
+    assert!(guard.is_valid());
+    server.resume();
+    assert_eq!(soon(GuardState::Suspect).await, GuardState::Held);
+    guard.release().await.unwrap();
+}

@@ -16,6 +16,7 @@ mod operator;
 mod queue;
 mod relay;
 mod sessions;
+mod states;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use dlock_core::{

@@ -26,6 +26,7 @@ impl Keeper {
             () = self.follow_link() => {}
             () = self.beat() => {}
             () = self.follow_clock() => {}
+            () = self.follow_doubt() => {}
             () = self.look_for_removed() => {}
         }
     }
@@ -82,6 +83,23 @@ impl Keeper {
                 () = self.life.heard() => {}
                 () = sleep_until(self.life.dead_at()) => return,
             }
+        }
+    }
+
+    /// Makes the session's guards suspect while nobody vouches for it, at once and not at their next renewal.
+    async fn follow_doubt(&self) {
+        loop {
+            self.life.disquieted().await;
+            self.pass_doubt_on(true);
+            self.life.reassured().await;
+            self.pass_doubt_on(false);
+        }
+    }
+
+    fn pass_doubt_on(&self, doubted: bool) {
+        self.life.set_doubted(doubted);
+        if let Some(owners) = self.owners.upgrade() {
+            owners.pass_doubt_on(self.number);
         }
     }
 

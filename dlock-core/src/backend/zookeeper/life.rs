@@ -3,6 +3,7 @@
 use super::pulse::Pulse;
 use crate::time::{Moment, sleep_until};
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
@@ -27,13 +28,15 @@ pub(super) struct Life {
     news: watch::Sender<()>,
     /// Asks the keeper for a heartbeat now.
     beat: Notify,
+    /// Whether the servers' last word is a bad one: the connection is lost, or heartbeats are late.
+    doubted: AtomicBool,
 }
 
 impl Life {
     pub(super) fn new(timeout: Duration, sent: Moment) -> Self {
         let pulse = Mutex::new(Pulse::new(timeout, sent));
         let (link, news) = (watch::Sender::new(Link::Up), watch::Sender::new(()));
-        Self { timeout, pulse, link, news, beat: Notify::new() }
+        Self { timeout, pulse, link, news, beat: Notify::new(), doubted: AtomicBool::new(false) }
     }
 
     /// The negotiated timeout.
@@ -119,6 +122,34 @@ impl Life {
     fn left_beyond(&self, least: Duration) -> Option<Moment> {
         let valid_until = self.valid_until();
         (valid_until.since(Moment::now()) > least && !self.is_over()).then_some(valid_until)
+    }
+
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_doubted(&self, doubted: bool) {
+        self.doubted.store(doubted, Ordering::Release);
+    }
+
+    /// Waits until there is a reason to doubt the session: the connection is lost, or heartbeats are late.
+    pub(super) async fn disquieted(&self) {
+        let mut link = self.link.subscribe();
+        tokio::select! {
+            _ = link.wait_for(|link| *link == Link::Down) => {}
+            () = self.silent(self.timeout * 3 / 10) => {}
+        }
+    }
+
+    /// Waits until a request was acknowledged over a connection that is there. One that was on its way when the
+    /// connection was lost does not count.
+    pub(super) async fn reassured(&self) {
+        loop {
+            self.heard().await;
+            if *self.link.borrow() == Link::Up {
+                return;
+            }
+        }
     }
 
     /// Waits for the next acknowledgement.

@@ -80,7 +80,15 @@ impl Owners {
     pub(super) fn grant(&self, owner: OwnerId, loss: LossSignal) {
         if let Some(entry) = self.0.lock().get_mut(&owner) {
             entry.state = State::Granted(loss);
+            entry.pass_doubt_on();
         }
+    }
+
+    /// Tells every grant of this session whether the session is in doubt. A grant made meanwhile asks by itself:
+    /// both look at the session under the mutex, so the later one has the last word.
+    pub(super) fn pass_doubt_on(&self, session: u64) {
+        let entries = self.0.lock();
+        entries.values().filter(|entry| entry.session.number() == session).for_each(Entry::pass_doubt_on);
     }
 
     pub(super) fn look(&self, owner: OwnerId) -> Option<Known> {
@@ -107,7 +115,9 @@ impl Owners {
     pub(super) fn lose_session(&self, session: u64) -> Vec<String> {
         let mut entries = self.0.lock();
         let of_session = entries.values_mut().filter(|entry| entry.session.number() == session);
-        of_session.filter_map(|entry| entry.lose(LossReason::SessionExpired)).collect()
+        let lost: Vec<_> = of_session.filter_map(Entry::lose).collect();
+        drop(entries);
+        tell(lost, LossReason::SessionExpired)
     }
 
     /// All grants of this session, by owner and token.
@@ -120,14 +130,25 @@ impl Owners {
     /// Tells every grant in `granted` whose node's path is not in `there` that somebody removed it.
     pub(super) fn lose_missing(&self, granted: Vec<(OwnerId, i64)>, there: &HashSet<String>) {
         let mut entries = self.0.lock();
-        for (owner, token) in granted {
-            if let Some(entry) = entries.get_mut(&owner)
-                && entry.granted().is_some_and(|node| node.created == token && !there.contains(&node.path))
-            {
-                entry.lose(LossReason::NotOwner);
-            }
-        }
+        let lost: Vec<_> = granted
+            .into_iter()
+            .filter_map(|(owner, token)| {
+                let entry = entries.get_mut(&owner)?;
+                let node = entry.granted().filter(|node| node.created == token)?;
+                if there.contains(&node.path) { None } else { entry.lose() }
+            })
+            .collect();
+        drop(entries);
+        tell(lost, LossReason::NotOwner);
     }
+}
+
+fn tell(lost: Vec<(String, LossSignal)>, reason: LossReason) -> Vec<String> {
+    let tell = |(path, loss): (String, LossSignal)| {
+        loss.lose(reason);
+        path
+    };
+    lost.into_iter().map(tell).collect()
 }
 
 impl Entry {
@@ -135,11 +156,20 @@ impl Entry {
         self.node.as_ref().filter(|_| matches!(self.state, State::Granted(_)))
     }
 
-    fn lose(&mut self, reason: LossReason) -> Option<String> {
-        let path = self.granted()?.path.clone();
-        if let State::Granted(loss) = std::mem::replace(&mut self.state, State::Lost) {
-            loss.lose(reason);
+    fn pass_doubt_on(&self) {
+        match &self.state {
+            State::Granted(loss) if self.session.is_doubted() => loss.doubt(),
+            State::Granted(loss) => loss.trust(),
+            _ => {}
         }
-        Some(path)
+    }
+
+    /// The path of a grant's node, and whom to tell that it is gone: not under the mutex, since that is logged.
+    fn lose(&mut self) -> Option<(String, LossSignal)> {
+        let path = self.granted()?.path.clone();
+        match std::mem::replace(&mut self.state, State::Lost) {
+            State::Granted(loss) => Some((path, loss)),
+            _ => None,
+        }
     }
 }

@@ -73,6 +73,11 @@ impl Session {
         self.life.is_over()
     }
 
+    /// Whether nobody vouches for the session for the moment.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.life.is_doubted()
+    }
+
     pub(super) fn link(&self) -> Receiver<Link> {
         self.life.link()
     }
