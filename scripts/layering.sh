@@ -56,7 +56,7 @@ done
 }
 
 for file in "$core"/{template,renewal/schedule,renewal/table,backend/embedded/store}.rs \
-  "$core"/backend/redis/{failure,holdings,keys,owner,recipe,servers/address,servers/slots,redlock/pauses,redlock/votes}.rs "$core"/backend/zookeeper/{dialect,path,pulse,recipe}.rs; do
+  "$core"/backend/redis/{failure,holdings,keys,owner,recipe,servers/address,servers/slots,redlock/pauses,redlock/votes}.rs "$core"/backend/zookeeper/{dialect,path,pulse,recipe,sequence}.rs; do
   pure "$file"
 done
 

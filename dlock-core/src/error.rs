@@ -58,6 +58,9 @@ pub enum ErrorKind {
     NotConfigured,
     /// The backend cannot do what was asked.
     Unsupported,
+    /// The numbers by which waiters of this key are kept in order are nearly used up. Somebody has to act: the text
+    /// says how they start anew.
+    SequenceExhausted,
 }
 
 impl ErrorKind {
@@ -79,6 +82,7 @@ impl ErrorKind {
             Self::Closed => "the lock manager is closed",
             Self::NotConfigured => "not configured",
             Self::Unsupported => "not supported",
+            Self::SequenceExhausted => "the key's numbers are used up",
         }
     }
 }

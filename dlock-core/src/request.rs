@@ -55,6 +55,7 @@ impl LockRequest {
     /// - [`ErrorKind::Closed`]: the manager was closed before or meanwhile.
     /// - [`ErrorKind::NotConfigured`]: called outside a Tokio runtime.
     /// - [`ErrorKind::Auth`], [`ErrorKind::Corrupt`], [`ErrorKind::Unsupported`]: the backend refuses.
+    /// - [`ErrorKind::SequenceExhausted`]: ZooKeeper's numbers for this key are nearly used up.
     ///
     /// Whatever a failed request may have left with the backend is undone in the background.
     ///

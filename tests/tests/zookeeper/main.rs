@@ -15,7 +15,9 @@ mod names;
 mod operator;
 mod queue;
 mod relay;
+mod sequence;
 mod sessions;
+mod snapshot;
 mod states;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};

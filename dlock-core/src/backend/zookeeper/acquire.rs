@@ -5,6 +5,7 @@ use super::keeper::within;
 use super::life::Link;
 use super::owners::Node;
 use super::recipe::{self, Standing};
+use super::sequence::{self, Left};
 use super::session::{Enqueued, Session};
 use super::{Shared, path};
 use crate::backend::{AcquireRequest, Grant, Mode};
@@ -74,6 +75,7 @@ impl<'a> Acquire<'a> {
             None => self.enqueue(&session).await?,
         };
         let node = place.node.clone();
+        self.check_sequence(&session, &node).await?;
         self.take_turn(&session, place).await?;
         self.grant(&session, &node).await
     }
@@ -120,7 +122,6 @@ impl<'a> Acquire<'a> {
             match session.enqueue(&self.dir, &self.prefix, attempt > 0).await {
                 Ok(Enqueued { node, is_alone }) => {
                     self.shared.owners.place(self.owner(), Some(&node));
-                    self.check_sequence(&node)?;
                     return Ok(Place { node, standing: is_alone.then_some(Standing::First) });
                 }
                 Err(Error::NoNode) if attempt == 0 => {}
@@ -132,16 +133,18 @@ impl<'a> Acquire<'a> {
     }
 
     /// Fails closed before the numbers end: then two nodes could have one number, and two owners the lock.
-    fn check_sequence(&self, node: &Node) -> Result<(), LockError> {
-        let sequence = node.name().strip_prefix(&self.prefix).and_then(|digits| digits.parse().ok());
-        if sequence.is_some_and(|sequence| !recipe::is_nearly_exhausted(sequence)) {
-            return Ok(());
+    async fn check_sequence(&self, session: &Session, node: &Node) -> Result<(), LockError> {
+        match sequence::left_after(node.name().strip_prefix(&self.prefix).unwrap_or_default()) {
+            Left::Plenty => Ok(()),
+            Left::Half => {
+                self.shared.note_half_used(&self.request.claim.key);
+                Ok(())
+            }
+            Left::Nothing => {
+                self.give_up_place(session, node).await.map_err(classify)?;
+                Err(sequence_exhausted())
+            }
         }
-        Err(LockError::new(
-            ErrorKind::Unsupported,
-            "the key's directory has given out nearly all of its 2^31 numbers; remove the directory while nobody \
-             uses the key, the numbers then start anew",
-        ))
     }
 
     /// Waits until the node is the first. The queue is looked at anew after every wake-up: that the node ahead
@@ -180,16 +183,19 @@ impl<'a> Acquire<'a> {
 
     /// Leaves the queue and answers for a try: busy only if nothing is left for certain.
     async fn step_back(&self, session: &Session, node: &Node) -> LockError {
-        match session.delete(&node.path).await {
-            Ok(_) => {
-                self.shared.owners.leave(self.owner());
-                LockError::new(
-                    ErrorKind::Busy,
-                    "another owner has it or waits for it; try again later or wait",
-                )
-            }
+        match self.give_up_place(session, node).await {
+            Ok(()) => LockError::new(
+                ErrorKind::Busy,
+                "another owner has it or waits for it; try again later or wait",
+            ),
             Err(cause) => classify(cause),
         }
+    }
+
+    async fn give_up_place(&self, session: &Session, node: &Node) -> Result<(), Error> {
+        session.delete(&node.path).await?;
+        self.shared.owners.leave(self.owner());
+        Ok(())
     }
 
     /// Waits until the node ahead changes or goes, or the link comes back: one waiter per node (I6).
@@ -237,6 +243,14 @@ impl<'a> Acquire<'a> {
 
 fn session_ended() -> LockError {
     unavailable("the session ended; it takes a new place in the queue")
+}
+
+fn sequence_exhausted() -> LockError {
+    LockError::new(
+        ErrorKind::SequenceExhausted,
+        "the key's directory has given out nearly all of its 2^31 numbers; let nobody use the key until the directory \
+         is gone (the servers remove it when it is empty for a while, or remove it by hand), and the numbers start anew",
+    )
 }
 
 /// How often a directory is made that somebody, or the servers' own cleaning, removes again.

@@ -11,6 +11,7 @@ mod path;
 mod pulse;
 mod recipe;
 mod release;
+mod sequence;
 mod session;
 mod sessions;
 mod settings;
@@ -24,8 +25,10 @@ use crate::lease::OwnerId;
 use crate::time::Moment;
 use acquire::Acquire;
 use owners::Owners;
+use parking_lot::Mutex;
 use sessions::Sessions;
 use settings::Settings;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,7 +79,8 @@ pub use dialect::Dialect;
 /// are the `czxid` of the lock nodes, which rise across leaders and also when a directory is removed and made
 /// again. A majority of the servers must be up. A key can be locked about 2^31 times before its directory,
 /// which the servers remove when it has been empty for a while, must have been removed once: near that end
-/// acquiring fails with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+/// acquiring fails with [`ErrorKind::SequenceExhausted`](crate::ErrorKind::SequenceExhausted), and from half of it on
+/// a warning is logged.
 ///
 /// Lock directories are dlock's own: their data is overwritten, and they are made as container nodes (except with
 /// [`Dialect::Kazoo`]). Keys are
@@ -97,6 +101,8 @@ struct Shared {
     owners: Arc<Owners>,
     sessions: Arc<Sessions>,
     met_strangers: AtomicBool,
+    /// The keys of which it was said that half of their numbers are given out.
+    half_used: Mutex<HashSet<LockKey>>,
 }
 
 const NAME: &str = "zookeeper";
@@ -112,7 +118,8 @@ impl ZooKeeperBackend {
         let sessions = Sessions::new(Arc::clone(&settings), Arc::clone(&owners));
         let session = sessions.current().await?;
         session.check_access(settings.root()).await.map_err(failure::classify)?;
-        Ok(Self(Arc::new(Shared { settings, owners, sessions, met_strangers: AtomicBool::new(false) })))
+        let (met_strangers, half_used) = (AtomicBool::new(false), Mutex::default());
+        Ok(Self(Arc::new(Shared { settings, owners, sessions, met_strangers, half_used })))
     }
 }
 
@@ -126,6 +133,18 @@ impl Shared {
     /// contender.
     fn dir(&self, key: &LockKey) -> String {
         path::join(self.settings.root(), &path::segment(key))
+    }
+
+    /// Says once for each key that its directory will run out of numbers.
+    fn note_half_used(&self, key: &LockKey) {
+        if self.half_used.lock().insert(key.clone()) {
+            tracing::warn!(
+                backend = NAME,
+                %key,
+                "more than half of the 2^31 numbers of the key's directory are given out; remove the directory while \
+                 nobody uses the key, before they end"
+            );
+        }
     }
 
     /// Says once that the queue of a lock has nodes in it that Curator would wait for.

@@ -42,13 +42,6 @@ pub(super) fn has_strangers(children: &[String]) -> bool {
     children.iter().any(|child| Contender::parse(child).is_none())
 }
 
-/// Whether the directory has given out nearly all numbers. At the end of its 31 bits ZooKeeper gives the same
-/// number again and again, and nobody could tell who is first.
-pub(super) fn is_nearly_exhausted(sequence: i64) -> bool {
-    const LAST: i64 = (1 << 31) - (1 << 20);
-    !(0..LAST).contains(&sequence)
-}
-
 /// A child that takes part.
 #[derive(Debug, Clone, Copy)]
 struct Contender<'a> {
@@ -177,16 +170,6 @@ mod tests {
             ("__lock__-000000005", -5),
         ] {
             assert_eq!(Contender::parse(name).map(|it| it.sequence), Some(sequence), "{name}");
-        }
-    }
-
-    #[test]
-    fn the_end_of_the_numbers_is_seen_from_afar() {
-        for fine in [0, 1, (1 << 31) - (1 << 20) - 1] {
-            assert!(!is_nearly_exhausted(fine), "{fine}");
-        }
-        for end in [(1 << 31) - (1 << 20), i64::from(i32::MAX), i64::from(i32::MIN), -1] {
-            assert!(is_nearly_exhausted(end), "{end}");
         }
     }
 
