@@ -95,3 +95,21 @@ mod zookeeper {
 
     dlock_core::conformance_suite!(fixture());
 }
+
+mod zookeeper_simple {
+    use dlock_core::ZooKeeperBackend;
+    use dlock_core::backend::zookeeper::Recipe;
+    use dlock_core::testing::Fixture;
+    use dlock_tests::shared_zookeeper;
+    use std::time::Duration;
+
+    fn fixture() -> Fixture {
+        let hosts = shared_zookeeper().hosts();
+        Fixture::new(move || {
+            let builder = ZooKeeperBackend::builder().hosts(&hosts).recipe(Recipe::Simple).root("/simple");
+            async move { builder.session_timeout(Duration::from_secs(4)).build().await.unwrap() }
+        })
+    }
+
+    dlock_core::conformance_suite!(fixture(), without_queue);
+}

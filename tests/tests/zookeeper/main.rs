@@ -17,6 +17,7 @@ mod queue;
 mod relay;
 mod sequence;
 mod sessions;
+mod simple;
 mod snapshot;
 mod states;
 

@@ -1,5 +1,6 @@
 //! Acquiring: a node at the end of the queue, and waiting until it is the first.
 
+use super::choice::Recipe;
 use super::failure::{classify, unavailable};
 use super::keeper::within;
 use super::life::Link;
@@ -20,9 +21,10 @@ use zookeeper::Error;
 /// One acquire. It leaves no trace in itself: what it brought about is in [`Owners`](super::owners::Owners),
 /// so it may be dropped at any await (I4).
 pub(super) struct Acquire<'a> {
-    shared: &'a Shared,
-    request: &'a AcquireRequest,
-    dir: String,
+    pub(super) shared: &'a Shared,
+    pub(super) request: &'a AcquireRequest,
+    /// Where the key's nodes are: its directory, or with the simple recipe the node itself.
+    pub(super) dir: String,
     prefix: String,
 }
 
@@ -38,7 +40,7 @@ impl<'a> Acquire<'a> {
         Self { shared, request, dir, prefix: shared.prefix(request.claim.owner) }
     }
 
-    fn owner(&self) -> OwnerId {
+    pub(super) fn owner(&self) -> OwnerId {
         self.request.claim.owner
     }
 
@@ -70,14 +72,23 @@ impl<'a> Acquire<'a> {
     /// left.
     async fn attempt(&self) -> Result<Grant, LockError> {
         let session = self.session().await?;
-        let place = match self.adopt(&session).await.map_err(classify)? {
+        let node = match self.shared.settings.recipe() {
+            Recipe::Sequential => self.queue(&session).await?,
+            Recipe::Simple => self.take(&session).await?,
+        };
+        self.grant(&session, &node).await
+    }
+
+    /// Takes a place in the queue, and waits until it is the first.
+    async fn queue(&self, session: &Arc<Session>) -> Result<Node, LockError> {
+        let place = match self.adopt(session).await.map_err(classify)? {
             Some(place) => place,
-            None => self.enqueue(&session).await?,
+            None => self.enqueue(session).await?,
         };
         let node = place.node.clone();
-        self.check_sequence(&session, &node).await?;
-        self.take_turn(&session, place).await?;
-        self.grant(&session, &node).await
+        self.check_sequence(session, &node).await?;
+        self.take_turn(session, place).await?;
+        Ok(node)
     }
 
     /// A try does not wait for a connection longer than for any other answer.
@@ -217,7 +228,7 @@ impl<'a> Acquire<'a> {
     }
 
     /// Waits until a lost connection is there again, or the session is over.
-    async fn link_back(&self, link: &mut Receiver<Link>) {
+    pub(super) async fn link_back(&self, link: &mut Receiver<Link>) {
         while link.changed().await.is_ok() {
             if *link.borrow_and_update() != Link::Down {
                 return;
@@ -254,7 +265,7 @@ fn sequence_exhausted() -> LockError {
 }
 
 /// How often a directory is made that somebody, or the servers' own cleaning, removes again.
-const MOST_ATTEMPTS: u32 = 10;
+pub(super) const MOST_ATTEMPTS: u32 = 10;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 

@@ -1,5 +1,6 @@
 //! Settings of a [`ZooKeeperBackend`].
 
+use super::choice::Recipe;
 use super::settings::{Settings, Wrong};
 use super::{Dialect, NAME, ZooKeeperBackend, url};
 use crate::error::{ErrorKind, LockError, Operation};
@@ -60,6 +61,14 @@ impl ZooKeeperBackendBuilder {
     /// turns out to belong to somebody else. The password travels in clear text.
     pub fn digest_auth(self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
         self.set(|settings| settings.set_digest(user.as_ref(), password.as_ref().as_bytes()))
+    }
+
+    /// Which way the locks are kept, by default [`Recipe::Sequential`].
+    pub fn recipe(self, recipe: Recipe) -> Self {
+        self.set(|settings| {
+            settings.set_recipe(recipe);
+            Ok(())
+        })
     }
 
     fn set(mut self, setter: impl FnOnce(&mut Settings) -> Result<(), Wrong>) -> Self {

@@ -23,7 +23,8 @@ fn meaning(cause: &zookeeper::Error) -> (ErrorKind, &'static str) {
         }
         Error::NoChildrenForEphemerals => (
             ErrorKind::Corrupt,
-            "an ephemeral node stands where a directory of locks belongs; remove it or use another root",
+            "an ephemeral node stands where a directory of locks belongs, perhaps a lock with Recipe::Simple; use one \
+             recipe for one key, or another root",
         ),
         Error::Unimplemented => (
             ErrorKind::Unsupported,

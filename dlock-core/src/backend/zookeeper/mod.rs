@@ -2,6 +2,7 @@
 
 mod acquire;
 mod builder;
+mod choice;
 mod dialect;
 mod failure;
 mod keeper;
@@ -15,6 +16,7 @@ mod sequence;
 mod session;
 mod sessions;
 mod settings;
+mod simple;
 mod url;
 mod watch;
 
@@ -34,6 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use builder::ZooKeeperBackendBuilder;
+pub use choice::Recipe;
 pub use dialect::Dialect;
 
 /// Keeps the locks in a ZooKeeper ensemble.
@@ -43,7 +46,7 @@ pub use dialect::Dialect;
 /// one waiter. This is the recipe of the [ZooKeeper documentation][recipe], with the node names of Apache
 /// Curator: Java programs that use its `InterProcessMutex` on `/locks/order:42`, and dlock with the key
 /// `order:42`, exclude each other, and so do clients of go-zookeeper. A lock that is free costs one request, a
-/// release another.
+/// release another. For keys that are tried rather than waited for there is [`Recipe::Simple`].
 ///
 /// ```no_run
 /// use dlock_core::{LockManager, ZooKeeperBackend};

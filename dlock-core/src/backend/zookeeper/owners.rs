@@ -105,6 +105,14 @@ impl Owners {
         Some(Arc::clone(&entry.session))
     }
 
+    /// Takes the node of a grant that is not lost, so that it is removed by one request only. To be called once it is
+    /// to be removed: from here on nobody looks whether it is there.
+    pub(super) fn take_granted(&self, owner: OwnerId) -> Option<Node> {
+        let mut entries = self.0.lock();
+        let entry = entries.get_mut(&owner).filter(|entry| matches!(entry.state, State::Granted(_)))?;
+        entry.node.take()
+    }
+
     /// Forgets the owner. Nothing of it is left with the servers, or will be.
     pub(super) fn leave(&self, owner: OwnerId) {
         let before = self.0.lock().remove(&owner);

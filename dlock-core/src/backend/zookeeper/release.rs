@@ -1,8 +1,9 @@
 //! Releasing and renewing.
 
+use super::choice::Recipe;
 use super::failure::{classify, lost};
 use super::owners::Known;
-use super::{Shared, path, recipe};
+use super::{Shared, path, recipe, simple};
 use crate::backend::Claim;
 use crate::error::LockError;
 use crate::time::Moment;
@@ -43,6 +44,9 @@ fn fail(shared: &Shared, claim: &Claim, cause: Error) -> LockError {
 /// Removes the owner's node; without a known one all that a search finds. The search comes after every request
 /// of the owner that is still under way.
 async fn remove(shared: &Shared, claim: &Claim, known: &Known) -> Result<bool, Error> {
+    if shared.settings.recipe() == Recipe::Simple {
+        return simple::remove(&shared.owners, claim, &shared.dir(&claim.key), &known.session).await;
+    }
     if let Some(node) = &known.node {
         return known.session.delete(&node.path).await;
     }

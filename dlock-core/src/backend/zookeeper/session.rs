@@ -41,6 +41,12 @@ pub(super) struct Enqueued {
     pub(super) is_alone: bool,
 }
 
+/// A node, as a request found it.
+pub(super) struct Seen {
+    pub(super) data: Vec<u8>,
+    pub(super) stat: Stat,
+}
+
 impl Session {
     /// Connects. To be called in the runtime that the session is to live in.
     ///
@@ -99,9 +105,14 @@ impl Session {
         self.within(self.life.confirmed()).await
     }
 
+    /// Its number with the servers.
+    pub(super) fn id(&self) -> i64 {
+        self.client.session_id().0
+    }
+
     /// Whether the node with this stat belongs to this session.
     pub(super) fn owns(&self, stat: &Stat) -> bool {
-        stat.ephemeral_owner == self.client.session_id().0
+        stat.ephemeral_owner == self.id()
     }
 
     /// Makes a node at the end of the queue in `dir`, in one flight.
@@ -115,7 +126,11 @@ impl Session {
         let made =
             make_dir.then(|| self.client.create(dir, &[], &self.settings.dir_options(self.dir_mode())));
         let mut both = self.client.new_multi_writer();
-        both.add_create(&path::join(dir, prefix), &[], &self.settings.node_options())?;
+        both.add_create(
+            &path::join(dir, prefix),
+            &[],
+            &self.settings.node_options(CreateMode::EphemeralSequential),
+        )?;
         both.add_set_data(dir, &[], None)?;
         let (made, both) = self.within(join(OptionFuture::from(made), both.commit())).await?;
         match (both, self.check_made(made)) {
@@ -182,6 +197,43 @@ impl Session {
         self.within(self.client.check_stat(path)).await?
     }
 
+    /// Makes an ephemeral node.
+    pub(super) async fn create_plain(&self, path: &str, data: &[u8]) -> Result<Node, Error> {
+        let (sent, options) = (Moment::now(), self.settings.node_options(CreateMode::Ephemeral));
+        let (stat, _) = self.within(self.client.create(path, data, &options)).await??;
+        self.life.acknowledge(sent);
+        Ok(Node { path: path.to_owned(), created: stat.czxid })
+    }
+
+    /// The node at `path`, as the server has it that the client is connected to.
+    pub(super) async fn look(&self, path: &str) -> Result<Option<Seen>, Error> {
+        found(self.within(self.client.get_data(path)).await?)
+    }
+
+    /// The node at `path` after everything that any earlier request of this session brought about.
+    pub(super) async fn look_synced(&self, path: &str) -> Result<Option<Seen>, Error> {
+        let sent = Moment::now();
+        let (synced, looked) = self.within(join(self.client.sync(path), self.client.get_data(path))).await?;
+        synced?;
+        self.life.acknowledge(sent);
+        found(looked)
+    }
+
+    /// The node at `path`, and a watch that fires when it changes or goes.
+    pub(super) async fn look_and_watch(&self, path: &str) -> Result<Option<(Seen, Option<Watch>)>, Error> {
+        let Some(room) = Budget::take(&self.watches, path.len()) else {
+            let seen = self.look(path).await?;
+            return Ok(seen.map(|seen| (seen, Some(Watch::by_asking_again()))));
+        };
+        match self.within(self.client.get_and_watch_data(path)).await? {
+            Ok((data, stat, watcher)) => {
+                Ok(Some((Seen { data, stat }, Some(Watch::new(watcher, room, &self.runtime)))))
+            }
+            Err(Error::NoNode) => Ok(None),
+            Err(cause) => Err(cause),
+        }
+    }
+
     /// Whether this client may read the node at `path`, or there is none.
     pub(super) async fn check_access(&self, path: &str) -> Result<(), Error> {
         match self.within(self.client.get_data(path)).await? {
@@ -224,4 +276,12 @@ fn enqueued(results: &[MultiWriteResult]) -> Result<Enqueued, Error> {
     // The create's own stat is not to be relied on (ZOOKEEPER-4026).
     let node = Node { path: path.clone(), created: dir_stat.mzxid };
     Ok(Enqueued { node, is_alone: dir_stat.num_children == 1 })
+}
+
+fn found(looked: Result<(Vec<u8>, Stat), Error>) -> Result<Option<Seen>, Error> {
+    match looked {
+        Ok((data, stat)) => Ok(Some(Seen { data, stat })),
+        Err(Error::NoNode) => Ok(None),
+        Err(cause) => Err(cause),
+    }
 }

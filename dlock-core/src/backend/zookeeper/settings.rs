@@ -1,6 +1,7 @@
 //! Checked settings, and what the client is told of them.
 
 use super::Dialect;
+use super::choice::Recipe;
 use super::path;
 use std::borrow::Cow;
 use std::fmt;
@@ -19,6 +20,7 @@ pub(super) struct Settings {
     session_timeout: Duration,
     request_timeout: Duration,
     credentials: Option<Credentials>,
+    recipe: Recipe,
 }
 
 /// Who the client says it is.
@@ -37,6 +39,7 @@ impl Default for Settings {
             session_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(3),
             credentials: None,
+            recipe: Recipe::default(),
         }
     }
 }
@@ -87,6 +90,14 @@ impl Settings {
         Ok(())
     }
 
+    pub(super) fn set_recipe(&mut self, recipe: Recipe) {
+        self.recipe = recipe;
+    }
+
+    pub(super) fn recipe(&self) -> Recipe {
+        self.recipe
+    }
+
     pub(super) fn hosts(&self) -> &str {
         &self.hosts
     }
@@ -117,12 +128,12 @@ impl Settings {
     }
 
     /// How lock nodes are made. With credentials nobody else may change them.
-    pub(super) fn node_options(&self) -> CreateOptions<'_> {
+    pub(super) fn node_options(&self, mode: CreateMode) -> CreateOptions<'_> {
         let acl = self
             .credentials
             .as_ref()
             .map_or(Acls::anyone_all(), |credentials| Acls::new(&credentials.node_acl));
-        CreateMode::EphemeralSequential.with_acls(acl)
+        mode.with_acls(acl)
     }
 
     /// How directories are made. With credentials nobody else may use them: who may delete in a directory may
@@ -174,6 +185,7 @@ impl fmt::Debug for Settings {
             .field("dialect", &self.dialect)
             .field("session_timeout", &self.session_timeout)
             .field("request_timeout", &self.request_timeout)
+            .field("recipe", &self.recipe)
             .field("digest_auth", &self.credentials.is_some())
             .finish()
     }
