@@ -49,7 +49,7 @@ done
   may "$core/backend/wakeups.rs" $leaves
   for backend in embedded redis zookeeper; do
     within "$core/backend/$backend" $leaves backend backend::wakeups "backend::$backend" \
-      backend::{AcquireRequest,Backend,BackendFuture,Claim,Grant,LossSignal,Mode,Progress} ErrorKind
+      backend::{AcquireRequest,Backend,BackendFuture,Claim,Grant,LossSignal,Mode,Progress,RevokedFuture} ErrorKind
   done
   within "$core/renewal" $leaves backend
   may "$core/release.rs" $leaves backend

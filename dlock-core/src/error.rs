@@ -61,6 +61,8 @@ pub enum ErrorKind {
     /// The numbers by which waiters of this key are kept in order are nearly used up. Somebody has to act: the text
     /// says how they start anew.
     SequenceExhausted,
+    /// Nobody holds the lock whose holder was to be asked something.
+    NotHeld,
 }
 
 impl ErrorKind {
@@ -83,6 +85,7 @@ impl ErrorKind {
             Self::NotConfigured => "not configured",
             Self::Unsupported => "not supported",
             Self::SequenceExhausted => "the key's numbers are used up",
+            Self::NotHeld => "the lock is not held",
         }
     }
 }
@@ -101,6 +104,8 @@ pub enum Operation {
     Release,
     /// Running a future under a lock.
     Run,
+    /// Asking a lock's holder to let go.
+    Revoke,
 }
 
 impl fmt::Display for Operation {
@@ -111,6 +116,7 @@ impl fmt::Display for Operation {
             Self::Renew => "renew",
             Self::Release => "release",
             Self::Run => "run",
+            Self::Revoke => "revoke",
         })
     }
 }

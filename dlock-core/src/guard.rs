@@ -96,6 +96,17 @@ impl LockGuard {
         self.lease.lost().await
     }
 
+    /// Waits until somebody asks the holder to let go. The lock stays held: what to do is the holder's to decide.
+    ///
+    /// ZooKeeper's holders can be asked, by `ZooKeeperBackend::revoke` or by the `Revoker` of Apache Curator; there,
+    /// each call costs a request and a watch on the lock's node. Nobody else can, and then this never resolves.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind. A request made meanwhile is seen by the next call.
+    pub async fn revoked(&self) {
+        self.manager.backend.revoked(&self.held.claim).await;
+    }
+
     /// A view of the lease that can be passed around. It does not keep the lock.
     #[must_use]
     pub fn lease(&self) -> Lease {

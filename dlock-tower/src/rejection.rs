@@ -218,7 +218,7 @@ impl StdError for LockRejection {
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 10] = [
+    const KINDS: [ErrorKind; 12] = [
         ErrorKind::Busy,
         ErrorKind::Unavailable,
         ErrorKind::Lost,
@@ -229,6 +229,8 @@ mod tests {
         ErrorKind::Closed,
         ErrorKind::NotConfigured,
         ErrorKind::Unsupported,
+        ErrorKind::SequenceExhausted,
+        ErrorKind::NotHeld,
     ];
 
     fn rejection(kind: ErrorKind, operation: Operation) -> LockRejection {

@@ -24,6 +24,9 @@ pub mod zookeeper;
 /// What the methods of a [`Backend`] return.
 pub type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, LockError>> + Send + 'a>>;
 
+/// What [`Backend::revoked`] returns.
+pub type RevokedFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// Keeps locks: the implementor's side of this crate.
 ///
 /// An *owner* is one acquisition (I8). Every request of one acquisition carries the same [`Claim`], so each
@@ -72,6 +75,16 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// - [`ErrorKind::Lost`] says that the owner had no grant any more.
     /// - After [`ErrorKind::Unavailable`] the caller repeats the call until the lease is over anyway.
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()>;
+
+    /// Waits until somebody asks the owner to let go. Never ends where nobody can, which is the default.
+    ///
+    /// # Behavior
+    /// - The owner keeps the key.
+    /// - What it costs is paid by who waits: an owner that does not pays nothing.
+    /// - The future may be dropped at any await.
+    fn revoked<'a>(&'a self, _claim: &'a Claim) -> RevokedFuture<'a> {
+        Box::pin(std::future::pending())
+    }
 }
 
 impl<B: Backend + ?Sized> Backend for Arc<B> {
@@ -89,6 +102,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
         (**self).release(claim)
+    }
+
+    fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
+        (**self).revoked(claim)
     }
 }
 

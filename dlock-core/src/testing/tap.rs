@@ -1,6 +1,6 @@
 //! A backend that passes everything on, can be cut off, and remembers who asked.
 
-use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant};
+use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, RevokedFuture};
 use crate::error::{ErrorKind, LockError};
 use crate::time::Moment;
 use parking_lot::Mutex;
@@ -84,5 +84,9 @@ impl Backend for Tap {
             self.check()?;
             self.inner.release(claim).await
         })
+    }
+
+    fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
+        self.inner.revoked(claim)
     }
 }

@@ -3,6 +3,7 @@
 pub(super) const CREATE: i32 = 1;
 pub(super) const DELETE: i32 = 2;
 pub(super) const EXISTS: i32 = 3;
+pub(super) const SET_DATA: i32 = 5;
 pub(super) const LIST: i32 = 8;
 pub(super) const SYNC: i32 = 9;
 pub(super) const PING: i32 = 11;

@@ -15,6 +15,7 @@ mod names;
 mod operator;
 mod queue;
 mod relay;
+mod revocation;
 mod sequence;
 mod sessions;
 mod simple;

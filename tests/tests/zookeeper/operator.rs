@@ -67,6 +67,10 @@ impl Operator {
         Ok(read_text(&answer).0)
     }
 
+    pub(super) fn write(&self, path: &str, data: &[u8]) {
+        self.ask(code::SET_DATA, &[text(path), bytes(data), int(-1)].concat()).unwrap();
+    }
+
     pub(super) fn delete(&self, path: &str) {
         self.ask(code::DELETE, &[text(path), int(-1)].concat()).unwrap();
     }

@@ -6,7 +6,8 @@ use super::*;
 const END: i32 = i32::MAX - (1 << 20) + 1;
 
 async fn refusal(backend: &ZooKeeperBackend, mode: Mode) -> LockError {
-    backend.acquire(&AcquireRequest::new(claim("k"), mode)).await.unwrap_err()
+    let request = AcquireRequest::new(claim("k"), mode);
+    soon("the acquire is refused", backend.acquire(&request)).await.unwrap_err()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -14,10 +15,10 @@ async fn near_the_end_of_the_numbers_nobody_is_granted_the_lock() {
     let mut server = ZooKeeperServer::start();
     restart_with_counter(&mut server, END - 1);
     let (backend, operator) = (at(&server.hosts()).build().await.unwrap(), Operator::of(&server));
-    let (last, waiting) = (claim("k"), claim("k"));
+    let last = claim("k");
     grant(&backend, &last).await;
     assert!(operator.queue(&last.key)[0].ends_with(&format!("-lock-{}", END - 1)));
-    let queued = backend.acquire(&AcquireRequest::new(waiting, Mode::Wait)).await.unwrap_err();
+    let queued = refusal(&backend, Mode::Wait).await;
     assert_eq!(queued.kind(), ErrorKind::SequenceExhausted, "{queued}");
     assert!(queued.to_string().contains("numbers start anew"), "{queued}");
     assert_eq!(operator.queue(&last.key).len(), 1, "its node is gone when it fails");

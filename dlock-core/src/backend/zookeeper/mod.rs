@@ -12,6 +12,7 @@ mod path;
 mod pulse;
 mod recipe;
 mod release;
+mod revocation;
 mod sequence;
 mod session;
 mod sessions;
@@ -20,7 +21,7 @@ mod simple;
 mod url;
 mod watch;
 
-use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant};
+use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, RevokedFuture};
 use crate::error::{LockError, Operation};
 use crate::key::LockKey;
 use crate::lease::OwnerId;
@@ -116,6 +117,27 @@ impl ZooKeeperBackend {
         ZooKeeperBackendBuilder::default()
     }
 
+    /// Asks whoever holds `key` now to let go, in the way of Apache Curator: [`LockGuard::revoked`] of a holder that
+    /// waits for it resolves, as does the listener of a Java program that made its mutex revocable. The holder keeps
+    /// the lock until it releases it, which it need not do.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotHeld`] if nobody has the lock, [`ErrorKind::Auth`] if the holder's node belongs to another
+    /// account, and [`ErrorKind::Unavailable`] if the servers do not answer: whether the holder was asked is unknown
+    /// then, and asking again does no harm.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the holder asked or not.
+    ///
+    /// [`LockGuard::revoked`]: crate::LockGuard::revoked
+    /// [`ErrorKind::NotHeld`]: crate::ErrorKind::NotHeld
+    /// [`ErrorKind::Auth`]: crate::ErrorKind::Auth
+    /// [`ErrorKind::Unavailable`]: crate::ErrorKind::Unavailable
+    pub async fn revoke(&self, key: &LockKey) -> Result<(), LockError> {
+        let asked = revocation::ask(&self.0, key).await;
+        asked.map_err(|error| error.with_operation(Operation::Revoke).with_key(key).with_backend(NAME))
+    }
+
     async fn connect(settings: Settings) -> Result<Self, LockError> {
         let (settings, owners) = (Arc::new(settings), Arc::new(Owners::default()));
         let sessions = Sessions::new(Arc::clone(&settings), Arc::clone(&owners));
@@ -186,6 +208,10 @@ impl Backend for ZooKeeperBackend {
             let outcome = release::release(&self.0, claim).await;
             outcome.map_err(|error| name(error, Operation::Release, claim))
         })
+    }
+
+    fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
+        Box::pin(revocation::requested(&self.0, claim))
     }
 }
 

@@ -42,8 +42,20 @@ enum State {
     /// Asking or waiting.
     Asking,
     Granted(LossSignal),
+    /// Was granted, and its node is being removed.
+    Leaving,
     /// Was granted, and lost it.
     Lost,
+}
+
+/// What is known of an owner's node that is to be removed.
+pub(super) enum Release {
+    /// It is there, unless somebody else removed it.
+    First(Node),
+    /// It may have been removed by an earlier request.
+    Again(Node),
+    /// There may be one, or not.
+    Unknown,
 }
 
 /// What is known of one owner.
@@ -94,7 +106,7 @@ impl Owners {
     pub(super) fn look(&self, owner: OwnerId) -> Option<Known> {
         let entries = self.0.lock();
         let Entry { session, node, state } = entries.get(&owner)?;
-        let is_granted = matches!(state, State::Granted(_));
+        let is_granted = matches!(state, State::Granted(_) | State::Leaving);
         Some(Known { session: Arc::clone(session), node: node.clone(), is_granted })
     }
 
@@ -105,12 +117,26 @@ impl Owners {
         Some(Arc::clone(&entry.session))
     }
 
-    /// Takes the node of a grant that is not lost, so that it is removed by one request only. To be called once it is
-    /// to be removed: from here on nobody looks whether it is there.
-    pub(super) fn take_granted(&self, owner: OwnerId) -> Option<Node> {
+    /// The owner's node before it is removed. From the first call on nobody looks whether it is there, and nobody
+    /// else removes it.
+    pub(super) fn begin_release(&self, owner: OwnerId) -> Release {
         let mut entries = self.0.lock();
-        let entry = entries.get_mut(&owner).filter(|entry| matches!(entry.state, State::Granted(_)))?;
-        entry.node.take()
+        let Some(entry) = entries.get_mut(&owner) else { return Release::Unknown };
+        let Some(node) = entry.node.clone() else { return Release::Unknown };
+        match entry.state {
+            State::Granted(_) => {
+                entry.state = State::Leaving;
+                Release::First(node)
+            }
+            _ => Release::Again(node),
+        }
+    }
+
+    /// The session and the node of the owner's grant, if it has one.
+    pub(super) fn granted(&self, owner: OwnerId) -> Option<(Arc<Session>, Node)> {
+        let entries = self.0.lock();
+        let entry = entries.get(&owner)?;
+        Some((Arc::clone(&entry.session), entry.granted()?.clone()))
     }
 
     /// Forgets the owner. Nothing of it is left with the servers, or will be.

@@ -31,6 +31,12 @@ pub(super) fn standing(children: &[String], own: &str) -> Standing {
     }
 }
 
+/// The child that holds the lock.
+pub(super) fn first(children: &[String]) -> Option<&str> {
+    let contenders = children.iter().filter_map(|child| Contender::parse(child));
+    contenders.min_by(Contender::compare).map(|first| first.name)
+}
+
 /// The children with this [prefix](super::Dialect::prefix): what the requests of one owner have brought about. Usually one at most.
 pub(super) fn of_owner<'a>(children: &'a [String], prefix: &'a str) -> impl Iterator<Item = &'a str> {
     let own = move |child: &&str| child.starts_with(prefix) && Contender::parse(child).is_some();
@@ -198,6 +204,7 @@ mod tests {
             let middle = turn.index(children.len());
             children.rotate_left(middle);
             prop_assert_eq!(standing(&children, &arrived[0]), Standing::First);
+            prop_assert_eq!(first(&children), Some(arrived[0].as_str()));
             for pair in arrived.windows(2) {
                 prop_assert_eq!(standing(&children, &pair[1]), behind(&pair[0]));
             }

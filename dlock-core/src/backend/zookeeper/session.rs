@@ -255,6 +255,13 @@ impl Session {
         }
     }
 
+    pub(super) async fn set_data(&self, path: &str, data: &[u8]) -> Result<(), Error> {
+        let sent = Moment::now();
+        self.within(self.client.set_data(path, data, None)).await??;
+        self.life.acknowledge(sent);
+        Ok(())
+    }
+
     /// Watches the node at `path` for its removal. Unlike a watch by `exists` this leaves none on a node that
     /// is gone already.
     pub(super) async fn watch(&self, path: &str) -> Result<Watch, Error> {

@@ -7,7 +7,7 @@
 use super::acquire::{Acquire, MOST_ATTEMPTS};
 use super::failure::{classify, unavailable};
 use super::life::Link;
-use super::owners::{Node, Owners};
+use super::owners::{Node, Owners, Release};
 use super::session::{Seen, Session};
 use super::watch::Watch;
 use crate::backend::{Claim, Mode};
@@ -37,7 +37,8 @@ enum Whose {
 fn whose(seen: &Seen, session: i64, owner: OwnerId) -> Whose {
     match seen.stat.ephemeral_owner {
         0 => Whose::Nobody,
-        maker if maker == session && seen.data == mark(owner).as_bytes() => Whose::Own,
+        // Who asks the holder to let go writes before the mark.
+        maker if maker == session && seen.data.ends_with(mark(owner).as_bytes()) => Whose::Own,
         _ => Whose::Other,
     }
 }
@@ -137,9 +138,12 @@ pub(super) async fn remove(
     path: &str,
     session: &Session,
 ) -> Result<bool, Error> {
-    let node = match owners.take_granted(claim.owner) {
-        None => own_node(session, path, claim.owner).await?,
-        granted => granted,
+    let node = match owners.begin_release(claim.owner) {
+        Release::First(node) => Some(node),
+        Release::Again(node) => {
+            session.look_synced(path).await?.filter(|seen| seen.stat.czxid == node.created).map(|_| node)
+        }
+        Release::Unknown => own_node(session, path, claim.owner).await?,
     };
     match node {
         Some(node) => session.delete(&node.path).await,
@@ -151,7 +155,7 @@ fn busy() -> LockError {
     LockError::new(ErrorKind::Busy, "another owner has it; try again later or wait")
 }
 
-fn not_simple() -> LockError {
+pub(super) fn not_simple() -> LockError {
     LockError::new(
         ErrorKind::Corrupt,
         "a node that is no lock stands at the key's path, perhaps the directory of a lock with Recipe::Sequential; \
@@ -188,6 +192,7 @@ mod tests {
         assert_eq!(whose(&seen(&mark(owner), 8), 7, owner), Whose::Other, "of another session");
         assert_eq!(whose(&seen(&mark(other), 7), 7, owner), Whose::Other, "of the same process");
         assert_eq!(whose(&seen("", 7), 7, owner), Whose::Other);
+        assert_eq!(whose(&seen(&format!("__REVOKE__{}", mark(owner)), 7), 7, owner), Whose::Own);
         assert_eq!(whose(&seen("", 0), 7, owner), Whose::Nobody);
         assert_eq!(whose(&seen(&mark(owner), 0), 7, owner), Whose::Nobody);
     }
