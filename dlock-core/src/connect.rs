@@ -13,7 +13,7 @@ pub(crate) async fn backend(url: &str) -> Result<Arc<dyn Backend>, LockError> {
             "redis" | "rediss" | "redis+sentinel" | "rediss+sentinel" | "redis+cluster" | "rediss+cluster",
         ) => redis(url).await,
         Some("redlock" | "rediss+redlock") => redlock(url).await,
-        Some("zookeeper") => zookeeper(url).await,
+        Some("zookeeper" | "zookeeper+tls") => zookeeper(url).await,
         _ => Err(error(
             ErrorKind::InvalidOption,
             "the URL's scheme is none of memory:, redis://, rediss://, redis+sentinel://, redis+cluster://, redlock://, zookeeper://",

@@ -34,7 +34,7 @@
 //! |---|---|
 //! | – | [`EmbeddedBackend`] is always there |
 //! | `redis`, `redis-tls` | `RedisBackend` and `RedlockBackend`, and `rediss://` |
-//! | `zookeeper` | `ZooKeeperBackend` |
+//! | `zookeeper`, `zookeeper-tls` | `ZooKeeperBackend`, and `zookeeper+tls://` |
 //! | `macros` | the attribute `#[distributed_lock]` |
 //! | `testing` | the conformance suite for backends; exempt from semver |
 

@@ -65,7 +65,7 @@ impl LockManager {
     /// | `redis://[user:password@]host[:6379][/db]` | `RedisBackend` (feature `redis`) |
     /// | `rediss://…` | the same over TLS (feature `redis-tls`) |
     /// | `redlock://[user:password@]a[:6379],b,c[/db]`, `rediss+redlock://…` | `RedlockBackend`, the same features |
-    /// | `zookeeper://[user:password@]host:2181[,host:2181…][/root]` | `ZooKeeperBackend` (feature `zookeeper`) |
+    /// | `zookeeper://[user:password@]host:2181[,host:2181…][/root]` | `ZooKeeperBackend` (feature `zookeeper`); over TLS it needs its builder |
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`] for a URL that is none of these, [`ErrorKind::Unsupported`] if the feature

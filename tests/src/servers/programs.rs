@@ -71,7 +71,9 @@ const JAVA: Requirement = Requirement { package: "zookeeper", variable: "PATH" }
 const C_COMPILER: Requirement = Requirement { package: "gcc libc6-dev", variable: "PATH" };
 const ZOOKEEPER: Requirement = Requirement { package: "zookeeper", variable: "DLOCK_ZOOKEEPER_CLASSPATH" };
 
-const DEBIAN_CLASSPATH: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
+/// The jar names what it depends on, save a part of netty that only the secure port needs.
+const DEBIAN_CLASSPATH: &str =
+    "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar:/usr/share/java/netty-codec.jar";
 
 #[cfg(test)]
 mod tests {

@@ -19,6 +19,8 @@ pub struct ZooKeeperBackendBuilder {
 impl ZooKeeperBackendBuilder {
     /// All of it in one line: `zookeeper://[user:password@]host[:2181][,host[:2181]…][/root]`, with user and
     /// password percent-encoded. What the URL does not name stays as it was.
+    ///
+    /// `zookeeper+tls://…` connects over TLS (feature `zookeeper-tls`), and needs `root_certificates`.
     pub fn url(self, url: impl AsRef<str>) -> Self {
         self.set(|settings| url::apply(url.as_ref(), settings))
     }
@@ -58,9 +60,24 @@ impl ZooKeeperBackendBuilder {
     /// its lock nodes, and neither change them nor use its directories.
     ///
     /// The servers compare nothing when a client connects: a wrong password is noticed when the root or a lock
-    /// turns out to belong to somebody else. The password travels in clear text.
+    /// turns out to belong to somebody else. Without TLS the password travels in clear text.
     pub fn digest_auth(self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
         self.set(|settings| settings.set_digest(user.as_ref(), password.as_ref().as_bytes()))
+    }
+
+    /// Connects over TLS, to servers whose certificates are signed by one of these authorities, in PEM, and for the
+    /// host that was named. The servers listen for it on a port of its own (`secureClientPort`). There is no
+    /// default: what the system trusts is not trusted.
+    #[cfg(feature = "zookeeper-tls")]
+    pub fn root_certificates(self, pem: impl AsRef<[u8]>) -> Self {
+        self.set(|settings| settings.tls_mut().set_roots(pem.as_ref()))
+    }
+
+    /// Who this client is on TLS, in PEM: its certificate, and the key of that. Servers ask for it unless they have
+    /// `ssl.clientAuth=none`.
+    #[cfg(feature = "zookeeper-tls")]
+    pub fn client_certificate(self, certificate: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
+        self.set(|settings| settings.tls_mut().set_identity(certificate.as_ref(), key.as_ref()))
     }
 
     /// Which way the locks are kept, by default [`Recipe::Sequential`].
@@ -88,7 +105,8 @@ impl ZooKeeperBackendBuilder {
     /// # Cancel safety
     /// Dropping the future gives the connection up.
     pub async fn build(self) -> Result<ZooKeeperBackend, LockError> {
-        let built = match self.wrong {
+        let wrong = self.wrong.or_else(|| self.settings.check().err());
+        let built = match wrong {
             Some(wrong) => Err(LockError::new(ErrorKind::InvalidOption, wrong)),
             None => ZooKeeperBackend::connect(self.settings).await,
         };

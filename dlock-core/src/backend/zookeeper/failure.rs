@@ -35,7 +35,8 @@ fn meaning(cause: &zookeeper::Error) -> (ErrorKind, &'static str) {
         }
         Error::NoHosts => (
             ErrorKind::Unavailable,
-            "no server took the connection; check the hosts, and that a majority of the servers is up",
+            "no server took the connection; check the hosts, that a majority of the servers is up, and with TLS the \
+             port and the certificates",
         ),
         Error::Timeout => (
             ErrorKind::Unavailable,

@@ -18,6 +18,7 @@ mod session;
 mod sessions;
 mod settings;
 mod simple;
+mod tls;
 mod url;
 mod watch;
 

@@ -58,8 +58,8 @@ impl Session {
         owners: Weak<Owners>,
     ) -> Result<Self, Error> {
         let sent = Moment::now();
-        let connecting = settings.connector().connect(settings.hosts());
-        let client = within(settings.connect_limit(), connecting).await.unwrap_or(Err(Error::Timeout))?;
+        let client =
+            within(settings.connect_limit(), settings.connect()).await.unwrap_or(Err(Error::Timeout))?;
         let life = Arc::new(Life::new(client.session_timeout(), sent));
         let root = settings.root().to_owned();
         let keeper = Keeper { number, client: client.clone(), life: Arc::clone(&life), root, owners };

@@ -3,10 +3,11 @@
 use super::Dialect;
 use super::choice::Recipe;
 use super::path;
+use super::tls::Tls;
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
-use zookeeper::{Acl, Acls, AuthId, Client, Connector, CreateMode, CreateOptions, Permission};
+use zookeeper::{Acl, Acls, AuthId, Client, Connector, CreateMode, CreateOptions, Error, Permission};
 
 /// What is wrong with a setting, and what helps, without the setting's own text: it may hold a password.
 pub(super) type Wrong = Cow<'static, str>;
@@ -21,6 +22,7 @@ pub(super) struct Settings {
     request_timeout: Duration,
     credentials: Option<Credentials>,
     recipe: Recipe,
+    tls: Tls,
 }
 
 /// Who the client says it is.
@@ -40,6 +42,7 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(3),
             credentials: None,
             recipe: Recipe::default(),
+            tls: Tls::default(),
         }
     }
 }
@@ -90,6 +93,15 @@ impl Settings {
         Ok(())
     }
 
+    pub(super) fn tls_mut(&mut self) -> &mut Tls {
+        &mut self.tls
+    }
+
+    /// What only shows when everything is set.
+    pub(super) fn check(&self) -> Result<(), Wrong> {
+        self.tls.check(self.hosts())
+    }
+
     pub(super) fn set_recipe(&mut self, recipe: Recipe) {
         self.recipe = recipe;
     }
@@ -119,7 +131,11 @@ impl Settings {
         self.session_timeout
     }
 
-    pub(super) fn connector(&self) -> Connector {
+    pub(super) async fn connect(&self) -> Result<Client, Error> {
+        self.tls.connect(self.connector(), self.hosts()).await
+    }
+
+    fn connector(&self) -> Connector {
         let connector = Client::connector().with_session_timeout(self.session_timeout).with_fail_eagerly();
         match &self.credentials {
             Some(credentials) => connector.with_auth("digest", &credentials.user_and_password),
@@ -186,6 +202,7 @@ impl fmt::Debug for Settings {
             .field("session_timeout", &self.session_timeout)
             .field("request_timeout", &self.request_timeout)
             .field("recipe", &self.recipe)
+            .field("tls", &self.tls)
             .field("digest_auth", &self.credentials.is_some())
             .finish()
     }

@@ -1,10 +1,18 @@
-//! The settings in one line: `zookeeper://[user:password@]host[:2181][,host…][/root]`.
+//! The settings in one line: `zookeeper[+tls]://[user:password@]host[:2181][,host…][/root]`.
 
 use super::settings::{Settings, Wrong};
 
 /// Puts what `url` says into `settings`. The URL may hold a password and is never part of an error.
 pub(super) fn apply(url: &str, settings: &mut Settings) -> Result<(), Wrong> {
-    let rest = url.strip_prefix("zookeeper://").ok_or("the URL does not begin with zookeeper://")?;
+    let rest = match url.strip_prefix("zookeeper+tls://") {
+        Some(rest) => {
+            settings.tls_mut().demand()?;
+            rest
+        }
+        None => url
+            .strip_prefix("zookeeper://")
+            .ok_or("the URL begins with neither zookeeper:// nor zookeeper+tls://")?,
+    };
     let (authority, root) = match rest.split_once('/') {
         Some((authority, root)) => (authority, root),
         None => (rest, ""),
@@ -89,6 +97,9 @@ mod tests {
             "",
             "redis://a",
             "zookeeper:a",
+            "zookeeper+tls:a",
+            "zookeeper+tls://",
+            "zookeeper+ssl://a",
             "zookeeper://",
             "zookeeper:///locks",
             "zookeeper://a//",
