@@ -276,6 +276,8 @@ mod tests {
                 (503, "lock_closed"),
                 misconfigured,
                 misconfigured,
+                misconfigured,
+                misconfigured,
             ]
         );
     }
