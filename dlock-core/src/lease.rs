@@ -7,7 +7,7 @@ use crate::time::Moment;
 use std::fmt;
 use std::time::Duration;
 
-pub(crate) use state::{Doubt, LeaseState};
+pub(crate) use state::{Doubt, Interest, LeaseState};
 
 /// How long a lease lasts unless it is renewed: 100 ms to 24 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +95,11 @@ impl FencingToken {
     #[must_use]
     pub const fn as_u64(self) -> u64 {
         self.0
+    }
+
+    /// The next one.
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
     }
 }
 

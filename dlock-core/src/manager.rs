@@ -5,6 +5,7 @@ use crate::error::{ErrorKind, LockError, Operation};
 use crate::guard::LockGuard;
 use crate::key::LockKey;
 use crate::lease::{FencingToken, LossReason, Ttl};
+use crate::local::{HandOver, Local};
 use crate::release;
 use crate::renewal::{Held, Renewal};
 use crate::request::LockRequest;
@@ -54,6 +55,7 @@ impl LockManager {
             backend: Arc::new(backend),
             ttl: Ttl::default().as_duration(),
             wait: DEFAULT_WAIT,
+            hand_over: HandOver::default(),
         }
     }
 
@@ -234,6 +236,7 @@ pub struct LockManagerBuilder {
     backend: Arc<dyn Backend>,
     ttl: Duration,
     wait: Duration,
+    hand_over: HandOver,
 }
 
 impl LockManagerBuilder {
@@ -254,12 +257,26 @@ impl LockManagerBuilder {
         self
     }
 
+    /// How far a grant may go round inside this process before other processes have their turn, by default 64
+    /// holders within 50 ms. [`HandOver::OFF`] for strictly first come, first served among all processes.
+    pub fn hand_over(mut self, hand_over: HandOver) -> Self {
+        self.hand_over = hand_over;
+        self
+    }
+
     /// The manager.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] if the ttl is out of its range.
-    pub fn build(self) -> Result<LockManager, LockError> {
+    /// [`ErrorKind::InvalidOption`] if the ttl or the hand-over is out of its range.
+    pub fn build(mut self) -> Result<LockManager, LockError> {
         let ttl = Ttl::new(self.ttl)?;
+        if !(1..=HandOver::MOST).contains(&self.hand_over.max) {
+            let detail = "a hand-over is of 1 to 64 holders; 1 turns it off";
+            return Err(LockError::new(ErrorKind::InvalidOption, detail));
+        }
+        if self.hand_over.max > 1 && !self.backend.is_local() {
+            self.backend = Arc::new(Local::new(self.backend, self.hand_over));
+        }
         let renewal = Renewal::new(Arc::clone(&self.backend));
         let (closed, background) = (CancellationToken::new(), TaskTracker::new());
         let inner = Inner { backend: self.backend, ttl, wait: self.wait, renewal, closed, background };

@@ -4,7 +4,7 @@ use crate::backend::{AcquireRequest, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::guard::LockGuard;
 use crate::key::LockKey;
-use crate::lease::Ttl;
+use crate::lease::{LeaseState, Ttl};
 use crate::manager::{Inner, LockManager};
 use crate::renewal::Held;
 use crate::time::{Moment, sleep};
@@ -116,6 +116,7 @@ struct Attempt {
     manager: Arc<Inner>,
     runtime: Handle,
     request: AcquireRequest,
+    lease: Arc<LeaseState>,
     wait: Duration,
     /// Whether the backend may have something of this owner that no guard answers for.
     to_undo: bool,
@@ -131,7 +132,9 @@ impl Attempt {
         let claim = Claim::new(key.clone(), ttl).map_err(name)?;
         let wait = request.wait.unwrap_or(manager.wait);
         let mode = if wait.is_zero() { Mode::Try } else { Mode::Wait };
-        Ok(Self { manager, runtime, request: AcquireRequest::new(claim, mode), wait, to_undo: false })
+        let lease = Arc::new(LeaseState::pending());
+        let request = AcquireRequest::of(claim, mode, Arc::default(), lease.clone());
+        Ok(Self { manager, runtime, request, lease, wait, to_undo: false })
     }
 
     fn span(&self) -> tracing::Span {
@@ -169,8 +172,8 @@ impl Attempt {
 
     fn into_guard(mut self, grant: &Grant) -> LockGuard {
         self.to_undo = false;
-        self.request.lease.grant(grant.valid_until, &self.request.claim.key, self.manager.backend.name());
-        let (claim, lease) = (self.request.claim.clone(), Arc::clone(&self.request.lease));
+        self.lease.grant(grant.valid_until, &self.request.claim.key, self.manager.backend.name());
+        let (claim, lease) = (self.request.claim.clone(), Arc::clone(&self.lease));
         self.manager.guard(Held { claim, lease, runtime: self.runtime.clone() }, grant.token)
     }
 

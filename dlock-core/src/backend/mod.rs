@@ -6,7 +6,7 @@
 
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::LockKey;
-use crate::lease::{Doubt, FencingToken, LeaseState, LossReason, OwnerId, Ttl};
+use crate::lease::{FencingToken, Interest, LeaseState, LossReason, OwnerId, Ttl};
 use crate::time::Moment;
 use parking_lot::Mutex;
 use std::fmt;
@@ -17,7 +17,7 @@ use std::sync::{Arc, Weak};
 pub mod embedded;
 #[cfg(feature = "redis")]
 pub mod redis;
-mod wakeups;
+pub(crate) mod wakeups;
 #[cfg(feature = "zookeeper")]
 pub mod zookeeper;
 
@@ -39,6 +39,11 @@ pub type RevokedFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The backend's name in errors and traces, such as `"redis"`.
     fn name(&self) -> &'static str;
+
+    /// Whether the locks are kept in this process, so that nobody gains by waiting in line before they ask.
+    fn is_local(&self) -> bool {
+        false
+    }
 
     /// Acquires the lock for the claim's owner.
     ///
@@ -90,6 +95,10 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
 impl<B: Backend + ?Sized> Backend for Arc<B> {
     fn name(&self) -> &'static str {
         (**self).name()
+    }
+
+    fn is_local(&self) -> bool {
+        (**self).is_local()
     }
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
@@ -160,21 +169,26 @@ pub struct AcquireRequest {
     /// Whether to wait.
     pub mode: Mode,
     /// Where the backend says what it is waiting for.
-    pub progress: Progress,
-    pub(crate) lease: Arc<LeaseState>,
+    pub progress: Arc<Progress>,
+    interest: Arc<dyn Interest>,
 }
 
 impl AcquireRequest {
     /// A request for `claim`.
     #[must_use]
     pub fn new(claim: Claim, mode: Mode) -> Self {
-        Self { claim, mode, progress: Progress::default(), lease: Arc::new(LeaseState::pending()) }
+        Self::of(claim, mode, Arc::default(), Arc::new(LeaseState::pending()))
+    }
+
+    /// A request whose progress and loss somebody else wants to know.
+    pub(crate) fn of(claim: Claim, mode: Mode, progress: Arc<Progress>, interest: Arc<dyn Interest>) -> Self {
+        Self { claim, mode, progress, interest }
     }
 
     /// Where the backend says, after the grant, that it is gone or in doubt. To be kept for as long as the grant lasts.
     #[must_use]
     pub fn loss(&self) -> LossSignal {
-        LossSignal(Arc::downgrade(&self.lease))
+        LossSignal(Arc::downgrade(&self.interest))
     }
 }
 
@@ -184,6 +198,9 @@ impl AcquireRequest {
 pub struct Grant {
     /// The fencing token of the grant.
     pub token: FencingToken,
+    /// How many tokens are this grant's, from `token` on: no other grant of the key has one of them. So many
+    /// holders of one process can have the lock one after the other, each under a token of its own.
+    pub tokens: u32,
     /// Until when it may be believed without a renewal.
     pub valid_until: Moment,
 }
@@ -192,19 +209,25 @@ impl Grant {
     /// A grant with `token`, valid until `valid_until`.
     #[must_use]
     pub fn new(token: FencingToken, valid_until: Moment) -> Self {
-        Self { token, valid_until }
+        Self { token, tokens: 1, valid_until }
+    }
+
+    /// The same with as many tokens.
+    #[must_use]
+    pub fn with_tokens(self, tokens: u32) -> Self {
+        Self { tokens, ..self }
     }
 }
 
 /// Tells the guard of a grant what becomes of the grant. Does nothing once there is no guard.
 #[derive(Debug, Clone)]
-pub struct LossSignal(Weak<LeaseState>);
+pub struct LossSignal(Weak<dyn Interest>);
 
 impl LossSignal {
     /// Ends the lease, once.
     pub fn lose(&self, reason: LossReason) {
-        if let Some(lease) = self.0.upgrade() {
-            lease.end(reason);
+        if let Some(interest) = self.0.upgrade() {
+            interest.lose(reason);
         }
     }
 
@@ -212,15 +235,15 @@ impl LossSignal {
     /// [`Suspect`](crate::GuardState::Suspect) until [`trust`](Self::trust), whatever renewals say. The deadline
     /// of the lease stays.
     pub fn doubt(&self) {
-        if let Some(lease) = self.0.upgrade() {
-            lease.doubt(Doubt::Backend);
+        if let Some(interest) = self.0.upgrade() {
+            interest.doubt();
         }
     }
 
     /// Takes back what [`doubt`](Self::doubt) said.
     pub fn trust(&self) {
-        if let Some(lease) = self.0.upgrade() {
-            lease.trust(Doubt::Backend);
+        if let Some(interest) = self.0.upgrade() {
+            interest.trust();
         }
     }
 
@@ -240,7 +263,9 @@ enum Standing {
     #[default]
     Unanswered,
     Queued,
-    Failing(LockError),
+    Failing(Arc<LockError>),
+    /// What somebody else waits for, who asks for us too.
+    As(Arc<Progress>),
 }
 
 impl Progress {
@@ -252,17 +277,26 @@ impl Progress {
     /// Whether the backend's last word was [`queued`](Progress::queued).
     #[must_use]
     pub fn is_queued(&self) -> bool {
-        matches!(*self.0.lock(), Standing::Queued)
+        match &*self.0.lock() {
+            Standing::As(other) => other.is_queued(),
+            standing => matches!(standing, Standing::Queued),
+        }
+    }
+
+    /// From here on what `other` waits for is waited for here.
+    pub(crate) fn follow(&self, other: &Arc<Self>) {
+        *self.0.lock() = Standing::As(Arc::clone(other));
     }
 
     /// The backend cannot be reached for the moment.
     pub fn failing(&self, cause: LockError) {
-        *self.0.lock() = Standing::Failing(cause);
+        *self.0.lock() = Standing::Failing(Arc::new(cause));
     }
 
     /// The error of a wait that ended after `waited`, in words without key and operation.
     pub(crate) fn verdict(&self, waited: std::time::Duration) -> LockError {
-        match std::mem::take(&mut *self.0.lock()) {
+        match &*self.0.lock() {
+            Standing::As(other) => other.verdict(waited),
             Standing::Queued => LockError::new(
                 ErrorKind::Busy,
                 format!("another owner held it for all of {waited:?}; try again later or wait longer"),
@@ -275,7 +309,7 @@ impl Progress {
                 cause.kind(),
                 format!("not reachable within the wait of {waited:?}; check the server and the network"),
             )
-            .with_source(cause),
+            .with_source(Arc::clone(cause)),
         }
     }
 }

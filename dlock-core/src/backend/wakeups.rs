@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 /// The waiters that can be woken, by owner, each with the last news of it. A wake-up for an owner that is not
 /// here is for nobody.
 #[derive(Debug)]
-pub(super) struct Wakeups<News = ()>(Mutex<HashMap<OwnerId, Arc<Bell<News>>>>);
+pub(crate) struct Wakeups<News = ()>(Mutex<HashMap<OwnerId, Arc<Bell<News>>>>);
 
 #[derive(Debug)]
 struct Bell<News> {
@@ -26,14 +26,14 @@ impl<News> Default for Wakeups<News> {
 impl<News> Wakeups<News> {
     /// Enters a waiter. To be done *before* the request that may queue it is sent: a hand-off in between
     /// would wake nobody.
-    pub(super) fn enter(&self, owner: OwnerId) -> Waiter<'_, News> {
+    pub(crate) fn enter(&self, owner: OwnerId) -> Waiter<'_, News> {
         let bell = Arc::new(Bell { news: Mutex::new(None), rung: Notify::new() });
         self.0.lock().insert(owner, Arc::clone(&bell));
         Waiter { wakeups: self, owner, bell }
     }
 
     /// Wakes this owner. Both the wake-up and the news are kept until the owner waits.
-    pub(super) fn wake(&self, owner: OwnerId, news: News) {
+    pub(crate) fn wake(&self, owner: OwnerId, news: News) {
         if let Some(bell) = self.0.lock().get(&owner) {
             *bell.news.lock() = Some(news);
             bell.rung.notify_one();
@@ -42,14 +42,14 @@ impl<News> Wakeups<News> {
 
     /// Wakes everybody, to ask again.
     #[cfg(feature = "redis")]
-    pub(super) fn wake_all(&self) {
+    pub(crate) fn wake_all(&self) {
         self.0.lock().values().for_each(|bell| bell.rung.notify_one());
     }
 }
 
 /// A waiter's place in the table, left on drop.
 #[derive(Debug)]
-pub(super) struct Waiter<'a, News> {
+pub(crate) struct Waiter<'a, News> {
     wakeups: &'a Wakeups<News>,
     owner: OwnerId,
     bell: Arc<Bell<News>>,
@@ -57,7 +57,7 @@ pub(super) struct Waiter<'a, News> {
 
 impl<News> Waiter<'_, News> {
     /// Waits until woken, and takes the news if there is any.
-    pub(super) async fn woken(&self) -> Option<News> {
+    pub(crate) async fn woken(&self) -> Option<News> {
         self.bell.rung.notified().await;
         self.bell.news.lock().take()
     }

@@ -5,6 +5,7 @@ use crate::key::LockKey;
 use crate::time::{Moment, sleep_until};
 use parking_lot::Mutex;
 use std::future::Future;
+use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -40,6 +41,32 @@ pub(crate) enum Doubt {
 struct Holder {
     key: LockKey,
     backend: &'static str,
+}
+
+/// Wants to know what becomes of a grant.
+pub(crate) trait Interest: fmt::Debug + Send + Sync {
+    /// It is gone.
+    fn lose(&self, reason: LossReason);
+
+    /// The backend cannot vouch for it for the moment.
+    fn doubt(&self);
+
+    /// It can again.
+    fn trust(&self);
+}
+
+impl Interest for LeaseState {
+    fn lose(&self, reason: LossReason) {
+        self.end(reason);
+    }
+
+    fn doubt(&self) {
+        Self::doubt(self, Doubt::Backend);
+    }
+
+    fn trust(&self) {
+        Self::trust(self, Doubt::Backend);
+    }
 }
 
 impl LeaseState {

@@ -58,6 +58,10 @@ impl Tap {
 
 #[deny(clippy::missing_trait_methods)]
 impl Backend for Tap {
+    fn is_local(&self) -> bool {
+        self.inner.is_local()
+    }
+
     fn name(&self) -> &'static str {
         self.inner.name()
     }

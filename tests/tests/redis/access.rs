@@ -27,9 +27,10 @@ fn as_dlock(url: &str) -> String {
 #[tokio::test]
 async fn the_least_rights_are_enough() {
     let server = RedisServer::builder().config(LEAST_RIGHTS).config(ADMIN).start();
-    let locks = over(RedisBackend::builder().url(as_dlock(&server.url())).build().await.unwrap(), LONG);
+    let build = async || RedisBackend::builder().url(as_dlock(&server.url())).build().await.unwrap();
+    let (locks, other) = (over(build().await, LONG), over(build().await, LONG));
     let guard = locks.lock("order:42").await.unwrap();
-    let waiter = tokio::spawn(locks.lock("order:42").acquire());
+    let waiter = tokio::spawn(other.lock("order:42").acquire());
     wait_until_async("somebody waits", PATIENCE, async || {
         server.command(&["ZCARD", "dlock:q:p:{order:42}"]) == "1"
     })
@@ -90,9 +91,10 @@ async fn a_quarantine_needs_the_right_to_info() {
 async fn the_least_rights_in_a_cluster_are_enough() {
     let rights = LEAST_RIGHTS.replace("+publish +subscribe", "+cluster|slots +asking +ssubscribe +spublish");
     let cluster = dlock_tests::RedisCluster::builder().config(&rights).start();
-    let locks = over(RedisBackend::builder().url(as_dlock(&cluster.url())).build().await.unwrap(), LONG);
+    let build = async || RedisBackend::builder().url(as_dlock(&cluster.url())).build().await.unwrap();
+    let (locks, other) = (over(build().await, LONG), over(build().await, LONG));
     let guard = locks.lock("order:42").await.unwrap();
-    let waiter = tokio::spawn(locks.lock("order:42").acquire());
+    let waiter = tokio::spawn(other.lock("order:42").acquire());
     wait_until_async("somebody waits", PATIENCE, async || {
         cluster.command_for("order:42", &["ZCARD", "dlock:q:p:{order:42}"]) == "1"
     })

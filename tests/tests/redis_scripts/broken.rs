@@ -76,19 +76,24 @@ fn a_renewal_that_makes_the_lock_again() {
 fn a_token_written_inexactly() {
     is_noticed(
         FAIR,
-        "redis.call('SET', fence, string.format('%.0f', token)",
-        "redis.call('SET', fence, tostring(token)",
+        "redis.call('SET', fence, string.format('%.0f', first + TOKENS - 1)",
+        "redis.call('SET', fence, tostring(first + TOKENS - 1)",
     );
 }
 
 #[test]
 fn a_token_told_inexactly() {
-    is_noticed(FAIR, "head .. '|' .. string.format('%.0f', last)", "head .. '|' .. last");
+    is_noticed(FAIR, "head .. '|' .. string.format('%.0f', first)", "head .. '|' .. first");
 }
 
 #[test]
 fn a_token_that_is_only_the_time() {
     is_noticed(FAIR, "math.max(last + 1, server_micros())", "server_micros()");
+}
+
+#[test]
+fn blocks_of_tokens_that_overlap() {
+    is_noticed(FAIR, "string.format('%.0f', first + TOKENS - 1), 'PX'", "string.format('%.0f', first), 'PX'");
 }
 
 #[test]
@@ -105,7 +110,7 @@ fn a_fence_that_stays_for_ever() {
 fn a_fence_that_is_not_checked() {
     is_noticed(
         FAIR,
-        "return token and token < 9007199254740991 - LONGEST_WALK and token or nil",
+        "return token and token < 9007199254740991 - (LONGEST_WALK + 1) * TOKENS and token or nil",
         "return token or 0",
     );
 }
@@ -114,8 +119,8 @@ fn a_fence_that_is_not_checked() {
 fn a_hand_off_that_nobody_hears() {
     is_noticed(
         FAIR,
-        "string.format('%.0f', last) .. '|' .. lock) > 0 then return 'other', last end",
-        "string.format('%.0f', last) .. '|' .. lock) >= 0 then return 'other', last end",
+        "string.format('%.0f', first) .. '|' .. lock) > 0 then return 'other', last end",
+        "string.format('%.0f', first) .. '|' .. lock) >= 0 then return 'other', last end",
     );
 }
 
@@ -126,7 +131,7 @@ fn a_hand_off_that_leaves_the_waiter_in_the_queue() {
 
 #[test]
 fn a_lease_that_is_not_the_waiter_s_own() {
-    is_noticed(FAIR, "last = grant(head, ttl_ms, last)", "last = grant(head, 600000, last)");
+    is_noticed(FAIR, "local first = grant(head, ttl_ms, last)", "local first = grant(head, 600000, last)");
 }
 
 #[test]
@@ -306,8 +311,8 @@ fn dead_holders_are_judged_without_the_model() {
     breaks(
         "no holder (I7)",
         FAIR,
-        "string.format('%.0f', last) .. '|' .. lock) > 0 then",
-        "string.format('%.0f', last) .. '|' .. lock) >= 0 then",
+        "string.format('%.0f', first) .. '|' .. lock) > 0 then",
+        "string.format('%.0f', first) .. '|' .. lock) >= 0 then",
     );
 }
 

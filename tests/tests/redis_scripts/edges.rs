@@ -71,8 +71,8 @@ fn a_lease_that_is_over_is_free_before_the_server_has_removed_it() {
 #[test]
 fn the_last_tokens_are_kept_for_a_walk() {
     let mut edge = Edge::new();
-    edge.run(&["SET {fence} 9007199254740926"]);
-    assert_eq!(edge.acquire(ME).answer, Ok([1, 9_007_199_254_740_927].map(Span::exactly).to_vec()));
+    edge.run(&["SET {fence} 9007199254736830"]);
+    assert_eq!(edge.acquire(ME).answer, Ok([1, 9_007_199_254_736_831].map(Span::exactly).to_vec()));
     assert_eq!(edge.acquire(ME).answer.unwrap_err(), "DLOCKCORRUPT");
 }
 
@@ -80,7 +80,7 @@ fn the_last_tokens_are_kept_for_a_walk() {
 fn a_walk_over_dead_waiters_takes_no_token_that_is_not_exact() {
     let mut edge = Edge::new();
     let crowd: String = (1..=64).map(|place| format!(" {place} dl1|dead|{place}|600000")).collect();
-    edge.run(&["SET {fence} 9007199254740926", &format!("ZADD {{queue}}{crowd}"), "PEXPIRE {queue} 600000"]);
+    edge.run(&["SET {fence} 9007199254736830", &format!("ZADD {{queue}}{crowd}"), "PEXPIRE {queue} 600000"]);
     let outcome = edge.acquire(ME);
     assert_eq!(outcome.answer.as_ref().unwrap()[0], Span::exactly(0), "after the walk");
     assert_eq!(holder(&outcome), None);

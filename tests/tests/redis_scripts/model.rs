@@ -42,6 +42,8 @@ pub(crate) struct Model<'a> {
 
 const FENCE_TTL: i64 = 604_800_000;
 const LONGEST_WALK: usize = 64;
+/// In the block of each grant.
+const TOKENS: i64 = 64;
 const GAP_MEMORY: i64 = 60_000;
 
 impl Model<'_> {
@@ -107,7 +109,7 @@ impl Model<'_> {
             return self.granted(owner, ttl);
         }
         self.state.lock.expire(self.now_ms().plus(ttl));
-        vec![Span::exactly(1), last]
+        vec![Span::exactly(1), last.minus(Span::exactly(TOKENS - 1))]
     }
 
     fn granted(&mut self, owner: &str, ttl: i64) -> Vec<Span> {
@@ -192,7 +194,7 @@ impl Model<'_> {
         heard
     }
 
-    /// Makes the owner the holder, under a token greater than any before.
+    /// Makes the owner the holder, under a block of tokens greater than any before. Gives the first.
     fn grant(&mut self, owner: &str, ttl: i64) -> Span {
         let last = match self.state.fence.read() {
             Ok(Some(Fence::Token(token))) => *token,
@@ -200,14 +202,17 @@ impl Model<'_> {
         };
         let token = last.plus(1).max(self.around.now);
         self.state.lock = Slot::Holds(owner.to_owned(), Some(self.now_ms().plus(ttl)));
-        self.state.fence = Slot::Holds(Fence::Token(token), Some(self.now_ms().plus(FENCE_TTL)));
+        self.state.fence =
+            Slot::Holds(Fence::Token(token.plus(TOKENS - 1)), Some(self.now_ms().plus(FENCE_TTL)));
         token
     }
 
     fn last_token(&self) -> Result<Span, String> {
         match self.state.fence.read()? {
             None => Ok(Span::exactly(0)),
-            Some(Fence::Token(token)) if token.to < LARGEST - LONGEST_WALK as i64 => Ok(*token),
+            Some(Fence::Token(token)) if token.to < LARGEST - (LONGEST_WALK as i64 + 1) * TOKENS => {
+                Ok(*token)
+            }
             Some(_) => Err(CORRUPT.to_owned()),
         }
     }

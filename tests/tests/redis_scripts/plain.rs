@@ -31,11 +31,13 @@ enum Step {
 const TTL: i64 = 600_000;
 const HALF: i64 = TTL / 2;
 const FENCE_TTL: i64 = 604_800_000;
+/// In the block of each grant.
+const TOKENS: i64 = 64;
 
 fn step() -> impl Strategy<Value = Step> {
     let value = || select(VALUES);
     let time = || select(vec![1_700_000_000_000, 1_700_000_000_999, 1_700_000_001_000, 1_800_000_000_000]);
-    let token = select(vec![1, 2, 3, 9_007_199_254_740_989, 9_007_199_254_740_990]);
+    let token = select(vec![1, 64, 65, 66, 128, 9_007_199_254_740_862, 9_007_199_254_740_863]);
     let part = || select(vec![Part::Lock, Part::Fence, Part::Marks]);
     prop_oneof![
         4 => (time(), time()).prop_map(|(now, end)| Step::TakeOver(now, end)),
@@ -132,7 +134,7 @@ fn put(state: &mut State, part: Part, spoilt: bool) {
 
 fn parsed(text: &str) -> Fence {
     match text.parse() {
-        Ok(token) if (0..LARGEST).contains(&token) => Fence::Token(Span::exactly(token)),
+        Ok(token) if (0..LARGEST - TOKENS).contains(&token) => Fence::Token(Span::exactly(token)),
         _ => Fence::Garbage(text.to_owned()),
     }
 }
@@ -184,7 +186,7 @@ fn propose(state: &mut State, owner: &str, token: i64, now: Span) -> Answer {
     if token <= last {
         return Ok(vec![Span::exactly(2), Span::exactly(last)]);
     }
-    state.fence = Slot::Holds(Fence::Token(Span::exactly(token)), Some(now.plus(FENCE_TTL)));
+    state.fence = Slot::Holds(Fence::Token(Span::exactly(token + TOKENS - 1)), Some(now.plus(FENCE_TTL)));
     Ok(vec![Span::exactly(1)])
 }
 
@@ -232,7 +234,8 @@ fn broken_ones_do_not() {
         ("if proposed <= last then", "if proposed < last then"),
         ("if proposed <= last then return {2, last} end", ""),
         ("if redis.call('GET', lock) ~= me then return", "if false then return"),
-        ("string.format('%.0f', proposed)", "tostring(proposed)"),
+        ("string.format('%.0f', proposed + TOKENS - 1)", "tostring(proposed + TOKENS - 1)"),
+        ("proposed + TOKENS - 1", "proposed"),
         ("  redis.call('PEXPIRE', lock, ttl_ms)\n", ""),
     ];
     let all = [text!("take_over"), text!("remove"), text!("replace"), text!("propose")];

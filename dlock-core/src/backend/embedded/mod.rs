@@ -109,6 +109,10 @@ impl Backend for EmbeddedBackend {
         "embedded"
     }
 
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         Box::pin(async move {
             let sent = Moment::now();

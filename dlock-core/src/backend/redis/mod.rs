@@ -200,7 +200,7 @@ impl RedisBackend {
         }
         let Some(replicas) = &self.0.replicas else { return Ok(grant) };
         match replicas.renew(claim).await {
-            Ok(valid_until) => Ok(Grant::new(grant.token, valid_until)),
+            Ok(valid_until) => Ok(Grant { valid_until, ..grant }),
             Err(error) => {
                 self.release(claim).await.or_else(|error| match error.kind() {
                     ErrorKind::Lost => Ok(()),
@@ -264,7 +264,7 @@ impl RedisBackend {
 fn believe(token: FencingToken, last: FencingToken, ttl: Ttl, sent: Moment, now: Moment) -> Option<Grant> {
     let valid_until = ttl.valid_until(sent);
     let fresh = token > last && valid_until.since(now) >= ttl.as_duration() / 2;
-    fresh.then(|| Grant::new(token, valid_until))
+    fresh.then(|| grant(token, valid_until))
 }
 
 fn quarantined(left: Duration) -> LockError {
@@ -276,6 +276,12 @@ fn quarantined(left: Duration) -> LockError {
 
 fn too_late() -> LockError {
     LockError::new(ErrorKind::Unavailable, "the answer took longer than the lease lasts; use a longer ttl")
+}
+
+/// A grant by the scripts, which give so many tokens to each.
+fn grant(token: FencingToken, valid_until: Moment) -> Grant {
+    const TOKENS: u32 = 64;
+    Grant::new(token, valid_until).with_tokens(TOKENS)
 }
 
 fn not_owner() -> LockError {

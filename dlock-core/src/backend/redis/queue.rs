@@ -4,9 +4,9 @@ use super::attempt::{Attempt, Held};
 use super::calls::{Answer, Calls, millis};
 use super::doubts::Doubts;
 use super::keys::Keys;
-use super::not_owner;
 use super::pushes::{Pushes, Stray, Watch};
-use crate::backend::{Claim, Grant, Mode};
+use super::{grant, not_owner};
+use crate::backend::{Claim, Mode};
 use crate::error::{ErrorKind, LockError};
 use crate::key::LockKey;
 use crate::time::Moment;
@@ -61,7 +61,7 @@ impl Queue {
             doubt.settle();
         }
         match reply.value {
-            Answer::Granted(token) => Ok(Attempt::Granted(Grant::new(token, claim.ttl.valid_until(sent)))),
+            Answer::Granted(token) => Ok(Attempt::Granted(grant(token, claim.ttl.valid_until(sent)))),
             Answer::Held(held) => Ok(Attempt::Held { held, sent }),
             Answer::Quarantined(left) => Ok(Attempt::Quarantined(left)),
             Answer::GivenUp => Err(LockError::new(ErrorKind::Lost, "the acquisition was given up before")),

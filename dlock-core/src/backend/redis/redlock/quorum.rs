@@ -1,6 +1,6 @@
 //! Asking all servers, until a majority has decided.
 
-use super::super::not_owner;
+use super::super::{grant, not_owner};
 use super::round::Round;
 use super::seat::{Leaving, Seat};
 use super::tenures::Tenure;
@@ -27,7 +27,7 @@ const RAISES: usize = 4;
 pub(super) async fn ask(tenure: &Tenure) -> Attempt {
     let Some(token) = tenure.token() else { return propose_until_settled(tenure).await };
     match renew(tenure).await {
-        Ok(valid_until) => Attempt::Granted(Grant::new(token, valid_until)),
+        Ok(valid_until) => Attempt::Granted(grant(token, valid_until)),
         Err(error) if error.kind() == ErrorKind::Lost => {
             tenure.set_token(None);
             propose_until_settled(tenure).await
@@ -83,7 +83,7 @@ fn believe(tenure: &Tenure, token: FencingToken, sent: Moment) -> Attempt {
         ));
     }
     tenure.set_token(Some(token));
-    Attempt::Granted(Grant::new(token, valid_until))
+    Attempt::Granted(grant(token, valid_until))
 }
 
 /// Frees what a failed attempt got, at every server; waits for those that answer. An owner that was granted the

@@ -11,7 +11,8 @@
 -- ARGV[6] prefix of the shard channels of this slot []
 -- ARGV[7] how long a server grants nothing after it was started or promoted, in ms [0]
 --
--- Returns {1, token}                granted; an owner that had the lock already gets its old token
+-- Returns {1, token}                granted, with a block of tokens that begins with this one; an owner that had
+--                                   the lock already gets its old block
 --         {0, left, rank, foreign, last}  not granted: what is left of the holder's lease in ms (-1: it never
 --                                   expires), or after how many ms to ask again if nobody has it; how many wait before this owner (-1: it does not wait), 1 if
 --                                   the holder is no dlock client, and the last token of the key
@@ -31,7 +32,7 @@ local quarantined = quarantine_left(tonumber(ARGV[7] or 0))
 -- The common case: nobody waits, nothing is noted, the lock is free.
 local beside = redis.call('EXISTS', queue, marks)
 if quarantined == 0 and beside == 0 and redis.call('SET', lock, me, 'NX', 'PX', ttl_ms) then
-  return {1, issue_token(last)}
+  return {1, issue_tokens(last)}
 end
 
 if beside > 0 and redis.call('ZSCORE', marks, me) then return {2} end
@@ -40,7 +41,7 @@ local holder = redis.call('GET', lock)
 if holder == me then
   redis.call('PEXPIRE', lock, ttl_ms)
   if last == 0 then return {1, grant(me, ttl_ms, last)} end
-  return {1, last}
+  return {1, last - TOKENS + 1}
 end
 
 local gap_ms = 0

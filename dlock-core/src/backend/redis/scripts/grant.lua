@@ -2,7 +2,7 @@
 --
 -- KEYS[1] lock   the string key itself: the owner that has the lock
 -- KEYS[2] queue  sorted set of waiting owners, by server time of arrival
--- KEYS[3] fence  the last token of this key
+-- KEYS[3] fence  the last token of this key: the last of the block that the last grant got
 -- KEYS[4] marks  sorted set of what is noted about this key, by server time in ms:
 --                <owner>  gave up without knowing what became of its requests: one may come until then
 --                |gap     the lock is left free for clients of other libraries until then
@@ -17,6 +17,8 @@ local lock, queue, fence, marks, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KE
 
 -- The fence outlives every lease by far; its loss does no harm while the server's clock does not step back.
 local FENCE_TTL_MS = 604800000
+-- Each grant gets so many tokens: the process hands the lock over to as many of its own.
+local TOKENS = 64
 -- Dead waiters passed over in one call. Those behind them ask again by themselves.
 local LONGEST_WALK = 64
 
@@ -35,20 +37,20 @@ local function last_token()
   local text = redis.call('GET', fence)
   if not text then return 0 end
   local token = string.match(text, '^%d+$') and tonumber(text)
-  return token and token < 9007199254740991 - LONGEST_WALK and token or nil
+  return token and token < 9007199254740991 - (LONGEST_WALK + 1) * TOKENS and token or nil
 end
 
--- The next token (I2).
-local function issue_token(last)
-  local token = math.max(last + 1, server_micros())
-  redis.call('SET', fence, string.format('%.0f', token), 'PX', FENCE_TTL_MS)
-  return token
+-- The first token of the next block (I2).
+local function issue_tokens(last)
+  local first = math.max(last + 1, server_micros())
+  redis.call('SET', fence, string.format('%.0f', first + TOKENS - 1), 'PX', FENCE_TTL_MS)
+  return first
 end
 
 -- Makes `owner` the holder.
 local function grant(owner, ttl_ms, last)
   redis.call('SET', lock, owner, 'PX', ttl_ms)
-  return issue_token(last)
+  return issue_tokens(last)
 end
 
 -- What is left at `now` of the time for which the lock is left free. More than the whole of it means that the
@@ -76,9 +78,10 @@ local function hand_off(prefix, me, last)
     if head == me then return 'me', last end
     local inbox, ttl_ms = string.match(head, '^dl1|(%x+)|%x+|(%d+)$')
     if inbox then
-      last = grant(head, ttl_ms, last)
+      local first = grant(head, ttl_ms, last)
+      last = first + TOKENS - 1
       redis.call('ZREM', queue, head)
-      if tell(prefix, inbox, head .. '|' .. string.format('%.0f', last) .. '|' .. lock) > 0 then return 'other', last end
+      if tell(prefix, inbox, head .. '|' .. string.format('%.0f', first) .. '|' .. lock) > 0 then return 'other', last end
       redis.call('DEL', lock)
     else
       redis.call('ZREM', queue, head)

@@ -1,11 +1,11 @@
 -- Takes the lock on one of several independent servers, under a token that the caller proposes.
 --
 -- KEYS[1] lock
--- KEYS[2] fence    the greatest token that was agreed to while its owner held the lock here
+-- KEYS[2] fence    the greatest token that was agreed to while its owner held the lock here, the last of its block
 -- KEYS[3] marks    as in grant.lua: which owners gave up
 -- ARGV[1] owner
 -- ARGV[2] ttl in ms
--- ARGV[3] the proposed token
+-- ARGV[3] the first of the proposed block of tokens
 --
 -- Returns {1}                 the owner has the lock here, and the token is agreed to
 --         {2, token}          the owner has the lock here, but this token was agreed to already; the owner must
@@ -17,12 +17,14 @@
 
 local lock, fence, marks = KEYS[1], KEYS[2], KEYS[3]
 local me, ttl_ms, proposed = ARGV[1], ARGV[2], tonumber(ARGV[3])
+-- As in grant.lua.
+local TOKENS = 64
 -- Outlives every lease by far.
 local FENCE_TTL_MS = 604800000
 
 local text = redis.call('GET', fence)
 local last = not text and 0 or (string.match(text, '^%d+$') and tonumber(text))
-if not last or last >= 9007199254740991 then return redis.error_reply('DLOCKCORRUPT the fence holds no token') end
+if not last or last >= 9007199254740991 - TOKENS then return redis.error_reply('DLOCKCORRUPT the fence holds no token') end
 
 if redis.call('ZSCORE', marks, me) then return {3} end
 if not redis.call('SET', lock, me, 'NX', 'PX', ttl_ms) then
@@ -30,5 +32,5 @@ if not redis.call('SET', lock, me, 'NX', 'PX', ttl_ms) then
   redis.call('PEXPIRE', lock, ttl_ms)
 end
 if proposed <= last then return {2, last} end
-redis.call('SET', fence, string.format('%.0f', proposed), 'PX', FENCE_TTL_MS)
+redis.call('SET', fence, string.format('%.0f', proposed + TOKENS - 1), 'PX', FENCE_TTL_MS)
 return {1}
