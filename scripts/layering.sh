@@ -53,9 +53,11 @@ done
   done
   within "$core/renewal" $leaves backend
   may "$core/release.rs" $leaves backend
+  within "$core/local" $leaves backend backend::wakeups backend::embedded manager testing conformance_suite \
+    backend::{AcquireRequest,Backend,BackendFuture,Claim,Grant,LossSignal,Mode,Progress,RevokedFuture}
 }
 
-for file in "$core"/{template,renewal/schedule,renewal/table,backend/embedded/store}.rs \
+for file in "$core"/{local/lane,template,renewal/schedule,renewal/table,backend/embedded/store}.rs \
   "$core"/backend/redis/{failure,holdings,keys,owner,recipe,servers/address,servers/slots,redlock/pauses,redlock/votes}.rs "$core"/backend/zookeeper/{dialect,path,pulse,recipe,sequence}.rs; do
   pure "$file"
 done

@@ -55,7 +55,7 @@ impl LockManager {
             backend: Arc::new(backend),
             ttl: Ttl::default().as_duration(),
             wait: DEFAULT_WAIT,
-            hand_over: HandOver::default(),
+            hand_over: HandOver::OFF,
         }
     }
 
@@ -257,8 +257,13 @@ impl LockManagerBuilder {
         self
     }
 
-    /// How far a grant may go round inside this process before other processes have their turn, by default 64
-    /// holders within 50 ms. [`HandOver::OFF`] for strictly first come, first served among all processes.
+    /// How far a grant may go round inside this process before other processes have their turn. By default
+    /// [`HandOver::OFF`]: strictly first come, first served among all processes.
+    ///
+    /// With `HandOver::default()` the waiters of this process stand in line here, one of them asks the backend for
+    /// all, and a grant serves up to 64 of them within 50 ms. That takes a backend that gives tokens in blocks:
+    /// Redis with a queue, and a majority of Redis servers. With others every release goes to the backend all the
+    /// same. The embedded backend needs none of this.
     pub fn hand_over(mut self, hand_over: HandOver) -> Self {
         self.hand_over = hand_over;
         self

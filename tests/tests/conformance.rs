@@ -13,6 +13,14 @@ mod redis {
     dlock_core::conformance_suite!(recipe(Recipe::Fair));
 }
 
+mod redis_hand_over {
+    use super::recipe;
+    use dlock_core::HandOver;
+    use dlock_core::backend::redis::Recipe;
+
+    dlock_core::conformance_suite!(recipe(Recipe::Fair).hand_over(HandOver::default()), without_queue);
+}
+
 mod redis_barging {
     use super::recipe;
     use dlock_core::backend::redis::Recipe;

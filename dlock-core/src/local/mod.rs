@@ -6,6 +6,7 @@
 
 mod lane;
 
+use crate::backend::RevokedFuture;
 use crate::backend::wakeups::{Waiter, Wakeups};
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, LossSignal, Mode, Progress};
 use crate::error::{ErrorKind, LockError, Operation};
@@ -322,11 +323,27 @@ impl fmt::Debug for Losses {
     }
 }
 
+impl Losses {
+    /// Where the holder of the moment hears of its grant.
+    fn holder(&self) -> Option<LossSignal> {
+        let shared = self.shared.upgrade()?;
+        shared.with(&self.competitor, |standing| Some(standing.interest.as_ref()?.1.clone()))
+    }
+}
+
 impl Interest for Losses {
     fn lose(&self, reason: LossReason) {
         if let Some(signal) = self.shared.upgrade().and_then(|shared| shared.lose(&self.competitor)) {
             signal.lose(reason);
         }
+    }
+
+    fn doubt(&self) {
+        self.holder().iter().for_each(LossSignal::doubt);
+    }
+
+    fn trust(&self) {
+        self.holder().iter().for_each(LossSignal::trust);
     }
 }
 
@@ -360,6 +377,16 @@ impl Backend for Local {
             self.0.release(claim).await.map_err(named)
         })
     }
+
+    /// Whoever asks the competitor to let go means the holder.
+    fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
+        Box::pin(async move {
+            match self.0.with(claim, |standing| standing.lane.held_by(claim.owner).cloned()) {
+                Some(competitor) => self.0.backend.revoked(&competitor).await,
+                None => std::future::pending().await,
+            }
+        })
+    }
 }
 
 /// As the backend itself: that there is a queue before it is no business of who looks.
@@ -368,3 +395,6 @@ impl fmt::Debug for Local {
         self.0.backend.fmt(f)
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

@@ -4,6 +4,7 @@ use crate::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use crate::error::LockError;
 use crate::key::LockKey;
 use crate::lease::{OwnerId, Ttl};
+use crate::local::HandOver;
 use crate::manager::LockManager;
 use crate::time::{Moment, sleep_until};
 use std::fmt;
@@ -19,6 +20,7 @@ pub struct Fixture {
     connect: Box<dyn Fn() -> Connecting + Send + Sync>,
     prefix: String,
     patience: Duration,
+    hand_over: HandOver,
 }
 
 impl Fixture {
@@ -34,13 +36,20 @@ impl Fixture {
             Box::pin(async move { Arc::new(connecting.await) as Arc<dyn Backend> })
         };
         let prefix = format!("conformance:{:032x}", OwnerId::random().expect("random bytes").as_u128());
-        Self { connect: Box::new(connect), prefix, patience: PATIENCE }
+        Self { connect: Box::new(connect), prefix, patience: PATIENCE, hand_over: HandOver::OFF }
     }
 
     /// How long a condition may take to come true before the case fails, by default 30 seconds.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// What the processes' managers hand over inside themselves, by default nothing.
+    #[must_use]
+    pub fn hand_over(mut self, hand_over: HandOver) -> Self {
+        self.hand_over = hand_over;
         self
     }
 
@@ -65,7 +74,12 @@ impl Fixture {
     }
 
     fn manager(&self, backend: impl Backend, ttl: Duration) -> LockManager {
-        LockManager::builder(backend).ttl(ttl).wait(self.patience).build().expect("valid settings")
+        LockManager::builder(backend)
+            .ttl(ttl)
+            .wait(self.patience)
+            .hand_over(self.hand_over)
+            .build()
+            .expect("valid settings")
     }
 
     /// A key that no other case uses.

@@ -63,9 +63,9 @@ async fn a_restart_that_remembers_is_quarantined_too_and_its_holder_goes_on() {
 #[tokio::test]
 async fn a_quarantined_server_hands_nothing_off() {
     let mut server = RedisServer::builder().config("appendonly yes").config("appendfsync always").start();
-    let (locks, other) = (quarantined(&server).await, quarantined(&server).await);
+    let locks = quarantined(&server).await;
     let guard = locks.lock("order:42").await.unwrap();
-    let waiter = tokio::spawn(other.lock("order:42").acquire());
+    let waiter = tokio::spawn(locks.lock("order:42").acquire());
     wait_until_async("somebody waits", PATIENCE, async || {
         server.command(&["ZCARD", "dlock:q:p:{order:42}"]) == "1"
     })

@@ -1,0 +1,264 @@
+//! The shell around the lane, over a backend in this process.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::let_and_return,
+    reason = "a test that cannot go on must fail"
+)]
+
+use super::*;
+use crate::backend::embedded::EmbeddedBackend;
+use crate::lease::FencingToken;
+use crate::manager::LockManager;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(600);
+
+/// The embedded backend with blocks of 64 tokens, and a count of what it is asked.
+#[derive(Debug)]
+struct Blocks {
+    inner: EmbeddedBackend,
+    acquires: AtomicUsize,
+    /// How many tokens a grant says it has.
+    claimed: AtomicU32,
+}
+
+impl Blocks {
+    fn over(inner: &EmbeddedBackend) -> Arc<Self> {
+        let inner = inner.clone();
+        Arc::new(Self { inner, acquires: AtomicUsize::new(0), claimed: AtomicU32::new(64) })
+    }
+
+    fn acquires(&self) -> usize {
+        self.acquires.load(Ordering::SeqCst)
+    }
+}
+
+impl Backend for Blocks {
+    fn name(&self) -> &'static str {
+        "blocks"
+    }
+
+    fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        Box::pin(async move {
+            self.acquires.fetch_add(1, Ordering::SeqCst);
+            let grant = self.inner.acquire(request).await?;
+            let token = FencingToken::new(grant.token.as_u64() * 64);
+            Ok(Grant { token, ..grant }.with_tokens(self.claimed.load(Ordering::SeqCst)))
+        })
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
+        self.inner.renew(claim)
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
+        self.inner.release(claim)
+    }
+}
+
+fn claim(key: &str) -> Claim {
+    Claim::new(LockKey::new(key).unwrap(), Ttl::new(LONG).unwrap()).unwrap()
+}
+
+fn manager(backend: &Arc<Blocks>, hand_over: HandOver) -> LockManager {
+    let builder = LockManager::builder(Arc::clone(backend)).ttl(LONG).wait(PATIENCE);
+    builder.hand_over(hand_over).build().unwrap()
+}
+
+/// Tasks that take turns; the tokens in the order in which they had the lock.
+async fn take_turns(managers: &[LockManager], tasks: usize, turns: usize) -> Vec<u64> {
+    let tokens = Arc::new(Mutex::new(Vec::new()));
+    let mut running = tokio::task::JoinSet::new();
+    for task in 0..tasks {
+        let (locks, tokens) = (managers[task % managers.len()].clone(), Arc::clone(&tokens));
+        running.spawn(async move {
+            for _ in 0..turns {
+                let guard = locks.lock("k").await.unwrap();
+                tokens.lock().push(guard.token().as_u64());
+                tokio::task::yield_now().await;
+                guard.release().await.unwrap();
+            }
+        });
+    }
+    while let Some(task) = running.join_next().await {
+        task.unwrap();
+    }
+    let tokens = tokens.lock().clone();
+    tokens
+}
+
+fn rise(tokens: &[u64]) -> bool {
+    tokens.is_sorted_by(|one, next| one < next)
+}
+
+/// I2 over many grants, handed over and not, and far fewer requests than grants.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_rise_over_local_and_remote_grants() {
+    let store = EmbeddedBackend::new();
+    let backends = [Blocks::over(&store), Blocks::over(&store), Blocks::over(&store)];
+    let managers = backends.each_ref().map(|backend| manager(backend, HandOver::default()));
+    let tokens = take_turns(&managers, 24, 420).await;
+    assert_eq!(tokens.len(), 24 * 420);
+    assert!(rise(&tokens), "tokens in grant order");
+    let asked: usize = backends.iter().map(|backend| backend.acquires()).sum();
+    assert!(asked * 2 < tokens.len(), "{asked} requests for {} grants", tokens.len());
+}
+
+/// The control: a backend that says it reserved tokens which the next grant has as well is found out by that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_that_overlap_are_noticed() {
+    let store = EmbeddedBackend::new();
+    let backends = [Blocks::over(&store), Blocks::over(&store)];
+    for backend in &backends {
+        backend.claimed.store(1_000, Ordering::SeqCst);
+    }
+    let wide = |backend| Local::new(backend, HandOver::new(1_000, LONG));
+    let managers =
+        backends.map(|backend| LockManager::builder(wide(backend)).hand_over(HandOver::OFF).build().unwrap());
+    assert!(!rise(&take_turns(&managers, 8, 400).await));
+}
+
+/// Switched off, each grant is the backend's own.
+#[tokio::test]
+async fn without_hand_over_every_grant_is_asked_for() {
+    let backend = Blocks::over(&EmbeddedBackend::new());
+    let tokens = take_turns(&[manager(&backend, HandOver::OFF)], 4, 25).await;
+    assert_eq!((tokens.len(), backend.acquires()), (100, 100));
+    assert!(rise(&tokens));
+}
+
+/// However long a process keeps its lock busy, another one has its turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_process_has_its_turn() {
+    let store = EmbeddedBackend::new();
+    let (busy, other) = (Blocks::over(&store), Blocks::over(&store));
+    let locks = manager(&busy, HandOver::new(64, LONG));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let locks = locks.clone();
+        tasks.spawn(async move {
+            loop {
+                let guard = locks.lock("k").await.unwrap();
+                tokio::task::yield_now().await;
+                guard.release().await.unwrap();
+            }
+        });
+    }
+    for _ in 0..20 {
+        manager(&other, HandOver::default()).lock("k").await.unwrap().release().await.unwrap();
+    }
+    tasks.abort_all();
+}
+
+/// I4: whoever asks for the lane and is dropped is followed by the next, which asks for the same acquisition.
+#[tokio::test]
+async fn the_next_asks_on_for_who_is_dropped() {
+    let backend = Blocks::over(&EmbeddedBackend::new());
+    let holder = claim("k");
+    backend.inner.acquire(&AcquireRequest::new(holder.clone(), Mode::Try)).await.unwrap();
+    let local = Local::new(backend.clone(), HandOver::default());
+    let (first, second) = (claim("k"), claim("k"));
+    let asking = queued(Arc::new(local.clone()), &first).await;
+    let behind = queued(Arc::new(local.clone()), &second).await;
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    assert_eq!(local.release(&first).await.unwrap_err().kind(), ErrorKind::Lost);
+    backend.inner.release(&holder).await.unwrap();
+    behind.await.unwrap();
+    assert!(backend.inner.renew(&first).await.is_ok(), "as the first one's acquisition");
+    local.release(&second).await.unwrap();
+    assert!(is_clean(&local));
+}
+
+async fn queued(backend: Arc<dyn Backend>, claim: &Claim) -> tokio::task::JoinHandle<()> {
+    let request = Arc::new(AcquireRequest::new(claim.clone(), Mode::Wait));
+    let asked = Arc::clone(&request);
+    let task = tokio::spawn(async move {
+        backend.acquire(&asked).await.unwrap();
+    });
+    while !request.progress.is_queued() {
+        tokio::task::yield_now().await;
+    }
+    task
+}
+
+/// Nothing is kept of a key that nobody uses.
+fn is_clean(local: &Local) -> bool {
+    local.0.lanes.lock().is_empty() && local.0.leaving.lock().is_empty()
+}
+
+/// A lease that is lost is lost for its holder, and the next waiter competes for another one.
+#[tokio::test]
+async fn a_lost_lease_goes_to_the_next_waiter() {
+    let backend = Blocks::over(&EmbeddedBackend::new());
+    let local = Local::new(backend.clone(), HandOver::default());
+    let (one, two) = (claim("k"), claim("k"));
+    let first = local.acquire(&AcquireRequest::new(one.clone(), Mode::Try)).await.unwrap();
+    let waiter = queued(Arc::new(local.clone()), &two).await;
+    backend.inner.release(&one).await.unwrap();
+    assert_eq!(local.renew(&one).await.unwrap_err().kind(), ErrorKind::Lost);
+    waiter.await.unwrap();
+    let held = local.acquire(&AcquireRequest::new(two.clone(), Mode::Try)).await.unwrap();
+    assert!(held.token > first.token);
+    assert_eq!(local.release(&one).await.unwrap_err().kind(), ErrorKind::Lost);
+    local.renew(&two).await.unwrap();
+    local.release(&two).await.unwrap();
+    assert!(is_clean(&local));
+}
+
+/// Leases of different lengths compete at the backend: they exclude each other, and neither takes the other's.
+#[tokio::test]
+async fn different_ttls_compete_by_themselves() {
+    let backend = Blocks::over(&EmbeddedBackend::new());
+    let locks = manager(&backend, HandOver::default());
+    let short = Duration::from_secs(60);
+    let guard = locks.lock("k").await.unwrap();
+    assert!(locks.lock("k").ttl(short).try_acquire().await.unwrap().is_none());
+    let waiter = tokio::spawn(locks.lock("k").ttl(short).acquire());
+    tokio::task::yield_now().await;
+    guard.release().await.unwrap();
+    let other = waiter.await.unwrap().unwrap();
+    assert!(other.remaining() <= short);
+    other.release().await.unwrap();
+}
+
+/// A process that only hears that the backend is away says so, to all who wait in it.
+#[tokio::test]
+async fn all_who_wait_learn_that_the_backend_is_away() {
+    let tap = crate::testing::Tap::new(Arc::new(EmbeddedBackend::new()));
+    tap.cut();
+    let local = Local::new(tap, HandOver::default());
+    let locks = LockManager::builder(local).wait(PATIENCE).hand_over(HandOver::OFF).build().unwrap();
+    assert_eq!(locks.lock("k").try_acquire().await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(locks.lock("k").try_acquire().await.is_err_and(|error| error.kind() == ErrorKind::Unavailable));
+}
+
+mod conformance {
+    use super::*;
+    use crate::testing::Fixture;
+
+    fn fixture() -> Fixture {
+        let store = EmbeddedBackend::new();
+        Fixture::new(move || std::future::ready(Local::new(Blocks::over(&store), HandOver::default())))
+    }
+
+    crate::conformance_suite!(fixture(), without_queue);
+
+    #[tokio::test]
+    async fn waiters_are_served_in_order_of_arrival() {
+        crate::testing::conformance::waiters_are_served_in_order_of_arrival(&fixture()).await;
+    }
+
+    #[tokio::test]
+    async fn a_try_does_not_pass_the_queue() {
+        crate::testing::conformance::a_try_does_not_pass_the_queue(&fixture()).await;
+    }
+
+    #[tokio::test]
+    async fn a_waiter_that_leaves_keeps_the_others_in_order() {
+        crate::testing::conformance::a_waiter_that_leaves_keeps_the_others_in_order(&fixture()).await;
+    }
+}
