@@ -1,0 +1,137 @@
+//! Gives each contender its turn, round after round.
+
+use crate::arguments::Arguments;
+use crate::contenders::Contender;
+use crate::crew;
+use crate::intervals::{self, History};
+use crate::order::{Load, Order};
+use crate::results::{Results, Sample};
+use crate::servers::{Counters, Servers};
+use crate::statistics;
+use crate::workloads::Workload;
+use anyhow::{Context as _, Result, ensure};
+use std::path::{Path, PathBuf};
+
+pub(crate) fn run(workloads: &[Workload], arguments: &Arguments) -> Result<Results> {
+    let (mut servers, mut results, mut turns) = (Servers::default(), Results::default(), 0);
+    for workload in workloads {
+        for round in 0..workload.rounds.unwrap_or(arguments.rounds()) {
+            for &who in &order_of(&workload.contenders, round) {
+                turns += 1;
+                let sample = measure(&mut servers, workload, who, turns)
+                    .with_context(|| format!("{} of {} failed", who.name(), workload.name))?;
+                println!("{} round {}: {}", workload.name, round + 1, line(who, &sample));
+                results.add(&workload.name, round, who, sample);
+            }
+        }
+    }
+    Ok(results)
+}
+
+/// Forth, then back: what drifts meanwhile does not favour one.
+fn order_of(contenders: &[Contender], round: usize) -> Vec<Contender> {
+    let mut contenders = contenders.to_vec();
+    if round % 2 == 1 {
+        contenders.reverse();
+    }
+    contenders
+}
+
+fn line(who: Contender, sample: &Sample) -> String {
+    let quantities: Vec<_> = sample.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
+    format!("{}: {}", who.name().trim(), quantities.join(", "))
+}
+
+fn measure(servers: &mut Servers, workload: &Workload, who: Contender, turn: usize) -> Result<Sample> {
+    let server = servers.get(who.server(), workload.pinned);
+    server.clear();
+    let directory = tempfile::tempdir()?;
+    let orders: Vec<Order> = (0..workload.processes)
+        .map(|process| Order {
+            contender: who,
+            load: with_stamps(&workload.load, &stamps_of(directory.path(), process), workload.processes),
+            address: server.address(),
+            prefix: format!("bench-{turn}"),
+        })
+        .collect();
+    let report = crew::measure(&orders, server, workload.pinned)?;
+    let mut sample = quantities(&report, &workload.load, who)?;
+    if workload.processes > 1 {
+        add_hand_offs(&mut sample, directory.path(), workload.processes)?;
+    }
+    Ok(sample)
+}
+
+fn stamps_of(directory: &Path, process: usize) -> PathBuf {
+    directory.join(format!("stamps-{process}"))
+}
+
+/// Only where there are several processes are stamps needed: within one they see each other.
+fn with_stamps(load: &Load, path: &Path, processes: usize) -> Load {
+    match load.clone() {
+        Load::Cycles { tasks, keys, span, .. } if processes > 1 => {
+            Load::Cycles { tasks, keys, span, stamps: Some(path.to_owned()) }
+        }
+        load => load,
+    }
+}
+
+fn quantities(report: &crew::Report, load: &Load, who: Contender) -> Result<Sample> {
+    let per_task: Vec<u64> = report.tallies.iter().flat_map(|tally| tally.per_task.iter().copied()).collect();
+    let [before, after] = around(&report.counters, load).context("a measurement without a gate")?;
+    let cpu: f64 = report.tallies.iter().map(|tally| tally.cpu_micros).sum();
+    let seconds = report.tallies.first().map_or(0.0, |tally| tally.seconds);
+    let commands = after.commands_since(before, who);
+    let operations = per_task.iter().sum::<u64>() as f64;
+    let mut sample = Sample::new();
+    let mut put = |name: &str, value: f64| _ = sample.insert(name.to_owned(), value);
+    if operations > 0.0 {
+        put("commands", commands / operations);
+        put("bytes in", (after.bytes_in - before.bytes_in) / operations);
+        put("bytes out", (after.bytes_out - before.bytes_out) / operations);
+        put("client CPU µs", cpu / operations);
+        put("server CPU µs", (after.cpu_micros - before.cpu_micros) / operations);
+        put("operations/s", if seconds > 0.0 { operations / seconds } else { 0.0 });
+        put("µs", seconds * 1e6 / operations);
+        put("longest wait ms", report.tallies.iter().map(|tally| tally.longest_wait_ms).fold(0.0, f64::max));
+        put("Jain", statistics::jain(&per_task).unwrap_or_default());
+    } else {
+        let renewals = after.scripts_since(before);
+        put("client CPU µs", cpu / renewals);
+        put("server CPU µs", (after.cpu_micros - before.cpu_micros) / renewals);
+        put("renewals/s", renewals / seconds);
+    }
+    if let Load::Waiters { .. } = load {
+        put("subscriptions", after.subscriptions - before.subscriptions);
+    }
+    let further = report.tallies.iter().flat_map(|tally| &tally.further);
+    for (name, value) in further {
+        sample.insert(name.clone(), *value);
+    }
+    Ok(sample)
+}
+
+/// The counters before and after what is measured. What is reported when all is done comes later than what held
+/// locks, or waited.
+fn around<'a>(counters: &'a [Counters], load: &Load) -> Option<[&'a Counters; 2]> {
+    let end = match load {
+        Load::Held { .. } | Load::Waiters { .. } => counters.len().checked_sub(2)?,
+        _ => counters.len().checked_sub(1)?,
+    };
+    Some([counters.get(end.checked_sub(1)?)?, counters.get(end)?])
+}
+
+/// A benchmark of a lock that two have at once is worth nothing.
+fn add_hand_offs(sample: &mut Sample, directory: &Path, processes: usize) -> Result<()> {
+    let stamps = (0..processes).map(|process| intervals::read(&stamps_of(directory, process)));
+    let history = History::of(stamps.collect::<Result<Vec<_>>>()?);
+    let overlaps = history.overlaps();
+    ensure!(overlaps == 0, "two processes had the lock at once, {overlaps} times");
+    let mut hand_offs = history.hand_offs_to_another_process();
+    sample.insert("hand-offs to others".to_owned(), hand_offs.len() as f64);
+    for (name, share) in [("hand-off p50 µs", 0.5), ("hand-off p99 µs", 0.99)] {
+        let nanos = statistics::percentile(&mut hand_offs, share);
+        sample.extend(nanos.map(|nanos| (name.to_owned(), nanos as f64 / 1e3)));
+    }
+    Ok(())
+}

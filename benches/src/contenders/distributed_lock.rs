@@ -1,0 +1,40 @@
+//! The crate distributed-lock-redis. It does not wait for a lock that is held, whatever timeout it is given (0.2.0):
+//! so whoever waits tries again after a millisecond.
+
+use super::Locks;
+use anyhow::Result;
+use distributed_lock_core::traits::{DistributedLock as _, LockHandle as _, LockProvider as _};
+use distributed_lock_redis::{RedisLockHandle, RedisLockProvider};
+use std::time::Duration;
+
+pub(crate) struct Provider(RedisLockProvider);
+
+const PAUSE: Duration = Duration::from_millis(1);
+
+impl Provider {
+    pub(crate) async fn connect(address: &str, lease: Duration) -> Result<Self> {
+        Ok(Self(RedisLockProvider::builder().url(address).expiry(lease).build().await?))
+    }
+}
+
+impl Locks for Provider {
+    type Held = RedisLockHandle;
+
+    async fn acquire(&self, key: &str) -> Result<RedisLockHandle> {
+        let lock = self.0.create_lock(key);
+        loop {
+            if let Some(handle) = lock.try_acquire().await? {
+                return Ok(handle);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn release(&self, held: RedisLockHandle) -> Result<()> {
+        Ok(held.release().await?)
+    }
+
+    fn is_held(&self, held: &RedisLockHandle) -> bool {
+        !*held.lost_token().borrow()
+    }
+}

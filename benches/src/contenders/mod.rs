@@ -1,0 +1,205 @@
+//! Ours, the raw commands, and other libraries, behind one face.
+
+mod baton;
+mod distributed_lock;
+mod dlock;
+mod raw_redis;
+mod raw_zookeeper;
+mod redlock;
+mod routers;
+mod rslock;
+mod sharded_mutex;
+mod zookeeper_recipe;
+
+use crate::loads::Visitor;
+use crate::servers::Kind;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use std::future::Future;
+use std::time::Duration;
+
+/// A way of locking. One value is shared by all tasks of a worker.
+pub(crate) trait Locks: Send + Sync + 'static {
+    type Held: Send + 'static;
+
+    /// Makes what must be there before the first acquisition of `key`. Many may do so at once.
+    fn prepare(&self, key: &str) -> impl Future<Output = Result<()>> + Send {
+        let _ = key;
+        async { Ok(()) }
+    }
+
+    /// Waits until the lock is held.
+    fn acquire(&self, key: &str) -> impl Future<Output = Result<Self::Held>> + Send;
+
+    fn release(&self, held: Self::Held) -> impl Future<Output = Result<()>> + Send;
+
+    /// Whether the lock is held still, as far as this process knows.
+    fn is_held(&self, held: &Self::Held) -> bool {
+        let _ = held;
+        true
+    }
+
+    /// Holds the lock from when it says `has` until `done`, renewed. Whether it was held to the end.
+    fn hold(
+        &self,
+        key: &str,
+        has: impl FnOnce() + Send,
+        done: impl Future<Output = ()> + Send,
+    ) -> impl Future<Output = Result<bool>> + Send {
+        async {
+            let held = self.acquire(key).await?;
+            has();
+            done.await;
+            let is_held = self.is_held(&held);
+            self.release(held).await?;
+            Ok(is_held)
+        }
+    }
+}
+
+/// Something short that is done again and again.
+pub(crate) trait Cycle: Send + Sync + 'static {
+    fn cycle(&self) -> impl Future<Output = Result<()>> + Send;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Contender {
+    /// Over Redis, as it comes.
+    Dlock,
+    /// The same on a runtime of one thread.
+    DlockOneThread,
+    /// The same without a hand-over inside the process.
+    DlockInLine,
+    /// SET NX PX and a script that compares and deletes, over one multiplexed connection.
+    RawRedis,
+    RawRedisOneThread,
+    /// A token in a list: BLPOP takes it, LPUSH gives it back. Not safe against crashes: a limit, not a lock.
+    Baton,
+    Rslock,
+    Redlock,
+    DistributedLock,
+    DlockZooKeeper,
+    /// A node is created, its siblings are listed, it is deleted.
+    RawZooKeeper,
+    /// The recipe of the crate zookeeper-client; the delete is waited for.
+    ZooKeeperRecipe,
+    DlockEmbedded,
+    ShardedMutex,
+    Annotated,
+    HandWritten,
+    RouterWithLayer,
+    BareRouter,
+}
+
+/// Ours, for what only ours can do.
+pub(crate) async fn over_redis(address: &str) -> Result<dlock_core::LockManager> {
+    dlock::over_redis(address, LEASE, dlock::HandOver::default()).await
+}
+
+/// The lease where nothing depends on it.
+const LEASE: Duration = Duration::from_secs(30);
+
+impl Contender {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dlock => "dlock",
+            Self::DlockOneThread => "dlock, 1 thread",
+            Self::DlockInLine => "dlock, hand-over off",
+            Self::RawRedis => "raw commands",
+            Self::RawRedisOneThread => "raw commands, 1 thread",
+            Self::Baton => "BLPOP baton",
+            Self::Rslock => "rslock",
+            Self::Redlock => "redlock",
+            Self::DistributedLock => "distributed-lock-redis",
+            Self::DlockZooKeeper => "dlock ",
+            Self::RawZooKeeper => "create, list, delete",
+            Self::ZooKeeperRecipe => "zookeeper-client recipe",
+            Self::DlockEmbedded => "dlock embedded",
+            Self::ShardedMutex => "tokio Mutex in a sharded map",
+            Self::Annotated => "#[distributed_lock]",
+            Self::HandWritten => "hand-written lock",
+            Self::RouterWithLayer => "router with LockLayer",
+            Self::BareRouter => "bare router",
+        }
+    }
+
+    /// What a contender is measured against, as opposed to what somebody would use instead of it.
+    pub(crate) fn is_reference(self) -> bool {
+        matches!(
+            self,
+            Self::RawRedis
+                | Self::RawRedisOneThread
+                | Self::Baton
+                | Self::RawZooKeeper
+                | Self::ShardedMutex
+                | Self::HandWritten
+                | Self::BareRouter
+        )
+    }
+
+    pub(crate) fn is_ours(self) -> bool {
+        !self.is_reference()
+            && !matches!(self, Self::Rslock | Self::Redlock | Self::DistributedLock | Self::ZooKeeperRecipe)
+    }
+
+    pub(crate) fn runs_on_one_thread(self) -> bool {
+        matches!(self, Self::DlockOneThread | Self::RawRedisOneThread)
+    }
+
+    pub(crate) fn server(self) -> Kind {
+        match self {
+            Self::DlockZooKeeper | Self::RawZooKeeper | Self::ZooKeeperRecipe => Kind::ZooKeeper,
+            Self::Dlock | Self::DlockOneThread | Self::DlockInLine => Kind::Redis,
+            Self::RawRedis | Self::RawRedisOneThread | Self::Baton => Kind::Redis,
+            Self::Rslock | Self::Redlock | Self::DistributedLock => Kind::Redis,
+            Self::DlockEmbedded | Self::ShardedMutex | Self::Annotated | Self::HandWritten => Kind::Nowhere,
+            Self::RouterWithLayer | Self::BareRouter => Kind::Nowhere,
+        }
+    }
+
+    /// Whether a command that the server counted was sent by this contender, as opposed to called by its scripts.
+    pub(crate) fn sends(self, command: &str) -> bool {
+        match command {
+            "evalsha" | "eval" | "fcall" | "subscribe" | "ssubscribe" | "ping" | "wait" | "blpop" => true,
+            "set" | "lpush" => !self.is_ours(),
+            "packets" => true,
+            _ => command.starts_with("client|") && command != "client|list",
+        }
+    }
+
+    /// Connects with leases of `lease`, and has `visitor` do its work with it.
+    pub(crate) async fn visit(
+        self,
+        address: &str,
+        lease: Option<Duration>,
+        visitor: Visitor<'_>,
+    ) -> Result<()> {
+        let lease = lease.unwrap_or(LEASE);
+        match self {
+            Self::Dlock | Self::DlockOneThread => {
+                visitor.drive(dlock::over_redis(address, lease, dlock::HandOver::default()).await?).await
+            }
+            Self::DlockInLine => {
+                visitor.drive(dlock::over_redis(address, lease, dlock::HandOver::OFF).await?).await
+            }
+            Self::RawRedis | Self::RawRedisOneThread => {
+                visitor.drive(raw_redis::Commands::connect(address, lease).await?).await
+            }
+            Self::Baton => visitor.drive(baton::Baton::connect(address)?).await,
+            Self::Rslock => visitor.drive(rslock::Rslock::connect(address, lease)).await,
+            Self::Redlock => visitor.drive(redlock::Redlock::connect(address, lease)).await,
+            Self::DistributedLock => {
+                visitor.drive(distributed_lock::Provider::connect(address, lease).await?).await
+            }
+            Self::DlockZooKeeper => visitor.drive(dlock::over_zookeeper(address, lease).await?).await,
+            Self::RawZooKeeper => visitor.drive(raw_zookeeper::Nodes::connect(address).await?).await,
+            Self::ZooKeeperRecipe => visitor.drive(zookeeper_recipe::Recipe::connect(address).await?).await,
+            Self::DlockEmbedded => visitor.drive(dlock::embedded(lease)?).await,
+            Self::ShardedMutex => visitor.drive(sharded_mutex::ShardedMutex::default()).await,
+            Self::Annotated => visitor.repeat(dlock::Annotated::new()?).await,
+            Self::HandWritten => visitor.repeat(dlock::HandWritten::new()?).await,
+            Self::RouterWithLayer => visitor.repeat(routers::with_layer()?).await,
+            Self::BareRouter => visitor.repeat(routers::bare()).await,
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! One lock among many that the process holds.
+
+use super::{key, report, tally, timed};
+use crate::contenders::Locks;
+use crate::{clock, gate};
+use anyhow::Result;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+pub(super) async fn work<L: Locks>(locks: &Arc<L>, prefix: &str, held: usize, span: Duration) -> Result<()> {
+    let crowd = acquire(locks, prefix, held).await?;
+    let one = key(prefix, held);
+    locks.prepare(&one).await?;
+    cycle(&**locks, &one, span / 4).await?;
+    gate::pass()?;
+    let (count, seconds, cpu) = timed(cycle(&**locks, &one, span)).await?;
+    report(tally(count, seconds, cpu))?;
+    drop(crowd);
+    Ok(())
+}
+
+async fn acquire<L: Locks>(locks: &Arc<L>, prefix: &str, count: usize) -> Result<Vec<L::Held>> {
+    let mut acquiring = JoinSet::new();
+    for number in 0..count {
+        let (locks, key) = (Arc::clone(locks), key(prefix, number));
+        acquiring.spawn(async move { locks.acquire(&key).await });
+    }
+    acquiring.join_all().await.into_iter().collect()
+}
+
+async fn cycle(locks: &impl Locks, key: &str, span: Duration) -> Result<u64> {
+    let (end, mut count) = (clock::after(clock::now(), span), 0);
+    while clock::now() < end {
+        locks.release(locks.acquire(key).await?).await?;
+        count += 1;
+    }
+    Ok(count)
+}

@@ -1,0 +1,168 @@
+//! The servers that are measured with, and their counters.
+
+use crate::contenders::Contender;
+use crate::machine;
+use anyhow::{Context as _, Result};
+use dlock_tests::{RedisServer, ZooKeeperServer};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Where a contender's locks are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Redis,
+    ZooKeeper,
+    /// In the worker itself.
+    Nowhere,
+}
+
+/// Servers, started when they are first needed. Those that are pinned share one processor with the workers.
+#[derive(Default)]
+pub(crate) struct Servers {
+    redis: [Option<RedisServer>; 2],
+    zookeeper: [Option<ZooKeeperServer>; 2],
+}
+
+/// A server that was started.
+#[derive(Clone, Copy)]
+pub(crate) enum Server<'a> {
+    Redis(&'a RedisServer),
+    ZooKeeper(&'a ZooKeeperServer),
+    Nowhere,
+}
+
+impl Servers {
+    pub(crate) fn get(&mut self, kind: Kind, pinned: bool) -> Server<'_> {
+        let place = usize::from(pinned);
+        match kind {
+            Kind::Redis => started(self.redis.get_mut(place), pinned, RedisServer::start).map(Server::Redis),
+            Kind::ZooKeeper => {
+                started(self.zookeeper.get_mut(place), pinned, start_zookeeper).map(Server::ZooKeeper)
+            }
+            Kind::Nowhere => None,
+        }
+        .unwrap_or(Server::Nowhere)
+    }
+}
+
+fn started<S>(slot: Option<&mut Option<S>>, pinned: bool, start: fn() -> S) -> Option<&S> {
+    slot.map(|slot| &*slot.get_or_insert_with(|| if pinned { start_pinned(start) } else { start() }))
+}
+
+fn start_pinned<S>(start: fn() -> S) -> S {
+    let (server, is_pinned) = machine::pinned(start);
+    if !is_pinned {
+        println!("NOT PINNED: the system does not let this program choose its processor");
+    }
+    server
+}
+
+fn start_zookeeper() -> ZooKeeperServer {
+    ZooKeeperServer::builder().tick_time(Duration::from_secs(2)).start()
+}
+
+impl Server<'_> {
+    pub(crate) fn address(self) -> String {
+        match self {
+            Self::Redis(server) => server.url(),
+            Self::ZooKeeper(server) => server.hosts(),
+            Self::Nowhere => String::new(),
+        }
+    }
+
+    /// Forgets what the measurement before has left.
+    pub(crate) fn clear(self) {
+        if let Self::Redis(server) = self {
+            server.command(&["FLUSHALL"]);
+        }
+    }
+
+    pub(crate) fn counters(self) -> Result<Counters> {
+        match self {
+            Self::Redis(server) => redis_counters(server),
+            Self::ZooKeeper(server) => zookeeper_counters(server),
+            Self::Nowhere => Ok(Counters::default()),
+        }
+    }
+}
+
+/// What a server counted since it was started.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Counters {
+    /// How often each command was called, by clients and scripts; with ZooKeeper, what was received at all.
+    calls: BTreeMap<String, f64>,
+    pub(crate) bytes_in: f64,
+    pub(crate) bytes_out: f64,
+    pub(crate) cpu_micros: f64,
+    /// Of all clients of this moment.
+    pub(crate) subscriptions: f64,
+}
+
+impl Counters {
+    /// How many commands clients sent since `before`. What scripts call counts as called, too: so only those
+    /// commands are counted that this contender's scripts do not call.
+    pub(crate) fn commands_since(&self, before: &Self, contender: Contender) -> f64 {
+        self.calls_since(before, |command| contender.sends(command))
+    }
+
+    /// How many scripts were called, which is what a renewal is.
+    pub(crate) fn scripts_since(&self, before: &Self) -> f64 {
+        self.calls_since(before, |command| matches!(command, "evalsha" | "eval" | "fcall"))
+    }
+
+    fn calls_since(&self, before: &Self, counts: impl Fn(&str) -> bool) -> f64 {
+        let counted = self.calls.iter().filter(|(name, _)| counts(name));
+        counted.map(|(name, calls)| calls - before.calls.get(name).copied().unwrap_or_default()).sum()
+    }
+}
+
+fn redis_counters(server: &RedisServer) -> Result<Counters> {
+    let info = server.command(&["INFO", "everything"]);
+    let fields: BTreeMap<&str, &str> = info.lines().filter_map(|line| line.trim().split_once(':')).collect();
+    let number = |name: &str| -> Result<f64> {
+        Ok(fields.get(name).with_context(|| format!("INFO does not tell {name}"))?.parse()?)
+    };
+    let clients = server.command(&["CLIENT", "LIST"]);
+    let subscriptions = clients.split_whitespace().filter_map(subscribed).sum();
+    Ok(Counters {
+        calls: fields.iter().filter_map(|(name, value)| calls(name, value)).collect(),
+        bytes_in: number("total_net_input_bytes")?,
+        bytes_out: number("total_net_output_bytes")?,
+        cpu_micros: (number("used_cpu_user")? + number("used_cpu_sys")?) * 1e6,
+        subscriptions,
+    })
+}
+
+/// `cmdstat_get:calls=1,usec=2,…`.
+fn calls(name: &str, value: &str) -> Option<(String, f64)> {
+    let calls = value.split(',').next()?.strip_prefix("calls=")?;
+    Some((name.strip_prefix("cmdstat_")?.to_owned(), calls.parse().ok()?))
+}
+
+/// To how many channels a client listens, by a field of `CLIENT LIST`.
+fn subscribed(field: &str) -> Option<f64> {
+    ["sub=", "ssub=", "psub="].iter().find_map(|name| field.strip_prefix(name))?.parse().ok()
+}
+
+fn zookeeper_counters(server: &ZooKeeperServer) -> Result<Counters> {
+    let monitored = server.four_letter("mntr");
+    let received = monitored.lines().find_map(|line| line.strip_prefix("zk_packets_received"));
+    let received = received.context("mntr does not tell zk_packets_received")?.trim().parse()?;
+    Ok(Counters { calls: BTreeMap::from([("packets".to_owned(), received)]), ..Counters::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_redis_are_read() {
+        assert_eq!(
+            calls("cmdstat_evalsha", "calls=12,usec=3,usec_per_call=0.25"),
+            Some(("evalsha".to_owned(), 12.0))
+        );
+        assert_eq!(calls("used_cpu_sys", "0.5"), None);
+        assert_eq!(subscribed("ssub=3"), Some(3.0));
+        assert_eq!(subscribed("name=sub"), None);
+    }
+}

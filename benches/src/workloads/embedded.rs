@@ -1,0 +1,13 @@
+//! Locks inside one process that nobody else wants, beside what somebody would write without a library.
+
+use super::Bound::AtMost;
+use super::{Goal, Spans, Workload};
+use crate::contenders::Contender::{DlockEmbedded, ShardedMutex};
+use crate::order::Load;
+
+pub(super) fn embedded(spans: Spans) -> Workload {
+    let load = Load::Batches { span: spans.short };
+    Workload::new("embedded", "embedded, uncontended", &[DlockEmbedded, ShardedMutex], load)
+        .goal(Goal::ratio(DlockEmbedded, "µs", ShardedMutex).must(AtMost(3.0)).aim(AtMost(2.0)))
+        .goal(Goal::value(DlockEmbedded, "µs").must(AtMost(1.0)))
+}
