@@ -6,7 +6,7 @@ use crate::crew;
 use crate::intervals::{self, History};
 use crate::order::{Load, Order};
 use crate::results::{Results, Sample};
-use crate::servers::{Counters, Servers};
+use crate::servers::{Counters, Kind, Servers};
 use crate::statistics;
 use crate::workloads::Workload;
 use anyhow::{Context as _, Result, ensure};
@@ -85,21 +85,26 @@ fn quantities(report: &crew::Report, load: &Load, who: Contender) -> Result<Samp
     let operations = per_task.iter().sum::<u64>() as f64;
     let mut sample = Sample::new();
     let mut put = |name: &str, value: f64| _ = sample.insert(name.to_owned(), value);
-    if operations > 0.0 {
-        put("commands", commands / operations);
-        put("bytes in", (after.bytes_in - before.bytes_in) / operations);
-        put("bytes out", (after.bytes_out - before.bytes_out) / operations);
-        put("client CPU µs", cpu / operations);
-        put("server CPU µs", (after.cpu_micros - before.cpu_micros) / operations);
-        put("operations/s", if seconds > 0.0 { operations / seconds } else { 0.0 });
-        put("µs", seconds * 1e6 / operations);
+    let (per, seconds_per) = match load {
+        Load::Held { .. } => (after.scripts_since(before), "renewals/s"),
+        _ => (operations, "operations/s"),
+    };
+    if who.server() != Kind::Nowhere {
+        put("commands", commands / per);
+    }
+    if who.server() == Kind::Redis {
+        put("bytes in", (after.bytes_in - before.bytes_in) / per);
+        put("bytes out", (after.bytes_out - before.bytes_out) / per);
+        put("server CPU µs", (after.cpu_micros - before.cpu_micros) / per);
+    }
+    if seconds > 0.0 {
+        put(seconds_per, per / seconds);
+        put("µs", seconds * 1e6 / per);
+        put("client CPU µs", cpu / per);
+    }
+    if let Load::Cycles { .. } = load {
         put("longest wait ms", report.tallies.iter().map(|tally| tally.longest_wait_ms).fold(0.0, f64::max));
         put("Jain", statistics::jain(&per_task).unwrap_or_default());
-    } else {
-        let renewals = after.scripts_since(before);
-        put("client CPU µs", cpu / renewals);
-        put("server CPU µs", (after.cpu_micros - before.cpu_micros) / renewals);
-        put("renewals/s", renewals / seconds);
     }
     if let Load::Waiters { .. } = load {
         put("subscriptions", after.subscriptions - before.subscriptions);

@@ -12,15 +12,20 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// How many are acquired at a time. A peer that is asked for all at once runs into its own timeouts and asks again,
+/// without end; and what so many acquisitions need for the moment would be counted as memory of what is held.
+const AT_ONCE: usize = 64;
+
 pub(super) async fn work<L: Locks>(locks: &Arc<L>, prefix: &str, count: usize, span: Duration) -> Result<()> {
     let before = machine::resident_bytes()?;
-    let (mut holders, has, done) = (JoinSet::new(), Arc::new(Semaphore::new(0)), CancellationToken::new());
+    let (mut holders, done) = (JoinSet::new(), CancellationToken::new());
+    let acquiring = Arc::new(Semaphore::new(AT_ONCE));
     for number in 0..count {
-        let (locks, key, has, done) =
-            (Arc::clone(locks), key(prefix, number), Arc::clone(&has), done.clone());
-        holders.spawn(async move { locks.hold(&key, || has.add_permits(1), done.cancelled()).await });
+        let (locks, key, done) = (Arc::clone(locks), key(prefix, number), done.clone());
+        let permit = Arc::clone(&acquiring).acquire_owned().await?;
+        holders.spawn(async move { locks.hold(&key, || drop(permit), done.cancelled()).await });
     }
-    drop(has.acquire_many(u32::try_from(count)?).await?);
+    drop(acquiring.acquire_many(u32::try_from(AT_ONCE)?).await?);
     gate::pass()?;
     let ((), seconds, cpu_micros) = timed(sleep(span)).await?;
     let resident = machine::resident_bytes()?;
