@@ -82,6 +82,11 @@ impl Queue {
             Err(error) => {
                 if error.kind() == ErrorKind::Auth || error.kind() == ErrorKind::Unsupported {
                     self.cannot_watch.store(true, Ordering::Relaxed);
+                    tracing::warn!(
+                        backend = "redis",
+                        %error,
+                        "the account may not have itself told of other clients' releases; asking every 100 ms instead"
+                    );
                 }
                 Watching::Not
             }
