@@ -13,7 +13,10 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 impl Provider {
     pub(crate) async fn connect(address: &str, lease: Duration) -> Result<Self> {
-        Ok(Self(RedisLockProvider::builder().url(address).expiry(lease).build().await?))
+        // With its own least validity, which is for 30 seconds, a shorter lease is never granted.
+        let builder = RedisLockProvider::builder().url(address).expiry(lease);
+        let builder = builder.extension_cadence(lease / 3).min_validity(lease * 9 / 10);
+        Ok(Self(builder.build().await?))
     }
 }
 
