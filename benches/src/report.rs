@@ -95,9 +95,7 @@ fn bound(bound: Option<Bound>, judged: Judged) -> String {
 fn comparison(judged: Judged, ours: &[f64], theirs: Option<&[f64]>) -> String {
     let Some(theirs) = theirs else { return String::new() };
     match judged {
-        Judged::Difference => {
-            Spread::of(&statistics::differences(ours, theirs)).map(|spread| format!("+{}", range(spread)))
-        }
+        Judged::Difference => Spread::of(&statistics::differences(ours, theirs)).map(range),
         _ => Spread::of(&statistics::ratios(ours, theirs)).map(|spread| {
             format!("{}× ({}..{})", number(spread.median), number(spread.least), number(spread.most))
         }),

@@ -38,23 +38,6 @@ pub(crate) trait Locks: Send + Sync + 'static {
         let _ = held;
         true
     }
-
-    /// Holds the lock from when it says `has` until `done`, renewed. Whether it was held to the end.
-    fn hold(
-        &self,
-        key: &str,
-        has: impl FnOnce() + Send,
-        done: impl Future<Output = ()> + Send,
-    ) -> impl Future<Output = Result<bool>> + Send {
-        async {
-            let held = self.acquire(key).await?;
-            has();
-            done.await;
-            let is_held = self.is_held(&held);
-            self.release(held).await?;
-            Ok(is_held)
-        }
-    }
 }
 
 /// Something short that is done again and again.
@@ -186,6 +169,7 @@ impl Contender {
                 visitor.drive(raw_redis::Commands::connect(address, lease).await?).await
             }
             Self::Baton => visitor.drive(baton::Baton::connect(address)?).await,
+            Self::Rslock if visitor.holds() => visitor.drive(rslock::Renewed::connect(address, lease)).await,
             Self::Rslock => visitor.drive(rslock::Rslock::connect(address, lease)).await,
             Self::Redlock => visitor.drive(redlock::Redlock::connect(address, lease)).await,
             Self::DistributedLock => {

@@ -48,6 +48,11 @@ fn lease(load: &Load) -> Option<Duration> {
 pub(crate) struct Visitor<'a>(&'a Order);
 
 impl Visitor<'_> {
+    /// Whether the locks are to be held for longer than their lease.
+    pub(crate) fn holds(&self) -> bool {
+        matches!(self.0.load, Load::Held { .. })
+    }
+
     pub(crate) async fn drive<L: Locks>(self, locks: L) -> Result<()> {
         let (order, locks) = (self.0, Arc::new(locks));
         match &order.load {
