@@ -39,7 +39,7 @@ fn order_of(contenders: &[Contender], round: usize) -> Vec<Contender> {
 
 fn line(who: Contender, sample: &Sample) -> String {
     let quantities: Vec<_> = sample.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
-    format!("{}: {}", who.name().trim(), quantities.join(", "))
+    format!("{}: {}", who.name(), quantities.join(", "))
 }
 
 fn measure(servers: &mut Servers, workload: &Workload, who: Contender, turn: usize) -> Result<Sample> {

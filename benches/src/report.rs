@@ -118,7 +118,7 @@ pub(crate) fn more_is_better(quantity: &str) -> bool {
 }
 
 fn named(who: Contender, spread: Spread) -> String {
-    format!("{} {}", who.name().trim(), number(spread.median))
+    format!("{} {}", who.name(), number(spread.median))
 }
 
 fn range(spread: Spread) -> String {

@@ -78,7 +78,7 @@ fn decades(bars: &[Bar]) -> (i32, i32) {
 
 fn draw(body: &mut String, y: f64, length: f64, bar: &Bar) {
     let colour = colour(bar.who);
-    text(body, LABELS - 6.0, y + 12.0, "text-anchor=\"end\"", bar.who.name().trim());
+    text(body, LABELS - 6.0, y + 12.0, "text-anchor=\"end\"", bar.who.name());
     _ = writeln!(
         body,
         "<rect x=\"{LABELS}\" y=\"{y}\" width=\"{length:.1}\" height=\"{BAR}\" fill=\"{colour}\"/>"

@@ -85,7 +85,7 @@ const LEASE: Duration = Duration::from_secs(30);
 impl Contender {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Dlock => "dlock",
+            Self::Dlock | Self::DlockZooKeeper => "dlock",
             Self::DlockOneThread => "dlock, 1 thread",
             Self::DlockInLine => "dlock, hand-over off",
             Self::RawRedis => "raw commands",
@@ -94,7 +94,6 @@ impl Contender {
             Self::Rslock => "rslock",
             Self::Redlock => "redlock",
             Self::DistributedLock => "distributed-lock-redis",
-            Self::DlockZooKeeper => "dlock ",
             Self::RawZooKeeper => "create, list, delete",
             Self::ZooKeeperRecipe => "zookeeper-client recipe",
             Self::DlockEmbedded => "dlock embedded",
