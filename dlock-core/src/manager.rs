@@ -65,7 +65,9 @@ impl LockManager {
     /// |---|---|
     /// | `memory:` | a new [`EmbeddedBackend`](crate::EmbeddedBackend) |
     /// | `redis://[user:password@]host[:6379][/db]` | `RedisBackend` (feature `redis`) |
-    /// | `rediss://…` | the same over TLS (feature `redis-tls`) |
+    /// | `redis+sentinel://[user:password@]host[:26379][,…]/service[/db]` | the same, for the primary that these sentinels name |
+    /// | `redis+cluster://[user:password@]host[:6379][,…]` | the same, for the cluster that these nodes belong to |
+    /// | `rediss://…`, `rediss+sentinel://…`, `rediss+cluster://…` | the same over TLS (feature `redis-tls`) |
     /// | `redlock://[user:password@]a[:6379],b,c[/db]`, `rediss+redlock://…` | `RedlockBackend`, the same features |
     /// | `zookeeper://[user:password@]host:2181[,host:2181…][/root]` | `ZooKeeperBackend` (feature `zookeeper`); over TLS it needs its builder |
     ///
