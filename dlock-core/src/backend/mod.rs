@@ -139,6 +139,11 @@ impl Claim {
         Ok(Self { key, owner: OwnerId::random()?, ttl })
     }
 
+    /// Says in an error what was done about which key.
+    pub(crate) fn named(&self, operation: Operation) -> impl Fn(LockError) -> LockError + '_ {
+        move |error| error.with_operation(operation).with_key(&self.key)
+    }
+
     /// An error about this claim.
     #[must_use]
     pub fn error(

@@ -365,17 +365,11 @@ impl Backend for Local {
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
-        Box::pin(async move {
-            let named = |error: LockError| error.with_operation(Operation::Renew).with_key(&claim.key);
-            self.0.renew(claim).await.map_err(named)
-        })
+        Box::pin(async move { self.0.renew(claim).await.map_err(claim.named(Operation::Renew)) })
     }
 
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
-        Box::pin(async move {
-            let named = |error: LockError| error.with_operation(Operation::Release).with_key(&claim.key);
-            self.0.release(claim).await.map_err(named)
-        })
+        Box::pin(async move { self.0.release(claim).await.map_err(claim.named(Operation::Release)) })
     }
 
     /// Whoever asks the competitor to let go means the holder.

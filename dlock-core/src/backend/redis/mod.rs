@@ -326,19 +326,11 @@ impl Backend for RedisBackend {
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
-        Box::pin(async move {
-            self.renew(claim)
-                .await
-                .map_err(|error| error.with_operation(Operation::Renew).with_key(&claim.key))
-        })
+        Box::pin(async move { self.renew(claim).await.map_err(claim.named(Operation::Renew)) })
     }
 
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
-        Box::pin(async move {
-            self.release(claim)
-                .await
-                .map_err(|error| error.with_operation(Operation::Release).with_key(&claim.key))
-        })
+        Box::pin(async move { self.release(claim).await.map_err(claim.named(Operation::Release)) })
     }
 }
 
