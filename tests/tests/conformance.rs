@@ -102,6 +102,13 @@ mod zookeeper {
     }
 
     dlock_core::conformance_suite!(fixture());
+
+    mod hand_over {
+        use super::fixture;
+        use dlock_core::HandOver;
+
+        dlock_core::conformance_suite!(fixture().hand_over(HandOver::default()), without_queue);
+    }
 }
 
 mod zookeeper_simple {

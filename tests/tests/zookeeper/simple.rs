@@ -40,11 +40,11 @@ async fn a_free_lock_costs_one_request_and_a_release_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_lock_is_one_ephemeral_node_and_its_token_the_czxid() {
+async fn the_lock_is_one_ephemeral_node_and_its_token_made_of_the_czxid() {
     let (backend, operator) = (simple(&shared_zookeeper().hosts()).await, Operator::of(shared_zookeeper()));
     let claim = claim(&fresh_key("one node"));
     let token = grant(&backend, &claim).await.token;
-    assert_eq!(operator.czxid(&path(&claim)), Some(token.as_u64()));
+    assert_eq!(operator.czxid(&path(&claim)), Some(token.as_u64() / 64));
     assert!(operator.queue(&claim.key).is_empty());
     release(&backend, &claim).await.unwrap();
     assert_eq!(operator.czxid(&path(&claim)), None, "nothing is left");
@@ -85,7 +85,7 @@ async fn a_waiter_finds_the_node_that_it_made() {
         relay.play(way(code::CREATE_2));
         let granted = Waiter::start(&backend, &claim).grant().await;
         assert_eq!(relay.played(), 1, "the answer was lost");
-        assert_eq!(operator.czxid(&path(&claim)), Some(granted.token.as_u64()));
+        assert_eq!(operator.czxid(&path(&claim)), Some(granted.token.as_u64() / 64));
         release(&backend, &claim).await.unwrap();
         assert_eq!(operator.czxid(&path(&claim)), None);
     }
@@ -121,7 +121,7 @@ async fn a_repeated_release_touches_nobody_else() {
         assert_eq!(backend.release(&claim).await.unwrap_err().kind(), ErrorKind::Unavailable);
         let token = waiter.grant().await.token;
         assert_eq!(release(&backend, &claim).await.unwrap_err().kind(), ErrorKind::Lost);
-        assert_eq!(Operator::of(shared_zookeeper()).czxid(&path(&next)), Some(token.as_u64()));
+        assert_eq!(Operator::of(shared_zookeeper()).czxid(&path(&next)), Some(token.as_u64() / 64));
         release(&other, &next).await.unwrap();
     }
 }
@@ -139,7 +139,7 @@ async fn a_late_release_after_a_lapse_touches_nobody_else() {
     let next = soon("the lock is free", locks.lock("k").acquire()).await.unwrap();
     assert!(next.token() > guard.token());
     assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::Lost);
-    assert_eq!(Operator::of(&server).czxid("/locks/k"), Some(next.token().as_u64()));
+    assert_eq!(Operator::of(&server).czxid("/locks/k"), Some(next.token().as_u64() / 64));
     next.release().await.unwrap();
 }
 
@@ -150,7 +150,7 @@ async fn an_acquire_dropped_at_any_await_leaves_no_node() {
     let token = grant(&backend, &held).await.token.as_u64();
     let free = LockKey::new(fresh_key("free")).unwrap();
     for (key, mode, left) in
-        [(&free, Mode::Wait, None), (&free, Mode::Try, None), (&held.key, Mode::Wait, Some(token))]
+        [(&free, Mode::Wait, None), (&free, Mode::Try, None), (&held.key, Mode::Wait, Some(token / 64))]
     {
         for polls in 1..20 {
             let claim = Claim::new(key.clone(), Ttl::default()).unwrap();

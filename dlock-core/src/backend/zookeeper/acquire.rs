@@ -8,10 +8,11 @@ use super::owners::Node;
 use super::recipe::{self, Standing};
 use super::sequence::{self, Left};
 use super::session::{Enqueued, Session};
+use super::token::{BLOCK, first_token};
 use super::{Shared, path};
 use crate::backend::{AcquireRequest, Grant, Mode};
 use crate::error::{ErrorKind, LockError};
-use crate::lease::{FencingToken, OwnerId};
+use crate::lease::OwnerId;
 use crate::time::{Moment, backoff, sleep};
 use std::sync::Arc;
 use std::time::Duration;
@@ -242,11 +243,11 @@ impl<'a> Acquire<'a> {
     /// Gives the grant, if the session is certain to be alive. It is entered before the last look at the
     /// session: one that ends meanwhile either is seen here or finds the grant in the table (I1).
     async fn grant(&self, session: &Session, node: &Node) -> Result<Grant, LockError> {
-        let token = u64::try_from(node.created).map_err(|_| no_token())?;
+        let token = first_token(node.created).ok_or_else(no_token)?;
         session.confirmed().await.map_err(classify)?.ok_or_else(session_ended)?;
         self.shared.owners.grant(self.owner(), self.request.loss());
         match session.valid_until() {
-            Some(valid_until) => Ok(Grant::new(FencingToken::new(token), valid_until)),
+            Some(valid_until) => Ok(Grant::new(token, valid_until).with_tokens(BLOCK)),
             None => Err(session_ended()),
         }
     }

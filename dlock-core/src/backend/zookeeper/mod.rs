@@ -19,6 +19,7 @@ mod sessions;
 mod settings;
 mod simple;
 mod tls;
+mod token;
 mod url;
 mod watch;
 
@@ -80,9 +81,9 @@ pub use dialect::Dialect;
 ///
 /// **Assumptions.** Exclusion of valid guards holds while clocks run at rates that differ by less than 1 %,
 /// a session timeout is two ticks or longer, and nobody else removes lock nodes. It depends on no clock's
-/// time of day, and survives the loss of a minority of the servers and changes of the leader. Fencing tokens
-/// are the `czxid` of the lock nodes, which rise across leaders and also when a directory is removed and made
-/// again. A majority of the servers must be up. A key can be locked about 2^31 times before its directory,
+/// time of day, and survives the loss of a minority of the servers and changes of the leader. A fencing
+/// token is 64 times the `czxid` of the lock node, which rises across leaders and also when a directory is removed
+/// and made again; the numbers up to the next one are for a [hand-over](crate::LockManagerBuilder::hand_over). A majority of the servers must be up. A key can be locked about 2^31 times before its directory,
 /// which the servers remove when it has been empty for a while, must have been removed once: near that end
 /// acquiring fails with [`ErrorKind::SequenceExhausted`](crate::ErrorKind::SequenceExhausted), and from half of it on
 /// a warning is logged.

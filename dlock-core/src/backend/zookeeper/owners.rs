@@ -26,7 +26,7 @@ struct Entry {
 #[derive(Clone)]
 pub(super) struct Node {
     pub(super) path: String,
-    /// The transaction that made the node: the fencing token (I2). Unlike the sequence number it rises when
+    /// The transaction that made the node: where its fencing tokens come from (I2). Unlike the sequence number it rises when
     /// the directory is removed and made again, too.
     pub(super) created: i64,
 }
