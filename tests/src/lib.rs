@@ -9,16 +9,20 @@
 //! panics with the whole story (what was asked, what is missing or wrong, the end of the server's log)
 //! at the caller's line, except the few that return a [`HarnessError`].
 
+mod contention;
 mod error;
 mod foreign;
 mod keys;
+mod link;
 mod relay;
 mod servers;
 mod wait;
 
+pub use contention::{Contention, History, Section, Violation};
 pub use error::HarnessError;
 pub use foreign::{Counting, ForeignClient, ZooKeeperKind};
 pub use keys::fresh_key;
+pub use link::Link;
 pub use relay::Relay;
 pub use servers::{
     RedisCluster, RedisClusterBuilder, RedisSentinel, RedisSentinelBuilder, RedisServer, RedisServerBuilder,

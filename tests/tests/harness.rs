@@ -253,6 +253,19 @@ mod ensemble {
         });
     }
 
+    #[test]
+    fn a_follower_that_is_cut_off_serves_nobody_until_it_is_reconnected() {
+        let ensemble = ZooKeeperEnsemble::start_with_links();
+        assert_eq!(modes(&ensemble), ["follower", "follower", "leader"]);
+        let follower = (ensemble.leader() + 1) % 3;
+        ensemble.cut_off(follower);
+        wait_until("it has given its leader up", LIMIT, || ensemble.server(follower).mode().is_none());
+        ensemble.reconnect(follower);
+        wait_until("it follows again", LIMIT, || {
+            ensemble.server(follower).mode().as_deref() == Some("follower")
+        });
+    }
+
     fn modes(ensemble: &ZooKeeperEnsemble) -> Vec<String> {
         let mut modes: Vec<String> = (0..3).filter_map(|index| ensemble.server(index).mode()).collect();
         modes.sort();

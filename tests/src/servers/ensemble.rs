@@ -1,10 +1,11 @@
 //! Three ZooKeeper servers that elect a leader.
 
-use super::ports::with_free_ports;
+use super::ports::{loopback, with_free_ports};
 use super::wire::PROBE_PATIENCE;
 use super::zoo_cfg::ZooCfg;
 use super::zookeeper::ZooKeeperServer;
-use crate::error::{HarnessError, OrFail, fail};
+use crate::error::{Doing, HarnessError, OrFail, fail};
+use crate::link::Link;
 use crate::wait::poll;
 use std::time::Duration;
 
@@ -12,13 +13,22 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct ZooKeeperEnsemble {
     servers: Vec<ZooKeeperServer>,
+    /// By which each of them reaches the others when it follows one, if that goes by links.
+    ways: Vec<Vec<Link>>,
 }
 
 impl ZooKeeperEnsemble {
     /// Starts the servers, and returns once all serve and one leads.
     #[track_caller]
     pub fn start() -> Self {
-        with_free_ports(Self::start_on).or_fail()
+        with_free_ports(|ports| Self::start_on(ports, false)).or_fail()
+    }
+
+    /// The same, with a link between each server and any leader that it follows: for
+    /// [`cut_off`](Self::cut_off) and [`slow_down`](Self::slow_down).
+    #[track_caller]
+    pub fn start_with_links() -> Self {
+        with_free_ports(|ports| Self::start_on(ports, true)).or_fail()
     }
 
     /// `127.0.0.1:PORT,127.0.0.1:PORT,127.0.0.1:PORT`, as ZooKeeper clients take it.
@@ -71,12 +81,44 @@ impl ZooKeeperEnsemble {
         self.server_mut(index).resume();
     }
 
-    fn start_on(ports: [u16; PORTS]) -> Result<Self, HarnessError> {
+    /// Cuts one server off from whoever it follows: nothing gets through, and nobody is told. Clients still reach
+    /// it, and it them, until it gives its leader up after five seconds. Elections still reach it as well.
+    #[track_caller]
+    pub fn cut_off(&self, index: usize) {
+        self.ways(index).iter().for_each(Link::block);
+    }
+
+    /// Takes back what [`cut_off`](Self::cut_off) did.
+    #[track_caller]
+    pub fn reconnect(&self, index: usize) {
+        self.ways(index).iter().for_each(Link::open);
+    }
+
+    /// Makes one server learn so much later what the leader did, and the leader what its clients ask for.
+    #[track_caller]
+    pub fn slow_down(&self, index: usize, each_way: Duration) {
+        self.ways(index).iter().for_each(|way| way.delay(each_way));
+    }
+
+    #[track_caller]
+    fn ways(&self, index: usize) -> &[Link] {
+        match self.ways.get(index) {
+            Some(ways) => ways,
+            None => fail(&"this ensemble was started without links, or has no such server"),
+        }
+    }
+
+    fn start_on(ports: [u16; PORTS], linked: bool) -> Result<Self, HarnessError> {
         let members = members(&ports);
-        let cfg = ZooCfg { lines: ensemble_lines(&members), ..ZooCfg::default() };
-        let servers: Result<_, _> =
-            (1..).zip(members).map(|(id, member)| start_member(id, member, &cfg)).collect();
-        let mut ensemble = Self { servers: servers? };
+        let mut ensemble = Self { servers: Vec::new(), ways: Vec::new() };
+        for (index, member) in members.iter().enumerate() {
+            let mut seen = members.clone();
+            if linked {
+                ensemble.ways.push(put_links(index, &mut seen)?);
+            }
+            let cfg = ZooCfg { lines: ensemble_lines(&seen), ..ZooCfg::default() };
+            ensemble.servers.push(start_member(index + 1, *member, &cfg)?);
+        }
         ensemble.await_serving()?;
         Ok(ensemble)
     }
@@ -142,6 +184,18 @@ fn members(ports: &[u16; PORTS]) -> Vec<Member> {
     each.iter().map(|&[client, quorum, election]| Member { client, quorum, election }).collect()
 }
 
+/// Puts a link in front of every member but the one that sees them.
+fn put_links(index: usize, seen: &mut [Member]) -> Result<Vec<Link>, HarnessError> {
+    let others = seen.iter_mut().enumerate().filter(|(other, _)| *other != index);
+    let put = |(_, member): (usize, &mut Member)| {
+        let link =
+            Link::try_to(loopback(member.quorum)).doing("make a link between two ZooKeeper servers")?;
+        member.quorum = link.address().port();
+        Ok(link)
+    };
+    others.map(put).collect()
+}
+
 fn ensemble_lines(members: &[Member]) -> Vec<String> {
     let limits = ["initLimit=50", "syncLimit=25"].map(str::to_owned);
     let servers = (1..).zip(members).map(|(id, Member { quorum, election, .. })| {
@@ -165,7 +219,7 @@ const ELECTION_LIMIT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
-    use super::super::ports::{free_ports, loopback};
+    use super::super::ports::free_ports;
     use super::*;
     use std::net::TcpListener;
 
@@ -173,7 +227,7 @@ mod tests {
     fn a_taken_election_port_is_reported() {
         let ports: [u16; PORTS] = free_ports().unwrap();
         let _owner = TcpListener::bind(loopback(ports[2])).unwrap();
-        let error = ZooKeeperEnsemble::start_on(ports).unwrap_err();
+        let error = ZooKeeperEnsemble::start_on(ports, false).unwrap_err();
         assert!(error.is_address_in_use(), "{error}");
     }
 

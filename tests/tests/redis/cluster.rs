@@ -1,8 +1,7 @@
 //! In a cluster: wherever the slot is by now.
 
-use super::history::Contention;
 use super::*;
-use dlock_tests::RedisCluster;
+use dlock_tests::{Contention, RedisCluster};
 
 async fn within(cluster: &RedisCluster) -> RedisBackend {
     RedisBackend::builder().url(cluster.url()).build().await.unwrap()
@@ -27,7 +26,7 @@ fn elsewhere(cluster: &RedisCluster, slot: u16) -> std::net::SocketAddr {
 async fn a_failover_under_contention_keeps_the_token_order() {
     let mut cluster = RedisCluster::start();
     let slot = cluster.slot_of("order:42");
-    let contention = Contention::start(managers(&cluster, 4).await, "order:42");
+    let contention = Contention::start(&managers(&cluster, 4).await, &["order:42"]);
     contention.more_turns(50).await;
     let old = cluster.kill_owner_of(slot);
     cluster.await_new_owner(slot, old);
@@ -41,7 +40,7 @@ async fn a_failover_under_contention_keeps_the_token_order() {
 async fn a_slot_moves_under_contention() {
     let cluster = RedisCluster::start();
     let slot = cluster.slot_of("order:42");
-    let contention = Contention::start(managers(&cluster, 4).await, "order:42");
+    let contention = Contention::start(&managers(&cluster, 4).await, &["order:42"]);
     for _ in 0..5 {
         contention.more_turns(20).await;
         let to = elsewhere(&cluster, slot);
@@ -154,7 +153,7 @@ async fn a_failover_with_quarantine_makes_no_two_holders() {
     }
     let refused = managers[0].lock("order:42").try_acquire().await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
-    let contention = Contention::start(managers, "order:42");
+    let contention = Contention::start(&managers, &["order:42"]);
     contention.more_turns(50).await;
     let slot = cluster.slot_of("order:42");
     let old = cluster.kill_owner_of(slot);

@@ -14,7 +14,6 @@ mod cost;
 mod fencing;
 mod foreign;
 mod frozen;
-mod history;
 mod late;
 mod outages;
 mod quarantine;

@@ -1,8 +1,7 @@
 //! Behind sentinels: whoever is the primary by now.
 
-use super::history::Contention;
 use super::*;
-use dlock_tests::RedisSentinel;
+use dlock_tests::{Contention, RedisSentinel};
 
 async fn behind(sentinel: &RedisSentinel) -> RedisBackend {
     RedisBackend::builder().url(sentinel.url()).build().await.unwrap()
@@ -21,7 +20,7 @@ async fn managers(sentinel: &RedisSentinel, number: usize) -> Vec<LockManager> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_under_contention_keeps_the_token_order() {
     let mut sentinel = RedisSentinel::start();
-    let contention = Contention::start(managers(&sentinel, 4).await, "order:42");
+    let contention = Contention::start(&managers(&sentinel, 4).await, &["order:42"]);
     contention.more_turns(50).await;
     let old = sentinel.kill_primary();
     sentinel.await_new_primary(old);
@@ -38,7 +37,7 @@ async fn a_failover_with_quarantine_makes_no_two_holders() {
         let builder = RedisBackend::builder().url(sentinel.url()).quarantine(BRIEF);
         managers.push(over(builder.build().await.unwrap(), BRIEF));
     }
-    let contention = Contention::start(managers, "order:42");
+    let contention = Contention::start(&managers, &["order:42"]);
     contention.more_turns(50).await;
     let old = sentinel.kill_primary();
     sentinel.await_new_primary(old);
