@@ -14,6 +14,7 @@
 )]
 
 mod flawed;
+mod flights;
 mod follower;
 mod leader;
 mod minority;
