@@ -45,6 +45,8 @@ fn line(who: Contender, sample: &Sample) -> String {
 fn measure(servers: &mut Servers, workload: &Workload, who: Contender, turn: usize) -> Result<Sample> {
     let server = servers.get(who.server(), workload.pinned);
     server.clear();
+    let link = workload.distance.and_then(|each_way| server.link(each_way));
+    let server = link.as_ref().map_or(server, |link| server.behind(link));
     let directory = tempfile::tempdir()?;
     let orders: Vec<Order> = (0..workload.processes)
         .map(|process| Order {
@@ -91,6 +93,9 @@ fn quantities(report: &crew::Report, load: &Load, who: Contender) -> Result<Samp
     };
     if who.server() != Kind::Nowhere {
         put("commands", commands / per);
+    }
+    if let [Some(before), Some(after)] = [before.flights, after.flights] {
+        put("round trips", (after - before) / per);
     }
     if who.server() == Kind::Redis {
         put("bytes in", (after.bytes_in - before.bytes_in) / per);

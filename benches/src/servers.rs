@@ -3,7 +3,7 @@
 use crate::contenders::Contender;
 use crate::machine;
 use anyhow::{Context as _, Result};
-use dlock_tests::{RedisServer, ZooKeeperServer};
+use dlock_tests::{Link, RedisServer, ZooKeeperServer};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(crate) struct Servers {
 pub(crate) enum Server<'a> {
     Redis(&'a RedisServer),
     ZooKeeper(&'a ZooKeeperServer),
+    /// At the other end of a link.
+    FarZooKeeper(&'a ZooKeeperServer, &'a Link),
     Nowhere,
 }
 
@@ -61,11 +63,28 @@ fn start_zookeeper() -> ZooKeeperServer {
     ZooKeeperServer::builder().tick_time(Duration::from_secs(2)).start()
 }
 
-impl Server<'_> {
+impl<'a> Server<'a> {
+    /// A link to the server, so long; none where there is nothing to be far from.
+    pub(crate) fn link(self, each_way: Duration) -> Option<Link> {
+        let Self::ZooKeeper(server) = self else { return None };
+        let link = Link::to(server.address());
+        link.delay(each_way);
+        Some(link)
+    }
+
+    /// The same server at the other end of a link.
+    pub(crate) fn behind(self, link: &'a Link) -> Self {
+        match self {
+            Self::ZooKeeper(server) => Self::FarZooKeeper(server, link),
+            other => other,
+        }
+    }
+
     pub(crate) fn address(self) -> String {
         match self {
             Self::Redis(server) => server.url(),
             Self::ZooKeeper(server) => server.hosts(),
+            Self::FarZooKeeper(_, link) => link.address().to_string(),
             Self::Nowhere => String::new(),
         }
     }
@@ -81,6 +100,9 @@ impl Server<'_> {
         match self {
             Self::Redis(server) => redis_counters(server),
             Self::ZooKeeper(server) => zookeeper_counters(server),
+            Self::FarZooKeeper(server, link) => {
+                Ok(Counters { flights: Some(link.flights() as f64), ..zookeeper_counters(server)? })
+            }
             Self::Nowhere => Ok(Counters::default()),
         }
     }
@@ -94,6 +116,8 @@ pub(crate) struct Counters {
     pub(crate) bytes_in: f64,
     pub(crate) bytes_out: f64,
     pub(crate) cpu_micros: f64,
+    /// How often clients waited for a way forth and back, if that was counted.
+    pub(crate) flights: Option<f64>,
     /// Of all clients of this moment.
     pub(crate) subscriptions: f64,
 }
@@ -129,6 +153,7 @@ fn redis_counters(server: &RedisServer) -> Result<Counters> {
         bytes_in: number("total_net_input_bytes")?,
         bytes_out: number("total_net_output_bytes")?,
         cpu_micros: (number("used_cpu_user")? + number("used_cpu_sys")?) * 1e6,
+        flights: None,
         subscriptions,
     })
 }

@@ -6,6 +6,7 @@ use parking_lot::{Condvar, Mutex};
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,8 +38,14 @@ struct State {
     open: Vec<TcpStream>,
     connects: usize,
     flights: usize,
-    /// Whether the server has said something since a client last did.
-    is_answered: bool,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Conversation {
+    shared: Arc<Shared>,
+    /// Whether the server has said something since the client last did.
+    is_answered: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,14 +69,8 @@ impl Link {
     pub(crate) fn try_to(server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
-        let state = State {
-            way: Way::Open,
-            delay: Duration::ZERO,
-            open: Vec::new(),
-            connects: 0,
-            flights: 0,
-            is_answered: true,
-        };
+        let state =
+            State { way: Way::Open, delay: Duration::ZERO, open: Vec::new(), connects: 0, flights: 0 };
         let shared = Arc::new(Shared { server, state: Mutex::new(state), changed: Condvar::new() });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || accept(&listener, &accepting));
@@ -176,11 +177,16 @@ impl State {
             let _ = end.shutdown(Shutdown::Both);
         }
     }
+}
 
-    fn told(&mut self, direction: Direction) {
+impl Conversation {
+    fn told(&self, direction: Direction) {
         match direction {
-            Direction::Answers => self.is_answered = true,
-            Direction::Requests => self.flights += usize::from(std::mem::take(&mut self.is_answered)),
+            Direction::Answers => self.is_answered.store(true, Ordering::SeqCst),
+            Direction::Requests => {
+                let begins = self.is_answered.swap(false, Ordering::SeqCst);
+                self.shared.state.lock().flights += usize::from(begins);
+            }
         }
     }
 }
@@ -210,21 +216,23 @@ fn carry(client: TcpStream, shared: &Arc<Shared>) {
     let Some(server) = poll(START, || TcpStream::connect(shared.server).ok()) else { return };
     let Ok(Some([client, server])) = shared.enter(client, server) else { return };
     let (Ok(from_client), Ok(from_server)) = (client.try_clone(), server.try_clone()) else { return };
-    let answers = Arc::clone(shared);
+    let conversation = Conversation { shared: Arc::clone(shared), is_answered: AtomicBool::new(true) };
+    let conversation = Arc::new(conversation);
+    let answers = Arc::clone(&conversation);
     let back = thread::spawn(move || deliver(from_server, client, &answers, Direction::Answers));
-    deliver(from_client, server, shared, Direction::Requests);
+    deliver(from_client, server, &conversation, Direction::Requests);
     let _ = back.join();
 }
 
 /// Takes bytes as they come, and passes them on in order, when each is due.
-fn deliver(mut from: TcpStream, mut to: TcpStream, shared: &Arc<Shared>, direction: Direction) {
+fn deliver(mut from: TcpStream, mut to: TcpStream, of: &Arc<Conversation>, direction: Direction) {
     let (sender, under_way) = mpsc::channel();
-    let passing = Arc::clone(shared);
+    let passing = Arc::clone(of);
     let writer = thread::spawn(move || {
         let _ = write(&mut to, &under_way, &passing, direction);
         let _ = to.shutdown(Shutdown::Write);
     });
-    let _ = read(&mut from, &sender, shared, direction);
+    let _ = read(&mut from, &sender, of, direction);
     drop(sender);
     let _ = writer.join();
 }
@@ -235,7 +243,7 @@ type Chunk = (Instant, Vec<u8>);
 fn read(
     from: &mut TcpStream,
     under_way: &Sender<Chunk>,
-    shared: &Shared,
+    of: &Conversation,
     direction: Direction,
 ) -> io::Result<()> {
     let mut buffer = [0; 16 * 1024];
@@ -243,9 +251,9 @@ fn read(
         let length = from.read(&mut buffer)?;
         let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
         if direction == Direction::Requests {
-            shared.state.lock().told(direction);
+            of.told(direction);
         }
-        if under_way.send((Instant::now() + shared.delay(), bytes.to_vec())).is_err() {
+        if under_way.send((Instant::now() + of.shared.delay(), bytes.to_vec())).is_err() {
             return Ok(());
         }
     }
@@ -255,14 +263,14 @@ fn read(
 fn write(
     to: &mut TcpStream,
     under_way: &Receiver<Chunk>,
-    shared: &Shared,
+    of: &Conversation,
     direction: Direction,
 ) -> io::Result<()> {
     for (due, bytes) in under_way {
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        shared.pass();
+        of.shared.pass();
         if direction == Direction::Answers {
-            shared.state.lock().told(direction);
+            of.told(direction);
         }
         to.write_all(&bytes)?;
     }

@@ -2,6 +2,7 @@
 //! what does not depend on the machine.
 
 mod counts;
+mod distant;
 mod embedded;
 mod growth;
 mod hand_off;
@@ -30,6 +31,8 @@ pub(crate) struct Workload {
     pub(crate) processes: usize,
     /// Whether clients and server share one processor, so that a round trip always costs the same.
     pub(crate) pinned: bool,
+    /// How far the server is, each way, if it is not on the same machine.
+    pub(crate) distance: Option<Duration>,
     /// Another number than the command line's.
     pub(crate) rounds: Option<usize>,
     pub(crate) goals: Vec<Goal>,
@@ -77,11 +80,16 @@ impl Bound {
 impl Workload {
     fn new(name: impl Into<String>, about: &'static str, contenders: &[Contender], load: Load) -> Self {
         let (name, contenders) = (name.into(), contenders.to_vec());
-        Self { name, about, contenders, load, processes: 1, pinned: false, rounds: None, goals: Vec::new() }
+        let (distance, rounds, goals) = (None, None, Vec::new());
+        Self { name, about, contenders, load, processes: 1, pinned: false, distance, rounds, goals }
     }
 
     fn pinned(self) -> Self {
         Self { pinned: true, ..self }
+    }
+
+    fn at_a_distance(self, each_way: Duration) -> Self {
+        Self { distance: Some(each_way), ..self }
     }
 
     fn processes(self, processes: usize) -> Self {
@@ -183,6 +191,7 @@ fn all(spans: Spans) -> Vec<Workload> {
         macros::macros(spans),
         layer::layer(spans),
     ];
+    all.extend(distant::zookeeper(spans));
     all.extend(counts::counts());
     all.extend(growth::growth(spans));
     all
