@@ -56,13 +56,41 @@ impl ZooKeeperBackendBuilder {
         self.set(|settings| settings.set_request_timeout(timeout))
     }
 
-    /// Who this client is, by the scheme `digest`. What it makes then belongs to this account: others may see
-    /// its lock nodes, and neither change them nor use its directories.
+    /// Who this client is, by the scheme `digest`. What it makes then belongs to this account, and to those of
+    /// [`share_with`](Self::share_with): others may see its lock nodes, and neither change them nor use its
+    /// directories. Without it anybody may do anything.
+    ///
+    /// The account needs the rights to create, read, write and delete in the root and in the directories of the
+    /// locks. Where it made them itself it has them, so a tenant needs no more than a directory of its own, below
+    /// which the [`root`](Self::root) lies. Behind a node that this account may not read, as some clients make them,
+    /// a waiter looks twice a second whether it is gone.
     ///
     /// The servers compare nothing when a client connects: a wrong password is noticed when the root or a lock
     /// turns out to belong to somebody else. Without TLS the password travels in clear text.
     pub fn digest_auth(self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
-        self.set(|settings| settings.set_digest(user.as_ref(), password.as_ref().as_bytes()))
+        self.set(|settings| settings.access_mut().set_digest(user.as_ref(), password.as_ref().as_bytes()))
+    }
+
+    /// Lets others use the root and the directories that this client makes from now on, and so take the same locks:
+    /// an account, as access lists name it by scheme and id (`"digest"`, `"user:HASH"`), or all clients of an
+    /// address (`"ip"`, `"10.0.0.0/8"`). Called again it adds to them. Needs [`digest_auth`](Self::digest_auth).
+    ///
+    /// Whoever may take a lock may also free it while another one holds it.
+    ///
+    /// ```no_run
+    /// use dlock_core::ZooKeeperBackend;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let backend = ZooKeeperBackend::builder()
+    ///     .hosts("zk1:2181")
+    ///     .digest_auth("billing", "secret")
+    ///     .share_with("digest", "reports:xQJmxLMiHGwaqBvst5y6rkB6HQs=")
+    ///     .build()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn share_with(self, scheme: impl AsRef<str>, id: impl AsRef<str>) -> Self {
+        self.set(|settings| settings.access_mut().share_with(scheme.as_ref(), id.as_ref()))
     }
 
     /// Connects over TLS, to servers whose certificates are signed by one of these authorities, in PEM, and for the

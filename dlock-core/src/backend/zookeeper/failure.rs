@@ -15,12 +15,14 @@ fn meaning(cause: &zookeeper::Error) -> (ErrorKind, &'static str) {
         Error::NoAuth => (
             ErrorKind::Auth,
             "the access list of the lock's directory or of a node in it shuts this client out; check user and \
-             password, which need the rights to create, read and delete below the root",
+             password, which need the rights to create, read, write and delete in the root and the lock's directory",
         ),
         Error::AuthFailed => (ErrorKind::Auth, "the server refused the credentials; check user and password"),
-        Error::InvalidAcl => {
-            (ErrorKind::Auth, "the server takes no access list from this client; check user and password")
-        }
+        Error::InvalidAcl => (
+            ErrorKind::Auth,
+            "the server takes no such access list from this client; check user and password, and whom \
+             the locks are shared with",
+        ),
         Error::NoChildrenForEphemerals => (
             ErrorKind::Corrupt,
             "an ephemeral node stands where a directory of locks belongs, perhaps a lock with Recipe::Simple; use one \
@@ -44,6 +46,13 @@ fn meaning(cause: &zookeeper::Error) -> (ErrorKind, &'static str) {
         ),
         _ => (ErrorKind::Unavailable, "the connection or the session failed the request; try again later"),
     }
+}
+
+/// The error for a lock's node that may not be removed.
+pub(super) fn not_removable(cause: zookeeper::Error) -> LockError {
+    let detail = "the lock's node may not be removed and stays until its session ends; give this client's account the \
+                  rights to create, read, write and delete in the lock's directory";
+    LockError::new(ErrorKind::Auth, detail).with_source(cause)
 }
 
 /// An error that passes.

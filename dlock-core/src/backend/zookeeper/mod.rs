@@ -1,5 +1,6 @@
 //! Locks in ZooKeeper: the queue of ephemeral sequential nodes, kept by one session.
 
+mod access;
 mod acquire;
 mod builder;
 mod choice;

@@ -1,7 +1,7 @@
 //! Releasing and renewing.
 
 use super::choice::Recipe;
-use super::failure::{classify, lost};
+use super::failure::{classify, lost, not_removable};
 use super::owners::Known;
 use super::{Shared, path, recipe, simple};
 use crate::backend::Claim;
@@ -34,7 +34,10 @@ pub(super) async fn release(shared: &Shared, claim: &Claim) -> Result<(), LockEr
 
 /// An error that may pass leaves the entry for the next call (I5).
 fn fail(shared: &Shared, claim: &Claim, cause: Error) -> LockError {
-    let error = classify(cause);
+    let error = match cause {
+        Error::NoAuth => not_removable(cause),
+        cause => classify(cause),
+    };
     if !error.kind().is_retryable() {
         shared.owners.leave(claim.owner);
     }

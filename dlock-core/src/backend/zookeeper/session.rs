@@ -47,6 +47,13 @@ pub(super) struct Seen {
     pub(super) stat: Stat,
 }
 
+impl Seen {
+    /// A node of which only the stat may be known.
+    fn from_outside(stat: Stat) -> Self {
+        Self { data: Vec::new(), stat }
+    }
+}
+
 impl Session {
     /// Connects. To be called in the runtime that the session is to live in.
     ///
@@ -205,18 +212,26 @@ impl Session {
         Ok(Node { path: path.to_owned(), created: stat.czxid })
     }
 
-    /// The node at `path`, as the server has it that the client is connected to.
+    /// The node at `path`, as the server has it that the client is connected to. Of one that may not be read
+    /// there is no data.
     pub(super) async fn look(&self, path: &str) -> Result<Option<Seen>, Error> {
-        found(self.within(self.client.get_data(path)).await?)
+        match found(self.within(self.client.get_data(path)).await?) {
+            Err(Error::NoAuth) => Ok(self.stat(path).await?.map(Seen::from_outside)),
+            looked => looked,
+        }
     }
 
-    /// The node at `path` after everything that any earlier request of this session brought about.
+    /// The node at `path` after everything that any earlier request of this session brought about, unless it may
+    /// not be read: then it is another account's.
     pub(super) async fn look_synced(&self, path: &str) -> Result<Option<Seen>, Error> {
         let sent = Moment::now();
         let (synced, looked) = self.within(join(self.client.sync(path), self.client.get_data(path))).await?;
         synced?;
         self.life.acknowledge(sent);
-        found(looked)
+        match found(looked) {
+            Err(Error::NoAuth) => Ok(None),
+            looked => looked,
+        }
     }
 
     /// The node at `path`, and a watch that fires when it changes or goes.
@@ -230,8 +245,16 @@ impl Session {
                 Ok(Some((Seen { data, stat }, Some(Watch::new(watcher, room, &self.runtime)))))
             }
             Err(Error::NoNode) => Ok(None),
+            Err(Error::NoAuth) => self.look_from_outside(path).await,
             Err(cause) => Err(cause),
         }
+    }
+
+    /// The same for a node that may not be read. Servers say whether it is there, but newer ones tell nobody who may
+    /// not read it when it goes, though they take the watch.
+    async fn look_from_outside(&self, path: &str) -> Result<Option<(Seen, Option<Watch>)>, Error> {
+        let seen = self.stat(path).await?.map(Seen::from_outside);
+        Ok(seen.map(|seen| (seen, Some(Watch::by_asking_again()))))
     }
 
     /// Whether this client may read the node at `path`, or there is none.
@@ -266,8 +289,11 @@ impl Session {
     /// is gone already.
     pub(super) async fn watch(&self, path: &str) -> Result<Watch, Error> {
         let Some(room) = Budget::take(&self.watches, path.len()) else { return Ok(Watch::by_asking_again()) };
-        let (_, _, watcher) = self.within(self.client.get_and_watch_data(path)).await??;
-        Ok(Watch::new(watcher, room, &self.runtime))
+        match self.within(self.client.get_and_watch_data(path)).await? {
+            Ok((_, _, watcher)) => Ok(Watch::new(watcher, room, &self.runtime)),
+            Err(Error::NoAuth) => Ok(Watch::by_asking_again()),
+            Err(cause) => Err(cause),
+        }
     }
 
     async fn within<T>(&self, request: impl Future<Output = T>) -> Result<T, Error> {

@@ -1,13 +1,14 @@
 //! Checked settings, and what the client is told of them.
 
 use super::Dialect;
+use super::access::Access;
 use super::choice::Recipe;
 use super::path;
 use super::tls::Tls;
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
-use zookeeper::{Acl, Acls, AuthId, Client, Connector, CreateMode, CreateOptions, Error, Permission};
+use zookeeper::{Client, Connector, CreateMode, CreateOptions, Error};
 
 /// What is wrong with a setting, and what helps, without the setting's own text: it may hold a password.
 pub(super) type Wrong = Cow<'static, str>;
@@ -20,16 +21,9 @@ pub(super) struct Settings {
     dialect: Dialect,
     session_timeout: Duration,
     request_timeout: Duration,
-    credentials: Option<Credentials>,
+    access: Access,
     recipe: Recipe,
     tls: Tls,
-}
-
-/// Who the client says it is.
-#[derive(Clone)]
-struct Credentials {
-    user_and_password: Vec<u8>,
-    node_acl: [Acl; 2],
 }
 
 impl Default for Settings {
@@ -40,7 +34,7 @@ impl Default for Settings {
             dialect: Dialect::default(),
             session_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(3),
-            credentials: None,
+            access: Access::default(),
             recipe: Recipe::default(),
             tls: Tls::default(),
         }
@@ -81,16 +75,8 @@ impl Settings {
         Ok(())
     }
 
-    pub(super) fn set_digest(&mut self, user: &str, password: &[u8]) -> Result<(), Wrong> {
-        if user.is_empty() || user.contains(':') {
-            return Err("the user is empty or has a colon in it, which the digest scheme cannot carry".into());
-        }
-        let user_and_password = [user.as_bytes(), b":", password].concat();
-        // Whoever waits must be able to watch the node ahead, whatever its account.
-        let node_acl =
-            [Acl::new(Permission::ALL, AuthId::authed()), Acl::new(Permission::READ, AuthId::anyone())];
-        self.credentials = Some(Credentials { user_and_password, node_acl });
-        Ok(())
+    pub(super) fn access_mut(&mut self) -> &mut Access {
+        &mut self.access
     }
 
     pub(super) fn tls_mut(&mut self) -> &mut Tls {
@@ -99,6 +85,7 @@ impl Settings {
 
     /// What only shows when everything is set.
     pub(super) fn check(&self) -> Result<(), Wrong> {
+        self.access.check()?;
         self.tls.check(self.hosts())
     }
 
@@ -137,25 +124,17 @@ impl Settings {
 
     fn connector(&self) -> Connector {
         let connector = Client::connector().with_session_timeout(self.session_timeout).with_fail_eagerly();
-        match &self.credentials {
-            Some(credentials) => connector.with_auth("digest", &credentials.user_and_password),
-            None => connector,
-        }
+        self.access.introduce(connector)
     }
 
-    /// How lock nodes are made. With credentials nobody else may change them.
+    /// How lock nodes are made.
     pub(super) fn node_options(&self, mode: CreateMode) -> CreateOptions<'_> {
-        let acl = self
-            .credentials
-            .as_ref()
-            .map_or(Acls::anyone_all(), |credentials| Acls::new(&credentials.node_acl));
-        mode.with_acls(acl)
+        mode.with_acls(self.access.node_acl())
     }
 
-    /// How directories are made. With credentials nobody else may use them: who may delete in a directory may
-    /// free its lock.
-    pub(super) fn dir_options(&self, mode: CreateMode) -> CreateOptions<'static> {
-        mode.with_acls(if self.credentials.is_some() { Acls::creator_all() } else { Acls::anyone_all() })
+    /// How directories are made.
+    pub(super) fn dir_options(&self, mode: CreateMode) -> CreateOptions<'_> {
+        mode.with_acls(self.access.dir_acl())
     }
 }
 
@@ -203,7 +182,7 @@ impl fmt::Debug for Settings {
             .field("request_timeout", &self.request_timeout)
             .field("recipe", &self.recipe)
             .field("tls", &self.tls)
-            .field("digest_auth", &self.credentials.is_some())
+            .field("digest_auth", &self.access.is_named())
             .finish()
     }
 }
@@ -248,12 +227,5 @@ mod tests {
         }
         settings.set_session_timeout(Duration::from_secs(1)).unwrap();
         assert_eq!(settings.connect_limit(), Duration::from_secs(1));
-    }
-
-    #[test]
-    fn a_user_that_digest_cannot_carry_is_refused() {
-        for wrong in ["", "a:b"] {
-            assert!(Settings::default().set_digest(wrong, b"x").is_err());
-        }
     }
 }

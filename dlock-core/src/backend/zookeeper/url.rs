@@ -41,7 +41,7 @@ fn set_user(user: &str, settings: &mut Settings) -> Result<(), Wrong> {
         user.split_once(':').ok_or("the URL names a user without a password; write user:password@")?;
     let user = percent_decoded(user).and_then(|user| String::from_utf8(user).ok());
     match (user, percent_decoded(password)) {
-        (Some(user), Some(password)) => settings.set_digest(&user, &password),
+        (Some(user), Some(password)) => settings.access_mut().set_digest(&user, &password),
         _ => Err("the URL's user or password is not percent-encoded as it should be; write % as %25".into()),
     }
 }
