@@ -62,6 +62,43 @@ async fn a_holder_that_trusts_its_session_is_one_of_two() {
     history.check_order().expect("tokens rise all the same");
 }
 
+/// S4, Z3: the node is made and nobody says so, and the server that is asked next learns of it late. Who looked too
+/// early would make another one, and wait for itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_answer_was_lost_is_found_behind_a_follower_that_lags() {
+    let scene = Scene::set(over).await;
+    let leader = scene.ensemble.server(scene.ensemble.leader());
+    let way = Link::to(leader.address());
+    way.delay(Duration::from_millis(100));
+    scene.ensemble.slow_down(scene.follower, Duration::from_millis(150));
+    let either = format!("{},{}", way.address(), scene.ensemble.server(scene.follower).hosts());
+    for round in 0..5 {
+        let key = format!("lost:{round}");
+        let locks = behind(&way, &either).await;
+        let acquire = tokio::spawn(locks.lock(&key).wait(LIMIT).acquire());
+        let nodes = || leader.four_letter("dump").matches(&format!("/locks/{key}/")).count();
+        until("the node is made", async || nodes() == 1).await;
+        assert!(!acquire.is_finished(), "the answer is on its way");
+        way.close();
+        let guard = soon("it is found", acquire).await.unwrap().unwrap();
+        assert_eq!(nodes(), 1);
+        guard.release().await.unwrap();
+        way.open();
+        end(Contention::default(), &scene.ensemble, &[locks]).await;
+    }
+}
+
+/// A client of several servers that came by `way`.
+async fn behind(way: &Link, hosts: &str) -> LockManager {
+    loop {
+        let before = way.connects();
+        let locks = client(hosts).await;
+        if way.connects() > before {
+            return locks;
+        }
+    }
+}
+
 /// S4, Z5: clients of a follower that is 150 ms behind, and one that comes to it from the leader again and again,
 /// with whatever request it has under way.
 #[tokio::test(flavor = "multi_thread")]
