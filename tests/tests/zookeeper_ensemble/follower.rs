@@ -62,8 +62,8 @@ async fn a_holder_that_trusts_its_session_is_one_of_two() {
     history.check_order().expect("tokens rise all the same");
 }
 
-/// S4, Z3: the node is made and nobody says so, and the server that is asked next learns of it late. Who looked too
-/// early would make another one, and wait for itself.
+/// S4, Z3: the node is made and nobody says so, and the server that is asked next learns of it late. It is found
+/// again: one node, and nobody who waits for itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_answer_was_lost_is_found_behind_a_follower_that_lags() {
     let scene = Scene::set(over).await;
