@@ -72,7 +72,7 @@ async fn a_node_whose_answer_was_lost_is_found_behind_a_follower_that_lags() {
     way.delay(Duration::from_millis(100));
     scene.ensemble.slow_down(scene.follower, Duration::from_millis(150));
     let either = format!("{},{}", way.address(), scene.ensemble.server(scene.follower).hosts());
-    for round in 0..5 {
+    for round in 0..3 {
         let key = format!("lost:{round}");
         let locks = behind(&way, &either).await;
         let acquire = tokio::spawn(locks.lock(&key).wait(LIMIT).acquire());

@@ -1,6 +1,7 @@
 //! Two of three are down.
 
 use super::*;
+use tokio::task::JoinSet;
 
 /// Z2, I10: nobody is granted anything, everybody is told so in time, and it goes on when one of them is back.
 #[tokio::test(flavor = "multi_thread")]
@@ -28,19 +29,27 @@ async fn without_a_majority_nobody_is_granted_anything() {
     end(Contention::default(), &ensemble, &clients).await;
 }
 
-/// With a key of their own each, so that nobody is in their way.
+/// All at once, with a key of their own each, so that nobody is in their way.
 async fn all_are_refused_in_time(clients: &[LockManager]) {
-    const WAIT: Duration = Duration::from_secs(1);
+    let mut asking = JoinSet::new();
     for (number, locks) in clients.iter().enumerate() {
-        let (key, asked) = (format!("dark:{number}"), Moment::now());
-        for refused in [
-            soon("a try is answered", locks.lock(&key).try_acquire()).await.map(|_| ()),
-            soon("a wait ends", locks.lock(&key).wait(WAIT).acquire()).await.map(|_| ()),
-        ] {
-            assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
-        }
-        // The try has the request timeout, which is as long.
-        let took = Moment::now().since(asked);
-        assert!(took < WAIT * 2 + Duration::from_secs(5), "{took:?}");
+        asking.spawn(is_refused_in_time(locks.clone(), format!("dark:{number}")));
     }
+    while let Some(refused) = asking.join_next().await {
+        refused.unwrap();
+    }
+}
+
+async fn is_refused_in_time(locks: LockManager, key: String) {
+    const WAIT: Duration = Duration::from_secs(1);
+    let asked = Moment::now();
+    for refused in [
+        soon("a try is answered", locks.lock(&key).try_acquire()).await.map(|_| ()),
+        soon("a wait ends", locks.lock(&key).wait(WAIT).acquire()).await.map(|_| ()),
+    ] {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    // The try has the request timeout, which is as long.
+    let took = Moment::now().since(asked);
+    assert!(took < WAIT * 2 + Duration::from_secs(5), "{took:?}");
 }
