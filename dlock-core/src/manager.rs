@@ -211,6 +211,9 @@ impl Inner {
     /// Makes the claim's owner leave, whatever became of its requests. Never blocks, never panics, and needs
     /// no runtime of the caller's (I9): the task runs on the runtime that the lock was acquired in.
     pub(crate) fn release_in_background(&self, claim: Claim, runtime: &Handle) {
+        if release::at_once(&*self.backend, &claim) {
+            return;
+        }
         self.background.spawn_on(release::until_gone(Arc::clone(&self.backend), claim), runtime);
     }
 
