@@ -42,6 +42,8 @@ pub enum ErrorKind {
     /// The backend did not answer in time, or could not be reached. Whether a request was carried out is
     /// unknown; what it may have left is being undone. Try again later.
     Unavailable,
+    /// The caller is inside the scope of this very lock, and would wait for itself. Nobody was asked.
+    Reentrant,
     /// The lease is over: it expired, or the backend gave the lock to somebody else.
     Lost,
     /// The key is empty, too long, or not of a form the backend can take.
@@ -76,6 +78,7 @@ impl ErrorKind {
         match self {
             Self::Busy => "the lock is busy",
             Self::Unavailable => "the backend is unavailable",
+            Self::Reentrant => "the lock is held by the caller",
             Self::Lost => "the lock is lost",
             Self::InvalidKey => "invalid key",
             Self::InvalidOption => "invalid option",

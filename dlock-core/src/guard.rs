@@ -5,6 +5,7 @@ use crate::key::LockKey;
 use crate::lease::{FencingToken, GuardState, LeaseState, LossReason};
 use crate::manager::Inner;
 use crate::renewal::Held;
+use crate::scope::LockScope;
 use crate::time::Moment;
 use std::fmt;
 use std::future::Future;
@@ -113,7 +114,13 @@ impl LockGuard {
         self.lease.clone()
     }
 
-    /// Runs `work` for as long as the lock is held: if it is lost, `work` is dropped at its next await.
+    /// The scope of this lock, for futures that are written by hand; [`run`](LockGuard::run) enters it.
+    pub fn scope(&self) -> LockScope {
+        LockScope::of(&self.manager, &self.lease)
+    }
+
+    /// Runs `work` for as long as the lock is held: if it is lost, `work` is dropped at its next await. Inside, asking
+    /// the same manager for the same key is [`ErrorKind::Reentrant`].
     ///
     /// # Errors
     /// [`ErrorKind::Lost`] if the lock was lost before `work` was done.
@@ -130,10 +137,11 @@ impl LockGuard {
     /// ```
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, LockError> {
         let mut work = std::pin::pin!(work);
+        let scope = self.scope();
         tokio::select! {
             biased;
             reason = self.lost() => Err(self.lost_error(reason, Operation::Run)),
-            output = work.as_mut() => Ok(output),
+            output = scope.run(work.as_mut()) => Ok(output),
         }
     }
 

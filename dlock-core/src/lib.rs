@@ -48,6 +48,7 @@ mod manager;
 mod release;
 mod renewal;
 mod request;
+mod scope;
 mod template;
 mod time;
 
@@ -71,6 +72,7 @@ pub use lease::{FencingToken, GuardState, LossReason, OwnerId, Ttl};
 pub use local::HandOver;
 pub use manager::{LockManager, LockManagerBuilder};
 pub use request::{AcquireFuture, LockRequest};
+pub use scope::{LockScope, with_locks};
 pub use template::KeyTemplate;
 pub use time::{Moment, sleep_until};
 

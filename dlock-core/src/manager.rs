@@ -9,6 +9,7 @@ use crate::local::{HandOver, Local};
 use crate::release;
 use crate::renewal::{Held, Renewal};
 use crate::request::LockRequest;
+use crate::scope;
 use parking_lot::RwLock;
 use std::fmt;
 use std::future::Future;
@@ -105,6 +106,15 @@ impl LockManager {
                 "no lock manager is installed; call LockManager::install at start, or name one with `locks = …`",
             )
         })
+    }
+
+    /// The manager of annotations that name none: that of the innermost [`with_locks`](crate::with_locks) around
+    /// the caller, or the installed one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotConfigured`] if there is neither.
+    pub fn current() -> Result<Self, LockError> {
+        scope::locks().map_or_else(Self::installed, Ok)
     }
 
     /// A request for the lock on `key`: set what it needs, then `.await` it.

@@ -2,7 +2,9 @@
 
 use crate::error::LockError;
 use crate::guard::LockGuard;
+use crate::key::LockKey;
 use crate::manager::LockManager;
+use crate::scope;
 use std::future::Future;
 
 pub use crate::template::KeyTemplate;
@@ -40,4 +42,9 @@ pub async fn run<F: Future>(guard: &LockGuard, body: F) -> Result<F::Output, Loc
 /// Releases after the body; never replaces its result.
 pub async fn release(guard: LockGuard) {
     guard.release_quietly().await;
+}
+
+/// Whether the code that asks is under a lock on `key`.
+pub fn is_locked(key: &LockKey) -> bool {
+    scope::is_locked(key)
 }

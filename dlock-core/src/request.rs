@@ -7,6 +7,7 @@ use crate::key::LockKey;
 use crate::lease::{LeaseState, Ttl};
 use crate::manager::{Inner, LockManager};
 use crate::renewal::Held;
+use crate::scope;
 use crate::time::{Moment, sleep};
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -50,6 +51,8 @@ impl LockRequest {
     ///
     /// # Errors
     /// - [`ErrorKind::Busy`]: another owner held it for the whole wait.
+    /// - [`ErrorKind::Reentrant`]: the caller is inside the scope of this very lock ([`LockGuard::run`], an annotated
+    ///   function, a layer). It fails at once, since it would wait for itself.
     /// - [`ErrorKind::Unavailable`]: the backend did not answer in time.
     /// - [`ErrorKind::InvalidKey`], [`ErrorKind::InvalidOption`]: the key or the ttl is out of its range.
     /// - [`ErrorKind::Closed`]: the manager was closed before or meanwhile.
@@ -70,14 +73,15 @@ impl LockRequest {
     /// [`wait`](LockRequest::wait).
     ///
     /// # Errors
-    /// As [`acquire`](LockRequest::acquire), save [`ErrorKind::Busy`].
+    /// As [`acquire`](LockRequest::acquire), save [`ErrorKind::Busy`] and [`ErrorKind::Reentrant`]: for who only
+    /// tries, a lock that it holds itself is one that is not free.
     ///
     /// # Cancel safety
     /// As [`acquire`](LockRequest::acquire).
     pub async fn try_acquire(self) -> Result<Option<LockGuard>, LockError> {
         match self.wait(Duration::ZERO).acquire().await {
             Ok(guard) => Ok(Some(guard)),
-            Err(error) if error.kind() == ErrorKind::Busy => Ok(None),
+            Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Reentrant) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -159,6 +163,7 @@ impl Attempt {
         if self.manager.closed.is_cancelled() {
             return Err(self.manager.closed_error(&self.request.claim.key));
         }
+        scope::check(&self.manager, &self.request.claim.key)?;
         self.to_undo = true;
         tokio::select! {
             biased;

@@ -1,0 +1,275 @@
+//! Which locks the code that runs now is under, and which manager its annotations use.
+//!
+//! A scope is entered at each poll of a future and left at the end of the poll. So it follows the future to
+//! whatever thread polls it, needs no runtime, and ends where another task begins.
+
+use crate::error::{ErrorKind, LockError};
+use crate::guard::Lease;
+use crate::key::LockKey;
+use crate::manager::{Inner, LockManager};
+use std::cell::RefCell;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+
+thread_local! {
+    /// What the poll that goes on in this thread is inside of, the innermost last.
+    static ENTERED: RefCell<Vec<Arc<Level>>> = const { RefCell::new(Vec::new()) };
+}
+
+enum Level {
+    /// A lock is held.
+    Held { manager: Arc<Inner>, lease: Lease },
+    /// Annotations that name no manager use this one.
+    Locks(LockManager),
+}
+
+/// The scope of a lock: code inside it that asks the same manager for the same key gets
+/// [`ErrorKind::Reentrant`] at once, since it would wait for itself.
+///
+/// [`LockGuard::run`](crate::LockGuard::run) enters it for a future, so do annotated functions. This is for futures
+/// that are written by hand: they [`enter`](LockScope::enter) it at each poll. The scope says what is held; it does
+/// not keep the lock, and once the lock is lost or released nobody is inside any more.
+///
+/// Spawned tasks are outside: they wait for the lock as any other task does. The tasks of a `LocalSet` that is
+/// itself driven inside are inside.
+///
+/// ```
+/// use dlock_core::ErrorKind;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+/// let locks = dlock_core::LockManager::connect("memory:").await?;
+/// let guard = locks.lock("order:42").await?;
+/// let again = guard.scope().run(async { locks.lock("order:42").await.map(drop) }).await;
+/// assert_eq!(again.unwrap_err().kind(), ErrorKind::Reentrant);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+#[must_use = "a scope does nothing until it is entered"]
+pub struct LockScope(Arc<Level>);
+
+impl LockScope {
+    pub(crate) fn of(manager: &Arc<Inner>, lease: &Lease) -> Self {
+        Self(Arc::new(Level::Held { manager: Arc::clone(manager), lease: lease.clone() }))
+    }
+
+    /// Runs `step` inside. A future that is written by hand calls this at each poll, with the poll of what it
+    /// wraps as `step`.
+    ///
+    /// ```
+    /// use dlock_core::LockScope;
+    /// use std::pin::Pin;
+    /// use std::task::{Context, Poll};
+    ///
+    /// struct Inside<F> {
+    ///     scope: LockScope,
+    ///     future: F,
+    /// }
+    ///
+    /// impl<F: Future + Unpin> Future for Inside<F> {
+    ///     type Output = F::Output;
+    ///
+    ///     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+    ///         let Self { scope, future } = self.get_mut();
+    ///         scope.enter(|| Pin::new(future).poll(context))
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let locks = dlock_core::LockManager::connect("memory:").await?;
+    /// let guard = locks.lock("order:42").await?;
+    /// let again = Inside { scope: guard.scope(), future: Box::pin(locks.lock("order:42").acquire()) };
+    /// assert_eq!(again.await.unwrap_err().kind(), dlock_core::ErrorKind::Reentrant);
+    /// # Ok(()) }
+    /// ```
+    pub fn enter<T>(&self, step: impl FnOnce() -> T) -> T {
+        let _entered = Entered::push(&self.0);
+        step()
+    }
+
+    /// Runs `work` inside. Unlike [`LockGuard::run`](crate::LockGuard::run) it does not watch for a loss.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops `work`.
+    pub async fn run<F: Future>(&self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        poll_fn(|context| self.enter(|| work.as_mut().poll(context))).await
+    }
+}
+
+impl fmt::Debug for LockScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Level::Held { lease, .. } => f.debug_tuple("LockScope").field(lease.key()).finish(),
+            Level::Locks(locks) => f.debug_tuple("LockScope").field(locks).finish(),
+        }
+    }
+}
+
+/// Runs `work` with `locks` as the manager of annotations that name none; for tests, mostly. It comes before the
+/// one that is [installed](LockManager::install), and holds for what `work` awaits, not for what it spawns.
+///
+/// # Cancel safety
+/// Dropping the future drops `work`.
+///
+/// ```
+/// use dlock_core::{LockManager, with_locks};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+/// let locks = LockManager::connect("memory:").await?;
+/// let used = with_locks(locks.clone(), async { LockManager::current() }).await?;
+/// assert!(used.is_same(&locks));
+/// assert!(LockManager::current().is_err()); // none is installed
+/// # Ok(()) }
+/// ```
+pub async fn with_locks<F: Future>(locks: LockManager, work: F) -> F::Output {
+    LockScope(Arc::new(Level::Locks(locks))).run(work).await
+}
+
+/// The manager of the innermost [`with_locks`].
+pub(crate) fn locks() -> Option<LockManager> {
+    find(|level| match level {
+        Level::Locks(locks) => Some(locks.clone()),
+        Level::Held { .. } => None,
+    })
+}
+
+/// Refuses a key that the code that asks for it is under the lock of.
+pub(crate) fn check(manager: &Arc<Inner>, key: &LockKey) -> Result<(), LockError> {
+    let held = |level: &Level| match level {
+        Level::Held { manager: holder, lease } => {
+            (Arc::ptr_eq(holder, manager) && lease.key() == key && lease.is_valid()).then_some(())
+        }
+        Level::Locks(_) => None,
+    };
+    find(held).map_or(Ok(()), |()| Err(LockError::new(ErrorKind::Reentrant, WAITS_FOR_ITSELF)))
+}
+
+/// Whether the code that asks is under a valid lock on `key`, of whatever manager.
+pub(crate) fn is_locked(key: &LockKey) -> bool {
+    let held = |level: &Level| match level {
+        Level::Held { lease, .. } => (lease.key() == key && lease.is_valid()).then_some(()),
+        Level::Locks(_) => None,
+    };
+    find(held).is_some()
+}
+
+const WAITS_FOR_ITSELF: &str = "the caller is under this very lock, and would wait for itself; lock once, outside, \
+    and call what needs no lock of its own";
+
+/// The innermost level that is wanted. A thread that is ending is inside of nothing.
+fn find<T>(wanted: impl Fn(&Level) -> Option<T>) -> Option<T> {
+    ENTERED.try_with(|levels| levels.borrow().iter().rev().find_map(|level| wanted(level))).ok().flatten()
+}
+
+/// A level that is entered, until this is dropped.
+struct Entered;
+
+impl Entered {
+    fn push(level: &Arc<Level>) -> Self {
+        let _ = ENTERED.try_with(|levels| levels.borrow_mut().push(Arc::clone(level)));
+        Self
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // What the level keeps may end here. That is foreign code, so it must not run while the stack is borrowed.
+        let level = ENTERED.try_with(|levels| levels.borrow_mut().pop());
+        drop(level);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::embedded::EmbeddedBackend;
+    use std::task::{Context, Poll, Waker};
+
+    fn manager(store: &EmbeddedBackend) -> LockManager {
+        LockManager::builder(store.clone()).build().unwrap()
+    }
+
+    async fn again(locks: &LockManager, key: &str) -> Result<(), ErrorKind> {
+        let guard = locks.lock(key).await.map_err(|error| error.kind())?;
+        guard.release().await.map_err(|error| error.kind())
+    }
+
+    #[tokio::test]
+    async fn only_the_same_key_of_the_same_manager_is_reentrant() {
+        let store = EmbeddedBackend::new();
+        let (locks, other) = (manager(&store), manager(&store));
+        let inside = async {
+            assert_eq!(again(&locks, "b").await, Ok(()));
+            let deeper = async {
+                assert_eq!(again(&locks, "a").await, Err(ErrorKind::Reentrant));
+                assert_eq!(again(&locks, "b").await, Err(ErrorKind::Reentrant));
+                again(&locks, "c").await
+            };
+            assert_eq!(locks.run("b", deeper).await.unwrap(), Ok(()));
+            assert!(locks.lock("a").try_acquire().await.unwrap().is_none(), "a try says that it is not free");
+            let mut elsewhere = pin!(again(&other, "a"));
+            assert!(poll(elsewhere.as_mut()).is_pending(), "another manager waits");
+        };
+        locks.run("a", inside).await.unwrap();
+        assert_eq!(again(&locks, "a").await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_spawned_task_is_outside_and_waits() {
+        let locks = manager(&EmbeddedBackend::new());
+        let spawned = locks.clone();
+        let inside = async { (tokio::spawn(async move { again(&spawned, "a").await }),) };
+        let (task,) = locks.run("a", inside).await.unwrap();
+        assert_eq!(task.await.unwrap(), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_future_is_inside_only_while_it_is_polled_there() {
+        let locks = manager(&EmbeddedBackend::new());
+        let guard = locks.lock("a").await.unwrap();
+        let scope = guard.scope();
+        {
+            let mut inside = pin!(scope.run(std::future::pending::<()>()));
+            assert!(poll(inside.as_mut()).is_pending());
+            let mut outside = pin!(again(&locks, "a"));
+            assert!(poll(outside.as_mut()).is_pending(), "it waits, beside a future that is inside");
+        }
+        let mut outside = pin!(again(&locks, "a"));
+        assert!(poll(outside.as_mut()).is_pending());
+        assert_eq!(scope.enter(|| poll(pin!(again(&locks, "a")))), Poll::Ready(Err(ErrorKind::Reentrant)));
+        drop(guard);
+        assert_eq!(outside.await, Ok(()));
+        assert_eq!(scope.run(again(&locks, "a")).await, Ok(()), "nobody is inside of what was released");
+    }
+
+    #[tokio::test]
+    async fn a_panic_inside_leaves_the_scope() {
+        let locks = manager(&EmbeddedBackend::new());
+        let guard = locks.lock("a").await.unwrap();
+        let scope = guard.scope();
+        let panics = std::panic::AssertUnwindSafe(|| scope.enter(|| panic!("inside")));
+        std::panic::catch_unwind(panics).unwrap_err();
+        assert!(!is_locked(guard.key()));
+        assert!(scope.enter(|| is_locked(guard.key())));
+    }
+
+    #[tokio::test]
+    async fn the_innermost_manager_counts() {
+        let store = EmbeddedBackend::new();
+        let (outer, inner) = (manager(&store), manager(&store));
+        let inside = async {
+            assert!(locks().unwrap().is_same(&outer));
+            assert!(with_locks(inner.clone(), async { locks() }).await.unwrap().is_same(&inner));
+            assert!(outer.run("a", async { locks() }).await.unwrap().unwrap().is_same(&outer));
+            assert!(tokio::spawn(async { locks() }).await.unwrap().is_none());
+        };
+        with_locks(outer.clone(), inside).await;
+        assert!(locks().is_none());
+    }
+
+    fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+}
