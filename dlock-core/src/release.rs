@@ -3,7 +3,6 @@
 use crate::backend::{Backend, Claim};
 use crate::error::{ErrorKind, LockError};
 use crate::time::{Moment, backoff, sleep};
-use std::future::Future as _;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The body of a response: it holds the lock for as long as it lasts.
 
-use crate::held::Held;
+use crate::held::{Held, Verdict};
 use bytes::Bytes;
 use dlock_core::{ErrorKind, LockError, Operation};
 use http_body::{Body, Frame, SizeHint};
@@ -16,7 +16,8 @@ pin_project! {
     /// The body of a [`Lock`](crate::Lock)'s response: the inner service's, or that of the layer's own answer.
     ///
     /// It holds the lock, if it was asked to, until the inner body says that it is at its end, fails or is
-    /// dropped. If the lock is lost before, it ends with an error that is a [`LockError`].
+    /// dropped. If the lock is lost before, it ends with an error that is a [`LockError`], or goes on if the layer
+    /// was told [`OnLost::Finish`](crate::OnLost::Finish).
     #[derive(Debug)]
     pub struct LockBody<B> {
         #[pin]
@@ -32,15 +33,6 @@ pin_project! {
         Answer { #[pin] body: Full<Bytes> },
         Inner { #[pin] body: B, held: Option<Held> },
         CutOff,
-    }
-}
-
-impl<B> Kind<B> {
-    fn is_lost(self: Pin<&mut Self>, context: &mut Context<'_>) -> bool {
-        match self.project() {
-            KindProj::Inner { held, .. } => Held::poll_lost(held, context).is_ready(),
-            KindProj::Answer { .. } | KindProj::CutOff => false,
-        }
     }
 }
 
@@ -71,15 +63,15 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut kind = self.project().kind;
-        if kind.as_mut().is_lost(context) {
-            kind.set(Kind::CutOff);
-            return Poll::Ready(Some(Err(lost().into())));
-        }
-        match kind.project() {
-            KindProj::Answer { body } => body.poll_frame(context).map_err(|never| match never {}),
+        let polled = match kind.as_mut().project() {
+            KindProj::Answer { body } => return body.poll_frame(context).map_err(|never| match never {}),
             KindProj::Inner { body, held } => poll_inner(body, held, context),
-            KindProj::CutOff => Poll::Ready(None),
+            KindProj::CutOff => return Poll::Ready(None),
+        };
+        if let Poll::Ready(Next::CutOff) = polled {
+            kind.set(Kind::CutOff);
         }
+        polled.map(Next::into_frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -99,21 +91,37 @@ where
     }
 }
 
+enum Next {
+    Frame(Option<Result<Frame<Bytes>, BoxError>>),
+    CutOff,
+}
+
+impl Next {
+    fn into_frame(self) -> Option<Result<Frame<Bytes>, BoxError>> {
+        match self {
+            Self::Frame(frame) => frame,
+            Self::CutOff => Some(Err(lost().into())),
+        }
+    }
+}
+
 /// The next frame. The lock goes with the last one, even if nobody asks for the end that follows it.
-fn poll_inner<B>(
-    mut body: Pin<&mut B>,
-    held: &mut Option<Held>,
-    context: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+fn poll_inner<B>(mut body: Pin<&mut B>, held: &mut Option<Held>, context: &mut Context<'_>) -> Poll<Next>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let frame = ready!(body.as_mut().poll_frame(context));
+    if Held::look(held) == Verdict::Stop {
+        return Poll::Ready(Next::CutOff);
+    }
+    let Poll::Ready(frame) = Held::enter(held, || body.as_mut().poll_frame(context)) else {
+        ready!(Held::poll_stop(held, context));
+        return Poll::Ready(Next::CutOff);
+    };
     if !matches!(frame, Some(Ok(_))) || body.is_end_stream() {
         *held = None;
     }
-    Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    Poll::Ready(Next::Frame(frame.map(|frame| frame.map_err(Into::into))))
 }
 
 fn lost() -> LockError {

@@ -24,7 +24,7 @@ impl Key {
     }
 }
 
-fn path_param(parts: &Parts, name: &str) -> Reading<'static> {
+fn path_param(parts: &mut Parts, name: &str) -> Reading<'static> {
     let params = path_params(parts)?;
     match params.iter().find(|(found, _)| *found == name) {
         Some((_, value)) => Ok(Some(value.to_owned().into())),
@@ -32,12 +32,9 @@ fn path_param(parts: &Parts, name: &str) -> Reading<'static> {
     }
 }
 
-/// axum's own type for the parameters is private; its extractor wants parts that it could change, and is
-/// async without ever waiting.
-fn path_params(parts: &Parts) -> Result<RawPathParams, KeyError> {
-    let (mut copy, ()) = http::Request::new(()).into_parts();
-    copy.extensions = parts.extensions.clone();
-    let extracting = pin!(RawPathParams::from_request_parts(&mut copy, &()));
+/// axum's own type for the parameters is private; its extractor is async without ever waiting.
+fn path_params(parts: &mut Parts) -> Result<RawPathParams, KeyError> {
+    let extracting = pin!(RawPathParams::from_request_parts(parts, &()));
     match extracting.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(params)) => Ok(params),
         Poll::Ready(Err(RawPathParamsRejection::InvalidUtf8InPathParam(error))) => {
@@ -68,6 +65,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Locked {
 
 impl IntoResponse for LockRejection {
     fn into_response(self) -> Response {
-        self.answer().map(Body::from)
+        self.report();
+        self.to_http().map(Body::from)
     }
 }

@@ -1,12 +1,12 @@
 //! One request: acquire, ready the inner service, call it, hand the lock on to the body.
 
 use crate::body::LockBody;
-use crate::held::Held;
-use crate::layer::{HoldUntil, LockLayer};
+use crate::held::{Held, Verdict};
+use crate::layer::{Acquiring, HoldUntil, LockLayer, Start};
 use crate::locked::Locked;
-use crate::rejection::LockRejection;
+use crate::rejection::{LockRejection, is_grpc};
 use bytes::Bytes;
-use dlock_core::{AcquireFuture, ErrorKind, LockError, LockGuard, Operation};
+use dlock_core::{ErrorKind, LockError, LockGuard, LockKey, Operation};
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -30,17 +30,18 @@ pin_project! {
         #[pin]
         stage: Stage<S::Future>,
         pending: Option<Pending<S, B>>,
-        layer: LockLayer,
+        rules: Rules,
     }
 }
 
 pin_project! {
     /// How far a request is. `Calling` drops the handler before the lock: fields go in order.
     #[project = StageProj]
-    pub(crate) enum Stage<F> {
-        Rejected { rejection: LockRejection },
-        Acquiring { acquiring: AcquireFuture },
-        // Without a lock where none is asked for, or an outer layer has it.
+    enum Stage<F> {
+        Rejected { rejection: Option<LockRejection> },
+        Asking { key: Option<LockKey> },
+        Acquiring { acquiring: Acquiring },
+        // Without a lock where none is asked for, an outer layer has it, or the request may go on without.
         Readying { held: Option<Held> },
         Calling { #[pin] future: F, held: Option<Held> },
         Done,
@@ -48,9 +49,15 @@ pin_project! {
 }
 
 /// What is needed until the inner service is called.
-pub(crate) struct Pending<S, B> {
-    pub(crate) inner: S,
-    pub(crate) request: Request<B>,
+struct Pending<S, B> {
+    inner: S,
+    request: Request<B>,
+}
+
+/// How this request is answered.
+struct Rules {
+    layer: LockLayer,
+    grpc: bool,
 }
 
 /// What a stage comes to: the next one, or the output.
@@ -60,8 +67,20 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn new(stage: Stage<S::Future>, pending: Pending<S, B>, layer: LockLayer) -> Self {
-        Self { stage, pending: Some(pending), layer }
+    pub(crate) fn begin(inner: S, request: Request<B>, layer: LockLayer) -> Self {
+        let (mut parts, body) = request.into_parts();
+        let start = layer.start(&mut parts);
+        Self::started(inner, Request::from_parts(parts, body), start, layer)
+    }
+
+    pub(crate) fn started(inner: S, request: Request<B>, start: Start, layer: LockLayer) -> Self {
+        let stage = match start {
+            Start::Reject(rejection) => Stage::Rejected { rejection: Some(rejection) },
+            Start::Pass => Stage::Readying { held: None },
+            Start::Lock(key) => Stage::Asking { key: Some(key) },
+        };
+        let rules = Rules { layer, grpc: is_grpc(request.headers()) };
+        Self { stage, pending: Some(Pending { inner, request }), rules }
     }
 }
 
@@ -95,37 +114,63 @@ where
     fn poll_turn(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Turn<S::Future, R, S::Error>> {
         let this = self.project();
         match this.stage.project() {
-            StageProj::Rejected { rejection } => Poll::Ready(answer(rejection)),
+            StageProj::Rejected { rejection } => match rejection.take() {
+                Some(rejection) => Poll::Ready(this.rules.answer(rejection)),
+                None => Poll::Pending,
+            },
+            StageProj::Asking { key } => match key.take() {
+                Some(key) => Poll::Ready(this.rules.ask(key)),
+                None => Poll::Pending,
+            },
             StageProj::Acquiring { acquiring } => {
-                let outcome = ready!(Pin::new(acquiring).poll(context));
-                Poll::Ready(acquired(outcome, this.pending, this.layer))
+                let outcome = ready!(Pin::new(&mut acquiring.future).poll(context));
+                Poll::Ready(this.rules.acquired(outcome, this.pending))
             }
-            StageProj::Readying { held } => poll_readying(held, this.pending, this.layer, context),
-            StageProj::Calling { future, held } => poll_calling(future, held, this.layer, context),
+            StageProj::Readying { held } => poll_readying(held, this.pending, this.rules, context),
+            StageProj::Calling { future, held } => poll_calling(future, held, this.rules, context),
             // Only a caller that polls again after the output gets here.
             StageProj::Done => Poll::Pending,
         }
     }
 }
 
-fn answer<F, R, E>(rejection: &LockRejection) -> Turn<F, R, E> {
-    ControlFlow::Break(Ok(rejection.answer().map(LockBody::answer)))
-}
+impl Rules {
+    fn answer<F, R, E>(&self, rejection: impl Into<LockRejection>) -> Turn<F, R, E> {
+        ControlFlow::Break(Ok(self.layer.answer(rejection, self.grpc).map(LockBody::answer)))
+    }
 
-fn acquired<S: Service<Request<B>>, B, R>(
-    outcome: Result<LockGuard, LockError>,
-    pending: &mut Option<Pending<S, B>>,
-    layer: &LockLayer,
-) -> Turn<S::Future, R, S::Error> {
-    match outcome {
-        Ok(guard) => {
-            let held = Held::new(guard);
-            if let Some(Pending { request, .. }) = pending {
-                Locked::enter(request.extensions_mut(), held.guard(), layer.locks());
-            }
-            ControlFlow::Continue(Stage::Readying { held: Some(held) })
+    fn ask<F, R, E>(&self, key: LockKey) -> Turn<F, R, E> {
+        match self.layer.acquire(key) {
+            Ok(acquiring) => ControlFlow::Continue(Stage::Acquiring { acquiring }),
+            Err(rejection) => self.answer(rejection),
         }
-        Err(error) => answer(&layer.reject(error)),
+    }
+
+    fn acquired<S, B, F, R, E>(
+        &self,
+        outcome: Result<LockGuard, LockError>,
+        pending: &mut Option<Pending<S, B>>,
+    ) -> Turn<F, R, E> {
+        match outcome {
+            Ok(guard) => {
+                let held = self.layer.held(guard);
+                if let Some(Pending { request, .. }) = pending {
+                    Locked::enter(request.extensions_mut(), held.guard(), self.layer.locks());
+                }
+                ControlFlow::Continue(Stage::Readying { held: Some(held) })
+            }
+            Err(error) => self.go_on_or_answer(error.into()),
+        }
+    }
+
+    /// The end of a request without a lock, unless it may go on so.
+    fn go_on_or_answer<F, R, E>(&self, rejection: LockRejection) -> Turn<F, R, E> {
+        if self.layer.goes_on_without(&rejection) {
+            let error = std::error::Error::source(&rejection);
+            tracing::warn!(error, "request handled without its lock, as the layer was told to");
+            return ControlFlow::Continue(Stage::Readying { held: None });
+        }
+        self.answer(rejection)
     }
 }
 
@@ -133,47 +178,71 @@ fn acquired<S: Service<Request<B>>, B, R>(
 fn poll_readying<S: Service<Request<B>>, B, R>(
     held: &mut Option<Held>,
     pending: &mut Option<Pending<S, B>>,
-    layer: &LockLayer,
+    rules: &Rules,
     context: &mut Context<'_>,
 ) -> Poll<Turn<S::Future, R, S::Error>> {
-    if Held::poll_lost(held, context).is_ready() {
-        return Poll::Ready(answer(&layer.reject(lost_before_the_call())));
+    // What was lost before the handler began is no loss to it, whatever the layer is to do about one.
+    if held.as_ref().is_some_and(Held::is_over) {
+        return Poll::Ready(lost_before_the_call(pending, rules));
     }
-    if let Some(Pending { inner, .. }) = pending
-        && let Err(error) = ready!(inner.poll_ready(context))
-    {
-        return Poll::Ready(ControlFlow::Break(Err(error)));
+    if let Some(Pending { inner, .. }) = pending {
+        match inner.poll_ready(context) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return Poll::Ready(ControlFlow::Break(Err(error))),
+            Poll::Pending => {
+                ready!(Held::poll_over(held, context));
+                return Poll::Ready(lost_before_the_call(pending, rules));
+            }
+        }
     }
     Poll::Ready(ControlFlow::Continue(match pending.take() {
         Some(Pending { mut inner, request }) => {
-            Stage::Calling { future: inner.call(request), held: held.take() }
+            let held = held.take();
+            Stage::Calling { future: Held::enter(&held, || inner.call(request)), held }
         }
         None => Stage::Done,
     }))
 }
 
 fn poll_calling<F, R, E>(
-    future: Pin<&mut F>,
+    mut future: Pin<&mut F>,
     held: &mut Option<Held>,
-    layer: &LockLayer,
+    rules: &Rules,
     context: &mut Context<'_>,
 ) -> Poll<Turn<F, R, E>>
 where
     F: Future<Output = Result<Response<R>, E>>,
     R: Body<Data = Bytes>,
 {
-    if Held::poll_lost(held, context).is_ready() {
-        return Poll::Ready(answer(&layer.reject(LockRejection::lost())));
+    if Held::look(held) == Verdict::Stop {
+        return Poll::Ready(rules.answer(LockRejection::lost()));
     }
-    let outcome = ready!(future.poll(context));
-    let held = held.take().filter(|_| layer.hold_until() == HoldUntil::BodyEnd);
-    Poll::Ready(ControlFlow::Break(outcome.map(|response| response.map(|body| LockBody::new(body, held)))))
+    let outcome = match Held::enter(held, || future.as_mut().poll(context)) {
+        Poll::Ready(Ok(_)) if Held::look(held) == Verdict::Stop => Err(LockRejection::lost()),
+        Poll::Ready(outcome) => Ok(outcome),
+        Poll::Pending => {
+            ready!(Held::poll_stop(held, context));
+            Err(LockRejection::lost())
+        }
+    };
+    Poll::Ready(match outcome {
+        Err(lost) => rules.answer(lost),
+        Ok(outcome) => {
+            let held = held.take().filter(|_| rules.layer.hold_until() == HoldUntil::BodyEnd);
+            ControlFlow::Break(outcome.map(|response| response.map(|body| LockBody::new(body, held))))
+        }
+    })
 }
 
 /// The handler did not run, so trying again helps: no [`LockRejection::lost`].
-fn lost_before_the_call() -> LockError {
-    LockError::new(ErrorKind::Unavailable, "the lock was lost before the inner service was ready")
-        .with_operation(Operation::Acquire)
+fn lost_before_the_call<S, B, F, R, E>(pending: &mut Option<Pending<S, B>>, rules: &Rules) -> Turn<F, R, E> {
+    if let Some(Pending { request, .. }) = pending {
+        Locked::leave(request.extensions_mut());
+    }
+    let error =
+        LockError::new(ErrorKind::Unavailable, "the lock was lost before the inner service was ready")
+            .with_operation(Operation::Acquire);
+    rules.go_on_or_answer(error.into())
 }
 
 impl<S, B> fmt::Debug for ResponseFuture<S, B>
@@ -183,6 +252,7 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match &self.stage {
             Stage::Rejected { .. } => "rejected",
+            Stage::Asking { .. } => "asking",
             Stage::Acquiring { .. } => "acquiring",
             Stage::Readying { .. } => "readying",
             Stage::Calling { .. } => "calling",

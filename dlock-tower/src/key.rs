@@ -34,6 +34,12 @@ pub trait KeyFromRequest: Send + Sync + 'static {
     /// [`KeyError::client`] if the request lacks something: it is answered 400. [`KeyError::wiring`] if the
     /// program does: it is answered 500 and logged.
     fn lock_key(&self, parts: &Parts) -> Result<Option<LockKey>, KeyError>;
+
+    /// The same for the layer, which may lend the parts for the while. They are as before when it returns.
+    #[doc(hidden)]
+    fn read_key(&self, parts: &mut Parts) -> Result<Option<LockKey>, KeyError> {
+        self.lock_key(parts)
+    }
 }
 
 impl<F> KeyFromRequest for F
@@ -110,7 +116,7 @@ impl From<LockError> for KeyError {
 /// #[derive(Clone)]
 /// struct Tenant(u32);
 ///
-/// let key = Key::new("payment").extension(|tenant: &Tenant| tenant.0).header("idempotency-key");
+/// let key = Key::new("payment").ext(|tenant: &Tenant| tenant.0).header("idempotency-key");
 ///
 /// let request = http::Request::post("/payments").extension(Tenant(7)).header("idempotency-key", "a:b");
 /// let (parts, ()) = request.body(())?.into_parts();
@@ -123,6 +129,7 @@ impl From<LockError> for KeyError {
 #[must_use = "a key does nothing until a layer is made with it"]
 pub struct Key {
     parts: Vec<Part>,
+    stripes: Option<u64>,
 }
 
 enum Part {
@@ -130,8 +137,9 @@ enum Part {
     Value { name: String, fault: Fault, read: Box<Read> },
 }
 
-/// Reads the text of a part; `None` leaves the request unlocked.
-type Read = dyn for<'a> Fn(&'a Parts) -> Reading<'a> + Send + Sync;
+/// Reads the text of a part; `None` leaves the request unlocked. The parts are lent because axum's extractors want
+/// some that they could change.
+type Read = dyn for<'a> Fn(&'a mut Parts) -> Reading<'a> + Send + Sync;
 pub(crate) type Reading<'a> = Result<Option<Cow<'a, str>>, KeyError>;
 
 impl Key {
@@ -140,11 +148,11 @@ impl Key {
 
     /// A key that begins with `namespace`, which says what sort of thing is locked.
     pub fn new(namespace: impl Into<Cow<'static, str>>) -> Self {
-        Self { parts: Vec::new() }.literal(namespace)
+        Self { parts: Vec::new(), stripes: None }.lit(namespace)
     }
 
     /// Adds a fixed text, as it is.
-    pub fn literal(mut self, text: impl Into<Cow<'static, str>>) -> Self {
+    pub fn lit(mut self, text: impl Into<Cow<'static, str>>) -> Self {
         self.parts.push(Part::Literal(text.into()));
         self
     }
@@ -164,7 +172,7 @@ impl Key {
     /// Adds what `value` makes of the request's extension of type `T`, such as the tenant that an
     /// authentication layer, which stands outside this one, has put there. A request without the extension,
     /// or whose value is empty or too long, is answered 500: the client cannot help it.
-    pub fn extension<T, V>(self, value: impl Fn(&T) -> V + Send + Sync + 'static) -> Self
+    pub fn ext<T, V>(self, value: impl Fn(&T) -> V + Send + Sync + 'static) -> Self
     where
         T: Send + Sync + 'static,
         V: fmt::Display,
@@ -183,7 +191,7 @@ impl Key {
     /// Adds the path of the URI, without the query.
     ///
     /// Routers may cut off what they matched (axum's `nest` does): then add that as a
-    /// [`literal`](Self::literal), or two resources share a key.
+    /// [`lit`](Self::lit), or two resources share a key.
     pub fn uri_path(self) -> Self {
         self.add("URI path".to_owned(), Fault::Client, |parts| Ok(Some(parts.uri.path().into())))
     }
@@ -193,10 +201,28 @@ impl Key {
         self.add("method".to_owned(), Fault::Client, |parts| Ok(Some(parts.method.as_str().into())))
     }
 
+    /// Makes one of `stripes` keys of all that the parts can say: values that clients choose freely then cannot make
+    /// more keys than that. Things that fall on one stripe wait for each other. Not the default.
+    ///
+    /// Which stripe it is depends on the parts and on `stripes` alone, so all processes have to use one number; zero is
+    /// answered 500.
+    ///
+    /// ```
+    /// use dlock_tower::{Key, KeyFromRequest};
+    ///
+    /// let key = Key::new("upload").uri_path().striped(16);
+    /// let (parts, ()) = http::Request::put("/notes.txt").body(())?.into_parts();
+    /// assert_eq!(key.lock_key(&parts)?.unwrap().as_bytes(), b"upload:stripe:16:7");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn striped(self, stripes: u32) -> Self {
+        Self { stripes: Some(stripes.into()), ..self }
+    }
+
     /// Adds a part whose emptiness or length is `fault`'s.
     pub(crate) fn add<F>(mut self, name: String, fault: Fault, read: F) -> Self
     where
-        F: for<'a> Fn(&'a Parts) -> Reading<'a> + Send + Sync + 'static,
+        F: for<'a> Fn(&'a mut Parts) -> Reading<'a> + Send + Sync + 'static,
     {
         self.parts.push(Part::Value { name, fault, read: Box::new(read) });
         self
@@ -230,6 +256,10 @@ fn header<'a>(parts: &'a Parts, name: &HeaderName) -> Reading<'a> {
 
 impl KeyFromRequest for Key {
     fn lock_key(&self, parts: &Parts) -> Result<Option<LockKey>, KeyError> {
+        self.read_key(&mut parts.clone())
+    }
+
+    fn read_key(&self, parts: &mut Parts) -> Result<Option<LockKey>, KeyError> {
         let mut template = KeyTemplate::new();
         for (index, part) in self.parts.iter().enumerate() {
             let separated = if index == 0 { template } else { template.literal(":") };
@@ -238,12 +268,33 @@ impl KeyFromRequest for Key {
                 None => return Ok(None),
             };
         }
-        Ok(Some(template.finish()?))
+        let key = template.finish()?;
+        self.stripes.map_or(Ok(key.clone()), |stripes| self.stripe(&key, stripes)).map(Some)
     }
 }
 
+impl Key {
+    fn stripe(&self, key: &LockKey, stripes: u64) -> Result<LockKey, KeyError> {
+        let stripe = fnv_1a(key.as_bytes()).checked_rem(stripes);
+        let stripe = stripe.ok_or_else(|| KeyError::wiring("a key of zero stripes locks nothing"))?;
+        let namespace = match self.parts.first() {
+            Some(Part::Literal(text)) => text,
+            _ => "",
+        };
+        let template = KeyTemplate::new().literal(namespace).literal(":stripe:").value(&stripes);
+        Ok(template.literal(":").value(&stripe).finish()?)
+    }
+}
+
+/// Spreads keys over stripes. Fixed for good: processes of two releases have to agree.
+fn fnv_1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
 impl Part {
-    fn append(&self, template: KeyTemplate, parts: &Parts) -> Result<Option<KeyTemplate>, KeyError> {
+    fn append(&self, template: KeyTemplate, parts: &mut Parts) -> Result<Option<KeyTemplate>, KeyError> {
         match self {
             Self::Literal(text) => {
                 check(text, "literal", Fault::Wiring)?;
@@ -271,7 +322,8 @@ fn check(text: &str, name: &str, fault: Fault) -> Result<(), KeyError> {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Key").field(&self.parts).finish()
+        f.debug_tuple("Key").field(&self.parts).finish()?;
+        self.stripes.map_or(Ok(()), |stripes| write!(f, " in {stripes} stripes"))
     }
 }
 
@@ -305,7 +357,7 @@ mod tests {
 
     #[test]
     fn parts_are_joined_in_order_and_values_escaped() {
-        let key = Key::new("shop:order").method().literal("by").header("x-user").uri_path();
+        let key = Key::new("shop:order").method().lit("by").header("x-user").uri_path();
         let request = Request::post("/a/b?c=d").header("x-user", "é 1%");
         assert_eq!(read(&key, request), "shop:order:POST:by:é%201%25:%2Fa%2Fb".as_bytes());
     }
@@ -353,16 +405,34 @@ mod tests {
     }
 
     #[test]
+    fn stripes_are_few_fixed_and_all_used() {
+        let key = Key::new("user").header("x-user").striped(4);
+        let stripe =
+            |user: u32| String::from_utf8(read(&key, Request::get("/").header("x-user", user))).unwrap();
+        let used: std::collections::BTreeSet<_> = (0..64).map(stripe).collect();
+        let all = (0..4).map(|stripe| format!("user:stripe:4:{stripe}")).collect();
+        assert_eq!(used, all);
+        assert_eq!(fnv_1a(b"foobar"), 0x8594_4171_f739_67e8, "the published test vector");
+    }
+
+    #[test]
+    fn what_is_not_locked_has_no_stripe() {
+        let key = Key::new("user").optional_header("x-user").striped(4);
+        assert_eq!(key.lock_key(&parts(Request::get("/"))).unwrap(), None);
+    }
+
+    #[test]
     fn what_the_program_should_have_set_up_is_its_own_fault() {
         let long = "a".repeat(129);
         for key in [
             Key::new(""),
-            Key::new("order").literal(long.clone()),
+            Key::new("order").lit(long.clone()),
             Key::new("order").header("not a name"),
+            Key::new("order").striped(0),
             Key::new("order").optional_header(""),
-            Key::new("order").extension(|missing: &u8| *missing),
-            Key::new("order").extension(|_: &u32| ""),
-            Key::new("order").extension(move |_: &u32| long.clone()),
+            Key::new("order").ext(|missing: &u8| *missing),
+            Key::new("order").ext(|_: &u32| ""),
+            Key::new("order").ext(move |_: &u32| long.clone()),
         ] {
             let request = Request::get("/").extension(7_u32);
             assert_eq!(fault(&key, request).0, Fault::Wiring, "{key:?}");

@@ -1,26 +1,31 @@
 //! The layer: what it locks, and how.
 
-use crate::future::Stage;
+use crate::held::Held;
 use crate::key::KeyFromRequest;
 use crate::locked::Locked;
-use crate::rejection::LockRejection;
+use crate::read_first::{AsItComes, ReadFirst};
+use crate::rejection::{Answering, LockRejection};
+use crate::room::{Place, Room};
 use crate::service::Lock;
-use dlock_core::{AcquireFuture, LockKey, LockManager};
-use http::StatusCode;
+use bytes::Bytes;
+use dlock_core::{AcquireFuture, LockGuard, LockKey, LockManager};
 use http::request::Parts;
+use http::{Response, StatusCode};
 use std::fmt;
 use std::future::IntoFuture as _;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_layer::Layer;
 
-/// Locks what a request is about before the inner service sees it. Cheap to clone.
+/// Locks what a request is about before the inner service sees it. Cheap to clone; clones share what
+/// [`max_waiting`](Self::max_waiting) counts, and the locks themselves are the manager's.
 ///
 /// The [crate's page](crate) is the guide.
 ///
 /// ```
 /// use dlock_core::{EmbeddedBackend, LockManager};
-/// use dlock_tower::{HoldUntil, Key, LockLayer};
+/// use dlock_tower::{HoldUntil, Key, LockLayer, OnLost, OnUnavailable};
 /// use std::time::Duration;
 ///
 /// # fn main() -> Result<(), dlock_core::LockError> {
@@ -28,15 +33,20 @@ use tower_layer::Layer;
 /// let layer = LockLayer::new(locks, Key::new("report").uri_path())
 ///     .wait(Duration::from_secs(5))
 ///     .ttl(Duration::from_secs(10))
-///     .hold(HoldUntil::Head);
-/// # let _ = layer; Ok(()) }
+///     .max_hold(Duration::from_secs(30))
+///     .max_waiting(16, 1_000)
+///     .hold(HoldUntil::Head)
+///     .on_lost(OnLost::Finish)
+///     .on_unavailable(OnUnavailable::Proceed);
+/// assert!(format!("{layer:?}").contains("wait: 5s"));
+/// # Ok(()) }
 /// ```
-#[derive(Clone)]
+///
+/// `M` is how the request's body is treated, see [`read_body_first`](Self::read_body_first).
 #[must_use = "a layer does nothing until a service is wrapped in it"]
-pub struct LockLayer {
-    locks: LockManager,
-    key: Arc<dyn KeyFromRequest>,
-    settings: Settings,
+pub struct LockLayer<M = AsItComes> {
+    settings: Arc<Settings>,
+    mode: PhantomData<fn() -> M>,
 }
 
 /// Until when a request holds its lock.
@@ -51,27 +61,94 @@ pub enum HoldUntil {
     Head,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// What becomes of a request whose lock is lost while it is handled, or held for longer than
+/// [`LockLayer::max_hold`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum OnLost {
+    /// The handler is dropped at its next await and the request answered 500 `lock_lost`; if the head is out
+    /// already, the body ends with an error.
+    #[default]
+    Abort,
+    /// The handler and its body go on without the lock. [`Locked::lost`](crate::Locked::lost) tells them.
+    Finish,
+}
+
+/// What becomes of a request whose lock cannot be asked for because the backend is out of reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum OnUnavailable {
+    /// It is answered 503.
+    #[default]
+    Reject,
+    /// It is handled without a lock, with a warning in the log. The handler sees `Option<Locked>` as `None`.
+    /// For work that may run twice at once when things go badly, and no other.
+    Proceed,
+}
+
+/// Makes the answer to a rejection.
+type Answer = dyn Fn(&LockRejection) -> Response<Bytes> + Send + Sync;
+
+#[derive(Clone)]
 struct Settings {
+    locks: LockManager,
+    key: Arc<dyn KeyFromRequest>,
     wait: Duration,
     ttl: Option<Duration>,
+    max_hold: Duration,
+    room: Arc<Room>,
     hold: HoldUntil,
-    busy_status: StatusCode,
-    retry_after: Duration,
+    on_lost: OnLost,
+    on_unavailable: OnUnavailable,
+    read_first: usize,
+    answering: Answering,
+    reject_with: Option<Arc<Answer>>,
+}
+
+/// How a request with a lock begins.
+#[derive(Debug)]
+pub(crate) enum Start {
+    Reject(LockRejection),
+    /// No lock is asked for, or an outer layer has it.
+    Pass,
+    Lock(LockKey),
 }
 
 impl LockLayer {
     /// A layer that locks, with `locks`, what `key` reads from a request: a [`Key`](crate::Key), or a closure
     /// `Fn(&Parts) -> Result<Option<LockKey>, KeyError>` where `Ok(None)` leaves the request unlocked.
     pub fn new(locks: LockManager, key: impl KeyFromRequest) -> Self {
-        Self { locks, key: Arc::new(key), settings: Settings::default() }
+        Self::of(Arc::new(Settings {
+            locks,
+            key: Arc::new(key),
+            wait: Duration::from_secs(2),
+            ttl: None,
+            max_hold: Duration::from_secs(60),
+            room: Arc::new(Room::new(Room::PER_KEY, Room::TOTAL)),
+            hold: HoldUntil::default(),
+            on_lost: OnLost::default(),
+            on_unavailable: OnUnavailable::default(),
+            read_first: 0,
+            answering: Answering::default(),
+            reject_with: None,
+        }))
+    }
+}
+
+impl<M> LockLayer<M> {
+    fn of(settings: Arc<Settings>) -> Self {
+        Self { settings, mode: PhantomData }
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+        set(Arc::make_mut(&mut self.settings));
+        self
     }
 
     /// How long a request waits for its turn before it is answered as busy, by default 2 seconds. Zero tries
     /// once; [`Duration::MAX`] waits without end.
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.settings.wait = wait;
-        self
+    pub fn wait(self, wait: Duration) -> Self {
+        self.with(|settings| settings.wait = wait)
     }
 
     /// Answers a request as busy at once if another has the lock or waits for it: a [`wait`](Self::wait) of
@@ -82,89 +159,220 @@ impl LockLayer {
 
     /// The length of the lease, renewed while the request is handled: 100 ms to 24 h, by default the
     /// manager's. Out of that range every request is answered 500.
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.settings.ttl = Some(ttl);
-        self
+    pub fn ttl(self, ttl: Duration) -> Self {
+        self.with(|settings| settings.ttl = Some(ttl))
+    }
+
+    /// How long a request may hold its lock, its response's body included, by default 60 seconds. Then the lock
+    /// is treated as lost, see [`OnLost`]: a client that reads a stream slowly, or a handler that hangs, cannot
+    /// keep it for ever. [`Duration::MAX`] sets no limit.
+    ///
+    /// A guard from [`Locked::hold`](crate::Locked::hold) is not bound by it: whoever keeps one decides.
+    pub fn max_hold(self, max_hold: Duration) -> Self {
+        self.with(|settings| settings.max_hold = max_hold)
+    }
+
+    /// How many requests may wait, for one key and in all, by default 64 and 4,096; one at least. Those beyond
+    /// are answered 429 at once, and nothing is asked of the backend for them.
+    ///
+    /// Counted are the requests of this layer and its clones that have asked for their lock and do not have it
+    /// yet. With [`try_once`](Self::try_once) nobody waits, and nobody is counted.
+    pub fn max_waiting(self, per_key: usize, total: usize) -> Self {
+        self.with(|settings| settings.room = Arc::new(Room::new(per_key, total)))
     }
 
     /// Until when a request holds its lock, by default [`HoldUntil::BodyEnd`].
-    pub fn hold(mut self, until: HoldUntil) -> Self {
-        self.settings.hold = until;
-        self
+    pub fn hold(self, until: HoldUntil) -> Self {
+        self.with(|settings| settings.hold = until)
+    }
+
+    /// What becomes of a request whose lock is lost while it is handled, by default [`OnLost::Abort`].
+    pub fn on_lost(self, on_lost: OnLost) -> Self {
+        self.with(|settings| settings.on_lost = on_lost)
+    }
+
+    /// What becomes of a request whose lock cannot be asked for because the backend is out of reach, by default
+    /// [`OnUnavailable::Reject`].
+    pub fn on_unavailable(self, on_unavailable: OnUnavailable) -> Self {
+        self.with(|settings| settings.on_unavailable = on_unavailable)
+    }
+
+    /// Reads the body of a request before its lock is asked for, so that a slow upload does not hold the lock.
+    /// By default it is read by the handler, under the lock.
+    ///
+    /// A body of more than `bytes` is answered 413, one that breaks off 400. The handler gets it in one piece;
+    /// trailers are left out. So the request's body has to be one that can be made of [`Bytes`], such as axum's
+    /// `Body` or [`Full<Bytes>`](http_body_util::Full). A request that is not locked is passed on unread.
+    ///
+    /// How long a client may take for its body is for a timeout outside to say.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use dlock_core::{EmbeddedBackend, LockManager};
+    /// use dlock_tower::{Key, LockLayer};
+    /// use http::{Request, Response};
+    /// use http_body_util::{BodyExt as _, Full};
+    /// use tower::{Layer as _, ServiceExt as _, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockManager::builder(EmbeddedBackend::new()).build()?;
+    /// let layer = LockLayer::new(locks, Key::new("note").uri_path()).read_body_first(8);
+    /// let echo = layer.layer(service_fn(async |request: Request<Full<Bytes>>| {
+    ///     Ok::<_, std::convert::Infallible>(Response::new(request.into_body()))
+    /// }));
+    /// let short = echo.clone().oneshot(Request::new(Full::from("short"))).await?;
+    /// assert_eq!(short.into_body().collect().await.unwrap().to_bytes(), "short");
+    /// let long = echo.oneshot(Request::new(Full::from("much too long"))).await?;
+    /// assert_eq!(long.status(), 413);
+    /// # Ok(()) }
+    /// ```
+    pub fn read_body_first(self, bytes: usize) -> LockLayer<ReadFirst> {
+        LockLayer::of(self.with(|settings| settings.read_first = bytes).settings)
     }
 
     /// The status of the answer to a request whose lock stayed busy, by default 409 Conflict. Prefer 4xx:
     /// load balancers take a server that answers 5xx for ill, when it is the key that is busy.
-    pub fn busy_status(mut self, status: StatusCode) -> Self {
-        self.settings.busy_status = status;
-        self
+    pub fn busy_status(self, status: StatusCode) -> Self {
+        self.with(|settings| settings.answering.busy_status = status)
     }
 
     /// What `Retry-After` tells a client whose request was not handled, by default 1 second. Sent in whole
-    /// seconds, rounded up, and never less than one.
-    pub fn retry_after(mut self, after: Duration) -> Self {
-        self.settings.retry_after = after;
-        self
+    /// seconds, rounded up, never less than one, and up to twice as long at random: clients that were refused
+    /// together shall not come back together.
+    pub fn retry_after(self, after: Duration) -> Self {
+        self.with(|settings| settings.answering.retry_after = after)
     }
 
-    /// The first stage of a request with these parts.
-    pub(crate) fn begin<F>(&self, parts: &Parts) -> Stage<F> {
-        match self.key.lock_key(parts) {
-            Err(error) => Stage::Rejected { rejection: self.reject(error) },
-            Ok(Some(key)) if !Locked::covers(parts, &self.locks, &key) => {
-                Stage::Acquiring { acquiring: self.acquire(key) }
-            }
-            Ok(_) => Stage::Readying { held: None },
+    /// Makes the answers to requests that the layer refuses, instead of [`LockRejection::to_http`] or, for
+    /// gRPC, [`LockRejection::to_grpc`].
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use dlock_core::{EmbeddedBackend, LockManager};
+    /// use dlock_tower::{Key, LockLayer};
+    /// use http::{Request, Response};
+    /// use http_body_util::{BodyExt as _, Full};
+    /// use tower::{Layer as _, ServiceExt as _, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let locks = LockManager::builder(EmbeddedBackend::new()).build()?;
+    /// let layer = LockLayer::new(locks.clone(), Key::new("index")).try_once().reject_with(|rejection| {
+    ///     let mut response = rejection.to_http(); // the status and `Retry-After` stay
+    ///     *response.body_mut() = Bytes::from(format!("sorry: {rejection}"));
+    ///     response
+    /// });
+    /// let service = layer.layer(service_fn(async |_: Request<()>| {
+    ///     Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default()))
+    /// }));
+    /// let _held = locks.lock("index").await?;
+    /// let response = service.oneshot(Request::new(())).await?;
+    /// assert_eq!(response.status(), 409);
+    /// let text = response.into_body().collect().await.unwrap().to_bytes();
+    /// assert_eq!(text, "sorry: Another request holds the lock");
+    /// # Ok(()) }
+    /// ```
+    pub fn reject_with(
+        self,
+        answer: impl Fn(&LockRejection) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|settings| settings.reject_with = Some(Arc::new(answer)))
+    }
+
+    /// The same layer, where the body is of no concern any more.
+    pub(crate) fn body_aside(&self) -> LockLayer {
+        LockLayer::of(Arc::clone(&self.settings))
+    }
+
+    /// What to do about a request with these parts.
+    pub(crate) fn start(&self, parts: &mut Parts) -> Start {
+        match self.settings.key.read_key(parts) {
+            Err(error) => Start::Reject(error.into()),
+            Ok(Some(key)) if !Locked::covers(parts, &self.settings.locks, &key) => Start::Lock(key),
+            Ok(_) => Start::Pass,
         }
     }
 
-    /// The answer to `error`, as this layer gives it.
-    pub(crate) fn reject(&self, error: impl Into<LockRejection>) -> LockRejection {
-        error.into().answered_with(self.settings.busy_status, self.settings.retry_after)
+    /// The answer to a request that is not handled, or not to its end.
+    pub(crate) fn answer(&self, rejection: impl Into<LockRejection>, grpc: bool) -> Response<Bytes> {
+        let rejection = self.settings.answering.apply(rejection.into());
+        match &self.settings.reject_with {
+            Some(answer) => answer(&rejection),
+            None if grpc => rejection.to_grpc(),
+            None => rejection.to_http(),
+        }
+    }
+
+    /// Asks for the lock, if one more request may wait.
+    pub(crate) fn acquire(&self, key: LockKey) -> Result<Acquiring, LockRejection> {
+        let settings = &self.settings;
+        let place = match settings.wait.is_zero() {
+            true => None,
+            false => Some(settings.room.enter(&key).ok_or_else(LockRejection::queue_full)?),
+        };
+        let request = settings.locks.lock(key).wait(settings.wait);
+        let future = match settings.ttl {
+            Some(ttl) => request.ttl(ttl).into_future(),
+            None => request.into_future(),
+        };
+        Ok(Acquiring { future, _place: place })
+    }
+
+    pub(crate) fn held(&self, guard: LockGuard) -> Held {
+        Held::new(guard, self.settings.max_hold, self.settings.on_lost)
+    }
+
+    /// Whether a request may be handled without the lock that it did not get.
+    pub(crate) fn goes_on_without(&self, rejection: &LockRejection) -> bool {
+        self.settings.on_unavailable == OnUnavailable::Proceed && rejection.is_unavailable()
     }
 
     pub(crate) fn locks(&self) -> &LockManager {
-        &self.locks
+        &self.settings.locks
     }
 
     pub(crate) fn hold_until(&self) -> HoldUntil {
         self.settings.hold
     }
 
-    fn acquire(&self, key: LockKey) -> AcquireFuture {
-        let request = self.locks.lock(key).wait(self.settings.wait);
-        match self.settings.ttl {
-            Some(ttl) => request.ttl(ttl).into_future(),
-            None => request.into_future(),
-        }
+    pub(crate) fn read_first(&self) -> usize {
+        self.settings.read_first
     }
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            wait: Duration::from_secs(2),
-            ttl: None,
-            hold: HoldUntil::default(),
-            busy_status: LockRejection::BUSY_STATUS,
-            retry_after: LockRejection::RETRY_AFTER,
-        }
+/// A request that has asked for its lock. Dropped, it leaves the queue before it gives its place away.
+#[derive(Debug)]
+pub(crate) struct Acquiring {
+    pub(crate) future: AcquireFuture,
+    _place: Option<Place>,
+}
+
+impl<M> Clone for LockLayer<M> {
+    fn clone(&self) -> Self {
+        Self::of(Arc::clone(&self.settings))
     }
 }
 
-impl<S> Layer<S> for LockLayer {
-    type Service = Lock<S>;
+impl<S, M> Layer<S> for LockLayer<M> {
+    type Service = Lock<S, M>;
 
-    fn layer(&self, inner: S) -> Lock<S> {
+    fn layer(&self, inner: S) -> Lock<S, M> {
         Lock::new(inner, self.clone())
     }
 }
 
-impl fmt::Debug for LockLayer {
+impl<M> fmt::Debug for LockLayer<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { locks, wait, ttl, max_hold, room, hold, on_lost, on_unavailable, .. } =
+            &*self.settings;
         f.debug_struct("LockLayer")
-            .field("locks", &self.locks)
-            .field("settings", &self.settings)
+            .field("locks", locks)
+            .field("wait", wait)
+            .field("ttl", ttl)
+            .field("max_hold", max_hold)
+            .field("max_waiting", room)
+            .field("hold", hold)
+            .field("on_lost", on_lost)
+            .field("on_unavailable", on_unavailable)
             .finish_non_exhaustive()
     }
 }

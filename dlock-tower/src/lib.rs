@@ -156,13 +156,18 @@ mod held;
 mod key;
 mod layer;
 mod locked;
+mod read_first;
 mod rejection;
+mod room;
 mod service;
+#[cfg(feature = "tonic")]
+mod status;
 
 pub use body::LockBody;
 pub use future::ResponseFuture;
 pub use key::{Key, KeyError, KeyFromRequest};
-pub use layer::{HoldUntil, LockLayer};
+pub use layer::{HoldUntil, LockLayer, OnLost, OnUnavailable};
 pub use locked::Locked;
+pub use read_first::{AsItComes, ReadFirst, ReadFirstFuture};
 pub use rejection::LockRejection;
 pub use service::Lock;

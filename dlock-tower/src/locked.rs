@@ -27,54 +27,53 @@ use std::time::Duration;
 /// # assert!(!write(&http::Request::new(()), &mut 0));
 /// ```
 #[derive(Clone)]
-pub struct Locked(Arc<Inner>);
-
-struct Inner {
+pub struct Locked {
     lease: Lease,
     guard: Weak<LockGuard>,
     locks: LockManager,
-    outer: Option<Locked>,
+    outer: Option<Arc<Self>>,
 }
 
 impl Locked {
     /// What is locked.
     #[must_use]
     pub fn key(&self) -> &LockKey {
-        self.0.lease.key()
+        self.lease.key()
     }
 
     /// The fencing token, for the store that the lock protects to compare.
     #[must_use]
     pub fn token(&self) -> FencingToken {
-        self.0.lease.token()
+        self.lease.token()
     }
 
     /// Whether the lease is valid now, by the clock. Once false it stays false.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        self.0.lease.is_valid()
+        self.lease.is_valid()
     }
 
     /// How long the lease is valid without another renewal; zero if it is over.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.0.lease.remaining()
+        self.lease.remaining()
     }
 
     /// Waits until the lock is lost or released, and says why.
     ///
-    /// While the handler runs the layer waits for this too, and drops the handler. It is for work that the
-    /// handler started elsewhere.
+    /// While the handler runs the layer waits for this too, and drops the handler unless it was told
+    /// [`OnLost::Finish`](crate::OnLost::Finish). It is for handlers that are not dropped, and for work that they
+    /// started elsewhere.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
     pub fn lost(&self) -> impl Future<Output = LossReason> + Send + Sync + use<> {
-        let lease = self.0.lease.clone();
+        let lease = self.lease.clone();
         async move { lease.lost().await }
     }
 
-    /// The guard, which keeps the lock until it is dropped, beyond the response if need be. `None` once the
-    /// lock is released.
+    /// The guard, which keeps the lock until it is dropped, beyond the response and beyond
+    /// [`LockLayer::max_hold`](crate::LockLayer::max_hold) if need be. `None` once the lock is released.
     ///
     /// ```
     /// # use dlock_core::{EmbeddedBackend, LockManager};
@@ -102,22 +101,29 @@ impl Locked {
     /// ```
     #[must_use = "the lock is kept only for as long as the guard is"]
     pub fn hold(&self) -> Option<Arc<LockGuard>> {
-        self.0.guard.upgrade()
+        self.guard.upgrade()
     }
 
     /// Makes `guard` the lock of the request with these extensions.
     pub(crate) fn enter(extensions: &mut Extensions, guard: &Arc<LockGuard>, locks: &LockManager) {
-        let outer = extensions.remove::<Self>();
+        let outer = extensions.remove::<Self>().map(Arc::new);
         let (lease, guard) = (guard.lease(), Arc::downgrade(guard));
-        extensions.insert(Self(Arc::new(Inner { lease, guard, locks: locks.clone(), outer })));
+        extensions.insert(Self { lease, guard, locks: locks.clone(), outer });
+    }
+
+    /// Makes the lock of the request with these extensions what it was before [`enter`](Self::enter).
+    pub(crate) fn leave(extensions: &mut Extensions) {
+        if let Some(outer) = extensions.remove::<Self>().and_then(|left| left.outer) {
+            extensions.insert(Self::clone(&outer));
+        }
     }
 
     /// Whether the request has the lock on `key` from `locks` already. To wait for it would be to wait for
     /// oneself.
     pub(crate) fn covers(parts: &Parts, locks: &LockManager, key: &LockKey) -> bool {
         let innermost = parts.extensions.get::<Self>();
-        std::iter::successors(innermost, |locked| locked.0.outer.as_ref())
-            .any(|locked| locked.key() == key && locked.0.locks.is_same(locks) && locked.is_valid())
+        std::iter::successors(innermost, |locked| locked.outer.as_deref())
+            .any(|locked| locked.key() == key && locked.locks.is_same(locks) && locked.is_valid())
     }
 }
 

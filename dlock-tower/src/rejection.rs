@@ -4,24 +4,31 @@ use crate::key::KeyError;
 use bytes::Bytes;
 use dlock_core::{ErrorKind, LockError, Operation};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Why a request was not handled under its lock, as an answer.
 ///
-/// | `code` | status | `Retry-After` | when |
-/// |---|---|---|---|
-/// | `lock_busy` | 409 | yes | another owner held the lock for the whole wait |
-/// | `lock_unavailable` | 503 | yes | the backend did not answer in time |
-/// | `lock_closed` | 503 | yes | the manager is closed: the server is shutting down |
-/// | `lock_key_invalid` | 400 | no | the request does not say what to lock, or in no valid form |
-/// | `lock_misconfigured` | 500 | no | the route, the manager or the backend is set up wrongly; logged |
-/// | `lock_lost` | 500 | no | the lock was lost while the handler ran |
+/// | `code` | HTTP | gRPC | `Retry-After` | when |
+/// |---|---|---|---|---|
+/// | `lock_busy` | 409 | 10 ABORTED | yes | another owner held the lock for the whole wait |
+/// | `lock_queue_full` | 429 | 8 RESOURCE_EXHAUSTED | yes | as many requests wait as may |
+/// | `lock_unavailable` | 503 | 14 UNAVAILABLE | yes | the backend did not answer in time |
+/// | `lock_closed` | 503 | 14 UNAVAILABLE | yes | the manager is closed: the server is shutting down |
+/// | `lock_key_invalid` | 400 | 3 INVALID_ARGUMENT | no | the request does not say what to lock, or in no valid form |
+/// | `body_broken` | 400 | 3 INVALID_ARGUMENT | no | the body that was to be read first broke off |
+/// | `body_too_large` | 413 | 8 RESOURCE_EXHAUSTED | no | the body is more than is read first |
+/// | `lock_misconfigured` | 500 | 13 INTERNAL | no | the route, the manager or the backend is set up wrongly; logged |
+/// | `lock_lost` | 500 | 13 INTERNAL | no | the lock was lost while the handler ran |
 ///
 /// `Retry-After` is there exactly when the handler did not run and trying again can help. The body is
-/// `application/problem+json` with `title`, `status` and `code`; the key is never in it.
+/// `application/problem+json` with `title`, `status` and `code`. The answer to a gRPC request, which is one whose
+/// content type is `application/grpc` or has a suffix, such as `application/grpc+proto`, is in its headers: `grpc-status` and
+/// `grpc-message`. The key is in none of them.
 ///
 /// Handlers with the attribute `#[distributed_lock]` can return `Result<_, LockRejection>`: it is made of a
 /// [`LockError`]. An error of anything but acquiring, such as a failed release, counts as `lock_lost`, since
@@ -34,7 +41,8 @@ use std::time::Duration;
 /// let rejection = LockRejection::from(LockError::new(ErrorKind::Busy, "another owner held it"));
 /// let response = rejection.to_http();
 /// assert_eq!(response.status(), 409);
-/// assert_eq!(response.headers()["retry-after"], "1");
+/// assert!(response.headers().contains_key("retry-after"));
+/// assert_eq!(rejection.to_grpc().headers()["grpc-status"], "10");
 /// assert!(response.body().ends_with(br#""status":409,"code":"lock_busy"}"#));
 /// ```
 #[derive(Debug)]
@@ -48,27 +56,67 @@ pub struct LockRejection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Busy,
+    QueueFull,
     Unavailable,
     Closed,
     KeyInvalid,
+    BodyBroken,
+    BodyTooLarge,
     Misconfigured,
     #[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "only extractors can miss it"))]
     NoLayer,
     Lost,
 }
 
-impl LockRejection {
-    pub(crate) const BUSY_STATUS: StatusCode = StatusCode::CONFLICT;
-    pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How a layer answers what it does not pass on.
+#[derive(Debug, Clone)]
+pub(crate) struct Answering {
+    pub(crate) busy_status: StatusCode,
+    pub(crate) retry_after: Duration,
+    told: Arc<AtomicBool>,
+}
 
-    /// The status of the answer.
+impl Default for Answering {
+    fn default() -> Self {
+        Self { busy_status: StatusCode::CONFLICT, retry_after: Duration::from_secs(1), told: Arc::default() }
+    }
+}
+
+impl Answering {
+    /// `rejection` as this layer answers it. It goes into the log; a fault of the program once as a warning, since
+    /// every further request says the same.
+    pub(crate) fn apply(&self, rejection: LockRejection) -> LockRejection {
+        let known = rejection.is_programs_fault() && self.told.swap(true, Ordering::Relaxed);
+        if !known {
+            rejection.report();
+        }
+        LockRejection { busy_status: self.busy_status, retry_after: jittered(self.retry_after), ..rejection }
+    }
+}
+
+impl LockRejection {
+    /// The status of the answer over HTTP.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.kind {
             Kind::Busy => self.busy_status,
+            Kind::QueueFull => StatusCode::TOO_MANY_REQUESTS,
             Kind::Unavailable | Kind::Closed => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::KeyInvalid => StatusCode::BAD_REQUEST,
+            Kind::KeyInvalid | Kind::BodyBroken => StatusCode::BAD_REQUEST,
+            Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Misconfigured | Kind::NoLayer | Kind::Lost => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The status of the answer over gRPC, by its number.
+    #[must_use]
+    pub fn grpc_status(&self) -> u8 {
+        match self.kind {
+            Kind::KeyInvalid | Kind::BodyBroken => 3,
+            Kind::QueueFull | Kind::BodyTooLarge => 8,
+            Kind::Busy => 10,
+            Kind::Misconfigured | Kind::NoLayer | Kind::Lost => 13,
+            Kind::Unavailable | Kind::Closed => 14,
         }
     }
 
@@ -77,41 +125,68 @@ impl LockRejection {
     pub fn code(&self) -> &'static str {
         match self.kind {
             Kind::Busy => "lock_busy",
+            Kind::QueueFull => "lock_queue_full",
             Kind::Unavailable => "lock_unavailable",
             Kind::Closed => "lock_closed",
             Kind::KeyInvalid => "lock_key_invalid",
+            Kind::BodyBroken => "body_broken",
+            Kind::BodyTooLarge => "body_too_large",
             Kind::Misconfigured | Kind::NoLayer => "lock_misconfigured",
             Kind::Lost => "lock_lost",
         }
     }
 
-    /// After how long to try again, if that can help.
+    /// After how long to try again, if that can help: whole seconds, from what
+    /// [`LockLayer::retry_after`](crate::LockLayer::retry_after) says up to twice that.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        matches!(self.kind, Kind::Busy | Kind::Unavailable | Kind::Closed).then_some(self.retry_after)
+        let helps = matches!(self.kind, Kind::Busy | Kind::QueueFull | Kind::Unavailable | Kind::Closed);
+        helps.then_some(self.retry_after)
     }
 
-    /// The answer.
+    /// The answer over HTTP.
     #[must_use]
     pub fn to_http(&self) -> Response<Bytes> {
-        let mut response = Response::new(self.problem().into());
+        let mut response = self.response("application/problem+json");
         *response.status_mut() = self.status();
+        *response.body_mut() = self.problem().into();
+        response
+    }
+
+    /// The answer over gRPC. It has no body: what are trailers elsewhere is in the headers.
+    #[must_use]
+    pub fn to_grpc(&self) -> Response<Bytes> {
+        let mut response = self.response("application/grpc");
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert("grpc-status", HeaderValue::from(u16::from(self.grpc_status())));
+        headers.insert("grpc-message", HeaderValue::from_static(self.kind.title()));
+        response
+    }
+
+    fn response(&self, content_type: &'static str) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         if let Some(after) = self.retry_after() {
-            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
+            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs()));
         }
         response
     }
 
-    /// The answer, given for good: what it does not say goes into the log.
-    pub(crate) fn answer(&self) -> Response<Bytes> {
-        self.report();
-        self.to_http()
-    }
-
     pub(crate) fn lost() -> Self {
         Self::new(Kind::Lost)
+    }
+
+    pub(crate) fn queue_full() -> Self {
+        Self::new(Kind::QueueFull)
+    }
+
+    pub(crate) fn body_too_large() -> Self {
+        Self::new(Kind::BodyTooLarge)
+    }
+
+    pub(crate) fn body_broken(cause: Box<dyn StdError + Send + Sync>) -> Self {
+        Self::new(Kind::BodyBroken).caused_by(cause)
     }
 
     #[cfg(feature = "axum")]
@@ -119,12 +194,17 @@ impl LockRejection {
         Self::new(Kind::NoLayer)
     }
 
-    pub(crate) fn answered_with(self, busy_status: StatusCode, retry_after: Duration) -> Self {
-        Self { busy_status, retry_after, ..self }
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.kind == Kind::Unavailable
+    }
+
+    fn is_programs_fault(&self) -> bool {
+        matches!(self.kind, Kind::Misconfigured | Kind::NoLayer)
     }
 
     fn new(kind: Kind) -> Self {
-        Self { kind, busy_status: Self::BUSY_STATUS, retry_after: Self::RETRY_AFTER, cause: None }
+        let Answering { busy_status, retry_after, .. } = Answering::default();
+        Self { kind, busy_status, retry_after: jittered(retry_after), cause: None }
     }
 
     fn caused_by(self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -140,16 +220,15 @@ impl LockRejection {
         )
     }
 
-    fn report(&self) {
+    /// What the answer does not say goes into the log.
+    pub(crate) fn report(&self) {
         let (code, error) = (self.code(), self.source());
         match self.kind {
             Kind::Misconfigured | Kind::NoLayer => tracing::warn!(code, error, "{}", self.kind.title()),
             Kind::Unavailable => tracing::warn!(code, error, "request not handled"),
-            Kind::Busy | Kind::Closed | Kind::KeyInvalid => {
-                tracing::debug!(code, error, "request not handled");
-            }
             // The manager has told of it.
             Kind::Lost => {}
+            _ => tracing::debug!(code, error, "request not handled"),
         }
     }
 }
@@ -169,13 +248,16 @@ impl Kind {
         }
     }
 
-    /// Goes into a JSON string as it is.
+    /// Goes into a JSON string and into a header as it is.
     fn title(self) -> &'static str {
         match self {
             Self::Busy => "Another request holds the lock",
+            Self::QueueFull => "Too many requests wait for the lock",
             Self::Unavailable => "The lock service is unavailable",
             Self::Closed => "The server is shutting down",
             Self::KeyInvalid => "The request does not say what to lock",
+            Self::BodyBroken => "The body of the request broke off",
+            Self::BodyTooLarge => "The body of the request is too large",
             Self::Misconfigured => "The lock of this route is misconfigured",
             Self::NoLayer => "`Locked` was asked for on a route without `LockLayer`",
             Self::Lost => "The lock was lost while the request was handled",
@@ -183,10 +265,20 @@ impl Kind {
     }
 }
 
-/// Sub-second waits become a second: zero would mean "at once".
-fn whole_seconds(span: Duration) -> u64 {
-    let rounded_up = span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0));
-    rounded_up.max(1)
+/// Whole seconds from `span` up to twice that. Less than one becomes one: zero would mean "at once".
+fn jittered(span: Duration) -> Duration {
+    let rounded_up = span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0)).max(1);
+    Duration::from_secs(rounded_up.saturating_add(fastrand::u64(0..=rounded_up)))
+}
+
+/// Whether the answer has to be one of gRPC. Its own variants have a suffix; gRPC-Web is another protocol, which
+/// has the word in it, too.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let Some(content_type) = headers.get(CONTENT_TYPE) else { return false };
+    match content_type.as_bytes().strip_prefix(b"application/grpc") {
+        Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
+        None => false,
+    }
 }
 
 impl From<LockError> for LockRejection {
@@ -218,7 +310,7 @@ impl StdError for LockRejection {
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 12] = [
+    const KINDS: [ErrorKind; 13] = [
         ErrorKind::Busy,
         ErrorKind::Unavailable,
         ErrorKind::Lost,
@@ -231,6 +323,7 @@ mod tests {
         ErrorKind::Unsupported,
         ErrorKind::SequenceExhausted,
         ErrorKind::NotHeld,
+        ErrorKind::Reentrant,
     ];
 
     fn rejection(kind: ErrorKind, operation: Operation) -> LockRejection {
@@ -278,24 +371,87 @@ mod tests {
                 misconfigured,
                 misconfigured,
                 misconfigured,
+                misconfigured,
             ]
         );
     }
 
+    /// Every rejection there is.
+    fn all() -> impl Iterator<Item = LockRejection> {
+        [
+            Kind::Busy,
+            Kind::QueueFull,
+            Kind::Unavailable,
+            Kind::Closed,
+            Kind::KeyInvalid,
+            Kind::BodyBroken,
+            Kind::BodyTooLarge,
+            Kind::Misconfigured,
+            Kind::NoLayer,
+            Kind::Lost,
+        ]
+        .into_iter()
+        .map(LockRejection::new)
+    }
+
     #[test]
-    fn retry_after_is_sent_in_whole_seconds() {
-        for (millis, seconds) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2"), (60_000, "60")] {
-            let rejection = rejection(ErrorKind::Busy, Operation::Acquire)
-                .answered_with(StatusCode::CONFLICT, Duration::from_millis(millis));
-            assert_eq!(rejection.to_http().headers()[RETRY_AFTER], seconds);
+    fn both_protocols_say_the_same() {
+        let answers: Vec<_> = all()
+            .map(|rejection| {
+                let (http, grpc) = (rejection.to_http(), rejection.to_grpc());
+                let after = http.headers().contains_key(RETRY_AFTER);
+                assert_eq!(after, grpc.headers().contains_key(RETRY_AFTER));
+                assert_eq!((grpc.status(), grpc.body().len()), (StatusCode::OK, 0));
+                assert_eq!(grpc.headers()[CONTENT_TYPE], "application/grpc");
+                assert_eq!(grpc.headers()["grpc-message"], rejection.to_string());
+                let status = grpc.headers()["grpc-status"].to_str().unwrap().to_owned();
+                (rejection.code(), http.status().as_u16(), status, after)
+            })
+            .collect();
+        let expected = [
+            ("lock_busy", 409, "10", true),
+            ("lock_queue_full", 429, "8", true),
+            ("lock_unavailable", 503, "14", true),
+            ("lock_closed", 503, "14", true),
+            ("lock_key_invalid", 400, "3", false),
+            ("body_broken", 400, "3", false),
+            ("body_too_large", 413, "8", false),
+            ("lock_misconfigured", 500, "13", false),
+            ("lock_misconfigured", 500, "13", false),
+            ("lock_lost", 500, "13", false),
+        ];
+        assert_eq!(answers, expected.map(|(code, http, grpc, after)| (code, http, grpc.to_owned(), after)));
+    }
+
+    #[test]
+    fn grpc_is_told_by_the_content_type() {
+        let is = |content_type| {
+            is_grpc(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]))
+        };
+        assert!(["application/grpc", "application/grpc+proto", "application/grpc;x=y"].into_iter().all(is));
+        assert!(
+            !["application/json", "application/grpc-web", "text/application/grpc", ""].into_iter().any(is)
+        );
+        assert!(!is_grpc(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn retry_after_is_whole_seconds_up_to_twice_as_long_and_not_always_the_same() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (60_000, 60)] {
+            let said: std::collections::BTreeSet<_> =
+                (0..200).map(|_| jittered(Duration::from_millis(millis)).as_secs()).collect();
+            assert!(said.iter().all(|said| (seconds..=2 * seconds).contains(said)), "{said:?}");
+            assert!(said.len() > 1, "{said:?}");
         }
+        assert!(jittered(Duration::MAX) > Duration::ZERO, "and does not overflow");
     }
 
     #[test]
     fn the_answer_is_a_problem_without_the_key() {
         let key = dlock_core::LockKey::new("order:4711").unwrap();
         let error = LockError::new(ErrorKind::Busy, "another owner held it").with_key(&key);
-        let response = LockRejection::from(error).answered_with(StatusCode::LOCKED, Duration::ZERO).to_http();
+        let answering = Answering { busy_status: StatusCode::LOCKED, ..Answering::default() };
+        let response = answering.apply(error.into()).to_http();
         assert_eq!(response.status(), StatusCode::LOCKED);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
         assert_eq!(
@@ -304,10 +460,10 @@ mod tests {
         );
     }
 
-    /// What is logged from level info upwards while `rejection` is answered.
-    fn logged(rejection: &LockRejection) -> String {
+    /// What is logged from level info upwards while a layer answers `rejections`.
+    fn logged(rejections: impl IntoIterator<Item = LockRejection>) -> String {
         #[derive(Clone, Default)]
-        struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+        struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
         impl std::io::Write for Log {
             fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
                 self.0.lock().unwrap().write(text)
@@ -321,16 +477,21 @@ mod tests {
         let writer = log.clone();
         let subscriber =
             tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || rejection.answer());
+        let answering = Answering::default();
+        tracing::subscriber::with_default(subscriber, || {
+            rejections.into_iter().for_each(|rejection| drop(answering.apply(rejection)));
+        });
         let text = log.0.lock().unwrap().clone();
         String::from_utf8(text).unwrap()
     }
 
     #[test]
-    fn a_fault_of_the_program_is_logged_with_its_detail_and_one_of_the_client_is_not() {
-        let log = logged(&KeyError::wiring("put the layer elsewhere").into());
+    fn a_fault_of_the_program_is_logged_once_and_one_of_the_client_is_not() {
+        let wiring = || KeyError::wiring("put the layer elsewhere").into();
+        let log = logged([wiring(), wiring()]);
         assert!(log.contains("WARN") && log.contains("put the layer elsewhere"), "{log}");
-        assert_eq!(logged(&KeyError::client("no header").into()), "");
-        assert_eq!(logged(&rejection(ErrorKind::Busy, Operation::Acquire)), "");
+        assert_eq!(log.lines().count(), 1, "{log}");
+        assert_eq!(logged([KeyError::client("no header").into()]), "");
+        assert_eq!(logged([rejection(ErrorKind::Busy, Operation::Acquire)]), "");
     }
 }

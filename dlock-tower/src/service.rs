@@ -1,11 +1,14 @@
 //! The service.
 
 use crate::body::LockBody;
-use crate::future::{Pending, ResponseFuture};
+use crate::future::ResponseFuture;
 use crate::layer::LockLayer;
+use crate::read_first::{AsItComes, ReadFirst, ReadFirstFuture};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use std::error::Error as StdError;
+use std::fmt;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -13,15 +16,26 @@ use tower_service::Service;
 ///
 /// It is always ready. The inner service is readied once the lock is there, so that requests which wait for a
 /// lock take none of the inner service's room from requests which do not.
-#[derive(Debug, Clone)]
-pub struct Lock<S> {
+pub struct Lock<S, M = AsItComes> {
     inner: S,
-    layer: LockLayer,
+    layer: LockLayer<M>,
 }
 
-impl<S> Lock<S> {
-    pub(crate) fn new(inner: S, layer: LockLayer) -> Self {
+impl<S, M> Lock<S, M> {
+    pub(crate) fn new(inner: S, layer: LockLayer<M>) -> Self {
         Self { inner, layer }
+    }
+}
+
+impl<S: Clone, M> Clone for Lock<S, M> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+    }
+}
+
+impl<S: fmt::Debug, M> fmt::Debug for Lock<S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock").field("inner", &self.inner).field("layer", &self.layer).finish()
     }
 }
 
@@ -29,7 +43,7 @@ impl<S, B, R> Service<Request<B>> for Lock<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     R: Body<Data = Bytes>,
-    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    R::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     type Response = Response<LockBody<R>>;
     type Error = S::Error;
@@ -41,10 +55,29 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture<S, B> {
-        let (parts, body) = request.into_parts();
-        let stage = self.layer.begin(&parts);
         // A plain clone will do: `self.inner` was not readied, so there is no readiness to hand over.
-        let pending = Pending { inner: self.inner.clone(), request: Request::from_parts(parts, body) };
-        ResponseFuture::new(stage, pending, self.layer.clone())
+        ResponseFuture::begin(self.inner.clone(), request, self.layer.clone())
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Lock<S, ReadFirst>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    B: Body<Data = Bytes> + From<Bytes>,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    R: Body<Data = Bytes>,
+    R::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    type Response = Response<LockBody<R>>;
+    type Error = S::Error;
+    type Future = ReadFirstFuture<S, B>;
+
+    /// Ready, for the same reason.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> ReadFirstFuture<S, B> {
+        ReadFirstFuture::begin(self.inner.clone(), request, self.layer.body_aside())
     }
 }

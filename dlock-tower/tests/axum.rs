@@ -58,15 +58,17 @@ impl Answer {
         self.0.split(' ').nth(1).unwrap_or_else(|| panic!("no status: {self:?}")).parse().unwrap()
     }
 
-    fn retry_after(&self) -> Option<&str> {
-        self.0.lines().find_map(|line| line.strip_prefix("retry-after: "))
+    /// The least delay of which the answer's is a jittered one.
+    fn retry_after(&self) -> Option<u64> {
+        let after: u64 = self.0.lines().find_map(|line| line.strip_prefix("retry-after: "))?.parse().unwrap();
+        Some([1, 3].into_iter().find(|least| (*least..=2 * least).contains(&after)).unwrap())
     }
 
     fn body(&self) -> &str {
         self.0.split_once("\r\n\r\n").unwrap().1
     }
 
-    fn assert_rejected(&self, status: u16, code: &str, retry_after: Option<&str>) {
+    fn assert_rejected(&self, status: u16, code: &str, retry_after: Option<u64>) {
         assert_eq!((self.status(), self.retry_after()), (status, retry_after), "{self:?}");
         assert!(self.body().contains(&format!(r#""code":"{code}""#)), "{self:?}");
         assert!(self.0.contains("content-type: application/problem+json\r\n"), "{self:?}");
@@ -152,7 +154,7 @@ mod keys {
             request.extensions_mut().insert(Tenant(name));
             next.run(request).await
         }
-        let key_parts = Key::new("order").extension(|tenant: &Tenant| tenant.0.clone()).path_param("id");
+        let key_parts = Key::new("order").ext(|tenant: &Tenant| tenant.0.clone()).path_param("id");
         let locks = Probe::default().manager();
         let layer = LockLayer::new(locks.clone(), key_parts).try_once();
         let route = Router::new().route("/orders/{id}", get(key)).route_layer(layer);
@@ -161,7 +163,7 @@ mod keys {
 
         let _theirs = locks.lock("order:acme:7").await.unwrap();
         let theirs = ask(address, "GET /orders/7", &["x-user: acme"]).await;
-        theirs.assert_rejected(409, "lock_busy", Some("1"));
+        theirs.assert_rejected(409, "lock_busy", Some(1));
         assert_eq!(ask(address, "GET /orders/7", &["x-user: other"]).await.body(), "order:other:7");
         let nobodys = ask(unauthenticated, "GET /orders/7", &[]).await;
         nobodys.assert_rejected(500, "lock_misconfigured", None);
@@ -203,7 +205,7 @@ mod answers {
         let app = Router::new().route("/orders/{id}", put(not_reached).route_layer(layer));
         let _holder = locks.lock("order:7").await.unwrap();
         let answer = ask(serve(app).await, "PUT /orders/7", &[]).await;
-        answer.assert_rejected(409, "lock_busy", Some("3"));
+        answer.assert_rejected(409, "lock_busy", Some(3));
     }
 
     #[tokio::test]
@@ -230,8 +232,8 @@ mod answers {
         let waiting = send(address, "PUT /orders/7", &[]).await;
         probe.acquire_asked().await;
         locks.close();
-        receive(waiting).await.assert_rejected(503, "lock_closed", Some("1"));
-        ask(address, "PUT /orders/8", &[]).await.assert_rejected(503, "lock_closed", Some("1"));
+        receive(waiting).await.assert_rejected(503, "lock_closed", Some(1));
+        ask(address, "PUT /orders/8", &[]).await.assert_rejected(503, "lock_closed", Some(1));
     }
 
     #[tokio::test]
@@ -239,7 +241,7 @@ mod answers {
         let locks = LockManager::builder(Failing(ErrorKind::Unavailable)).build().unwrap();
         let app = Router::new().route("/orders/{id}", put(not_reached).route_layer(order_layer(&locks)));
         let answer = ask(serve(app).await, "PUT /orders/7", &[]).await;
-        answer.assert_rejected(503, "lock_unavailable", Some("1"));
+        answer.assert_rejected(503, "lock_unavailable", Some(1));
     }
 
     #[tokio::test]
@@ -263,7 +265,7 @@ mod answers {
         let address = serve(Router::new().route("/", get(handler)).with_state(locks.clone())).await;
         assert_eq!(ask(address, "GET /", &[]).await.body(), "done");
         let _holder = locks.lock("order:7").await.unwrap();
-        ask(address, "GET /", &[]).await.assert_rejected(409, "lock_busy", Some("1"));
+        ask(address, "GET /", &[]).await.assert_rejected(409, "lock_busy", Some(1));
     }
 
     #[tokio::test]
