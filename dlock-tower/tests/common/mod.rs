@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod raw;
+
 use bytes::Bytes;
 use dlock_core::backend::{AcquireRequest, BackendFuture, Claim, Grant, LossSignal};
 use dlock_core::{Backend, EmbeddedBackend, ErrorKind, LockError, LockManager, LossReason, Moment};
