@@ -115,12 +115,14 @@ where
         return Poll::Ready(Next::CutOff);
     }
     let Poll::Ready(frame) = Held::enter(held, || body.as_mut().poll_frame(context)) else {
+        Held::watch_from_outside(held);
         ready!(Held::poll_stop(held, context));
         return Poll::Ready(Next::CutOff);
     };
     if !matches!(frame, Some(Ok(_))) || body.is_end_stream() {
         *held = None;
     }
+    Held::watch_from_outside(held);
     Poll::Ready(Next::Frame(frame.map(|frame| frame.map_err(Into::into))))
 }
 

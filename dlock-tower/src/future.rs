@@ -13,6 +13,7 @@ use pin_project_lite::pin_project;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tower_service::Service;
 
@@ -123,7 +124,7 @@ where
                 None => Poll::Pending,
             },
             StageProj::Acquiring { acquiring } => {
-                let outcome = ready!(Pin::new(&mut acquiring.future).poll(context));
+                let outcome = ready!(acquiring.poll(context));
                 Poll::Ready(this.rules.acquired(outcome, this.pending))
             }
             StageProj::Readying { held } => poll_readying(held, this.pending, this.rules, context),
@@ -148,18 +149,18 @@ impl Rules {
 
     fn acquired<S, B, F, R, E>(
         &self,
-        outcome: Result<LockGuard, LockError>,
+        outcome: Result<LockGuard, LockRejection>,
         pending: &mut Option<Pending<S, B>>,
     ) -> Turn<F, R, E> {
         match outcome {
             Ok(guard) => {
-                let held = self.layer.held(guard);
+                let guard = Arc::new(guard);
                 if let Some(Pending { request, .. }) = pending {
-                    Locked::enter(request.extensions_mut(), held.guard(), self.layer.locks());
+                    Locked::enter(request.extensions_mut(), &guard, self.layer.locks());
                 }
-                ControlFlow::Continue(Stage::Readying { held: Some(held) })
+                ControlFlow::Continue(Stage::Readying { held: Some(self.layer.held(guard)) })
             }
-            Err(error) => self.go_on_or_answer(error.into()),
+            Err(rejection) => self.go_on_or_answer(rejection),
         }
     }
 
@@ -181,19 +182,19 @@ fn poll_readying<S: Service<Request<B>>, B, R>(
     rules: &Rules,
     context: &mut Context<'_>,
 ) -> Poll<Turn<S::Future, R, S::Error>> {
-    // What was lost before the handler began is no loss to it, whatever the layer is to do about one.
-    if held.as_ref().is_some_and(Held::is_over) {
-        return Poll::Ready(lost_before_the_call(pending, rules));
-    }
-    if let Some(Pending { inner, .. }) = pending {
-        match inner.poll_ready(context) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => return Poll::Ready(ControlFlow::Break(Err(error))),
-            Poll::Pending => {
-                ready!(Held::poll_over(held, context));
-                return Poll::Ready(lost_before_the_call(pending, rules));
-            }
+    let over = match pending.as_mut().map(|pending| pending.inner.poll_ready(context)) {
+        Some(Poll::Pending) => {
+            ready!(Held::poll_over(held, context));
+            true
         }
+        Some(Poll::Ready(Err(error))) => return Poll::Ready(ControlFlow::Break(Err(error))),
+        Some(Poll::Ready(Ok(()))) | None => {
+            Held::has_waited(held) && Held::poll_over(held, context).is_ready()
+        }
+    };
+    if over {
+        // The handler did not begin, so this is no loss to it, whatever the layer is to do about one.
+        return Poll::Ready(lost_before_the_call(pending, rules));
     }
     Poll::Ready(ControlFlow::Continue(match pending.take() {
         Some(Pending { mut inner, request }) => {
@@ -214,7 +215,8 @@ where
     F: Future<Output = Result<Response<R>, E>>,
     R: Body<Data = Bytes>,
 {
-    if Held::look(held) == Verdict::Stop {
+    // Whoever has not waited yet has been granted the lock just now.
+    if Held::has_waited(held) && Held::look(held) == Verdict::Stop {
         return Poll::Ready(rules.answer(LockRejection::lost()));
     }
     let outcome = match Held::enter(held, || future.as_mut().poll(context)) {

@@ -1,25 +1,38 @@
 //! A lock that a request or its response's body holds, and for how long it may.
 
 use crate::layer::OnLost;
-use dlock_core::{LockGuard, LockScope, Moment, sleep_until};
+use dlock_core::{Lease, LockGuard, LockScope, Moment, sleep_until};
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::task::AbortHandle;
 
 /// The guard of a request. Dropped, it gives the guard up; the lock is released unless a handler kept it with
 /// [`Locked::hold`](crate::Locked::hold).
 pub(crate) struct Held {
-    guard: Arc<LockGuard>,
+    lease: Lease,
     scope: LockScope,
     until: Moment,
     on_lost: OnLost,
+    keeper: Keeper,
     /// Wakes whoever waits while the lock is held. Made when somebody does: most requests never wait.
     watch: Option<Watch>,
 }
 
-type Watch = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+/// Says whether the time is up; if not, the lock is lost.
+type Watch = Pin<Box<dyn Future<Output = bool> + Send + Sync>>;
+
+/// Where the guard is.
+enum Keeper {
+    Request(Arc<LockGuard>),
+    /// Also with a task that takes it away in time: a server does not poll the body of a client that does not read.
+    Task {
+        guard: Arc<Mutex<Option<Arc<LockGuard>>>>,
+        task: Option<AbortHandle>,
+    },
+}
 
 /// What to do with that which runs under the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +42,9 @@ pub(crate) enum Verdict {
 }
 
 impl Held {
-    pub(crate) fn new(guard: LockGuard, max_hold: Duration, on_lost: OnLost) -> Self {
-        let (scope, until) = (guard.scope(), Moment::now().after(max_hold));
-        Self { guard: Arc::new(guard), scope, until, on_lost, watch: None }
+    pub(crate) fn new(guard: Arc<LockGuard>, max_hold: Duration, on_lost: OnLost) -> Self {
+        let (lease, scope, until) = (guard.lease(), guard.scope(), Moment::now().after(max_hold));
+        Self { lease, scope, until, on_lost, keeper: Keeper::Request(guard), watch: None }
     }
 
     /// Does what is done under `held`, so that it cannot wait for the lock it is under.
@@ -42,22 +55,13 @@ impl Held {
         }
     }
 
-    pub(crate) fn guard(&self) -> &Arc<LockGuard> {
-        &self.guard
-    }
-
     /// Whether what runs under `held` has to stop now. If it goes on without a lock, `held` is given up.
     ///
     /// The lock stays in `held` for what has to stop, so that it can be dropped before the lock is.
     pub(crate) fn look(held: &mut Option<Self>) -> Verdict {
-        let Some(this) = held.as_ref().filter(|held| held.is_over()) else { return Verdict::GoOn };
-        this.tell();
-        match this.on_lost {
-            OnLost::Abort => Verdict::Stop,
-            OnLost::Finish => {
-                *held = None;
-                Verdict::GoOn
-            }
+        match held {
+            Some(this) if this.is_over() => Self::end(held),
+            _ => Verdict::GoOn,
         }
     }
 
@@ -65,7 +69,7 @@ impl Held {
     /// go on.
     pub(crate) fn poll_stop(held: &mut Option<Self>, context: &mut Context<'_>) -> Poll<()> {
         ready!(Self::poll_over(held, context));
-        match Self::look(held) {
+        match Self::end(held) {
             Verdict::Stop => Poll::Ready(()),
             Verdict::GoOn => Poll::Pending,
         }
@@ -73,41 +77,111 @@ impl Held {
 
     /// Ready once the lock is lost or held too long; never without one.
     pub(crate) fn poll_over(held: &mut Option<Self>, context: &mut Context<'_>) -> Poll<()> {
-        match held {
-            Some(Self { guard, until, watch, .. }) => {
-                watch.get_or_insert_with(|| watch_over(guard, *until)).as_mut().poll(context)
-            }
-            None => Poll::Pending,
+        let Some(Self { lease, until, watch, .. }) = held else { return Poll::Pending };
+        let overdue = ready!(watch.get_or_insert_with(|| watch_over(lease, *until)).as_mut().poll(context));
+        // Polled again it would panic.
+        *watch = Some(Box::pin(std::future::ready(overdue)));
+        if overdue {
+            tell(lease);
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether somebody has waited under the lock, so that it may be over.
+    pub(crate) fn has_waited(held: &Option<Self>) -> bool {
+        held.as_ref().is_some_and(|held| held.watch.is_some())
+    }
+
+    /// Sees to it that the lock is given up in time even if nobody polls what runs under it.
+    pub(crate) fn watch_from_outside(held: &mut Option<Self>) {
+        if let Some(Self { lease, until, keeper, .. }) = held
+            && let Keeper::Request(guard) = keeper
+            && *until < Moment::START.after(Duration::MAX)
+        {
+            let guard = Arc::new(Mutex::new(Some(Arc::clone(guard))));
+            let task = take_away_at(*until, lease.clone(), Arc::clone(&guard));
+            *keeper = Keeper::Task { guard, task };
         }
     }
 
-    pub(crate) fn is_over(&self) -> bool {
-        !self.guard.is_valid() || Moment::now() >= self.until
+    fn is_over(&self) -> bool {
+        !self.lease.is_valid()
+            || self.keeper.is_empty()
+            || self.watch.is_some() && Moment::now() >= self.until
     }
 
-    /// The manager tells of a lock that was lost; of one that was held too long only the layer knows.
-    fn tell(&self) {
-        if self.guard.is_valid() {
-            tracing::warn!(key = %self.guard.key(), "lock held for longer than max_hold; it is given up");
+    fn end(held: &mut Option<Self>) -> Verdict {
+        match held.as_ref().map(|held| held.on_lost) {
+            Some(OnLost::Abort) => Verdict::Stop,
+            Some(OnLost::Finish) | None => {
+                *held = None;
+                Verdict::GoOn
+            }
         }
     }
 }
 
-fn watch_over(guard: &LockGuard, until: Moment) -> Watch {
-    let lease = guard.lease();
+/// The manager tells of a lock that was lost; of one that was held too long only the layer knows.
+fn tell(lease: &Lease) {
+    tracing::warn!(key = %lease.key(), "lock held for longer than max_hold; it is given up");
+}
+
+fn watch_over(lease: &Lease, until: Moment) -> Watch {
+    let lease = lease.clone();
     Box::pin(async move {
         let mut lost = std::pin::pin!(lease.lost());
         let mut overdue = std::pin::pin!(sleep_until(until));
         std::future::poll_fn(|context| {
-            let over = lost.as_mut().poll(context).is_ready() || overdue.as_mut().poll(context).is_ready();
-            if over { Poll::Ready(()) } else { Poll::Pending }
+            if lost.as_mut().poll(context).is_ready() {
+                return Poll::Ready(false);
+            }
+            overdue.as_mut().poll(context).map(|()| true)
         })
-        .await;
+        .await
     })
+}
+
+/// Nobody is there to take it away outside of a runtime; there nobody serves bodies that are not polled, either.
+fn take_away_at(
+    until: Moment,
+    lease: Lease,
+    guard: Arc<Mutex<Option<Arc<LockGuard>>>>,
+) -> Option<AbortHandle> {
+    let runtime = tokio::runtime::Handle::try_current().ok()?;
+    let task = runtime.spawn(async move {
+        sleep_until(until).await;
+        if let Some(guard) = take(&guard) {
+            tell(&lease);
+            drop(guard);
+        }
+    });
+    Some(task.abort_handle())
+}
+
+fn take(guard: &Mutex<Option<Arc<LockGuard>>>) -> Option<Arc<LockGuard>> {
+    guard.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+impl Keeper {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Request(_) => false,
+            Self::Task { guard, .. } => guard.lock().unwrap_or_else(PoisonError::into_inner).is_none(),
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Self::Task { guard, task } = self {
+            drop(take(guard));
+            task.iter().for_each(AbortHandle::abort);
+        }
+    }
 }
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.guard.fmt(f)
+        self.lease.fmt(f)
     }
 }

@@ -14,7 +14,9 @@ use http::{Response, StatusCode};
 use std::fmt;
 use std::future::IntoFuture as _;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tower_layer::Layer;
 
@@ -305,19 +307,20 @@ impl<M> LockLayer<M> {
     /// Asks for the lock, if one more request may wait.
     pub(crate) fn acquire(&self, key: LockKey) -> Result<Acquiring, LockRejection> {
         let settings = &self.settings;
-        let place = match settings.wait.is_zero() {
-            true => None,
-            false => Some(settings.room.enter(&key).ok_or_else(LockRejection::queue_full)?),
+        let waiting = match settings.wait.is_zero() {
+            true => Waiting::Never,
+            false if settings.room.is_full_for(&key) => return Err(LockRejection::queue_full()),
+            false => Waiting::NotYet(Arc::clone(&settings.room), key.clone()),
         };
         let request = settings.locks.lock(key).wait(settings.wait);
         let future = match settings.ttl {
             Some(ttl) => request.ttl(ttl).into_future(),
             None => request.into_future(),
         };
-        Ok(Acquiring { future, _place: place })
+        Ok(Acquiring { future, waiting })
     }
 
-    pub(crate) fn held(&self, guard: LockGuard) -> Held {
+    pub(crate) fn held(&self, guard: Arc<LockGuard>) -> Held {
         Held::new(guard, self.settings.max_hold, self.settings.on_lost)
     }
 
@@ -342,8 +345,29 @@ impl<M> LockLayer<M> {
 /// A request that has asked for its lock. Dropped, it leaves the queue before it gives its place away.
 #[derive(Debug)]
 pub(crate) struct Acquiring {
-    pub(crate) future: AcquireFuture,
-    _place: Option<Place>,
+    future: AcquireFuture,
+    waiting: Waiting,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Never,
+    NotYet(Arc<Room>, LockKey),
+    In { _place: Place },
+}
+
+impl Acquiring {
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<LockGuard, LockRejection>> {
+        if let Poll::Ready(outcome) = Pin::new(&mut self.future).poll(context) {
+            return Poll::Ready(outcome.map_err(Into::into));
+        }
+        if let Waiting::NotYet(room, key) = &self.waiting {
+            // Somebody may have taken the last place since it was looked for.
+            let Some(place) = room.enter(key) else { return Poll::Ready(Err(LockRejection::queue_full())) };
+            self.waiting = Waiting::In { _place: place };
+        }
+        Poll::Pending
+    }
 }
 
 impl<M> Clone for LockLayer<M> {

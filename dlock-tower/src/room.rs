@@ -3,13 +3,16 @@
 use dlock_core::LockKey;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Counts the requests that have asked for their lock and do not have it yet.
+/// Counts the requests that wait for their lock.
 pub(crate) struct Room {
     per_key: usize,
     total: usize,
     counts: Mutex<Counts>,
+    /// The total of `counts`, so that nobody needs those while nobody waits.
+    waiting: AtomicUsize,
 }
 
 /// Invariant: `total` is the sum of `keys`, and none of those is zero.
@@ -24,14 +27,23 @@ impl Room {
     pub(crate) const TOTAL: usize = 4_096;
 
     pub(crate) fn new(per_key: usize, total: usize) -> Self {
-        Self { per_key: per_key.max(1), total: total.max(1), counts: Mutex::default() }
+        let (per_key, total) = (per_key.max(1), total.max(1));
+        Self { per_key, total, counts: Mutex::default(), waiting: AtomicUsize::new(0) }
     }
 
-    /// A place for one more request for `key`; `None` if there is no room for it.
+    /// Whether there is no place for one more request for `key` at the moment.
+    pub(crate) fn is_full_for(&self, key: &LockKey) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0 && !self.counts().fits(key, self.per_key, self.total)
+    }
+
+    /// A place for one more request for `key`; `None` if there is none.
     pub(crate) fn enter(self: &Arc<Self>, key: &LockKey) -> Option<Place> {
-        self.counts()
-            .enter(key, self.per_key, self.total)
-            .then(|| Place { room: self.clone(), key: key.clone() })
+        let mut counts = self.counts();
+        counts.fits(key, self.per_key, self.total).then(|| {
+            counts.enter(key);
+            self.waiting.store(counts.total, Ordering::Relaxed);
+            Place { room: Arc::clone(self), key: key.clone() }
+        })
     }
 
     /// A panic elsewhere cannot leave the counts half changed.
@@ -41,14 +53,13 @@ impl Room {
 }
 
 impl Counts {
-    fn enter(&mut self, key: &LockKey, per_key: usize, total: usize) -> bool {
-        let there = self.keys.get(key).copied().unwrap_or(0);
-        let fits = self.total < total && there < per_key;
-        if fits {
-            self.total += 1;
-            self.keys.insert(key.clone(), there + 1);
-        }
-        fits
+    fn fits(&self, key: &LockKey, per_key: usize, total: usize) -> bool {
+        self.total < total && self.keys.get(key).is_none_or(|there| *there < per_key)
+    }
+
+    fn enter(&mut self, key: &LockKey) {
+        self.total += 1;
+        *self.keys.entry(key.clone()).or_default() += 1;
     }
 
     fn leave(&mut self, key: &LockKey) {
@@ -76,7 +87,9 @@ pub(crate) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.room.counts().leave(&self.key);
+        let mut counts = self.room.counts();
+        counts.leave(&self.key);
+        self.room.waiting.store(counts.total, Ordering::Relaxed);
     }
 }
 
@@ -93,6 +106,7 @@ mod tests {
         let room = Arc::new(Room::new(2, 3));
         let first = room.enter(&key("a")).unwrap();
         let _second = room.enter(&key("a")).unwrap();
+        assert!(room.is_full_for(&key("a")) && !room.is_full_for(&key("b")));
         assert!(room.enter(&key("a")).is_none(), "two is all for one key");
         drop(first);
         let _third = room.enter(&key("a")).unwrap();
