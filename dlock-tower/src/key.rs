@@ -212,7 +212,7 @@ impl Key {
     ///
     /// let key = Key::new("upload").uri_path().striped(16);
     /// let (parts, ()) = http::Request::put("/notes.txt").body(())?.into_parts();
-    /// assert_eq!(key.lock_key(&parts)?.unwrap().as_bytes(), b"upload:stripe:16:7");
+    /// assert_eq!(key.lock_key(&parts)?.unwrap().as_bytes(), b"upload:stripe:16:0");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn striped(self, stripes: u32) -> Self {

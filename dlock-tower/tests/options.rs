@@ -222,7 +222,7 @@ mod on_lost {
     /// A handler that loses its lock, and is done in the same breath.
     fn loses(
         probe: &Probe,
-        layer: LockLayer,
+        layer: &LockLayer,
     ) -> impl Future<Output = Response<dlock_tower::LockBody<Full<Bytes>>>> {
         let losing = probe.clone();
         let service = layer.layer(service_fn(move |request: Request<()>| {
@@ -235,7 +235,7 @@ mod on_lost {
     #[tokio::test]
     async fn a_lock_lost_by_the_time_the_handler_returns_is_answered_as_lost() {
         let probe = Probe::default();
-        let response = loses(&probe, layer(&probe.manager())).await;
+        let response = loses(&probe, &layer(&probe.manager())).await;
         assert_eq!(answered(response).await, rejected(500, false, "lock_lost"));
         probe.emptied().await;
     }
@@ -243,7 +243,7 @@ mod on_lost {
     #[tokio::test]
     async fn a_layer_told_to_finish_sends_the_answer_all_the_same() {
         let probe = Probe::default();
-        let response = loses(&probe, layer(&probe.manager()).on_lost(OnLost::Finish)).await;
+        let response = loses(&probe, &layer(&probe.manager()).on_lost(OnLost::Finish)).await;
         assert_eq!(answered(response).await, rejected(200, false, "hello"));
         probe.emptied().await;
     }

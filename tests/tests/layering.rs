@@ -75,3 +75,24 @@ fn wrong_arrows_are_noticed() {
         assert!(!passed && complaints.contains("layering:"), "{file}: {line}");
     }
 }
+
+/// The crates that `dlock-tower` brings with it, with these features.
+fn brought(features: &str) -> String {
+    let arguments =
+        ["tree", "-p", "dlock-tower", "-e", "normal", "--prefix", "none", "--locked", "--features"];
+    let output = Command::new(env!("CARGO")).args(arguments).arg(features).current_dir(workspace()).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_layer_brings_a_framework_only_with_its_feature() {
+    let brings =
+        |features, framework: &str| brought(features).lines().any(|line| line.starts_with(framework));
+    for framework in ["axum", "tonic", "hyper", "tower v"] {
+        assert!(!brings("", framework), "{framework}");
+    }
+    assert!(brings("axum", "axum v") && !brings("axum", "tonic"));
+    assert!(brings("tonic", "tonic v"));
+}

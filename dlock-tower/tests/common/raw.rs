@@ -38,7 +38,7 @@ pub(crate) struct Answer(pub(crate) String);
 
 impl Answer {
     pub(crate) fn status(&self) -> u16 {
-        self.0.split(' ').nth(1).unwrap_or_else(|| panic!("no status: {self:?}")).parse().unwrap()
+        self.0.split(' ').nth(1).expect("a status line").parse().unwrap()
     }
 
     /// The least delay of which the answer's is a jittered one.
