@@ -124,7 +124,7 @@ where
                 None => Poll::Pending,
             },
             StageProj::Acquiring { acquiring } => {
-                let outcome = ready!(acquiring.poll(context));
+                let outcome = ready!(acquiring.poll(&this.rules.layer, context));
                 Poll::Ready(this.rules.acquired(outcome, this.pending))
             }
             StageProj::Readying { held } => poll_readying(held, this.pending, this.rules, context),

@@ -269,7 +269,10 @@ impl KeyFromRequest for Key {
             };
         }
         let key = template.finish()?;
-        self.stripes.map_or(Ok(key.clone()), |stripes| self.stripe(&key, stripes)).map(Some)
+        Ok(Some(match self.stripes {
+            Some(stripes) => self.stripe(&key, stripes)?,
+            None => key,
+        }))
     }
 }
 

@@ -310,7 +310,7 @@ impl<M> LockLayer<M> {
         let waiting = match settings.wait.is_zero() {
             true => Waiting::Never,
             false if settings.room.is_full_for(&key) => return Err(LockRejection::queue_full()),
-            false => Waiting::NotYet(Arc::clone(&settings.room), key.clone()),
+            false => Waiting::NotYet(key.clone()),
         };
         let request = settings.locks.lock(key).wait(settings.wait);
         let future = match settings.ttl {
@@ -352,18 +352,24 @@ pub(crate) struct Acquiring {
 #[derive(Debug)]
 enum Waiting {
     Never,
-    NotYet(Arc<Room>, LockKey),
+    NotYet(LockKey),
     In { _place: Place },
 }
 
 impl Acquiring {
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<LockGuard, LockRejection>> {
+    pub(crate) fn poll(
+        &mut self,
+        layer: &LockLayer,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<LockGuard, LockRejection>> {
         if let Poll::Ready(outcome) = Pin::new(&mut self.future).poll(context) {
             return Poll::Ready(outcome.map_err(Into::into));
         }
-        if let Waiting::NotYet(room, key) = &self.waiting {
+        if let Waiting::NotYet(key) = &self.waiting {
             // Somebody may have taken the last place since it was looked for.
-            let Some(place) = room.enter(key) else { return Poll::Ready(Err(LockRejection::queue_full())) };
+            let Some(place) = layer.settings.room.enter(key) else {
+                return Poll::Ready(Err(LockRejection::queue_full()));
+            };
             self.waiting = Waiting::In { _place: place };
         }
         Poll::Pending
