@@ -77,12 +77,12 @@ impl Held {
 
     /// Ready once the lock is lost or held too long; never without one.
     pub(crate) fn poll_over(held: &mut Option<Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Some(Self { lease, until, watch, .. }) = held else { return Poll::Pending };
-        let overdue = ready!(watch.get_or_insert_with(|| watch_over(lease, *until)).as_mut().poll(context));
-        // Polled again it would panic.
-        *watch = Some(Box::pin(std::future::ready(overdue)));
-        if overdue {
-            tell(lease);
+        let Some(this) = held else { return Poll::Pending };
+        let watch = this.watch.get_or_insert_with(|| watch_over(&this.lease, this.until));
+        let overdue = ready!(watch.as_mut().poll(context));
+        this.watch = None;
+        if overdue && !this.keeper.is_empty() {
+            tell(&this.lease);
         }
         Poll::Ready(())
     }
