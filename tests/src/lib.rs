@@ -15,6 +15,7 @@ mod foreign;
 mod keys;
 mod link;
 mod relay;
+pub mod scenarios;
 mod servers;
 mod wait;
 

@@ -4,62 +4,53 @@
 //! tests show it, and for what no two holders may ever be at stake, by which control they are known to be able to
 //! fail: a broken variant that is noticed, or the same scenario without the protection.
 
-mod check;
-mod found;
+use dlock_tests::scenarios::{Scenario, Table, not, shown};
 
-use found::file;
+const TABLE: Table = Table {
+    folder: "redis",
+    groups: &[
+        ("B01", "B13"),
+        ("B20", "B35"),
+        ("B40", "B50"),
+        ("B60", "B64"),
+        ("B70", "B76"),
+        ("B80", "B84"),
+        ("B90", "B94"),
+        ("S1", "S21"),
+    ],
+    numbered: &['B'],
+    safety: &[
+        "B04", "B06", "B09", "B10", "B13", "B20", "B21", "B32", "B42", "B46", "B47", "B48", "B64", "B70",
+        "B74", "B80", "B81", "B82", "B83", "B84",
+    ],
+    parts: &[ACQUIRE, QUEUE, RENEWAL, RELEASE, OTHER_KINDS, FENCING, REPLICATION, SERVERS],
+};
 
-/// What must hold, and what shows it. Tests are named as `file::function`, see [`found::file`].
-struct Scenario {
-    number: &'static str,
-    what: &'static str,
-    shown_by: &'static [&'static str],
-    controls: &'static [&'static str],
-    /// Why there is nothing to show here, or where the rest is shown.
-    note: &'static str,
+/// Each number has its line, and only one.
+#[test]
+fn no_number_is_missing_or_doubled() {
+    assert_eq!(TABLE.numbers(), NOTHING);
 }
 
-const fn shown(number: &'static str, what: &'static str, shown_by: &'static [&'static str]) -> Scenario {
-    Scenario { number, what, shown_by, controls: &[], note: "" }
+/// Each line names tests, or says why it does not; where safety is at stake, a control too.
+#[test]
+fn every_scenario_is_shown_or_says_why_not() {
+    assert_eq!(TABLE.gaps(), NOTHING);
 }
 
-/// Nothing is shown here, because of `note`.
-const fn not(number: &'static str, what: &'static str, note: &'static str) -> Scenario {
-    Scenario { note, ..shown(number, what, &[]) }
+/// Each named test is there and is run, and those in this folder begin with the numbers that name them.
+#[test]
+fn every_named_test_is_there() {
+    assert_eq!(TABLE.missing_tests(), NOTHING);
 }
 
-impl Scenario {
-    const fn control(mut self, controls: &'static [&'static str]) -> Self {
-        self.controls = controls;
-        self
-    }
-
-    /// Whether the doc comment of `test` begins with the number: in this folder, unless it is a control only.
-    fn is_numbered(&self, test: &str) -> bool {
-        let is_here =
-            test.split("::").next().is_some_and(|part| file(part).starts_with("tests/tests/redis/"));
-        let is_control = !self.shown_by.contains(&test);
-        is_here && !is_control && self.number.starts_with('B')
-    }
+/// The other way round: a test here that begins with a number is named in its line.
+#[test]
+fn every_number_that_a_test_gives_itself_is_in_the_table() {
+    assert_eq!(TABLE.unlisted_tests(), NOTHING);
 }
 
-/// Those where a failure makes two holders, or a write of a stale one.
-const SAFETY: &[&str] = &[
-    "B04", "B06", "B09", "B10", "B13", "B20", "B21", "B32", "B42", "B46", "B47", "B48", "B64", "B70", "B74",
-    "B80", "B81", "B82", "B83", "B84",
-];
-
-/// The first and the last number of each group.
-const GROUPS: &[(char, u32, u32)] = &[
-    ('B', 1, 13),
-    ('B', 20, 35),
-    ('B', 40, 50),
-    ('B', 60, 64),
-    ('B', 70, 76),
-    ('B', 80, 84),
-    ('B', 90, 94),
-    ('S', 1, 21),
-];
+const NOTHING: Vec<String> = Vec::new();
 
 const NO_SHARED_LOCKS: &str = "there are no locks for readers and writers";
 const NO_SEMAPHORES: &str = "there are no semaphores";
@@ -710,8 +701,3 @@ const SERVERS: &[Scenario] = &[
     ),
     not("S21", "Servers of other versions.", "the tests run on the version that is installed"),
 ];
-
-fn scenarios() -> impl Iterator<Item = &'static Scenario> {
-    let parts = [ACQUIRE, QUEUE, RENEWAL, RELEASE, OTHER_KINDS, FENCING, REPLICATION, SERVERS];
-    parts.into_iter().flatten()
-}
