@@ -12,6 +12,7 @@
 mod contention;
 mod error;
 mod foreign;
+mod holder;
 mod keys;
 mod link;
 mod relay;
@@ -22,6 +23,7 @@ mod wait;
 pub use contention::{Contention, History, Section, Violation};
 pub use error::HarnessError;
 pub use foreign::{Counting, ForeignClient, ZooKeeperKind};
+pub use holder::Holder;
 pub use keys::fresh_key;
 pub use link::Link;
 pub use relay::Relay;

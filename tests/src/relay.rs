@@ -35,11 +35,18 @@ struct Gate {
     cut: bool,
 }
 
-/// How many bytes are kept from getting through.
+/// How many bytes are kept from getting through, and how many got through.
 #[derive(Debug, Default)]
 struct Kept {
-    requests: AtomicUsize,
-    answers: AtomicUsize,
+    requests: Traffic,
+    answers: Traffic,
+}
+
+/// What goes one way.
+#[derive(Debug, Default)]
+struct Traffic {
+    kept: AtomicUsize,
+    delivered: AtomicUsize,
 }
 
 impl Relay {
@@ -83,16 +90,27 @@ impl Relay {
         self.change(|gate| *gate = Gate::default());
     }
 
+    /// Delivers what was held back of what the server sends.
+    pub fn let_answers_go(&self) {
+        self.change(|gate| gate.holds_answers = false);
+    }
+
     /// How many bytes of clients arrived here and were not delivered.
     #[must_use]
     pub fn kept(&self) -> usize {
-        self.kept.requests.load(Ordering::SeqCst)
+        self.kept.requests.kept.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes of clients were delivered.
+    #[must_use]
+    pub fn delivered(&self) -> usize {
+        self.kept.requests.delivered.load(Ordering::SeqCst)
     }
 
     /// How many bytes of the server arrived here and were not delivered.
     #[must_use]
     pub fn kept_answers(&self) -> usize {
-        self.kept.answers.load(Ordering::SeqCst)
+        self.kept.answers.kept.load(Ordering::SeqCst)
     }
 
     fn change(&self, change: impl Fn(&mut Gate)) {
@@ -132,18 +150,19 @@ async fn deliver(
     mut to: OwnedWriteHalf,
     mut state: watch::Receiver<Gate>,
     is_held: fn(&Gate) -> bool,
-    kept: &AtomicUsize,
+    traffic: &Traffic,
 ) -> io::Result<()> {
     let mut buffer = [0; 4096];
     loop {
         let length = from.read(&mut buffer).await?;
-        kept.fetch_add(length, Ordering::SeqCst);
+        traffic.kept.fetch_add(length, Ordering::SeqCst);
         // An error means that the relay is gone.
         state.wait_for(|gate| !is_held(gate)).await.map_err(io::Error::other)?;
-        kept.fetch_sub(length, Ordering::SeqCst);
+        traffic.kept.fetch_sub(length, Ordering::SeqCst);
         match buffer.get(..length) {
             Some(bytes) if length > 0 => to.write_all(bytes).await?,
             _ => return to.shutdown().await,
         }
+        traffic.delivered.fetch_add(length, Ordering::SeqCst);
     }
 }

@@ -1,21 +1,25 @@
-//! Holds one lock in Redis, for the tests that stop the process which holds it.
+//! Holds one lock in Redis or ZooKeeper, for the tests that stop or end the process which holds it.
 //!
-//! The arguments are the server's URL, the key and the ttl in ms. Says the token once it has the lock, and then,
-//! to each line of its input, whether its guard is valid. Ends with its input.
+//! The arguments are the server's URL, the key, and in ms the ttl, or for ZooKeeper the session's timeout. Says the
+//! token once it has the lock, and then, to each line of its input, whether its guard is valid. At the end of its
+//! input it shuts its manager down and ends.
 
-use dlock_core::{LockManager, RedisBackend};
+use dlock_core::backend::Backend;
+use dlock_core::{LockError, LockManager, RedisBackend, ZooKeeperBackend};
 use std::error::Error;
 use std::io::{BufRead as _, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let mut next = || arguments.next().ok_or("URL KEY TTL");
-    let (url, key, ttl) = (next()?, next()?, Duration::from_millis(next()?.parse()?));
+    let mut next = || arguments.next().ok_or("URL KEY LEASE");
+    let (url, key, lease) = (next()?, next()?, Duration::from_millis(next()?.parse()?));
     let runtime = tokio::runtime::Runtime::new()?;
-    let guard = runtime.block_on(async {
-        let backend = RedisBackend::builder().url(url).build().await?;
-        LockManager::builder(backend).ttl(ttl).build()?.lock(key).await
+    let (locks, guard) = runtime.block_on(async {
+        let locks = LockManager::builder(connect(&url, lease).await?).ttl(lease).build()?;
+        let guard = locks.lock(key).await?;
+        Ok::<_, LockError>((locks, guard))
     })?;
     say(&guard.token().to_string())?;
     // On the main thread, with nothing awaited: what is said is what a caller would find without waiting.
@@ -23,7 +27,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         line?;
         say(&guard.is_valid().to_string())?;
     }
+    drop(guard);
+    runtime.block_on(locks.shutdown());
     Ok(())
+}
+
+async fn connect(url: &str, lease: Duration) -> Result<Arc<dyn Backend>, LockError> {
+    Ok(match url.starts_with("zookeeper:") {
+        true => Arc::new(ZooKeeperBackend::builder().url(url).session_timeout(lease).build().await?),
+        false => Arc::new(RedisBackend::builder().url(url).build().await?),
+    })
 }
 
 fn say(text: &str) -> std::io::Result<()> {

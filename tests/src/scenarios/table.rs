@@ -94,7 +94,8 @@ impl Table {
             (is_at_stake && controls.is_empty(), "has no control"),
         ]
         .into_iter()
-        .filter_map(|(is_wrong, wrong)| is_wrong.then(|| format!("{number} {wrong}")))
+        .filter(|(is_wrong, _)| *is_wrong)
+        .map(|(_, wrong)| format!("{number} {wrong}"))
         .collect()
     }
 

@@ -7,6 +7,7 @@ use super::zookeeper::ZooKeeperServer;
 use crate::error::{Doing, HarnessError, OrFail, fail};
 use crate::link::Link;
 use crate::wait::poll;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// An ensemble of three ZooKeeper servers on loopback ports, numbered from 0.
@@ -14,21 +15,30 @@ use std::time::Duration;
 pub struct ZooKeeperEnsemble {
     servers: Vec<ZooKeeperServer>,
     /// By which each of them reaches the others when it follows one, if that goes by links.
-    ways: Vec<Vec<Link>>,
+    ways: Vec<(usize, Link)>,
 }
 
 impl ZooKeeperEnsemble {
     /// Starts the servers, and returns once all serve and one leads.
     #[track_caller]
     pub fn start() -> Self {
-        with_free_ports(|ports| Self::start_on(ports, false)).or_fail()
+        Self::start_by_detours(|address| address)
     }
 
-    /// The same, with a link between each server and any leader that it follows: for
+    /// Starts the servers, of which server 0 goes to the others, each at the address where it listens for its
+    /// followers, by way of the address that `detour` gives: a relay's. Of servers that start together it is the
+    /// last one to lead.
+    #[track_caller]
+    pub fn start_by_detours(detour: impl Fn(SocketAddr) -> SocketAddr) -> Self {
+        let aside = |from, to| Ok(if from == 0 { detour(to) } else { to });
+        with_free_ports(|ports| Self::start_on(ports, aside)).or_fail()
+    }
+
+    /// Starts the servers, with a link between each and any leader that it follows: for
     /// [`cut_off`](Self::cut_off) and [`slow_down`](Self::slow_down).
     #[track_caller]
     pub fn start_with_links() -> Self {
-        with_free_ports(|ports| Self::start_on(ports, true)).or_fail()
+        with_free_ports(Self::start_linked_on).or_fail()
     }
 
     /// `127.0.0.1:PORT,127.0.0.1:PORT,127.0.0.1:PORT`, as ZooKeeper clients take it.
@@ -85,38 +95,50 @@ impl ZooKeeperEnsemble {
     /// it, and it them, until it gives its leader up after five seconds. Elections still reach it as well.
     #[track_caller]
     pub fn cut_off(&self, index: usize) {
-        self.ways(index).iter().for_each(Link::block);
+        self.ways(index).for_each(Link::block);
     }
 
     /// Takes back what [`cut_off`](Self::cut_off) did.
     #[track_caller]
     pub fn reconnect(&self, index: usize) {
-        self.ways(index).iter().for_each(Link::open);
+        self.ways(index).for_each(Link::open);
     }
 
     /// Makes one server learn so much later what the leader did, and the leader what its clients ask for.
     #[track_caller]
     pub fn slow_down(&self, index: usize, each_way: Duration) {
-        self.ways(index).iter().for_each(|way| way.delay(each_way));
+        self.ways(index).for_each(|way| way.delay(each_way));
     }
 
     #[track_caller]
-    fn ways(&self, index: usize) -> &[Link] {
-        match self.ways.get(index) {
-            Some(ways) => ways,
-            None => fail(&"this ensemble was started without links, or has no such server"),
+    fn ways(&self, index: usize) -> impl Iterator<Item = &Link> {
+        if !self.ways.iter().any(|(from, _)| *from == index) {
+            fail(&"this ensemble was started without links, or has no such server");
         }
+        self.ways.iter().filter(move |(from, _)| *from == index).map(|(_, link)| link)
     }
 
-    fn start_on(ports: [u16; PORTS], linked: bool) -> Result<Self, HarnessError> {
+    fn start_linked_on(ports: [u16; PORTS]) -> Result<Self, HarnessError> {
+        let mut ways = Vec::new();
+        let ensemble = Self::start_on(ports, |from, to| {
+            let link = Link::try_to(to).doing("make a link between two ZooKeeper servers")?;
+            let address = link.address();
+            ways.push((from, link));
+            Ok(address)
+        })?;
+        Ok(Self { ways, ..ensemble })
+    }
+
+    /// Where a server with an index goes to reach the quorum port of another is for `way` to say.
+    fn start_on(
+        ports: [u16; PORTS],
+        mut way: impl FnMut(usize, SocketAddr) -> Result<SocketAddr, HarnessError>,
+    ) -> Result<Self, HarnessError> {
         let members = members(&ports);
         let mut ensemble = Self { servers: Vec::new(), ways: Vec::new() };
         for (index, member) in members.iter().enumerate() {
-            let mut seen = members.clone();
-            if linked {
-                ensemble.ways.push(put_links(index, &mut seen)?);
-            }
-            let cfg = ZooCfg { lines: ensemble_lines(&seen), ..ZooCfg::default() };
+            let lines = ensemble_lines(&seen_from(index, &members, &mut way)?);
+            let cfg = ZooCfg { lines, ..ZooCfg::default() };
             ensemble.servers.push(start_member(index + 1, *member, &cfg)?);
         }
         ensemble.await_serving()?;
@@ -184,16 +206,17 @@ fn members(ports: &[u16; PORTS]) -> Vec<Member> {
     each.iter().map(|&[client, quorum, election]| Member { client, quorum, election }).collect()
 }
 
-/// Puts a link in front of every member but the one that sees them.
-fn put_links(index: usize, seen: &mut [Member]) -> Result<Vec<Link>, HarnessError> {
-    let others = seen.iter_mut().enumerate().filter(|(other, _)| *other != index);
-    let put = |(_, member): (usize, &mut Member)| {
-        let link =
-            Link::try_to(loopback(member.quorum)).doing("make a link between two ZooKeeper servers")?;
-        member.quorum = link.address().port();
-        Ok(link)
+/// The members as the one at `index` is told of them.
+fn seen_from(
+    index: usize,
+    members: &[Member],
+    mut way: impl FnMut(usize, SocketAddr) -> Result<SocketAddr, HarnessError>,
+) -> Result<Vec<Member>, HarnessError> {
+    let seen = |(other, member): (usize, &Member)| match other == index {
+        true => Ok(*member),
+        false => Ok(Member { quorum: way(index, loopback(member.quorum))?.port(), ..*member }),
     };
-    others.map(put).collect()
+    members.iter().enumerate().map(seen).collect()
 }
 
 fn ensemble_lines(members: &[Member]) -> Vec<String> {
@@ -227,7 +250,7 @@ mod tests {
     fn a_taken_election_port_is_reported() {
         let ports: [u16; PORTS] = free_ports().unwrap();
         let _owner = TcpListener::bind(loopback(ports[2])).unwrap();
-        let error = ZooKeeperEnsemble::start_on(ports, false).unwrap_err();
+        let error = ZooKeeperEnsemble::start_on(ports, |_, to| Ok(to)).unwrap_err();
         assert!(error.is_address_in_use(), "{error}");
     }
 

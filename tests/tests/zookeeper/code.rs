@@ -10,4 +10,5 @@ pub(super) const PING: i32 = 11;
 pub(super) const GET_DATA: i32 = 4;
 pub(super) const MULTI: i32 = 14;
 pub(super) const CREATE_2: i32 = 15;
+pub(super) const CREATE_CONTAINER: i32 = 19;
 pub(super) const EPHEMERALS: i32 = 103;

@@ -9,10 +9,16 @@
 )]
 
 mod access;
+mod bare;
 mod code;
+mod cost;
+mod frozen;
+mod lagging;
+mod local;
 mod lost_answers;
 mod names;
 mod operator;
+mod outages;
 mod queue;
 mod relay;
 mod revocation;
@@ -24,18 +30,18 @@ mod states;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use dlock_core::{
-    ErrorKind, LockError, LockKey, LockManager, LossReason, Operation, Ttl, ZooKeeperBackend,
+    ErrorKind, LockError, LockKey, LockManager, LossReason, Moment, Operation, Ttl, ZooKeeperBackend,
     ZooKeeperBackendBuilder,
 };
 use dlock_tests::{ZooKeeperEnsemble, ZooKeeperServer, fresh_key, shared_zookeeper, wait_until_async};
 use operator::Operator;
 use relay::{Relay, Trick};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Settings for sessions that end soon when nobody keeps them up.
 fn at(hosts: &str) -> ZooKeeperBackendBuilder {
@@ -104,10 +110,13 @@ impl Waiter {
     }
 }
 
-/// Polls `acquire` this often, whenever it wants to be, and drops it. False if it was done, or waits in the
-/// queue, where nobody polls it again.
-async fn poll_and_drop(acquire: impl Future, polls: usize) -> bool {
-    let mut acquire = std::pin::pin!(acquire);
+/// Polls an acquire this often, whenever it wants to be, and drops it. False if it was done, or waits in the queue,
+/// where nobody polls it again.
+async fn poll_and_drop(backend: &ZooKeeperBackend, request: AcquireRequest, polls: usize) -> bool {
+    let request = Arc::new(request);
+    let mut waiting = JoinSet::new();
+    waiting.spawn(wait_in_queue(backend.clone(), Arc::clone(&request)));
+    let mut acquire = std::pin::pin!(backend.acquire(&request));
     let mut left = polls;
     let polled = std::future::poll_fn(|context| {
         left -= 1;
@@ -117,7 +126,22 @@ async fn poll_and_drop(acquire: impl Future, polls: usize) -> bool {
             Poll::Pending => Poll::Pending,
         }
     });
-    tokio::time::timeout(Duration::from_millis(300), polled).await.unwrap_or(false)
+    tokio::select! {
+        biased;
+        was_pending = polled => was_pending,
+        _ = waiting.join_next() => false,
+    }
+}
+
+/// Returns when an acquire waits in the queue and all that it has sent is answered: answers come in the order of the
+/// requests.
+async fn wait_in_queue(backend: ZooKeeperBackend, request: Arc<AcquireRequest>) {
+    while !request.progress.is_queued() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let probe = claim(&fresh_key("probe"));
+    grant(&backend, &probe).await;
+    backend.release(&probe).await.unwrap();
 }
 
 fn is_end_of_session(reason: LossReason) -> bool {

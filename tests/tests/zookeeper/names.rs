@@ -1,6 +1,7 @@
 //! How the locks look in ZooKeeper, to others that use the same directories.
 
 use super::*;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_are_named_as_curator_names_them() {
@@ -16,15 +17,49 @@ async fn nodes_are_named_as_curator_names_them() {
     release(&backend, &claim).await.unwrap();
 }
 
+/// S22, Z10, I2: the numbers start anew then, and tokens rise all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_servers_remove_an_empty_directory() {
     let (backend, operator) = (backend().await, Operator::of(shared_zookeeper()));
-    let claim = claim(&fresh_key("container"));
-    grant(&backend, &claim).await;
-    release(&backend, &claim).await.unwrap();
-    until("the directory is gone", async || operator.czxid(&format!("/locks/{}", claim.key)).is_none()).await;
+    let key = fresh_key("container");
+    let (first, second) = (claim(&key), claim(&key));
+    let token = grant(&backend, &first).await.token;
+    let node = operator.queue(&first.key).remove(0);
+    release(&backend, &first).await.unwrap();
+    until("the directory is gone", async || operator.czxid(&format!("/locks/{key}")).is_none()).await;
+    assert!(grant(&backend, &second).await.token > token);
+    let again = operator.queue(&second.key).remove(0);
+    assert_eq!(node.rsplit_once('-').unwrap().1, again.rsplit_once('-').unwrap().1, "the numbers start anew");
+    release(&backend, &second).await.unwrap();
 }
 
+/// S22, Z10: the directory goes at any moment between its making and the making of a node in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_is_removed_again_and_again_is_made_again_and_again() {
+    let (backend, operator) = (backend().await, Operator::of(shared_zookeeper()));
+    let key = fresh_key("raced");
+    let (path, ended) = (format!("/locks/{key}"), Arc::new(AtomicBool::new(false)));
+    let is_over = Arc::clone(&ended);
+    let reaper = tokio::task::spawn_blocking(move || {
+        let mut reaped = 0;
+        while !is_over.load(Ordering::SeqCst) {
+            reaped += usize::from(operator.delete_if_empty(&path));
+        }
+        reaped
+    });
+    let mut last = None;
+    for _ in 0..200 {
+        let claim = claim(&key);
+        let granted = Waiter::start(&backend, &claim).grant().await;
+        assert!(Some(granted.token) > last);
+        last = Some(granted.token);
+        release(&backend, &claim).await.unwrap();
+    }
+    ended.store(true, Ordering::SeqCst);
+    assert!(reaper.await.unwrap() > 20, "it was removed");
+}
+
+/// S22, I2.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_is_made_of_the_czxid_and_rises_when_the_directory_is_made_anew() {
     let (backend, operator) = (backend().await, Operator::of(shared_zookeeper()));
@@ -43,6 +78,7 @@ async fn the_token_is_made_of_the_czxid_and_rises_when_the_directory_is_made_ane
     }
 }
 
+/// S20: nothing in them panics, fails or waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_in_the_directory_are_passed_over() {
     let (backend, operator) = (backend().await, Operator::of(shared_zookeeper()));
@@ -52,8 +88,10 @@ async fn strangers_in_the_directory_are_passed_over() {
     for name in strangers {
         operator.make(&format!("/locks/{key}/{name}"));
     }
-    let (holder, next) = (claim(&key), claim(&key));
+    let (holder, refused, next) = (claim(&key), claim(&key), claim(&key));
     grant(&backend, &holder).await;
+    let busy = backend.acquire(&AcquireRequest::new(refused, Mode::Try)).await.unwrap_err();
+    assert_eq!(busy.kind(), ErrorKind::Busy);
     let waiter = Waiter::queued(&backend, &next).await;
     release(&backend, &holder).await.unwrap();
     waiter.grant().await;

@@ -12,6 +12,7 @@ pub(super) struct Operator(Mutex<TcpStream>);
 
 const NO_NODE: i32 = -101;
 const NODE_EXISTS: i32 = -110;
+const NOT_EMPTY: i32 = -111;
 const PERSISTENT: i32 = 0;
 const EPHEMERAL_SEQUENTIAL: i32 = 3;
 
@@ -48,6 +49,13 @@ impl Operator {
         }
     }
 
+    /// The session that made a node that goes with it.
+    pub(super) fn owner(&self, path: &str) -> u64 {
+        let stat = self.ask(code::EXISTS, &[text(path), vec![0]].concat()).unwrap();
+        // Behind four numbers of eight bytes and three of four.
+        u64::from_be_bytes(stat[44..52].try_into().unwrap())
+    }
+
     /// Makes a node that anybody may do anything with, and those above it.
     pub(super) fn make(&self, path: &str) {
         let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
@@ -78,6 +86,13 @@ impl Operator {
     pub(super) fn delete_if_there(&self, path: &str) {
         let deleted = self.ask(code::DELETE, &[text(path), int(-1)].concat());
         assert!(matches!(deleted, Ok(_) | Err(NO_NODE)), "{deleted:?}");
+    }
+
+    /// Whether it was there, with nothing in it.
+    pub(super) fn delete_if_empty(&self, path: &str) -> bool {
+        let deleted = self.ask(code::DELETE, &[text(path), int(-1)].concat());
+        assert!(matches!(deleted, Ok(_) | Err(NO_NODE | NOT_EMPTY)), "{deleted:?}");
+        deleted.is_ok()
     }
 
     fn ask(&self, code: i32, body: &[u8]) -> Result<Vec<u8>, i32> {

@@ -1,7 +1,9 @@
-//! Whose turn it is, and what a request costs.
+//! Whose turn it is, and what those leave who do not wait for it.
 
+use super::bare::Bare;
 use super::*;
 
+/// I1.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_backends_exclude_each_other() {
     let (one, other) = (manager(backend().await), manager(backend().await));
@@ -34,7 +36,7 @@ async fn five_waiters_are_served_in_order() {
     }
 }
 
-/// I1: that the node ahead is gone does not mean that one is first.
+/// S6, S16, Z7, I1: that the node ahead is gone does not mean that one is first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_waits_on_when_the_one_ahead_of_it_leaves() {
     let backend = backend().await;
@@ -54,29 +56,146 @@ async fn a_waiter_waits_on_when_the_one_ahead_of_it_leaves() {
     release(&backend, &last).await.unwrap();
 }
 
-/// W1: what it costs, whatever the machine.
+/// S6, I4, I6: one in the middle of five leaves, while it waits.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_free_lock_costs_one_request_and_a_release_another() {
-    let relay = Relay::to(shared_zookeeper()).await;
-    let backend = at(&relay.hosts()).session_timeout(Duration::from_secs(60)).build().await.unwrap();
-    let key = fresh_key("cost");
-    for round in 0..2 {
-        relay.take_requests();
+async fn a_waiter_that_leaves_the_middle_changes_nobody_s_turn() {
+    let (backend, operator) = (backend().await, Operator::of(shared_zookeeper()));
+    let key = fresh_key("middle");
+    let holder = claim(&key);
+    grant(&backend, &holder).await;
+    let mut waiters = Vec::new();
+    for _ in 0..5 {
         let claim = claim(&key);
-        grant(&backend, &claim).await;
-        release(&backend, &claim).await.unwrap();
-        let writes_and_reads: Vec<_> = relay
-            .take_requests()
-            .into_iter()
-            .filter(|code| ![code::PING, code::SYNC, code::EPHEMERALS].contains(code))
-            .collect();
-        if round > 0 {
-            assert_eq!(writes_and_reads, [code::MULTI, code::DELETE]);
-        }
+        let waiter = Waiter::queued(&backend, &claim).await;
+        waiters.push((claim, waiter));
+    }
+    let before = operator.queue(&holder.key);
+    let (left, leaving) = waiters.remove(2);
+    leaving.task.abort();
+    let _ = release(&backend, &left).await;
+    let after = operator.queue(&holder.key);
+    assert_eq!(after.len(), 5);
+    assert!(after.iter().all(|node| before.contains(node)), "the others kept their places");
+    let mut last = holder;
+    while !waiters.is_empty() {
+        assert!(waiters.iter().all(|(_, waiter)| !waiter.task.is_finished()), "granted early");
+        release(&backend, &last).await.unwrap();
+        let (claim, waiter) = waiters.remove(0);
+        waiter.grant().await;
+        last = claim;
+    }
+    release(&backend, &last).await.unwrap();
+}
+
+/// S5, I4: an acquire is dropped while its request is on the way. What the request brings about when it comes is
+/// undone, and the next one gets the lock.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_comes_after_its_future_was_dropped_leaves_no_node() {
+    let relay = Relay::to(shared_zookeeper()).await;
+    let locks = manager(patient(&relay.hosts()).build().await.unwrap());
+    let (key, operator) = (LockKey::new(fresh_key("late")).unwrap(), Operator::of(shared_zookeeper()));
+    operator.make(&format!("/locks/{key}"));
+    relay.hold(code::MULTI);
+    let acquiring = tokio::spawn(locks.lock(&key).acquire());
+    until("the request is on its way", async || relay.is_holding()).await;
+    acquiring.abort();
+    assert!(acquiring.await.unwrap_err().is_cancelled());
+    relay.let_go();
+    let next = manager(backend().await).lock(&key).wait(LIMIT).await.unwrap();
+    until("the own node alone is left", async || operator.queue(&key).len() == 1).await;
+    next.release().await.unwrap();
+    assert!(operator.queue(&key).is_empty());
+}
+
+/// The control: a create of the client library whose future is dropped is carried out, and nobody undoes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_drops_a_create_leaves_its_node() {
+    let relay = Relay::to(shared_zookeeper()).await;
+    let (key, operator) = (LockKey::new(fresh_key("left")).unwrap(), Operator::of(shared_zookeeper()));
+    operator.make(&format!("/locks/{key}"));
+    let bare = Arc::new(Bare::at(&relay.hosts(), LIMIT, &key).await);
+    relay.hold(code::CREATE_2);
+    let creating = tokio::spawn({
+        let bare = Arc::clone(&bare);
+        async move { bare.enqueue("lock-").await }
+    });
+    until("the request is on its way", async || relay.is_holding()).await;
+    creating.abort();
+    assert!(creating.await.unwrap_err().is_cancelled());
+    relay.let_go();
+    assert_eq!(bare.queue().await.len(), 1, "asked after it, by the same client");
+}
+
+/// S23, Z5, I6: the node ahead goes after the queue was seen and before it is watched.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_goes_before_it_is_watched_is_not_waited_for() {
+    let relay = Relay::to(shared_zookeeper()).await;
+    let (holding, waiting) = (backend().await, patient(&relay.hosts()).build().await.unwrap());
+    let key = fresh_key("unwatched");
+    let (holder, next) = (claim(&key), claim(&key));
+    grant(&holding, &holder).await;
+    relay.hold(code::GET_DATA);
+    let waiter = Waiter::start(&waiting, &next);
+    until("it is about to watch", async || relay.is_holding()).await;
+    release(&holding, &holder).await.unwrap();
+    relay.let_go();
+    waiter.grant().await;
+    release(&waiting, &next).await.unwrap();
+}
+
+/// S24, I1: two tasks of one session. Those who know their nodes by the session alone share one: the control.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tasks_of_one_session_exclude_each_other() {
+    let (locks, key) = (manager(backend().await), LockKey::new(fresh_key("tasks")).unwrap());
+    let guard = locks.lock(&key).await.unwrap();
+    let other = tokio::spawn(locks.lock(&key).try_acquire());
+    assert!(other.await.unwrap().unwrap().is_none());
+    let bare = Bare::at(&shared_zookeeper().hosts(), LIMIT, &key).await;
+    guard.release().await.unwrap();
+    let first = bare.enqueue("session-7-").await.unwrap();
+    let second = bare.find("session-7-").await.unwrap();
+    assert!(bare.believes_in(&first).await && bare.believes_in(&second).await, "the control");
+}
+
+/// S43, I6: two hundred wait in four processes, and one release wakes one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_release_wakes_one_of_two_hundred() {
+    let relay = Relay::to(shared_zookeeper()).await;
+    let holding = backend().await;
+    let mut processes = Vec::new();
+    for _ in 0..4 {
+        processes.push(patient(&relay.hosts()).build().await.unwrap());
+    }
+    let key = fresh_key("herd");
+    let holder = claim(&key);
+    grant(&holding, &holder).await;
+    let mut waiters = Vec::new();
+    for number in 0..200 {
+        let claim = claim(&key);
+        waiters.push(Waiter::queued(&processes[number % 4], &claim).await);
+    }
+    pass(&processes).await;
+    relay.take_requests();
+    release(&holding, &holder).await.unwrap();
+    waiters.remove(0).grant().await;
+    pass(&processes).await;
+    assert_eq!(relay.events(), 1);
+    let lists = relay.take_requests().into_iter().filter(|code| *code == code::LIST);
+    assert_eq!(lists.count(), 1, "one looked at the queue");
+    assert!(waiters.iter().all(|waiter| !waiter.task.is_finished()));
+    waiters.iter().for_each(|waiter| waiter.task.abort());
+}
+
+/// Returns when whatever the servers had to tell these is told: by the answer to a later request.
+async fn pass(processes: &[ZooKeeperBackend]) {
+    for backend in processes {
+        let probe = claim(&fresh_key("probe"));
+        grant(backend, &probe).await;
+        release(backend, &probe).await.unwrap();
     }
 }
 
-/// I4, at every await of an acquire: on a free lock and on a held one, with and without its directory.
+/// S5, I4, at every await of an acquire: on a free lock and on a held one, with and without its directory.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acquire_dropped_at_any_await_leaves_no_node() {
     let (backend, operator) = (backend().await, Operator::of(shared_zookeeper()));
@@ -89,7 +208,7 @@ async fn an_acquire_dropped_at_any_await_leaves_no_node() {
         for polls in 1..40 {
             let claim = Claim::new(key.clone(), Ttl::default()).unwrap();
             let request = AcquireRequest::new(claim.clone(), mode);
-            let dropped = poll_and_drop(backend.acquire(&request), polls).await;
+            let dropped = poll_and_drop(&backend, request, polls).await;
             let _ = release(&backend, &claim).await;
             assert_eq!(operator.queue(key).len(), left, "{key} {mode:?} after {polls} polls");
             if !dropped {
@@ -103,7 +222,7 @@ async fn an_acquire_dropped_at_any_await_leaves_no_node() {
     release(&backend, &held).await.unwrap();
 }
 
-/// Nothing grows, neither nodes nor watches, whatever becomes of the acquires.
+/// S44: nothing grows, neither nodes nor watches, whatever becomes of the acquires.
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_waiters_leave_neither_nodes_nor_watches() {
     let server = ZooKeeperServer::start();
@@ -121,7 +240,7 @@ async fn cancelled_waiters_leave_neither_nodes_nor_watches() {
     until("no watch is left", async || server.four_letter("wchs").contains("Total watches:0")).await;
 }
 
-/// More waiters in one process than the client library can bring over a reconnect.
+/// Z5, Z11: more waiters in one process than the client library can bring over a reconnect.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_waiters_survive_a_reconnect() {
     let relay = Relay::to(shared_zookeeper()).await;

@@ -37,12 +37,17 @@ struct Book {
     to_play: Option<Trick>,
     played: usize,
     requests: Vec<i32>,
+    connections: usize,
+    events: usize,
+    is_holding: bool,
 }
 
 #[derive(Clone, Copy)]
 struct Gate {
     open: bool,
     cuts: usize,
+    /// Requests with this code stay here, and on their connections all that comes after them.
+    holds: Option<i32>,
 }
 
 impl Relay {
@@ -50,7 +55,7 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let book = Arc::<Mutex<Book>>::default();
-        let gate = watch::Sender::new(Gate { open: true, cuts: 0 });
+        let gate = watch::Sender::new(Gate { open: true, cuts: 0, holds: None });
         let mut task = JoinSet::new();
         task.spawn(accept(listener, server.address(), Arc::clone(&book), gate.subscribe()));
         Self { address, book, gate, _task: task }
@@ -74,6 +79,30 @@ impl Relay {
         std::mem::take(&mut self.book.lock().unwrap().requests)
     }
 
+    /// How many connections were made, those included that were dropped at once.
+    pub(super) fn connections(&self) -> usize {
+        self.book.lock().unwrap().connections
+    }
+
+    /// How many events of watches came.
+    pub(super) fn events(&self) -> usize {
+        self.book.lock().unwrap().events
+    }
+
+    /// From here on requests with this code do not arrive.
+    pub(super) fn hold(&self, code: i32) {
+        self.gate.send_modify(|gate| gate.holds = Some(code));
+    }
+
+    /// Whether a request was held back.
+    pub(super) fn is_holding(&self) -> bool {
+        self.book.lock().unwrap().is_holding
+    }
+
+    pub(super) fn let_go(&self) {
+        self.gate.send_modify(|gate| gate.holds = None);
+    }
+
     /// Drops the connections, and takes new ones.
     pub(super) fn cut(&self) {
         self.gate.send_modify(|gate| gate.cuts += 1);
@@ -81,7 +110,7 @@ impl Relay {
 
     /// Drops the connections, and every new one.
     pub(super) fn close(&self) {
-        self.gate.send_modify(|gate| *gate = Gate { open: false, cuts: gate.cuts + 1 });
+        self.gate.send_modify(|gate| *gate = Gate { open: false, cuts: gate.cuts + 1, ..*gate });
     }
 
     pub(super) fn reopen(&self) {
@@ -99,20 +128,26 @@ async fn accept(
     loop {
         let (client, _) = listener.accept().await.unwrap();
         let (book, mut gate) = (Arc::clone(&book), gate.clone());
-        let Gate { open, cuts } = *gate.borrow();
+        let Gate { open, cuts, .. } = *gate.borrow();
+        book.lock().unwrap().connections += 1;
         if !open {
             continue;
         }
         connections.spawn(async move {
             tokio::select! {
-                () = carry(client, server, book) => {}
+                () = carry(client, server, book, gate.clone()) => {}
                 _ = gate.wait_for(|gate| gate.cuts != cuts) => {}
             }
         });
     }
 }
 
-async fn carry(mut client: TcpStream, server: SocketAddr, book: Arc<Mutex<Book>>) {
+async fn carry(
+    mut client: TcpStream,
+    server: SocketAddr,
+    book: Arc<Mutex<Book>>,
+    mut gate: watch::Receiver<Gate>,
+) {
     let Ok(mut server) = TcpStream::connect(server).await else { return };
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
@@ -120,8 +155,8 @@ async fn carry(mut client: TcpStream, server: SocketAddr, book: Arc<Mutex<Book>>
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
     let trick = tokio::select! {
-        () = carry_requests(&mut from_client, &mut to_server, &book, &awaited) => None,
-        trick = carry_answers(&mut from_server, &mut to_client, &awaited) => trick,
+        () = carry_requests(&mut from_client, &mut to_server, &book, &awaited, &mut gate) => None,
+        trick = carry_answers(&mut from_server, &mut to_client, &book, &awaited) => trick,
     };
     let Some(trick) = trick else { return };
     book.lock().unwrap().played += 1;
@@ -140,17 +175,24 @@ async fn carry_requests(
     to: &mut (impl AsyncWriteExt + Unpin),
     book: &Mutex<Book>,
     awaited: &Awaited,
+    gate: &mut watch::Receiver<Gate>,
 ) {
     // The first frame greets, and has neither number nor code.
     let mut is_greeting = true;
     while let Some(frame) = read_frame(from).await {
         if !std::mem::take(&mut is_greeting) {
             let (number, code) = (word(&frame, 4), word(&frame, 8));
-            let mut book = book.lock().unwrap();
-            book.requests.push(code);
-            if let Some(trick) = book.to_play.take_if(|trick| trick.code() == code) {
-                *awaited.lock().unwrap() = Some((number, trick));
+            let is_held = |gate: &Gate| gate.holds == Some(code);
+            {
+                let mut book = book.lock().unwrap();
+                book.requests.push(code);
+                book.is_holding |= is_held(&gate.borrow());
+                if let Some(trick) = book.to_play.take_if(|trick| trick.code() == code) {
+                    *awaited.lock().unwrap() = Some((number, trick));
+                }
             }
+            // An error means that the relay is gone.
+            let _ = gate.wait_for(|gate| !is_held(gate)).await;
         }
         if to.write_all(&frame).await.is_err() {
             return;
@@ -161,9 +203,14 @@ async fn carry_requests(
 async fn carry_answers(
     from: &mut (impl AsyncReadExt + Unpin),
     to: &mut (impl AsyncWriteExt + Unpin),
+    book: &Mutex<Book>,
     awaited: &Awaited,
 ) -> Option<Trick> {
+    // The first frame greets here, too.
+    let mut is_greeting = true;
     while let Some(frame) = read_frame(from).await {
+        let is_event = !std::mem::take(&mut is_greeting) && word(&frame, 4) == EVENT;
+        book.lock().unwrap().events += usize::from(is_event);
         let caught = awaited.lock().unwrap().filter(|(number, _)| *number == word(&frame, 4));
         if let Some((_, trick)) = caught {
             return Some(trick);
@@ -172,6 +219,9 @@ async fn carry_answers(
     }
     None
 }
+
+/// The number that an event of a watch bears, in the place of a request's.
+const EVENT: i32 = -1;
 
 async fn read_frame(from: &mut (impl AsyncReadExt + Unpin)) -> Option<Vec<u8>> {
     let length = from.read_u32().await.ok()?;

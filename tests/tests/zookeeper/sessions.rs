@@ -1,5 +1,6 @@
 //! Sessions that end, lapse, or outlive their connection.
 
+use super::bare::Bare;
 use super::*;
 
 /// I1, I3, I7: nobody can tell a holder that is cut off, so it must know by itself, and in time.
@@ -22,7 +23,9 @@ async fn a_holder_that_is_cut_off_is_lost_before_the_next_is_granted() {
     assert!(again.unwrap().is_valid());
 }
 
-/// I3: a server that stands still answers nobody, and its own clock stands still, too.
+/// S11, S17, I3: a server that stands still answers nobody, and its own clock stands still, too. What is lost stays
+/// lost though the session lives on, and the node that is left is removed. Whoever went by the session would hold
+/// again, beside the next: the control.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_is_lost_while_the_server_stands_still_and_stays_lost() {
     let mut server = ZooKeeperServer::start();
@@ -30,6 +33,7 @@ async fn a_guard_is_lost_while_the_server_stands_still_and_stays_lost() {
     let locks = manager(at(&server.hosts()).session_timeout(Duration::from_secs(6)).build().await.unwrap());
     let key = LockKey::new("k").unwrap();
     let guard = locks.lock(&key).await.unwrap();
+    let session = session_of_holder(&server, &key);
     server.pause();
     assert!(is_end_of_session(soon("the guard is lost", guard.lost()).await));
     let refused = soon("a try ends", locks.lock("other").try_acquire()).await.unwrap_err();
@@ -41,9 +45,16 @@ async fn a_guard_is_lost_while_the_server_stands_still_and_stays_lost() {
     assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::Lost);
     assert!(next.is_valid());
     assert_eq!(Operator::of(&server).queue(&key).len(), 1);
+    assert_eq!(session_of_holder(&server, &key), session, "the control");
 }
 
-/// The session outlives a restart of the server, and so does the lock.
+fn session_of_holder(server: &ZooKeeperServer, key: &LockKey) -> u64 {
+    let operator = Operator::of(server);
+    let node = operator.queue(key).remove(0);
+    operator.owner(&format!("/locks/{key}/{node}"))
+}
+
+/// S15: the session outlives a restart of the server, and so does the lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_survives_a_restart_of_the_server() {
     let mut server = ZooKeeperServer::start();
@@ -55,7 +66,7 @@ async fn a_guard_survives_a_restart_of_the_server() {
     soon("the release is confirmed", guard.release()).await.unwrap();
 }
 
-/// I6: the node ahead goes while the waiter has no connection.
+/// S15, I6: the node ahead goes while the waiter has no connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_without_connection_misses_no_hand_off() {
     let relay = Relay::to(shared_zookeeper()).await;
@@ -73,7 +84,7 @@ async fn a_waiter_without_connection_misses_no_hand_off() {
     release(&waiting, &next).await.unwrap();
 }
 
-/// I6, I10: the session of a waiter ends, and it waits on in the next one.
+/// S14, I6, I10: the session of a waiter ends, and it waits on in the next one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_outlives_its_session() {
     let relay = Relay::to(shared_zookeeper()).await;
@@ -95,7 +106,7 @@ async fn a_waiter_outlives_its_session() {
     release(&waiting, &next).await.unwrap();
 }
 
-/// I1: behind a follower that lost its leader, a session may be over without anybody there knowing. Only
+/// S12, I1: behind a follower that lost its leader, a session may be over without anybody there knowing. Only
 /// the leader's answers count, though the follower goes on to give its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_behind_a_follower_without_leader_is_lost() {
@@ -124,6 +135,7 @@ async fn a_guard_survives_a_change_of_the_leader() {
     assert!(next.token() > token, "tokens rise from leader to leader");
 }
 
+/// S16. Whoever went by the session alone would not learn of it: the control.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_whose_node_an_operator_removes_is_lost() {
     let (locks, operator) = (manager(backend().await), Operator::of(shared_zookeeper()));
@@ -132,9 +144,15 @@ async fn a_lock_whose_node_an_operator_removes_is_lost() {
     let kept = locks.lock(fresh_key("kept")).await.unwrap();
     operator.delete(&format!("/locks/{key}/{}", operator.queue(&key).remove(0)));
     assert_eq!(soon("the guard is lost", guard.lost()).await, LossReason::NotOwner);
-    assert!(kept.is_valid());
+    assert!(kept.is_valid(), "the session goes on");
+    let bare = Bare::at(&shared_zookeeper().hosts(), LIMIT, &key).await;
+    let node = bare.enqueue("lock-").await.unwrap();
+    operator.delete(&format!("/locks/{key}/{node}"));
+    let next = locks.lock(&key).await.unwrap();
+    assert!(next.is_valid() && bare.is_connected(), "the control");
 }
 
+/// S16.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_whose_node_an_operator_removes_takes_a_new_place() {
     let (backend, operator) = (backend().await, Operator::of(shared_zookeeper()));
@@ -152,7 +170,7 @@ async fn a_waiter_whose_node_an_operator_removes_takes_a_new_place() {
     release(&backend, &next).await.unwrap();
 }
 
-/// A session lives in a runtime; a backend value does not.
+/// S34, S35: a session lives in a runtime; a backend value does not.
 #[test]
 fn a_backend_outlives_the_runtime_it_was_built_in() {
     let [first, second] = [(); 2].map(|()| Runtime::new().unwrap());
@@ -166,4 +184,29 @@ fn a_backend_outlives_the_runtime_it_was_built_in() {
     assert_eq!(second.block_on(guard.lost()), LossReason::SessionExpired);
     let next = second.block_on(soon("the waiter is granted", waiting)).unwrap().unwrap();
     second.block_on(next.release()).unwrap();
+}
+
+/// S15, I6: the session ahead of a waiter ends while the server is away, and the waiter's own goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiter_wakes_after_a_restart_in_which_the_one_ahead_went() {
+    let mut server = ZooKeeperServer::start();
+    let waiting = patient(&server.hosts()).build().await.unwrap();
+    let holding = at(&server.hosts()).build().await.unwrap();
+    grant(&holding, &claim("k")).await;
+    let next = claim("k");
+    let waiter = Waiter::queued(&waiting, &next).await;
+    server.kill();
+    drop(holding);
+    server.restart();
+    waiter.grant().await;
+    release(&waiting, &next).await.unwrap();
+}
+
+/// Z15: the servers cut what is asked for to what they allow, and a guard is believed in for no longer than that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_goes_by_the_timeout_that_the_servers_grant() {
+    let server = ZooKeeperServer::builder().config("maxSessionTimeout=2000").start();
+    let locks = manager(patient(&server.hosts()).build().await.unwrap());
+    let guard = locks.lock("k").await.unwrap();
+    assert!(guard.remaining() <= Duration::from_millis(1_200), "{:?}", guard.remaining());
 }

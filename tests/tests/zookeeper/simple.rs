@@ -58,7 +58,7 @@ async fn waiters_are_all_served_in_the_end() {
     let key = fresh_key("herd");
     let holder = claim(&key);
     grant(&backends[0], &holder).await;
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     for number in 0..15 {
         let (backend, claim) = (backends[number % 3].clone(), claim(&key));
         let waiter = Waiter::queued(&backend, &claim).await;
@@ -155,7 +155,7 @@ async fn an_acquire_dropped_at_any_await_leaves_no_node() {
         for polls in 1..20 {
             let claim = Claim::new(key.clone(), Ttl::default()).unwrap();
             let request = AcquireRequest::new(claim.clone(), mode);
-            let dropped = poll_and_drop(backend.acquire(&request), polls).await;
+            let dropped = poll_and_drop(&backend, request, polls).await;
             let _ = release(&backend, &claim).await;
             assert_eq!(operator.czxid(&path(&claim)), left, "{key} {mode:?} after {polls} polls");
             if !dropped {

@@ -32,7 +32,7 @@ async fn a_guard_is_suspect_while_the_connection_is_lost_and_held_again_after() 
     other.release().await.unwrap();
 }
 
-/// S11, and Lost is for good.
+/// S11, S17, Z1: and Lost is for good.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_that_stays_cut_off_is_suspect_then_lost_and_stays_so() {
     let relay = Relay::to(shared_zookeeper()).await;
