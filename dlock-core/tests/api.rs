@@ -25,6 +25,31 @@ fn public_types_can_be_shown_and_sent() {
     is_sent::<AcquireFuture>();
 }
 
+/// Says whether a type can be cloned: where it can, the method of the type itself is taken, and elsewhere the trait's.
+struct Asked<T>(std::marker::PhantomData<T>);
+
+impl<T: Clone> Asked<T> {
+    #[allow(clippy::unused_self, reason = "found by its receiver")]
+    fn is_clone(&self) -> bool {
+        true
+    }
+}
+
+trait Otherwise {
+    fn is_clone(&self) -> bool {
+        false
+    }
+}
+
+impl<T> Otherwise for Asked<T> {}
+
+/// Each clone's drop would free the lock of the others.
+#[test]
+fn a_guard_cannot_be_cloned() {
+    assert!(!Asked::<LockGuard>(std::marker::PhantomData).is_clone());
+    assert!(Asked::<Lease>(std::marker::PhantomData).is_clone(), "the control");
+}
+
 #[tokio::test]
 async fn futures_can_be_sent() {
     fn sent<T: Send>(future: T) -> T {

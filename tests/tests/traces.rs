@@ -3,8 +3,10 @@
 
 use dlock_core::backend::{AcquireRequest, BackendFuture, Claim, Grant, LossSignal};
 use dlock_core::testing::Tap;
-use dlock_core::{Backend, EmbeddedBackend, ErrorKind, LockManager, LossReason, Moment, RedisBackend, Ttl};
-use dlock_tests::{RedisServer, wait_until_async};
+use dlock_core::{
+    Backend, EmbeddedBackend, ErrorKind, LockManager, LossReason, Moment, RedisBackend, Ttl, ZooKeeperBackend,
+};
+use dlock_tests::{RedisServer, fresh_key, shared_zookeeper, wait_until_async};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -177,4 +179,21 @@ async fn a_server_that_may_evict_locks_is_warned_of() {
         RedisBackend::builder().url(server.url()).build().await.unwrap();
         assert_eq!(told.lines_with(&["WARN", "may evict locks", policy]), warnings, "{}", told.text());
     }
+}
+
+/// A reader of Curator is no contender here, nor for Curator's own lock.
+#[tokio::test]
+async fn nodes_that_are_no_locks_are_warned_of_once() {
+    let (hosts, key) = (shared_zookeeper().hosts(), fresh_key("strangers"));
+    let client = zookeeper::Client::connect(&hosts).await.unwrap();
+    let directory = zookeeper::CreateMode::Persistent.with_acls(zookeeper::Acls::anyone_all());
+    client.mkdir(&format!("/locks/{key}/_c_1-__READ__0000000000"), &directory).await.unwrap();
+    let (told, _listening) = Told::listen();
+    let locks = LockManager::builder(ZooKeeperBackend::builder().hosts(&hosts).build().await.unwrap())
+        .build()
+        .unwrap();
+    for _ in 0..2 {
+        locks.lock(&key).await.unwrap().release().await.unwrap();
+    }
+    assert_eq!(told.lines_with(&["WARN", "no lock nodes"]), 1, "{}", told.text());
 }

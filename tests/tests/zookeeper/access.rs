@@ -61,7 +61,7 @@ async fn secrets_are_not_shown() {
     }
 }
 
-/// I10.
+/// S18, I10.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_cannot_be_reached_is_unavailable() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

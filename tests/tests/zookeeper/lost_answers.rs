@@ -170,7 +170,9 @@ async fn who_adopts_by_name_alone_holds_beside_another() {
 
 /// The name, up to its number, of the nodes of the claim's owner.
 fn prefix(claim: &Claim) -> String {
-    let owner = format!("{:032x}", claim.owner.as_u128());
-    let parts = [&owner[..8], &owner[8..12], &owner[12..16], &owner[16..20], &owner[20..]];
-    format!("_c_{}-lock-", parts.join("-"))
+    let mut uuid = format!("{:032x}", claim.owner.as_u128());
+    for place in [20, 16, 12, 8] {
+        uuid.insert(place, '-');
+    }
+    format!("_c_{uuid}-lock-")
 }

@@ -22,6 +22,7 @@ mod outages;
 mod queue;
 mod relay;
 mod revocation;
+mod scenarios;
 mod sequence;
 mod sessions;
 mod simple;

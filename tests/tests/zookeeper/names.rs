@@ -48,7 +48,7 @@ async fn a_directory_that_is_removed_again_and_again_is_made_again_and_again() {
         reaped
     });
     let mut last = None;
-    for _ in 0..200 {
+    for _ in 0..60 {
         let claim = claim(&key);
         let granted = Waiter::start(&backend, &claim).grant().await;
         assert!(Some(granted.token) > last);
@@ -56,7 +56,7 @@ async fn a_directory_that_is_removed_again_and_again_is_made_again_and_again() {
         release(&backend, &claim).await.unwrap();
     }
     ended.store(true, Ordering::SeqCst);
-    assert!(reaper.await.unwrap() > 20, "it was removed");
+    assert!(reaper.await.unwrap() > 10, "it was removed");
 }
 
 /// S22, I2.
@@ -99,6 +99,7 @@ async fn strangers_in_the_directory_are_passed_over() {
     assert_eq!(operator.queue(&next.key).len(), strangers.len(), "nothing of theirs was touched");
 }
 
+/// S31.
 #[tokio::test(flavor = "multi_thread")]
 async fn contenders_of_other_clients_are_waited_for() {
     let (backend, operator) = (backend().await, Operator::of(shared_zookeeper()));

@@ -10,6 +10,7 @@ async fn refusal(backend: &ZooKeeperBackend, mode: Mode) -> LockError {
     soon("the acquire is refused", backend.acquire(&request)).await.unwrap_err()
 }
 
+/// S21, Z9.
 #[tokio::test(flavor = "multi_thread")]
 async fn near_the_end_of_the_numbers_nobody_is_granted_the_lock() {
     let mut server = ZooKeeperServer::start();
@@ -47,7 +48,7 @@ async fn at_the_end_of_the_numbers_two_nodes_have_one_and_neither_gets_the_lock(
     assert!(operator.queue(&claim("k").key).is_empty());
 }
 
-/// I5: a node that is found again after a lost answer is looked at like any other.
+/// S21, Z9, I5: a node that is found again after a lost answer is looked at like any other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_found_again_is_refused_as_well() {
     let mut server = ZooKeeperServer::start();

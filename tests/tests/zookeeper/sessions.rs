@@ -3,7 +3,7 @@
 use super::bare::Bare;
 use super::*;
 
-/// I1, I3, I7: nobody can tell a holder that is cut off, so it must know by itself, and in time.
+/// Z1, I1, I3, I7: nobody can tell a holder that is cut off, so it must know by itself, and in time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_is_cut_off_is_lost_before_the_next_is_granted() {
     let relay = Relay::to(shared_zookeeper()).await;

@@ -20,7 +20,7 @@ fn path(claim: &Claim) -> String {
     format!("/locks/{}", claim.key)
 }
 
-/// What it costs, whatever the machine.
+/// S42: what it costs, whatever the machine.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_free_lock_costs_one_request_and_a_release_another() {
     let relay = Relay::to(shared_zookeeper()).await;
@@ -75,7 +75,7 @@ async fn waiters_are_all_served_in_the_end() {
     assert_eq!(tokens.len(), 15);
 }
 
-/// I5: the node is made and nobody says so.
+/// S1, S2, S3, I5: the node is made and nobody says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_finds_the_node_that_it_made() {
     let operator = Operator::of(shared_zookeeper());
@@ -91,7 +91,7 @@ async fn a_waiter_finds_the_node_that_it_made() {
     }
 }
 
-/// I4, I5: a try gives up before it knows.
+/// S1, S2, S3, S7, I4, I5: a try gives up before it knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_try_that_failed_is_undone() {
     let operator = Operator::of(shared_zookeeper());
@@ -107,7 +107,7 @@ async fn a_try_that_failed_is_undone() {
     }
 }
 
-/// I5, I8: a release whose answer was lost is repeated when the path is another one's.
+/// S9, I5, I8: a release whose answer was lost is repeated when the path is another one's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_release_touches_nobody_else() {
     let other = simple(&shared_zookeeper().hosts()).await;
@@ -126,7 +126,7 @@ async fn a_repeated_release_touches_nobody_else() {
     }
 }
 
-/// I8: a holder that was cut off gives back a lock that is another one's by then, in a session that lives on.
+/// S17, I8: a holder that was cut off gives back a lock that is another one's by then, in a session that lives on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_release_after_a_lapse_touches_nobody_else() {
     let mut server = ZooKeeperServer::start();
@@ -143,6 +143,7 @@ async fn a_late_release_after_a_lapse_touches_nobody_else() {
     next.release().await.unwrap();
 }
 
+/// S5, I4.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acquire_dropped_at_any_await_leaves_no_node() {
     let (backend, operator) = (simple(&shared_zookeeper().hosts()).await, Operator::of(shared_zookeeper()));
@@ -166,7 +167,7 @@ async fn an_acquire_dropped_at_any_await_leaves_no_node() {
     release(&backend, &held).await.unwrap();
 }
 
-/// I1, I7.
+/// Z1, I1, I7.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_is_cut_off_is_lost_before_the_next_is_granted() {
     let relay = Relay::to(shared_zookeeper()).await;
@@ -201,6 +202,7 @@ async fn the_two_recipes_refuse_each_other_s_keys() {
     }
 }
 
+/// S16.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_whose_node_an_operator_removes_is_lost() {
     let (locks, operator) =
