@@ -1,7 +1,6 @@
 //! How the locks look in ZooKeeper, to others that use the same directories.
 
 use super::*;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_are_named_as_curator_names_them() {
@@ -38,11 +37,11 @@ async fn the_servers_remove_an_empty_directory() {
 async fn a_directory_that_is_removed_again_and_again_is_made_again_and_again() {
     let (backend, operator) = (backend().await, Operator::of(shared_zookeeper()));
     let key = fresh_key("raced");
-    let (path, ended) = (format!("/locks/{key}"), Arc::new(AtomicBool::new(false)));
-    let is_over = Arc::clone(&ended);
+    let (path, wanted) = (format!("/locks/{key}"), Arc::new(()));
+    let is_wanted = Arc::downgrade(&wanted);
     let reaper = tokio::task::spawn_blocking(move || {
         let mut reaped = 0;
-        while !is_over.load(Ordering::SeqCst) {
+        while is_wanted.strong_count() > 0 {
             reaped += usize::from(operator.delete_if_empty(&path));
         }
         reaped
@@ -55,7 +54,7 @@ async fn a_directory_that_is_removed_again_and_again_is_made_again_and_again() {
         last = Some(granted.token);
         release(&backend, &claim).await.unwrap();
     }
-    ended.store(true, Ordering::SeqCst);
+    drop(wanted);
     assert!(reaper.await.unwrap() > 10, "it was removed");
 }
 
