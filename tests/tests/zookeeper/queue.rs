@@ -147,6 +147,7 @@ async fn a_node_that_goes_before_it_is_watched_is_not_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_tasks_of_one_session_exclude_each_other() {
     let (locks, key) = (manager(backend().await), LockKey::new(fresh_key("tasks")).unwrap());
+    Operator::of(shared_zookeeper()).make(&format!("/locks/{key}"));
     let guard = locks.lock(&key).await.unwrap();
     let other = tokio::spawn(locks.lock(&key).try_acquire());
     assert!(other.await.unwrap().unwrap().is_none());

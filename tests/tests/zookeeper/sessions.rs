@@ -145,10 +145,12 @@ async fn a_lock_whose_node_an_operator_removes_is_lost() {
     operator.delete(&format!("/locks/{key}/{}", operator.queue(&key).remove(0)));
     assert_eq!(soon("the guard is lost", guard.lost()).await, LossReason::NotOwner);
     assert!(kept.is_valid(), "the session goes on");
-    let bare = Bare::at(&shared_zookeeper().hosts(), LIMIT, &key).await;
+    let other = LockKey::new(fresh_key("bare")).unwrap();
+    operator.make(&format!("/locks/{other}"));
+    let bare = Bare::at(&shared_zookeeper().hosts(), LIMIT, &other).await;
     let node = bare.enqueue("lock-").await.unwrap();
-    operator.delete(&format!("/locks/{key}/{node}"));
-    let next = locks.lock(&key).await.unwrap();
+    operator.delete(&format!("/locks/{other}/{node}"));
+    let next = locks.lock(&other).await.unwrap();
     assert!(next.is_valid() && bare.is_connected(), "the control");
 }
 
