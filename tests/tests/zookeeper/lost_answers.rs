@@ -105,7 +105,7 @@ async fn a_waiter_that_does_not_see_the_queue_keeps_its_place() {
         let [place] = own[..] else { panic!("{:?}: {nodes:?}", way(0)) };
         let czxid = operator.czxid(&format!("/locks/{key}/{place}"));
         release(&holding, &holder).await.unwrap();
-        assert_eq!(czxid, Some(waiter.grant().await.token.as_u64()), "its first and only place");
+        assert_eq!(czxid, Some(waiter.grant().await.token.as_u64() / 64), "its first and only place");
         release(&backend, &next).await.unwrap();
         assert!(operator.queue(&next.key).is_empty());
     }

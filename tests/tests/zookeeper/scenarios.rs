@@ -235,7 +235,7 @@ const ORDER: &[Scenario] = &[
         &[
             "names::the_servers_remove_an_empty_directory",
             "names::a_directory_that_is_removed_again_and_again_is_made_again_and_again",
-            "names::the_token_is_the_czxid_and_rises_when_the_directory_is_made_anew",
+            "names::the_token_is_made_of_the_czxid_and_rises_when_the_directory_is_made_anew",
         ],
     ),
     shown(
