@@ -181,8 +181,7 @@ async fn one_release_wakes_one_of_two_hundred() {
     waiters.remove(0).grant().await;
     pass(&processes).await;
     assert_eq!(relay.events(), 1);
-    let lists = relay.take_requests().into_iter().filter(|code| *code == code::LIST);
-    assert_eq!(lists.count(), 1, "one looked at the queue");
+    assert!(!relay.take_requests().contains(&code::LIST), "nobody looked at the queue");
     assert!(waiters.iter().all(|waiter| !waiter.task.is_finished()));
     waiters.iter().for_each(|waiter| waiter.task.abort());
 }

@@ -170,6 +170,7 @@ const SESSIONS: &[Scenario] = &[
         &[
             "sessions::a_lock_whose_node_an_operator_removes_is_lost",
             "sessions::a_waiter_whose_node_an_operator_removes_takes_a_new_place",
+            "sessions::the_next_whose_node_is_removed_before_the_one_ahead_is_not_granted_by_it",
             "queue::a_waiter_waits_on_when_the_one_ahead_of_it_leaves",
             "simple::a_lock_whose_node_an_operator_removes_is_lost",
             "conformance::a_lock_taken_away_is_lost",
@@ -385,7 +386,7 @@ const HAND_OVER: &[Scenario] = &[
 const COST: &[Scenario] = &[
     shown(
         "S42",
-        "A free lock costs one request, a release one, a wake one look at the queue; heartbeats are for all locks.",
+        "A free lock costs one request, a release one, waking the next none; heartbeats are for all locks.",
         &[
             "cost::each_step_costs_these_requests",
             "cost::the_first_lock_of_a_key_costs_its_directory",
@@ -393,7 +394,7 @@ const COST: &[Scenario] = &[
             "simple::a_free_lock_costs_one_request_and_a_release_another",
         ],
     )
-    .note("a waking without any request would take a departure ahead for a turn: S6"),
+    .note("who is not the next one looks at the queue when woken, lest a departure ahead is taken for a turn: S6"),
     shown(
         "S43",
         "One release wakes one of two hundred that wait.",

@@ -2,6 +2,7 @@
 
 use super::bare::Bare;
 use super::*;
+use dlock_tests::Relay as Road;
 
 /// Z1, I1, I3, I7: nobody can tell a holder that is cut off, so it must know by itself, and in time.
 #[tokio::test(flavor = "multi_thread")]
@@ -170,6 +171,48 @@ async fn a_waiter_whose_node_an_operator_removes_takes_a_new_place() {
     let nodes = operator.queue(&next.key);
     assert!(nodes.len() == 1 && !nodes.contains(&place), "{nodes:?}");
     release(&backend, &next).await.unwrap();
+}
+
+/// S16, I1: an operator removes the node of the next one, then that of the holder. The news of both arrive together, or
+/// in no order after a reconnect. Whoever stands third has the lock then, so the next one must not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_whose_node_is_removed_before_the_one_ahead_is_not_granted_by_it() {
+    for round in 0..20 {
+        let road = Road::to(shared_zookeeper().address()).await.unwrap();
+        let (backend, far) = (backend().await, patient(&road.address().to_string()).build().await.unwrap());
+        let operator = Operator::of(shared_zookeeper());
+        let key = fresh_key("both");
+        let [holder, next, third] = [(); 3].map(|()| claim(&key));
+        grant(&backend, &holder).await;
+        let mut waiters = [Waiter::queued(&far, &next).await, Waiter::queued(&backend, &third).await];
+        until("the next one watches both nodes", async || {
+            let watched = shared_zookeeper().four_letter("wchp");
+            in_order(&operator, &next.key).iter().take(2).all(|node| watched.contains(node.as_str()))
+        })
+        .await;
+        road.hold_answers();
+        let nodes = in_order(&operator, &next.key);
+        operator.delete(&format!("/locks/{key}/{}", nodes[1]));
+        operator.delete(&format!("/locks/{key}/{}", nodes[0]));
+        if round % 2 == 1 {
+            road.cut();
+        }
+        road.let_go();
+        let [next_waiter, third_waiter] = &mut waiters;
+        let granted = soon("the third one has it", &mut third_waiter.task).await.unwrap().unwrap();
+        until("the next one has a new place", async || operator.queue(&next.key).len() == 2).await;
+        assert!(!next_waiter.task.is_finished(), "two holders");
+        release(&backend, &third).await.unwrap();
+        let [next_waiter, _] = waiters;
+        assert!(next_waiter.grant().await.token > granted.token);
+        release(&far, &next).await.unwrap();
+    }
+}
+
+fn in_order(operator: &Operator, key: &LockKey) -> Vec<String> {
+    let mut nodes = operator.queue(key);
+    nodes.sort_by_key(|node| node.rsplit('-').next().map(str::to_owned));
+    nodes
 }
 
 /// S34, S35: a session lives in a runtime; a backend value does not.

@@ -73,16 +73,17 @@ async fn a_key_without_directory_takes_one_or_two_more() {
     assert!((2..=3).contains(&acquired), "{acquired}");
 }
 
-/// Taking a place, looking who is ahead, watching it; and when that is gone, looking again.
+/// Taking a place, looking who is ahead, watching it and the own node, where the client library's socket may hold the
+/// second watch back until the first is acknowledged; and when the one ahead is gone, nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn waiting_takes_three_and_a_hand_off_one_after_the_news() {
+async fn the_next_takes_three_or_four_and_a_hand_off_none_after_the_news() {
     let scene = Scene::set(Recipe::Sequential).await;
     let key = scene.used_key().await;
     for _ in 0..10 {
         let held = scene.near.lock(&key).await.unwrap();
         let before = scene.way.flights();
         let waiter = tokio::spawn(scene.far.lock(&key).acquire());
-        scene.watches(1).await;
+        scene.watches(2).await;
         let (handed_off, guard) = scene
             .flights(async {
                 held.release().await.unwrap();
@@ -90,7 +91,8 @@ async fn waiting_takes_three_and_a_hand_off_one_after_the_news() {
             })
             .await;
         let waited = scene.way.flights() - before - handed_off;
-        assert_eq!((waited, handed_off), (3, 1));
+        assert!((3..=4).contains(&waited), "{waited}");
+        assert_eq!(handed_off, 0);
         guard.unwrap().release().await.unwrap();
     }
 }

@@ -159,25 +159,32 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    /// Waits until the node is the first. The queue is looked at anew after every wake-up: that the node ahead
-    /// is gone does not mean that this one is first (I1).
+    /// Waits until the node is the first. Unless only one was ahead, the queue is looked at anew after every
+    /// wake-up: that the node ahead is gone does not mean that this one is first (I1).
     async fn take_turn(&self, session: &Session, place: Place) -> Result<(), LockError> {
         let Place { node, mut standing } = place;
         let mut link = session.link();
         loop {
-            let ahead = match standing.take() {
+            let (ahead, is_next) = match standing.take() {
                 None => {
                     standing = Some(self.standing(&node, &session.list(&self.dir).await.map_err(classify)?));
                     continue;
                 }
                 Some(Standing::First) => return Ok(()),
                 Some(Standing::Gone) => return Err(self.node_gone()),
-                Some(Standing::Behind(_)) if self.request.mode == Mode::Try => {
+                Some(Standing::Behind { .. }) if self.request.mode == Mode::Try => {
                     return Err(self.step_back(session, &node).await);
                 }
-                Some(Standing::Behind(ahead)) => ahead,
+                Some(Standing::Behind { nearest, is_next }) => (path::join(&self.dir, &nearest), is_next),
             };
             self.request.progress.queued();
+            if is_next {
+                match self.wait_next(session, &node, &ahead, &mut link).await.map_err(classify)? {
+                    Some(true) => return Ok(()),
+                    Some(false) => continue,
+                    None => {}
+                }
+            }
             self.wait_for(session, &ahead, &mut link).await.map_err(classify)?;
         }
     }
@@ -212,12 +219,11 @@ impl<'a> Acquire<'a> {
 
     /// Waits until the node ahead changes or goes, or the link comes back: one waiter per node (I6).
     async fn wait_for(&self, session: &Session, ahead: &str, link: &mut Receiver<Link>) -> Result<(), Error> {
-        let path = path::join(&self.dir, ahead);
-        if ahead.starts_with(&self.prefix) {
+        if self.is_own(ahead) {
             // A node of this owner's own, missed by an earlier search. It would wait for itself.
-            return session.delete(&path).await.map(drop);
+            return session.delete(ahead).await.map(drop);
         }
-        let mut watch = match session.watch(&path).await {
+        let mut watch = match session.watch(ahead).await {
             Err(Error::NoNode) => return Ok(()),
             watch => watch?,
         };
@@ -226,6 +232,30 @@ impl<'a> Acquire<'a> {
             () = self.link_back(link) => {}
         }
         Ok(())
+    }
+
+    /// Waits as the next one. Whether the node is first now, if that is certain without another look: a lower
+    /// number cannot come. `None` if the nodes cannot be watched.
+    async fn wait_next(
+        &self,
+        session: &Session,
+        node: &Node,
+        ahead: &str,
+        link: &mut Receiver<Link>,
+    ) -> Result<Option<bool>, Error> {
+        if self.is_own(ahead) {
+            return Ok(None);
+        }
+        let Some(turn) = session.watch_turn(&node.path, ahead).await? else { return Ok(None) };
+        tokio::select! {
+            is_first = turn.come() => Ok(Some(is_first)),
+            () = self.link_back(link) => Ok(Some(false)),
+        }
+    }
+
+    /// Whether the node at this path is one that an earlier request of this owner made.
+    fn is_own(&self, node: &str) -> bool {
+        node.rsplit_once('/').is_some_and(|(_, name)| name.starts_with(&self.prefix))
     }
 
     /// Waits until a lost connection is there again, or the session is over.

@@ -21,6 +21,7 @@ mod settings;
 mod simple;
 mod tls;
 mod token;
+mod turn;
 mod url;
 mod watch;
 

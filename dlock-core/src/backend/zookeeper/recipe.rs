@@ -11,8 +11,8 @@ use std::cmp::Ordering;
 pub(super) enum Standing {
     /// It holds the lock.
     First,
-    /// It comes after this one.
-    Behind(String),
+    /// It comes after this one, and if it is the next one, after no other.
+    Behind { nearest: String, is_next: bool },
     /// It is not there.
     Gone,
 }
@@ -24,9 +24,9 @@ pub(super) fn standing(children: &[String], own: &str) -> Standing {
         return Standing::Gone;
     };
     let contenders = children.iter().filter_map(|child| Contender::parse(child));
-    let ahead = contenders.filter(|other| other.compare(&mine) == Ordering::Less);
-    match ahead.max_by(Contender::compare) {
-        Some(nearest) => Standing::Behind(nearest.name.to_owned()),
+    let ahead: Vec<_> = contenders.filter(|other| other.compare(&mine) == Ordering::Less).collect();
+    match ahead.iter().copied().max_by(Contender::compare) {
+        Some(nearest) => Standing::Behind { nearest: nearest.name.to_owned(), is_next: ahead.len() == 1 },
         None => Standing::First,
     }
 }
@@ -92,8 +92,12 @@ mod tests {
         children.iter().map(ToString::to_string).collect()
     }
 
+    fn next_to(name: &str) -> Standing {
+        Standing::Behind { nearest: name.to_owned(), is_next: true }
+    }
+
     fn behind(name: &str) -> Standing {
-        Standing::Behind(name.to_owned())
+        Standing::Behind { nearest: name.to_owned(), is_next: false }
     }
 
     fn node(sequence: i32) -> String {
@@ -105,7 +109,7 @@ mod tests {
     fn the_lowest_number_holds_and_each_other_comes_after_its_nearest() {
         let children = names(&["a-lock-0000000007", "z-lock-0000000002", "m-lock-0000000005"]);
         assert_eq!(standing(&children, "z-lock-0000000002"), Standing::First);
-        assert_eq!(standing(&children, "m-lock-0000000005"), behind("z-lock-0000000002"));
+        assert_eq!(standing(&children, "m-lock-0000000005"), next_to("z-lock-0000000002"));
         assert_eq!(standing(&children, "a-lock-0000000007"), behind("m-lock-0000000005"));
         assert_eq!(standing(&children, "b-lock-0000000009"), Standing::Gone);
     }
@@ -123,7 +127,7 @@ mod tests {
             "lock--000000001",
         ] {
             let children = names(&[other, "_c_x-lock-0000000002"]);
-            assert_eq!(standing(&children, "_c_x-lock-0000000002"), behind(other), "{other}");
+            assert_eq!(standing(&children, "_c_x-lock-0000000002"), next_to(other), "{other}");
         }
     }
 
@@ -163,7 +167,7 @@ mod tests {
         let [last, wrapped, next] = [i32::MAX, i32::MIN, i32::MIN + 1].map(node);
         let children = [wrapped.clone(), next.clone(), last.clone()];
         assert_eq!(standing(&children, &last), Standing::First);
-        assert_eq!(standing(&children, &wrapped), behind(&last));
+        assert_eq!(standing(&children, &wrapped), next_to(&last));
         assert_eq!(standing(&children, &next), behind(&wrapped));
     }
 
@@ -205,8 +209,9 @@ mod tests {
             children.rotate_left(middle);
             prop_assert_eq!(standing(&children, &arrived[0]), Standing::First);
             prop_assert_eq!(first(&children), Some(arrived[0].as_str()));
-            for pair in arrived.windows(2) {
-                prop_assert_eq!(standing(&children, &pair[1]), behind(&pair[0]));
+            for (before, pair) in arrived.windows(2).enumerate() {
+                let expected = if before == 0 { next_to(&pair[0]) } else { behind(&pair[0]) };
+                prop_assert_eq!(standing(&children, &pair[1]), expected);
             }
         }
 

@@ -5,6 +5,7 @@ use super::life::{Life, Link};
 use super::owners::{Node, Owners};
 use super::path;
 use super::settings::Settings;
+use super::turn::Turn;
 use super::watch::{Budget, Watch};
 use crate::time::Moment;
 use futures_util::future::{OptionFuture, join};
@@ -14,7 +15,7 @@ use std::sync::{Arc, Weak};
 use tokio::runtime::Handle;
 use tokio::sync::watch::Receiver;
 use tokio_util::task::AbortOnDropHandle;
-use zookeeper::{Client, CreateMode, Error, MultiWriteResult, Stat};
+use zookeeper::{Client, CreateMode, Error, MultiWriteResult, SessionState, Stat};
 
 /// A session, from its connect to its end. Dropping it ends it, and with it every node it made.
 ///
@@ -293,6 +294,22 @@ impl Session {
             Ok((_, _, watcher)) => Ok(Watch::new(watcher, room, &self.runtime)),
             Err(Error::NoAuth) => Ok(Watch::by_asking_again()),
             Err(cause) => Err(cause),
+        }
+    }
+
+    /// Watches a node and the only one ahead of it. `None` if one of them is gone or cannot be watched, or a
+    /// connection has come or gone.
+    pub(super) async fn watch_turn(&self, own: &str, ahead: &str) -> Result<Option<Turn>, Error> {
+        let Some(room) = Budget::take(&self.watches, own.len() + ahead.len()) else { return Ok(None) };
+        let mut states = self.client.state_watcher();
+        if states.state() != SessionState::SyncConnected {
+            return Ok(None);
+        }
+        let (own, ahead) = (self.client.get_and_watch_data(own), self.client.get_and_watch_data(ahead));
+        match self.within(join(own, ahead)).await? {
+            (Ok((.., own)), Ok((.., ahead))) => Ok(Some(Turn::new(own, ahead, states, room, &self.runtime))),
+            (Err(Error::NoNode | Error::NoAuth), _) | (_, Err(Error::NoNode | Error::NoAuth)) => Ok(None),
+            (Err(cause), _) | (_, Err(cause)) => Err(cause),
         }
     }
 
