@@ -85,6 +85,37 @@ impl LockRequest {
             Err(error) => Err(error),
         }
     }
+
+    /// Acquires the lock, runs `work` under it and releases it; `work` gets the guard and is dropped at its next await
+    /// if the lock is lost. What an annotated function does, without the annotation.
+    ///
+    /// # Errors
+    /// As [`acquire`](LockRequest::acquire), and [`ErrorKind::Lost`] if the lock was lost while `work` ran. A failed
+    /// release is not an error: the lease ends it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops `work` and releases the lock in the background.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let locks = dlock_core::LockManager::connect("memory:").await?;
+    /// let order = String::from("42");
+    /// let paid = locks
+    ///     .lock("order:42")
+    ///     .wait(Duration::from_secs(2))
+    ///     .run(async |guard| format!("{order} under {}", guard.key()))
+    ///     .await?;
+    /// assert_eq!(paid, "42 under order:42");
+    /// # Ok(()) }
+    /// ```
+    pub async fn run<T>(self, work: impl AsyncFnOnce(&LockGuard) -> T) -> Result<T, LockError> {
+        let guard = self.acquire().await?;
+        let output = guard.run(work(&guard)).await?;
+        guard.release_quietly().await;
+        Ok(output)
+    }
 }
 
 impl IntoFuture for LockRequest {

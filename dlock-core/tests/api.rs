@@ -3,9 +3,10 @@
 use dlock_core::backend::{AcquireRequest, Claim, Grant, LossSignal};
 use dlock_core::{
     AcquireFuture, EmbeddedBackend, FencingToken, Lease, LockError, LockGuard, LockKey, LockManager,
-    LockManagerBuilder, LockRequest, Moment, OwnerId, Ttl,
+    LockManagerBuilder, LockRequest, LockScope, Moment, OwnerId, Ttl,
 };
 use std::fmt::Debug;
+use std::time::Duration;
 
 fn is_shared<T: Debug + Send + Sync + 'static>() {}
 fn is_sent<T: Debug + Send + 'static>() {}
@@ -17,6 +18,7 @@ fn public_types_can_be_shown_and_sent() {
     is_shared::<LockRequest>();
     is_shared::<LockGuard>();
     is_shared::<Lease>();
+    is_shared::<LockScope>();
     is_shared::<LockError>();
     is_shared::<LockKey>();
     is_shared::<(FencingToken, Moment, OwnerId, Ttl)>();
@@ -70,4 +72,22 @@ fn a_lock_awaited_outside_a_runtime_is_an_error() {
     let refused = futures_util::FutureExt::now_or_never(locks.lock("k").acquire());
     let refused = refused.expect("no waiting").unwrap_err();
     assert_eq!(refused.kind(), dlock_core::ErrorKind::NotConfigured, "{refused}");
+}
+
+#[tokio::test]
+async fn a_closure_runs_under_its_lock_on_any_thread() {
+    let locks = LockManager::connect("memory:").await.unwrap();
+    let (inner, text) = (locks.clone(), "order".to_owned());
+    let task = tokio::spawn(async move {
+        let borrowed = &text;
+        let run = inner.lock("k").wait(Duration::from_secs(30));
+        run.run(async |guard| {
+            tokio::task::yield_now().await;
+            assert!(guard.is_valid() && inner.lock("k").try_acquire().await.unwrap().is_none());
+            borrowed.len()
+        })
+        .await
+    });
+    assert_eq!(task.await.unwrap().unwrap(), 5);
+    assert!(locks.lock("k").try_acquire().await.unwrap().is_some(), "released");
 }
