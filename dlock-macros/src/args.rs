@@ -2,26 +2,51 @@
 
 use crate::duration;
 use crate::errors::Errors;
+use crate::value::{ModPath, choice, computed_key, duration, value};
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
-use std::fmt::Display;
-use std::time::Duration;
 use syn::ext::IdentExt;
-use syn::parse::{Parse, ParseStream, Parser};
-use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, Token, token};
+use syn::parse::{ParseStream, Parser};
+use syn::{Expr, Ident, Lit, LitStr, Path, Token, token};
 
 /// The arguments that could be read.
 #[derive(Default)]
 pub(crate) struct Args {
-    pub(crate) key: Option<LitStr>,
+    pub(crate) key: Option<Key>,
     /// Expressions of type `Duration`.
     pub(crate) ttl: Option<TokenStream>,
     pub(crate) wait: Option<TokenStream>,
     pub(crate) locks: Option<Expr>,
     pub(crate) guard: Option<Ident>,
+    /// The output if the lock was busy.
+    pub(crate) on_busy: Option<Expr>,
+    /// From the `LockError` to the function's error.
+    pub(crate) map_err: Option<Expr>,
+    pub(crate) on_lost: Option<OnLost>,
+    pub(crate) release: Option<Release>,
     pub(crate) krate: Option<Path>,
     /// Whether something stood where the key belongs, right or wrong.
     key_seen: bool,
+}
+
+/// What is locked.
+pub(crate) enum Key {
+    Template(LitStr),
+    Computed(Expr),
+}
+
+/// What becomes of the work when the lock is lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnLost {
+    Abort,
+    Finish,
+}
+
+/// Whether the function returns before or after the release.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    Await,
+    Detach,
 }
 
 impl Args {
@@ -63,7 +88,7 @@ impl Args {
             return Err(not_supported(input.span(), "a list of keys"));
         }
         match input.parse::<Lit>()? {
-            Lit::Str(key) if first => self.key = Some(key),
+            Lit::Str(key) if first => self.key = Some(Key::Template(key)),
             Lit::Str(key) if again => return Err(not_supported(key.span(), "a second key")),
             Lit::Str(key) => return Err(syn::Error::new(key.span(), KEY_GOES_FIRST)),
             other => return Err(syn::Error::new(other.span(), KEY_IS_A_STRING)),
@@ -74,23 +99,40 @@ impl Args {
     fn read_option(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
         let name = input.call(Ident::parse_any)?;
         match name.to_string().as_str() {
+            "key" => self.read_computed_key(input, &name),
             "ttl" => once(&mut self.ttl, &name, duration(input, &name, "30s", duration::parse_ttl)),
             "wait" => once(&mut self.wait, &name, duration(input, &name, "2s", duration::parse)),
             "locks" => once(&mut self.locks, &name, value(input, &name, "locks = self.locks")),
             "guard" => once(&mut self.guard, &name, value(input, &name, "guard = lock")),
+            "on_busy" => {
+                once(&mut self.on_busy, &name, value(input, &name, "on_busy = Ok(Outcome::Skipped)"))
+            }
+            "map_err" => once(&mut self.map_err, &name, value(input, &name, "map_err = AppError::locked")),
+            "on_lost" => {
+                let choices = [("abort", OnLost::Abort), ("finish", OnLost::Finish)];
+                once(&mut self.on_lost, &name, choice(input, &name, choices))
+            }
+            "release" => {
+                let choices = [("await", Release::Await), ("detach", Release::Detach)];
+                once(&mut self.release, &name, choice(input, &name, choices))
+            }
             "crate" => {
                 let path = value(input, &name, "crate = ::dlock").map(|ModPath(path)| path);
                 once(&mut self.krate, &name, path)
             }
-            "key" => {
-                self.key_seen = true;
-                Err(not_supported(name.span(), "`key`"))
-            }
-            "on_busy" | "map_err" | "on_lost" | "release" | "shared" => {
-                Err(not_supported(name.span(), &format!("`{name}`")))
-            }
+            "shared" => Err(syn::Error::new(name.span(), NO_READERS)),
             unknown => Err(unknown_option(&name, unknown)),
         }
+    }
+
+    fn read_computed_key(&mut self, input: ParseStream<'_>, name: &Ident) -> syn::Result<()> {
+        let again = std::mem::replace(&mut self.key_seen, true);
+        let key = computed_key(input, name)?;
+        if again {
+            return Err(syn::Error::new(name.span(), "the lock key is given twice"));
+        }
+        self.key = Some(Key::Computed(key));
+        Ok(())
     }
 }
 
@@ -104,57 +146,6 @@ fn once<T>(slot: &mut Option<T>, name: &Ident, value: syn::Result<T>) -> syn::Re
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(syn::Error::new(name.span(), format!("`{name}` is given twice"))),
-    }
-}
-
-fn value<T: Parse>(input: ParseStream<'_>, name: &Ident, example: &str) -> syn::Result<T> {
-    if !input.peek(Token![=]) || input.peek2(Token![,]) || is_last(input) {
-        return Err(syn::Error::new(name.span(), format!("`{name}` needs a value: `{example}`")));
-    }
-    input.parse::<Token![=]>()?;
-    let wrong = |error: syn::Error| syn::Error::new(error.span(), format!("{error}; write `{example}`"));
-    input.parse().map_err(wrong)
-}
-
-/// Whether at most one more token stands in `input`.
-fn is_last(input: ParseStream<'_>) -> bool {
-    input.cursor().token_tree().is_none_or(|(_, rest)| rest.eof())
-}
-
-fn duration(
-    input: ParseStream<'_>,
-    name: &Ident,
-    example: &str,
-    parse: fn(&str) -> Result<Duration, String>,
-) -> syn::Result<TokenStream> {
-    let mut value = value(input, name, &format!("{name} = \"{example}\""))?;
-    while let Expr::Group(group) = value {
-        // A literal that came through a `macro_rules` variable.
-        value = *group.expr;
-    }
-    match &value {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
-            let millis = parse(&text.value()).map_err(|message| syn::Error::new(text.span(), message))?;
-            let millis = u64::try_from(millis.as_millis()).unwrap_or(u64::MAX);
-            Ok(quote!(::core::time::Duration::from_millis(#millis)))
-        }
-        Expr::Lit(ExprLit { lit: lit @ (Lit::Int(_) | Lit::Float(_)), .. }) => {
-            Err(syn::Error::new(lit.span(), without_unit(name, &lit.to_token_stream())))
-        }
-        expression => Ok(expression.to_token_stream()),
-    }
-}
-
-fn without_unit(name: &Ident, number: &impl Display) -> String {
-    format!("`{name} = {number}` has no unit; write `{name} = \"{number}s\"` or `{name} = \"{number}ms\"`")
-}
-
-/// A path as in `use`, where `crate` and `self` may stand.
-struct ModPath(Path);
-
-impl Parse for ModPath {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        input.call(Path::parse_mod_style).map(Self)
     }
 }
 
@@ -184,13 +175,16 @@ fn unknown_option(name: &Ident, text: &str) -> syn::Error {
         "lease" | "expire" => "the length of the lease is `ttl`",
         "manager" | "client" => "the lock manager is `locks`",
         "name" => "put the key first: `#[distributed_lock(\"order:{order_id}\")]`",
-        _ => "expected `ttl`, `wait`, `locks`, `guard` or `crate`",
+        _ => {
+            "expected `key`, `ttl`, `wait`, `locks`, `guard`, `on_busy`, `map_err`, `on_lost`, `release` or `crate`"
+        }
     };
     syn::Error::new(name.span(), format!("unknown option `{text}`; {hint}"))
 }
 
 const MISSING_KEY: &str = "missing lock key; write `#[distributed_lock(\"order:{order_id}\")]`\n\
     the function's name is not used as a key: renaming it during a rolling deploy would split the lock";
+const NO_READERS: &str = "`shared` is not supported yet; without it the lock is exclusive";
 const KEY_GOES_FIRST: &str = "the lock key goes first, before the options";
 const KEY_IS_A_STRING: &str = "the lock key is a string, such as \"order:{order_id}\"";
 
@@ -206,13 +200,10 @@ mod tests {
 
     #[test]
     fn an_option_that_is_to_come_is_told_from_one_that_is_unknown() {
-        for name in ["key", "on_busy", "map_err", "on_lost", "release", "shared"] {
-            let message =
-                format!("`{name}` is not supported yet; take the lock in the body with `LockManager::lock`");
-            assert_eq!(messages(&format!("\"k\", {name} = x")), [message.as_str()]);
-            assert_eq!(messages(&format!("\"k\", {name}")), [message.as_str()]);
+        for arguments in ["\"k\", shared", "\"k\", shared = true", "[\"a\", \"b\"]", "\"a\", \"b\""] {
+            let found = messages(arguments);
+            assert!(matches!(&found[..], [one] if one.contains("is not supported yet")), "{found:?}");
         }
-        assert_eq!(messages("key = x").len(), 1, "no missing key on top");
     }
 
     #[test]
@@ -233,6 +224,18 @@ mod tests {
     fn a_mistake_does_not_hide_the_next() {
         let found = messages("ttl = 30, colour = red, wait, locks = , \"k\", guard = 7 crate = ::x");
         assert_eq!(found.len(), 6, "{found:#?}");
+        let found = messages("key = \"k\", on_lost = \"x\", release = detach, on_busy, map_err = , key");
+        assert_eq!(found.len(), 6, "{found:#?}");
+    }
+
+    #[test]
+    fn there_is_one_key() {
+        for right in ["\"k\"", "key = k", "ttl = \"1s\", key = k"] {
+            assert_eq!(messages(right).len(), 0, "{right}");
+        }
+        for wrong in ["\"k\", key = k", "key = k, key = k", "key = k, \"k\"", "key = \"k\"", ""] {
+            assert_eq!(messages(wrong).len(), 1, "{wrong}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The code that takes the place of the function's body.
 
-use crate::args::Args;
+use crate::args::{Args, Key, OnLost, Release};
 use crate::errors::Errors;
 use crate::function::{Function, Parameter};
 use crate::place::ends;
@@ -43,34 +43,37 @@ struct Lock<'a> {
     args: &'a Args,
     function: &'a Function,
     krate: TokenStream,
-    key: Template,
+    /// An expression of type `Result<LockKey, LockError>`.
+    key: TokenStream,
     work: Work,
 }
 
 impl<'a> Lock<'a> {
     fn new(args: &'a Args, function: &'a Function, errors: &mut Errors) -> Option<Self> {
-        let key = args.key.as_ref().and_then(|key| errors.keep(Template::parse(key, function)));
+        let krate = args.krate();
+        let key = args.key.as_ref().and_then(|key| errors.keep(key_expression(key, function, &krate)));
         let work = errors.keep(function.work());
         errors.keep(check_guard(args, function));
-        Some(Self { args, function, krate: args.krate(), key: key?, work: work? })
+        Some(Self { args, function, krate, key: key?, work: work? })
     }
 
     fn expand(&self) -> TokenStream {
-        let (krate, acquire, run) = (&self.krate, self.acquire(), self.run());
-        let (not_acquired, lost) = (self.failure(), self.failure());
+        let (acquire, busy, run, failure) = (self.acquire(), self.busy(), self.run(), self.failure());
+        let release = self.release();
         quote! {
             #acquire
-            let __dlock_guard = match __dlock_acquired {
-                ::core::result::Result::Ok(__dlock_guard) => __dlock_guard,
-                ::core::result::Result::Err(__dlock_error) => return #not_acquired,
-            };
-            let __dlock_output = #run;
-            match __dlock_output {
-                ::core::result::Result::Ok(__dlock_output) => {
-                    #krate::__private::release(__dlock_guard).await;
-                    __dlock_output
+            let __dlock_done = match __dlock_acquired {
+                ::core::result::Result::Ok(__dlock_guard) => {
+                    let __dlock_done = #run;
+                    #release
+                    __dlock_done
                 }
-                ::core::result::Result::Err(__dlock_error) => #lost,
+                #busy
+                ::core::result::Result::Err(__dlock_error) => ::core::result::Result::Err(__dlock_error),
+            };
+            match __dlock_done {
+                ::core::result::Result::Ok(__dlock_output) => __dlock_output,
+                ::core::result::Result::Err(__dlock_error) => #failure,
             }
         }
     }
@@ -78,7 +81,7 @@ impl<'a> Lock<'a> {
     /// Everything that the user wrote is evaluated in statements of its own: nothing of it lives across the
     /// wait for the lock.
     fn acquire(&self) -> TokenStream {
-        let (krate, locks, key) = (&self.krate, self.locks(), self.key.to_expression(&self.krate));
+        let (krate, locks, key) = (&self.krate, self.locks(), &self.key);
         let (ttl, set_ttl) = self.option("ttl", self.args.ttl.as_ref());
         let (wait, set_wait) = self.option("wait", self.args.wait.as_ref());
         quote! {
@@ -98,10 +101,34 @@ impl<'a> Lock<'a> {
         }
     }
 
+    /// The arm for a lock that is busy, which may still use every parameter.
+    fn busy(&self) -> Option<TokenStream> {
+        let (krate, value) = (&self.krate, self.args.on_busy.as_ref()?);
+        Some(quote! {
+            ::core::result::Result::Err(__dlock_error) if #krate::__private::is_busy(&__dlock_error) => {
+                return #value;
+            }
+        })
+    }
+
+    /// Ends the hold of the lock. The output is at hand meanwhile, so an awaited release asks it to be `Send`.
+    /// A lock that was lost is not waited for.
+    fn release(&self) -> TokenStream {
+        let krate = &self.krate;
+        match self.args.release {
+            Some(Release::Detach) => quote!(::core::mem::drop(__dlock_guard);),
+            Some(Release::Await) | None => quote! {
+                if ::core::result::Result::is_ok(&__dlock_done) {
+                    #krate::__private::release(__dlock_guard).await;
+                }
+            },
+        }
+    }
+
     /// An expression of type `Result<LockManager, LockError>`.
     fn locks(&self) -> TokenStream {
         let krate = &self.krate;
-        let Some(locks) = &self.args.locks else { return quote!(#krate::LockManager::installed()) };
+        let Some(locks) = &self.args.locks else { return quote!(#krate::LockManager::current()) };
         let argument = reference(locks);
         quote!(::core::result::Result::Ok::<_, #krate::LockError>(#krate::__private::manager(#argument)))
     }
@@ -120,13 +147,17 @@ impl<'a> Lock<'a> {
     fn run(&self) -> TokenStream {
         let (krate, work, type_hint) = (&self.krate, &self.work.block, self.type_hint());
         let guard = self.args.guard.as_ref().map(|name| quote!(let #name = &__dlock_guard;));
+        let run = match self.args.on_lost {
+            Some(OnLost::Finish) => quote!(finish),
+            Some(OnLost::Abort) | None => quote!(run),
+        };
         quote! {{
             #guard
             let mut __dlock_work = ::core::pin::pin!(async move {
                 #type_hint
                 #work
             });
-            #krate::__private::run(&__dlock_guard, __dlock_work.as_mut()).await
+            #krate::__private::#run(&__dlock_guard, __dlock_work.as_mut()).await
         }}
     }
 
@@ -166,8 +197,31 @@ impl<'a> Lock<'a> {
         let (krate, output) = (&self.krate, &self.work.output);
         let (start, end) = self.work.output_place;
         let open = quote_spanned!(start=> <);
-        let close = quote_spanned!(end=> as #krate::__private::LockedOutput>::from_lock_error(__dlock_error));
+        let close = match &self.args.map_err {
+            None => quote_spanned! {end=>
+                as #krate::__private::LockedOutput>::from_lock_error(__dlock_error)
+            },
+            Some(map_err) => quote_spanned! {end=>
+                as #krate::__private::LockedResult>::from_mapped(__dlock_error, #map_err)
+            },
+        };
         quote!(#open #output #close)
+    }
+}
+
+/// An expression of type `Result<LockKey, LockError>`.
+fn key_expression(key: &Key, function: &Function, krate: &TokenStream) -> syn::Result<TokenStream> {
+    match key {
+        Key::Template(key) => {
+            Template::parse(key, Some(function)).map(|template| template.to_expression(krate))
+        }
+        Key::Computed(key) => {
+            let (start, end) = ends(key);
+            let call = quote_spanned!(start=> #krate::__private::key);
+            let mut argument = Group::new(Delimiter::Parenthesis, key.to_token_stream());
+            argument.set_span(end);
+            Ok(quote!(#call #argument))
+        }
     }
 }
 

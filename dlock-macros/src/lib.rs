@@ -8,6 +8,7 @@ mod function;
 mod place;
 mod similar;
 mod template;
+mod value;
 mod work;
 
 use proc_macro::TokenStream;

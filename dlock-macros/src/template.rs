@@ -21,7 +21,8 @@ enum Part<Value> {
 }
 
 impl Template {
-    pub(crate) fn parse(key: &LitStr, function: &Function) -> syn::Result<Self> {
+    /// Without a function, placeholders name what is in scope where the key stands.
+    pub(crate) fn parse(key: &LitStr, function: Option<&Function>) -> syn::Result<Self> {
         let parts = split(&key.value()).and_then(|parts| check(&parts).map(|()| parts));
         let parts = parts.map_err(|message| syn::Error::new(key.span(), message))?;
         let mut errors = Errors::default();
@@ -38,7 +39,7 @@ impl Template {
 }
 
 impl Part<String> {
-    fn resolve(self, key: Span, function: &Function) -> syn::Result<Part<TokenStream>> {
+    fn resolve(self, key: Span, function: Option<&Function>) -> syn::Result<Part<TokenStream>> {
         match self {
             Part::Text(text) => Ok(Part::Text(text)),
             Part::Value(inner) => resolve(&inner, key, function)
@@ -150,13 +151,25 @@ fn not_separated(one: &str, other: &str) -> String {
 }
 
 /// The call that adds the value of a placeholder.
-fn resolve(inner: &str, key: Span, function: &Function) -> Result<TokenStream, String> {
+fn resolve(inner: &str, key: Span, function: Option<&Function>) -> Result<TokenStream, String> {
     let value: Expr = syn::parse_str(inner).map_err(|_| not_a_value(inner))?;
     let root = root(&value).ok_or_else(|| not_a_value(inner))?;
-    let parameter = &function.parameter(root).ok_or_else(|| not_a_parameter(root, function))?;
-    let value = place(value.to_token_stream(), &parameter.name, key);
-    let span = at(key);
+    let root = match function {
+        None => with_span(root, key),
+        Some(function) => {
+            let parameter = function.parameter(root).ok_or_else(|| not_a_parameter(root, function))?;
+            // What the name means in the signature, where the key stands.
+            with_span(&parameter.name, parameter.name.span().located_at(key))
+        }
+    };
+    let (value, span) = (place(value.to_token_stream(), root, key), at(key));
     Ok(quote_spanned!(span=> .value(&#value)))
+}
+
+fn with_span(name: &Ident, span: Span) -> Ident {
+    let mut name = name.clone();
+    name.set_span(span);
+    name
 }
 
 /// The parameter at the beginning of `a`, `a.b`, `a.0` and `a.b()`; nothing else may stand in a placeholder.
@@ -191,13 +204,10 @@ fn not_a_parameter(name: &Ident, function: &Function) -> String {
     format!("`{name}` is not a parameter of `{}`; {hint}", function.name())
 }
 
-/// Gives the tokens of a placeholder the place of the key's literal, because a string cannot be pointed into;
-/// the name of the parameter means what it means in the signature.
+/// Gives the tokens of a placeholder the place of the key's literal, because a string cannot be pointed into.
 ///
 /// They do not get the literal's own span: the compiler would offer to replace the whole key.
-fn place(value: TokenStream, parameter: &Ident, key: Span) -> TokenStream {
-    let mut root = parameter.clone();
-    root.set_span(parameter.span().located_at(key));
+fn place(value: TokenStream, root: Ident, key: Span) -> TokenStream {
     let rest = value.into_iter().skip(1).map(|token| place_token(token, at(key)));
     std::iter::once(root.into()).chain(rest).collect()
 }

@@ -1,6 +1,6 @@
 use dlock_core::{LockError, distributed_lock};
 
-#[distributed_lock("nightly", on_busy = Ok(()))]
+#[distributed_lock("nightly", release = detach)]
 async fn nightly() -> Result<(), LockError> {
     Ok(())
 }
