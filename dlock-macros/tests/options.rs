@@ -1,0 +1,226 @@
+//! What the options change, and what happens when a lock is asked for from inside.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
+
+use dlock_core::{
+    EmbeddedBackend, ErrorKind, LockError, LockGuard, LockKey, LockManager, distributed_lock, with_locks,
+};
+use std::rc::Rc;
+
+fn manager(store: &EmbeddedBackend) -> LockManager {
+    LockManager::builder(store.clone()).build().unwrap()
+}
+
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Done,
+    Skipped(String),
+}
+
+#[distributed_lock("report", locks = locks, wait = "0s", on_busy = Ok(Outcome::Skipped(name)))]
+async fn report(locks: &LockManager, name: String) -> Result<Outcome, LockError> {
+    drop(name);
+    Ok(Outcome::Done)
+}
+
+#[tokio::test]
+async fn on_busy_is_the_output_and_may_use_the_parameters() {
+    let locks = manager(&EmbeddedBackend::new());
+    assert_eq!(report(&locks, "a".to_owned()).await.unwrap(), Outcome::Done);
+    let _held = locks.lock("report").await.unwrap();
+    assert_eq!(report(&locks, "a".to_owned()).await.unwrap(), Outcome::Skipped("a".to_owned()));
+}
+
+#[tokio::test]
+async fn on_busy_is_not_for_other_errors() {
+    let locks = manager(&EmbeddedBackend::new());
+    let again = locks.run("report", report(&locks, String::new())).await.unwrap();
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::Reentrant);
+    locks.close();
+    assert_eq!(report(&locks, String::new()).await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+/// Not `From<LockError>`.
+#[derive(Debug, PartialEq)]
+struct Mapped(ErrorKind);
+
+#[distributed_lock(key = key, locks = locks, wait = "0s", map_err = |error| Mapped(error.kind()), guard = lock)]
+async fn mapped(locks: &LockManager, key: &str, end: impl AsyncFnOnce(&LockGuard)) -> Result<(), Mapped> {
+    end(lock).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn map_err_makes_every_error() {
+    let locks = manager(&EmbeddedBackend::new());
+    assert_eq!(mapped(&locks, "", async |_| ()).await, Err(Mapped(ErrorKind::InvalidKey)));
+    let held = locks.lock("k").await.unwrap();
+    assert_eq!(mapped(&locks, "k", async |_| ()).await, Err(Mapped(ErrorKind::Busy)));
+    held.release().await.unwrap();
+    let loses = async |_: &LockGuard| {
+        locks.shutdown().await;
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(mapped(&locks, "k", loses).await, Err(Mapped(ErrorKind::Lost)));
+    assert_eq!(mapped(&locks, "k", async |_| ()).await, Err(Mapped(ErrorKind::Closed)));
+}
+
+#[distributed_lock("k", locks = locks, on_lost = "finish", guard = lock)]
+async fn finishes(locks: &LockManager) -> Result<bool, LockError> {
+    locks.shutdown().await;
+    tokio::task::yield_now().await;
+    Ok(lock.is_valid())
+}
+
+#[tokio::test]
+async fn work_that_is_to_finish_does_and_its_output_stands() {
+    assert!(!finishes(&manager(&EmbeddedBackend::new())).await.unwrap(), "the lock was lost");
+}
+
+#[distributed_lock("k", locks = locks, release = "detach")]
+async fn detached(locks: &LockManager) -> Result<Rc<u8>, Box<dyn std::error::Error>> {
+    tokio::task::yield_now().await;
+    Ok(Rc::new(7))
+}
+
+#[tokio::test]
+async fn a_detached_release_lets_the_output_be_of_one_thread() {
+    fn is_sent<T: Send>(future: T) -> T {
+        future
+    }
+    let store = EmbeddedBackend::new();
+    let locks = manager(&store);
+    assert_eq!(*is_sent(detached(&locks)).await.unwrap(), 7);
+    locks.lock("k").await.unwrap().release().await.unwrap();
+    assert!(store.is_empty());
+}
+
+struct Order(&'static str);
+
+impl Order {
+    fn lock_key(&self) -> Result<LockKey, LockError> {
+        LockKey::new(self.0)
+    }
+}
+
+#[distributed_lock(key = order.lock_key(), locks = locks, guard = lock)]
+async fn of_result(locks: &LockManager, order: &Order) -> Result<LockKey, LockError> {
+    Ok(lock.key().clone())
+}
+
+#[distributed_lock(key = format!("order:{}", order.0), locks = locks, guard = lock)]
+async fn of_text(locks: &LockManager, order: Order) -> Result<LockKey, LockError> {
+    Ok(lock.key().clone())
+}
+
+#[distributed_lock(key = &key, locks = locks, guard = lock)]
+async fn of_key(locks: &LockManager, key: LockKey) -> Result<LockKey, LockError> {
+    Ok(lock.key().clone())
+}
+
+#[tokio::test]
+async fn a_computed_key_is_a_key_or_text_or_a_result() {
+    let locks = manager(&EmbeddedBackend::new());
+    let key = |text: &str| LockKey::new(text).unwrap();
+    assert_eq!(of_result(&locks, &Order("a")).await.unwrap(), key("a"));
+    assert_eq!(of_result(&locks, &Order("")).await.unwrap_err().kind(), ErrorKind::InvalidKey);
+    assert_eq!(of_text(&locks, Order("a")).await.unwrap(), key("order:a"));
+    assert_eq!(of_key(&locks, key("b")).await.unwrap(), key("b"));
+}
+
+#[distributed_lock("count:{id}", locks = locks)]
+async fn counts_down(locks: &LockManager, id: u8, depth: u8) -> Result<u8, LockError> {
+    if depth == 0 {
+        return Ok(id);
+    }
+    Box::pin(counts_down(locks, id, depth - 1)).await
+}
+
+#[distributed_lock("outer", locks = locks)]
+async fn nests(locks: &LockManager) -> Result<u8, LockError> {
+    counts_down(locks, 1, 0).await?;
+    let (one, other) = tokio::join!(counts_down(locks, 2, 0), counts_down(locks, 2, 0));
+    Ok(one? + other?)
+}
+
+#[tokio::test]
+async fn a_call_of_itself_with_its_key_is_an_error_at_once() {
+    let store = EmbeddedBackend::new();
+    let locks = manager(&store);
+    assert_eq!(counts_down(&locks, 1, 0).await.unwrap(), 1);
+    assert_eq!(counts_down(&locks, 1, 3).await.unwrap_err().kind(), ErrorKind::Reentrant);
+    assert_eq!(nests(&locks).await.unwrap(), 4, "other keys nest, and siblings take turns");
+    assert!(store.is_empty());
+}
+
+#[distributed_lock("spawns", locks = locks)]
+async fn spawns(locks: &LockManager) -> Result<tokio::task::JoinHandle<Result<u8, LockError>>, LockError> {
+    let inner = locks.clone();
+    Ok(tokio::spawn(async move { waits(&inner).await }))
+}
+
+#[distributed_lock("spawns", locks = locks)]
+async fn waits(locks: &LockManager) -> Result<u8, LockError> {
+    Ok(7)
+}
+
+#[tokio::test]
+async fn what_the_body_spawns_waits_for_the_lock() {
+    let locks = manager(&EmbeddedBackend::new());
+    assert_eq!(spawns(&locks).await.unwrap().await.unwrap().unwrap(), 7);
+}
+
+#[distributed_lock("k", wait = "0s")]
+async fn unnamed() -> Result<(), LockError> {
+    Ok(())
+}
+
+#[distributed_lock("k", wait = "0s", locks = locks)]
+async fn named(locks: &LockManager) -> Result<(), LockError> {
+    Ok(())
+}
+
+/// A manager is known by what is busy there. This test alone installs one.
+#[tokio::test]
+async fn the_manager_named_comes_before_the_one_around_and_that_before_the_installed() {
+    let kind = |result: Result<(), LockError>| result.map_err(|error| error.kind());
+    let [named_here, around, installed] = std::array::from_fn(|_| manager(&EmbeddedBackend::new()));
+    assert_eq!(kind(unnamed().await), Err(ErrorKind::NotConfigured));
+    LockManager::install(installed.clone());
+    let held = installed.lock("k").await.unwrap();
+    assert_eq!(kind(unnamed().await), Err(ErrorKind::Busy));
+    assert_eq!(kind(with_locks(around.clone(), unnamed()).await), Ok(()));
+    drop(held);
+    let _held = around.lock("k").await.unwrap();
+    assert_eq!(kind(with_locks(around.clone(), unnamed()).await), Err(ErrorKind::Busy));
+    assert_eq!(kind(with_locks(around.clone(), named(&named_here)).await), Ok(()));
+}
+
+/// Two calls that take two keys crosswise, in two tasks.
+#[distributed_lock("{first}", locks = locks, wait = "5ms")]
+async fn crosses(
+    locks: &LockManager,
+    first: &str,
+    second: &str,
+    both: &tokio::sync::Barrier,
+) -> Result<(), LockError> {
+    both.wait().await;
+    report_on(locks, second).await
+}
+
+#[distributed_lock("{key}", locks = locks, wait = "5ms")]
+async fn report_on(locks: &LockManager, key: &str) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[tokio::test]
+async fn keys_taken_crosswise_end_as_busy() {
+    let (store, both) = (EmbeddedBackend::new(), tokio::sync::Barrier::new(2));
+    let locks = manager(&store);
+    let (one, other) = tokio::join!(crosses(&locks, "a", "b", &both), crosses(&locks, "b", "a", &both));
+    let kinds = [one, other].map(|result| result.map_err(|error| error.kind()));
+    assert!(kinds.contains(&Err(ErrorKind::Busy)), "{kinds:?}");
+    for key in ["a", "b"] {
+        locks.lock(key).await.unwrap().release().await.unwrap();
+    }
+    assert!(store.is_empty());
+}
