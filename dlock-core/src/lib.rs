@@ -77,4 +77,5 @@ pub use template::KeyTemplate;
 pub use time::{Moment, sleep_until};
 
 #[cfg(feature = "macros")]
+#[doc = include_str!("../docs/distributed_lock.md")]
 pub use dlock_macros::distributed_lock;

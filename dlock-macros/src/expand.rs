@@ -250,3 +250,44 @@ fn reference(value: &Expr) -> TokenStream {
     inner.set_span(end);
     quote!(#borrow #inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../dlock-core/docs/distributed_lock.md");
+
+    /// The tokens of `text` as a reader needs them: without paths that are absolute, prefixes and lint levels.
+    fn readable(text: &str) -> String {
+        let tokens: TokenStream = text.parse().unwrap();
+        let mut text = tokens.to_string().split_whitespace().collect::<String>();
+        for unread in [
+            "::core::result::Result::",
+            "::core::result::",
+            "::core::time::",
+            "::core::pin::",
+            "::dlock_core::__private::",
+            "::dlock_core::",
+            "__dlock_",
+            "#[allow(unreachable_code,clippy::all,clippy::pedantic,clippy::nursery)]",
+        ] {
+            text = text.replace(unread, "");
+        }
+        text.replace("is_ok(", "Result::is_ok(")
+            .replace("Result::Result::", "Result::")
+            .replace([',', ';'], "")
+    }
+
+    #[test]
+    fn the_listing_on_the_reference_page_is_what_the_example_expands_to() {
+        let page = std::fs::read_to_string(PAGE).unwrap();
+        let listing = page.split("<!-- expansion -->\n```text").nth(1).unwrap().split("```").next().unwrap();
+        let arguments = page.split("#[distributed_lock(").nth(1).unwrap().split(")]").next().unwrap();
+        let item = "async fn settle(&self, order: &Order) -> Result<String, LockError> { self; order }";
+        let expanded = attribute(arguments.parse().unwrap(), &item.parse().unwrap()).to_string();
+        let listing = readable(&listing.replace("/* the body */", "self; order"));
+        // A match arm that is one expression may stand in braces or not.
+        let plain = |text: String| text.replace(['{', '}'], "");
+        assert_eq!(plain(readable(&expanded)), plain(listing));
+    }
+}
