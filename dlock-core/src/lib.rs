@@ -76,6 +76,39 @@ pub use scope::{LockScope, with_locks};
 pub use template::KeyTemplate;
 pub use time::{Moment, sleep_until};
 
+/// Panics in a debug build unless the code that runs is under the lock on a key: in an annotated function, in
+/// [`LockGuard::run`] or in another [`LockScope`]. In a release build it does nothing, and the key is not made.
+///
+/// The key is a string as that of an annotation, whose placeholders name what is in scope, or an expression: a
+/// [`LockKey`], what one can be made of, or a `Result` of that.
+///
+/// ```
+/// use dlock_core::{LockError, LockManager, assert_locked, distributed_lock};
+///
+/// #[distributed_lock("order:{id}", locks = locks)]
+/// async fn ship(locks: &LockManager, id: u64) -> Result<u64, LockError> {
+///     Ok(pack(id))
+/// }
+///
+/// fn pack(id: u64) -> u64 {
+///     assert_locked!("order:{id}");
+///     id
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), LockError> {
+/// let locks = LockManager::connect("memory:").await?;
+/// assert_eq!(ship(&locks, 42).await?, 42);
+/// # if cfg!(debug_assertions) {
+/// assert!(std::panic::catch_unwind(|| pack(42)).is_err()); // not under the lock
+/// # }
+/// # Ok(()) }
+/// ```
+#[cfg(feature = "macros")]
+#[macro_export]
+macro_rules! assert_locked {
+    ($($key:tt)*) => { $crate::__private::assert_locked!([$crate] $($key)*) };
+}
+
 #[cfg(feature = "macros")]
 #[doc = include_str!("../docs/distributed_lock.md")]
 pub use dlock_macros::distributed_lock;

@@ -131,7 +131,17 @@ pub async fn release(guard: LockGuard) {
     guard.release_quietly().await;
 }
 
-/// Whether the code that asks is under a lock on `key`.
-pub fn is_locked(key: &LockKey) -> bool {
-    scope::is_locked(key)
+/// Whether the code that asks is under a lock on `key`; if not, the text of the assertion that failed.
+///
+/// # Errors
+/// If it is not, or if there is no such key.
+pub fn is_locked(key: Result<LockKey, LockError>) -> Result<(), String> {
+    match key {
+        Ok(key) if scope::is_locked(&key) => Ok(()),
+        Ok(key) => Err(format!("no lock on \"{key}\" is held by the code that runs here")),
+        Err(error) => Err(error.to_string()),
+    }
 }
+
+#[cfg(feature = "macros")]
+pub use dlock_macros::assert_locked;

@@ -100,7 +100,57 @@ mod tests {
         assert_eq!(key(["", "b"]).unwrap_err().kind(), ErrorKind::InvalidKey);
     }
 
+    const SEPARATORS: [char; 2] = [':', '/'];
+
+    /// Reads the values back out of a key. `literals` stand before, between and behind them.
+    fn decode(literals: &[String], key: &str) -> Vec<String> {
+        let separators = |text: &String| text.matches(SEPARATORS).count();
+        let segments: Vec<&str> = key.split(SEPARATORS).collect();
+        let mut at = 0;
+        literals
+            .windows(2)
+            .map(|around| {
+                at += separators(&around[0]);
+                let before = around[0].rsplit(SEPARATORS).next().unwrap();
+                let behind = around[1].split(SEPARATORS).next().unwrap();
+                let value = segments[at].strip_prefix(before).unwrap().strip_suffix(behind).unwrap();
+                unescape(value)
+            })
+            .collect()
+    }
+
+    fn unescape(value: &str) -> String {
+        let mut bytes = Vec::new();
+        let mut rest = value.bytes();
+        while let Some(byte) = rest.next() {
+            bytes.push(match byte {
+                b'%' => {
+                    let digits = [rest.next().unwrap(), rest.next().unwrap()];
+                    u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
+                }
+                other => other,
+            });
+        }
+        String::from_utf8(bytes).unwrap()
+    }
+
     proptest! {
+        /// One value more than separators: what an annotation accepts, with any text around each separator.
+        #[test]
+        fn the_values_can_be_read_back_out_of_a_key(
+            first in "[a-z%{}-]{0,3}",
+            between in proptest::collection::vec("[a-z%{}-]{0,3}[:/][a-z%{}:/-]{0,3}", 0..4),
+            last in "[a-z%{}:/-]{0,3}",
+            values in proptest::collection::vec("[ab%:/{} \\n\u{fc}-]{1,6}|.{1,6}", 5),
+        ) {
+            let literals: Vec<String> = [vec![first], between, vec![last]].concat();
+            let values = &values[..literals.len() - 1];
+            let start = KeyTemplate::new().literal(&literals[0]);
+            let key = values.iter().zip(&literals[1..]).fold(start, |key, (value, text)| key.value(value).literal(text));
+            let key = key.finish().unwrap();
+            prop_assert_eq!(decode(&literals, std::str::from_utf8(key.as_bytes()).unwrap()), values);
+        }
+
         #[test]
         fn different_values_never_give_one_key(a in ".{1,9}", b in ".{1,9}", c in ".{1,9}", d in ".{1,9}") {
             prop_assert_eq!(key([&a, &b]).unwrap() == key([&c, &d]).unwrap(), a == c && b == d);

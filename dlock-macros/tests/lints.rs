@@ -44,10 +44,29 @@ pub async fn nightly() -> Result<(), LockError> {
     Ok(())
 }
 
+/// The other options.
+///
+/// # Errors
+/// If the lock is not acquired.
+#[distributed_lock(
+    key = key,
+    locks = locks,
+    on_busy = Ok(0),
+    map_err = |error| error.to_string(),
+    on_lost = "finish",
+    release = "detach"
+)]
+pub async fn touch(locks: &LockManager, key: &str) -> Result<usize, String> {
+    tokio::task::yield_now().await;
+    dlock_core::assert_locked!("{key}");
+    Ok(key.len())
+}
+
 #[tokio::test]
 async fn they_run() -> Result<(), LockError> {
     let locks = LockManager::connect("memory:").await?;
     assert_eq!(Order { id: 1 }.settle(&locks, "all", String::new()).await?, 2);
     assert!(nightly().await.is_err());
+    assert_eq!(touch(&locks, "k").await, Ok(1));
     Ok(())
 }

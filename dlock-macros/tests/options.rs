@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 use dlock_core::{
-    EmbeddedBackend, ErrorKind, LockError, LockGuard, LockKey, LockManager, distributed_lock, with_locks,
+    EmbeddedBackend, ErrorKind, LockError, LockGuard, LockKey, LockManager, assert_locked, distributed_lock,
+    with_locks,
 };
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 fn manager(store: &EmbeddedBackend) -> LockManager {
     LockManager::builder(store.clone()).build().unwrap()
@@ -72,8 +74,35 @@ async fn finishes(locks: &LockManager) -> Result<bool, LockError> {
 }
 
 #[tokio::test]
-async fn work_that_is_to_finish_does_and_its_output_stands() {
+async fn work_that_is_to_finish_does_and_a_warning_says_so() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
+    let _default = tracing::subscriber::set_default(subscriber);
     assert!(!finishes(&manager(&EmbeddedBackend::new())).await.unwrap(), "the lock was lost");
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("the lock was lost before the work was done"), "{text}");
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
 }
 
 #[distributed_lock("k", locks = locks, release = "detach")]
@@ -223,4 +252,39 @@ async fn keys_taken_crosswise_end_as_busy() {
         locks.lock(key).await.unwrap().release().await.unwrap();
     }
     assert!(store.is_empty());
+}
+
+struct Shelf {
+    number: u8,
+}
+
+impl Shelf {
+    fn fill(&self, row: &str) {
+        assert_locked!("shelf:{self.number}/{row}");
+    }
+}
+
+#[cfg(debug_assertions)]
+#[tokio::test]
+async fn an_assertion_knows_the_lock_that_is_held() {
+    let locks = manager(&EmbeddedBackend::new());
+    let shelf = Shelf { number: 7 };
+    let fails = |step: &dyn Fn()| {
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)).unwrap_err();
+        panicked.downcast::<String>().map(|text| *text).unwrap()
+    };
+    let key = "shelf:7/a%3Ab";
+    locks.run(key, async { shelf.fill("a:b") }).await.unwrap();
+    let other = locks.run("shelf:8/a", async { fails(&|| shelf.fill("a")) }).await.unwrap();
+    assert_eq!(other, "no lock on \"shelf:7/a\" is held by the code that runs here");
+    assert!(fails(&|| shelf.fill("")).contains("is empty"));
+    let guard = locks.lock(key).await.unwrap();
+    let scope = guard.scope();
+    scope.enter(|| {
+        let text: &str = key;
+        assert_locked!(text);
+        assert_locked!(guard.key(),);
+    });
+    guard.release().await.unwrap();
+    scope.enter(|| fails(&|| shelf.fill("a:b")));
 }

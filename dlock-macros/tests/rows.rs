@@ -1,0 +1,289 @@
+//! What an annotated function must do, and which test shows it.
+//!
+//! A test is named as `file::function`, a file of `ui` as `pass/name` or `fail/name`. The tests below check that all
+//! of them are there, and that each file in `ui/fail` stands here.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::path::PathBuf;
+
+type Row = (&'static str, &'static [&'static str]);
+
+/// What compiles and runs.
+const FORMS: &[Row] = &[
+    ("functions, methods, each receiver", &["pass/signatures"]),
+    ("results that borrow; lifetimes, generics, const generics, where clauses", &["pass/signatures"]),
+    ("`Result<impl Trait, E>`, an alias of `Result`", &["pass/signatures"]),
+    ("an error that is no `From<LockError>`", &["options::map_err_makes_every_error"]),
+    ("patterns as parameters", &["pass/signatures"]),
+    (
+        "native async methods and those of async_trait",
+        &["pass/signatures", "behaviour::a_method_of_async_trait_is_locked"],
+    ),
+    (
+        "`?`, early return, loops, bodies that never end",
+        &[
+            "pass/signatures",
+            "behaviour::the_lock_is_held_while_the_body_runs_and_free_when_the_function_returned",
+        ],
+    ),
+    ("code that a `macro_rules` macro writes", &["pass/from_macro_rules"]),
+    (
+        "other attributes, on both sides",
+        &["pass/signatures", "handlers::a_handler_is_locked_with_its_debug_attribute_above_and_below"],
+    ),
+    ("dlock-core by another name", &["pass/renamed_crate", "renamed::they_run"]),
+    ("names that mean something else, and no prelude", &["pass/shadowed_names", "pass/no_prelude"]),
+    (
+        "no warnings from generated code, and those of the user's own",
+        &["lints::they_run", "fail/lints_fire_in_the_body", "fail/parameter_unused", "fail/guard_unused"],
+    ),
+    (
+        "a future that can be sent if the body's can",
+        &[
+            "pass/signatures",
+            "options::a_detached_release_lets_the_output_be_of_one_thread",
+            "fail/result_not_send",
+        ],
+    ),
+    ("a future of bounded size", &["behaviour::the_future_is_not_much_larger_than_the_plain_one"]),
+    (
+        "the expansion is the one documented",
+        &["expand::the_listing_on_the_reference_page_is_what_the_example_expands_to"],
+    ),
+];
+
+/// What does not compile, and says why in its place.
+const MISUSES: &[Row] = &[
+    ("no key", &["fail/missing_key", "fail/guard_without_key"]),
+    (
+        "no async fn",
+        &["fail/not_async", "fail/not_a_function", "fail/method_without_body", "fail/returns_future"],
+    ),
+    ("the attribute twice", &["fail/twice"]),
+    (
+        "a return type without an error for it",
+        &[
+            "fail/returns_no_result",
+            "fail/returns_nothing",
+            "fail/error_without_from",
+            "fail/returns_impl_trait",
+            "fail/map_err_returns_no_result",
+        ],
+    ),
+    (
+        "a placeholder that is none",
+        &[
+            "fail/unknown_placeholder",
+            "fail/placeholder_without_parameters",
+            "fail/placeholder_of_self_in_free_function",
+            "fail/placeholder_without_display",
+            "fail/placeholder_without_field",
+            "fail/placeholder_without_method",
+            "fail/placeholder_with_format",
+            "fail/placeholder_with_expression",
+            "fail/placeholder_with_argument",
+            "fail/placeholder_empty",
+            "fail/placeholders_not_separated",
+            "fail/brace_unclosed",
+            "fail/brace_unmatched",
+        ],
+    ),
+    (
+        "a key that is none",
+        &[
+            "fail/key_empty",
+            "fail/key_with_space",
+            "fail/key_with_control_character",
+            "fail/key_too_long",
+            "fail/key_is_a_number",
+            "fail/key_after_options",
+            "fail/key_second",
+            "fail/key_given_twice",
+            "fail/key_computed_is_a_string",
+            "fail/key_computed_of_another_type",
+            "fail/key_unknown_name_in_expression",
+        ],
+    ),
+    (
+        "a duration that is none",
+        &[
+            "fail/ttl_without_unit",
+            "fail/ttl_with_wrong_unit",
+            "fail/ttl_zero",
+            "fail/ttl_too_short",
+            "fail/ttl_too_long",
+            "fail/wait_of_another_type",
+        ],
+    ),
+    (
+        "an option that is none",
+        &[
+            "fail/option_unknown_colour",
+            "fail/option_unknown_timeout",
+            "fail/option_unknown_lease",
+            "fail/option_unknown_manager",
+            "fail/option_unknown_name",
+            "fail/option_twice",
+            "fail/option_incomplete",
+            "fail/option_without_comma",
+            "fail/option_without_value",
+            "fail/option_without_value_behind_sign",
+        ],
+    ),
+    (
+        "a value that the option does not take",
+        &[
+            "fail/on_lost_unknown",
+            "fail/release_unknown",
+            "fail/release_not_a_string",
+            "fail/on_busy_of_another_type",
+            "fail/map_err_of_another_error",
+            "fail/map_err_not_a_function",
+            "fail/locks_of_another_type",
+            "fail/crate_not_a_path",
+            "fail/crate_not_found",
+            "fail/guard_not_a_name",
+            "fail/guard_hides_a_parameter",
+            "fail/guard_is_not_clone",
+        ],
+    ),
+    ("what is to come", &["fail/list_of_keys_not_yet", "fail/shared_not_yet"]),
+    (
+        "several mistakes are all told, and nothing else",
+        &[
+            "fail/two_mistakes_are_both_told",
+            "fail/mistakes_in_key_option_and_function",
+            "fail/mistake_leaves_names_used",
+        ],
+    ),
+    (
+        "half-typed code gives its own error only",
+        &["fail/body_half_typed", "fail/on_busy_and_map_err_half_typed", "fail/body_of_another_type"],
+    ),
+];
+
+/// What happens at run time.
+const BEHAVIOUR: &[Row] = &[
+    (
+        "the key is of escaped values of each kind",
+        &[
+            "behaviour::the_key_is_made_of_escaped_values",
+            "behaviour::a_placeholder_is_a_parameter_a_field_a_member_or_a_method",
+            "options::a_computed_key_is_a_key_or_text_or_a_result",
+        ],
+    ),
+    (
+        "different values never give one key",
+        &[
+            "behaviour::different_values_are_different_keys",
+            "template::the_values_can_be_read_back_out_of_a_key",
+        ],
+    ),
+    ("an empty value is refused", &["behaviour::an_empty_value_is_refused"]),
+    ("the key is made once", &["behaviour::the_key_is_that_of_the_call"]),
+    (
+        "`on_busy` is for busy only",
+        &[
+            "options::on_busy_is_the_output_and_may_use_the_parameters",
+            "options::on_busy_is_not_for_other_errors",
+        ],
+    ),
+    ("`map_err` sees every error", &["options::map_err_makes_every_error"]),
+    (
+        "without the lock the body does not start",
+        &["behaviour::the_body_does_not_run_without_the_lock_and_the_error_is_converted"],
+    ),
+    (
+        "parameters end before the release",
+        &[
+            "behaviour::parameters_end_before_the_lock_is_released",
+            "behaviour::parameters_end_in_the_order_of_the_plain_function",
+        ],
+    ),
+    (
+        "a release that fails replaces nothing",
+        &["behaviour::a_release_that_fails_does_not_replace_the_output"],
+    ),
+    ("a panic releases", &["behaviour::a_panic_releases"]),
+    (
+        "a call that is dropped leaves nothing",
+        &[
+            "behaviour::a_call_dropped_while_it_waits_leaves_the_queue",
+            "behaviour::a_call_dropped_while_its_body_runs_releases",
+        ],
+    ),
+    (
+        "a lost lock ends the body, or not",
+        &[
+            "behaviour::a_lost_lock_drops_the_body_and_is_an_error",
+            "options::work_that_is_to_finish_does_and_a_warning_says_so",
+        ],
+    ),
+    (
+        "recursion is an error at once",
+        &[
+            "options::a_call_of_itself_with_its_key_is_an_error_at_once",
+            "scope::only_the_same_key_of_the_same_manager_is_reentrant",
+        ],
+    ),
+    ("calls that are joined take turns", &["behaviour::two_calls_joined_run_one_after_the_other"]),
+    (
+        "what is spawned inside waits",
+        &["options::what_the_body_spawns_waits_for_the_lock", "scope::a_spawned_task_is_outside_and_waits"],
+    ),
+    (
+        "which manager is asked",
+        &[
+            "options::the_manager_named_comes_before_the_one_around_and_that_before_the_installed",
+            "installed::annotations_use_the_installed_manager",
+        ],
+    ),
+    ("two keys taken crosswise do not wait for ever", &["options::keys_taken_crosswise_end_as_busy"]),
+    ("durations reach the request", &["behaviour::ttl_and_wait_reach_the_request"]),
+    ("an assertion knows the lock", &["options::an_assertion_knows_the_lock_that_is_held"]),
+];
+
+/// Where the tests of a file stand, from this crate.
+fn file(name: &str) -> PathBuf {
+    let path = match name {
+        "template" | "scope" => format!("../dlock-core/src/{name}.rs"),
+        "expand" => "src/expand.rs".to_owned(),
+        "renamed" => "../tests/renamed/src/lib.rs".to_owned(),
+        here => format!("tests/{here}.rs"),
+    };
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn rows() -> impl Iterator<Item = &'static Row> {
+    [FORMS, MISUSES, BEHAVIOUR].into_iter().flatten()
+}
+
+fn exists(test: &str) -> bool {
+    match test.split_once("::") {
+        None => file(&format!("ui/{test}")).is_file(),
+        Some((name, function)) => {
+            let declared = format!("fn {function}(");
+            std::fs::read_to_string(file(name)).is_ok_and(|text| text.contains(&declared))
+        }
+    }
+}
+
+#[test]
+fn every_test_that_is_named_is_there() {
+    let missing = |row: &Row| row.1.iter().filter(|test| !exists(test)).copied().collect::<Vec<_>>();
+    let missing: Vec<_> = rows().flat_map(missing).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(rows().all(|(_, shown_by)| !shown_by.is_empty()));
+    assert!(!exists("behaviour::no_such_test") && !exists("fail/no_such_file"), "the check can fail");
+}
+
+#[test]
+fn every_message_stands_in_the_table_and_has_a_text() {
+    for entry in std::fs::read_dir(file("x").with_file_name("ui").join("fail")).unwrap() {
+        let path = entry.unwrap().path();
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let named = format!("fail/{stem}");
+        assert!(rows().any(|(_, shown_by)| shown_by.contains(&named.as_str())), "{named}");
+        assert!(path.with_extension("stderr").is_file() && path.with_extension("rs").is_file(), "{named}");
+    }
+}
