@@ -7,8 +7,15 @@ use dlock_tests::Relay as Road;
 /// Z1, I1, I3, I7: nobody can tell a holder that is cut off, so it must know by itself, and in time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_is_cut_off_is_lost_before_the_next_is_granted() {
+    for percent in [40, 60, 75] {
+        cut_off_a_holder_that_is_lost_after(percent).await;
+    }
+}
+
+async fn cut_off_a_holder_that_is_lost_after(percent: u32) {
     let relay = Relay::to(shared_zookeeper()).await;
-    let (holder, other) = (manager(at(&relay.hosts()).build().await.unwrap()), backend().await);
+    let holder = manager(at(&relay.hosts()).lost_after_percent(percent).build().await.unwrap());
+    let other = backend().await;
     let next = claim(&fresh_key("cut off"));
     let guard = holder.lock(&next.key).await.unwrap();
     let waiter = Waiter::queued(&other, &next).await;
@@ -22,6 +29,17 @@ async fn a_holder_that_is_cut_off_is_lost_before_the_next_is_granted() {
     release(&other, &next).await.expect("the late release touched nobody else");
     let again = soon("the first backend works again", holder.lock(&next.key).acquire()).await;
     assert!(again.unwrap().is_valid());
+}
+
+/// The greater the part of the session timeout, the later a guard ends by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_a_guard_outlives_the_last_answer_is_a_setting() {
+    let mut ends = Vec::new();
+    for percent in [40, 75] {
+        let backend = patient(&shared_zookeeper().hosts()).lost_after_percent(percent).build().await.unwrap();
+        ends.push(grant(&backend, &claim(&fresh_key("percent"))).await.valid_until);
+    }
+    assert!(ends[1] > ends[0].after(LIMIT / 5), "{ends:?}");
 }
 
 /// S11, S17, I3: a server that stands still answers nobody, and its own clock stands still, too. What is lost stays

@@ -45,9 +45,18 @@ impl ZooKeeperBackendBuilder {
     /// How long the servers keep the locks of a process that they do not hear of: 50 ms to 24 h, by default 10
     /// seconds. The servers move it into their own bounds, two to twenty ticks unless set otherwise.
     ///
-    /// A guard is lost after six tenths of it without an answer. Connecting is given up after it, too.
+    /// A guard is lost after a part of it without an answer, see
+    /// [`lost_after_percent`](Self::lost_after_percent). Connecting is given up after all of it, too.
     pub fn session_timeout(self, timeout: Duration) -> Self {
         self.set(|settings| settings.set_session_timeout(timeout))
+    }
+
+    /// How long a guard outlives the last answer of the leader, in percent of the session timeout that the servers
+    /// grant: 40 to 75, by default 60. More of it keeps locks through longer outages; less tells a holder that is
+    /// cut off earlier, and leaves more time until the next one is granted. In no case does a guard outlive the
+    /// moment from which the leader may end the session: heartbeats that came irregularly shorten it.
+    pub fn lost_after_percent(self, percent: u32) -> Self {
+        self.set(|settings| settings.set_lost_after_percent(percent))
     }
 
     /// How long the servers may take for one answer: 50 ms to 24 h, by default 3 seconds. Whether a request

@@ -33,8 +33,9 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(timeout: Duration, sent: Moment) -> Self {
-        let pulse = Mutex::new(Pulse::new(timeout, sent));
+    /// A guard outlives the last acknowledgement by so many percent of the timeout.
+    pub(super) fn new(timeout: Duration, percent: u32, sent: Moment) -> Self {
+        let pulse = Mutex::new(Pulse::new(timeout, percent, sent));
         let (link, news) = (watch::Sender::new(Link::Up), watch::Sender::new(()));
         Self { timeout, pulse, link, news, beat: Notify::new(), doubted: AtomicBool::new(false) }
     }
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_session_that_is_over_stays_so() {
-        let life = Life::new(Duration::from_secs(10), Moment::now());
+        let life = Life::new(Duration::from_secs(10), 60, Moment::now());
         life.set_link(Link::Down);
         assert!(!life.is_over());
         life.set_link(Link::Over);
@@ -192,13 +193,13 @@ mod tests {
 
     #[test]
     fn a_session_nobody_looks_after_is_over_by_the_clock() {
-        let life = Life::new(Duration::from_secs(10), Moment::now().before(Duration::from_secs(15)));
+        let life = Life::new(Duration::from_secs(10), 60, Moment::now().before(Duration::from_secs(15)));
         assert!(life.is_over());
     }
 
     #[tokio::test]
     async fn who_waits_for_a_confirmation_learns_of_the_end() {
-        let life = Life::new(Duration::from_secs(10), Moment::now().before(Duration::from_secs(5)));
+        let life = Life::new(Duration::from_secs(10), 60, Moment::now().before(Duration::from_secs(5)));
         let end = async {
             life.asked_to_beat().await;
             life.set_link(Link::Over);
@@ -209,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_old_pulse_is_renewed_before_it_is_trusted() {
-        let life = Life::new(Duration::from_secs(10), Moment::now().before(Duration::from_secs(5)));
+        let life = Life::new(Duration::from_secs(10), 60, Moment::now().before(Duration::from_secs(5)));
         let answer = async {
             life.asked_to_beat().await;
             life.acknowledge(Moment::now());

@@ -75,11 +75,11 @@ pub use dialect::Dialect;
 ///
 /// All locks of one backend value live in one session. A dead holder's lock is free when the servers end its
 /// session: after the *negotiated* session timeout, whatever the `ttl` says; that one only sets how often the
-/// session is looked at. The session is confirmed by heartbeats that the leader answers. A guard is valid for
-/// at most six tenths of the session timeout after the last of them was sent, counted here, so a holder that
-/// was cut off, even behind a server that still answers it, ends before the next one is granted. Its node is
-/// removed then, if the session turns out to live on. A node that somebody else removes ends its guard by the
-/// next heartbeat or so (with ZooKeeper 3.6 or newer).
+/// session is looked at. The session is confirmed by heartbeats that the leader answers. A guard is valid for at
+/// most six tenths of the session timeout, unless set otherwise, after the last of them was sent, counted here, so
+/// a holder that was cut off, even behind a server that still answers it, ends before the next one is granted. Its
+/// node is removed then, if the session turns out to live on. A node that somebody else removes ends its guard by
+/// the next heartbeat or so (with ZooKeeper 3.6 or newer).
 ///
 /// **Assumptions.** Exclusion of valid guards holds while clocks run at rates that differ by less than 1 %,
 /// a session timeout is two ticks or longer, and nobody else removes lock nodes. It depends on no clock's

@@ -14,6 +14,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Pulse {
     timeout: Duration,
+    /// How much of the timeout the last acknowledgement is good for, in percent.
+    percent: u32,
     /// The leader heard of the session at this moment or later.
     heard: Moment,
     /// When the acknowledged requests were sent of which the leader may not have heard, oldest first.
@@ -25,8 +27,8 @@ pub(super) struct Pulse {
 impl Pulse {
     /// The pulse of a session with this timeout that was asked for at `sent`: the leader heard of it when it
     /// made it.
-    pub(super) fn new(timeout: Duration, sent: Moment) -> Self {
-        Self { timeout, heard: sent, under_way: VecDeque::new(), last: sent }
+    pub(super) fn new(timeout: Duration, percent: u32, sent: Moment) -> Self {
+        Self { timeout, percent, heard: sent, under_way: VecDeque::new(), last: sent }
     }
 
     /// Takes in that a request sent at `sent` was answered by way of the leader.
@@ -46,13 +48,13 @@ impl Pulse {
         }
     }
 
-    /// Until when no other client can have been granted what this session holds (I3): six tenths of the
-    /// timeout after the last acknowledged request, and never later than the leader waits from when it
+    /// Until when no other client can have been granted what this session holds (I3): so many percent of
+    /// the timeout after the last acknowledged request, and never later than the leader waits from when it
     /// certainly heard of the session, less 1 % and 2 ms for clocks that run at different rates.
     pub(super) fn valid_until(&self) -> Moment {
         let margin = self.timeout / 100 + Duration::from_millis(2);
         let expiry = self.heard.after(self.timeout.saturating_sub(margin));
-        self.last.after(self.timeout * 6 / 10).min(expiry)
+        self.last.after(self.timeout * self.percent / 100).min(expiry)
     }
 
     /// When the last acknowledged request was sent.
@@ -73,8 +75,8 @@ mod tests {
     }
 
     #[test]
-    fn regular_heartbeats_give_six_tenths_of_the_timeout() {
-        let mut pulse = Pulse::new(TIMEOUT, at(0));
+    fn regular_heartbeats_give_the_percentage_of_the_timeout() {
+        let mut pulse = Pulse::new(TIMEOUT, 60, at(0));
         assert_eq!(pulse.valid_until(), at(6_000));
         for beat in 1..50 {
             pulse.acknowledge(at(beat * 1_500));
@@ -84,7 +86,7 @@ mod tests {
 
     #[test]
     fn an_acknowledgement_after_a_long_silence_is_not_yet_what_the_leader_heard() {
-        let mut pulse = Pulse::new(TIMEOUT, at(0));
+        let mut pulse = Pulse::new(TIMEOUT, 60, at(0));
         pulse.acknowledge(at(9_000));
         assert_eq!(pulse.valid_until(), at(9_898), "the leader may have heard of it at the start only");
         pulse.acknowledge(at(11_400));
@@ -95,7 +97,7 @@ mod tests {
 
     #[test]
     fn answers_out_of_order_do_not_move_the_deadline_back() {
-        let mut pulse = Pulse::new(TIMEOUT, at(0));
+        let mut pulse = Pulse::new(TIMEOUT, 60, at(0));
         pulse.acknowledge(at(3_000));
         let until = pulse.valid_until();
         pulse.acknowledge(at(1_000));
@@ -109,8 +111,9 @@ mod tests {
         fn the_deadline_is_never_after_the_leader_s(
             gaps in prop::collection::vec(0..4_000u64, 1..60),
             relay in 0..2_500u64,
+            percent in 1..100u32,
         ) {
-            let (mut pulse, mut sent, mut signs) = (Pulse::new(TIMEOUT, at(0)), 0, vec![0]);
+            let (mut pulse, mut sent, mut signs) = (Pulse::new(TIMEOUT, percent, at(0)), 0, vec![0]);
             for gap in gaps {
                 sent += gap;
                 signs.push(sent);

@@ -68,7 +68,7 @@ impl Session {
         let sent = Moment::now();
         let client =
             within(settings.connect_limit(), settings.connect()).await.unwrap_or(Err(Error::Timeout))?;
-        let life = Arc::new(Life::new(client.session_timeout(), sent));
+        let life = Arc::new(Life::new(client.session_timeout(), settings.lost_after_percent(), sent));
         let root = settings.root().to_owned();
         let keeper = Keeper { number, client: client.clone(), life: Arc::clone(&life), root, owners };
         let runtime = Handle::current();

@@ -20,6 +20,7 @@ pub(super) struct Settings {
     root: String,
     dialect: Dialect,
     session_timeout: Duration,
+    lost_after_percent: u32,
     request_timeout: Duration,
     access: Access,
     recipe: Recipe,
@@ -33,6 +34,7 @@ impl Default for Settings {
             root: "/locks".to_owned(),
             dialect: Dialect::default(),
             session_timeout: Duration::from_secs(10),
+            lost_after_percent: 60,
             request_timeout: Duration::from_secs(3),
             access: Access::default(),
             recipe: Recipe::default(),
@@ -68,6 +70,18 @@ impl Settings {
     pub(super) fn set_session_timeout(&mut self, timeout: Duration) -> Result<(), Wrong> {
         self.session_timeout = in_range(timeout, "session timeout")?;
         Ok(())
+    }
+
+    pub(super) fn set_lost_after_percent(&mut self, percent: u32) -> Result<(), Wrong> {
+        if !(40..=75).contains(&percent) {
+            return Err(format!("guards lost after {percent} % of the session timeout: use 40 to 75").into());
+        }
+        self.lost_after_percent = percent;
+        Ok(())
+    }
+
+    pub(super) fn lost_after_percent(&self) -> u32 {
+        self.lost_after_percent
     }
 
     pub(super) fn set_request_timeout(&mut self, timeout: Duration) -> Result<(), Wrong> {
@@ -216,6 +230,16 @@ mod tests {
         ] {
             assert!(!hosts(wrong).expect_err(wrong).contains("secret"));
         }
+    }
+
+    #[test]
+    fn guards_may_be_lost_neither_between_heartbeats_nor_too_late() {
+        let mut settings = Settings::default();
+        for wrong in [0, 39, 76, u32::MAX] {
+            assert!(settings.set_lost_after_percent(wrong).unwrap_err().contains("use 40 to 75"), "{wrong}");
+        }
+        settings.set_lost_after_percent(75).unwrap();
+        assert_eq!(settings.lost_after_percent(), 75);
     }
 
     #[test]
