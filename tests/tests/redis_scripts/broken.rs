@@ -55,6 +55,21 @@ fn a_release_by_anybody() {
 }
 
 #[test]
+fn a_release_by_anybody_while_nobody_waits() {
+    is_noticed(FAIR, "redis.call('GET', lock) == ARGV[1] then", "redis.call('GET', lock) then");
+}
+
+#[test]
+fn a_release_that_forgets_the_waiters() {
+    is_noticed(FAIR, "and redis.call('EXISTS', queue) == 0 and", "and");
+}
+
+#[test]
+fn a_release_that_forgets_what_is_under_way() {
+    is_noticed(FAIR, "if ARGV[2] == '0' and redis.call('EXISTS', queue)", "if redis.call('EXISTS', queue)");
+}
+
+#[test]
 fn a_renewal_by_anybody() {
     is_noticed(
         FAIR,
@@ -143,8 +158,8 @@ fn a_walk_without_an_end() {
 fn a_question_that_passes_the_queue() {
     is_noticed(
         FAIR,
-        "local beside = redis.call('EXISTS', queue, marks)",
-        "local beside = redis.call('EXISTS', marks)",
+        "redis.call('EXISTS', queue, marks) == 0 then",
+        "redis.call('EXISTS', marks) == 0 then",
     );
 }
 
@@ -270,8 +285,8 @@ fn exclusion_is_judged_without_the_model() {
     breaks(
         promise,
         FAIR,
-        "redis.call('SET', lock, me, 'NX', 'PX', ttl_ms)",
-        "redis.call('SET', lock, me, 'PX', ttl_ms)",
+        "redis.call('SET', lock, ARGV[1], 'NX', 'PX', ARGV[2])",
+        "redis.call('SET', lock, ARGV[1], 'PX', ARGV[2])",
     );
     let promise = "only the holder";
     breaks(
@@ -295,8 +310,8 @@ fn order_is_judged_without_the_model() {
     breaks(
         promise,
         FAIR,
-        "local beside = redis.call('EXISTS', queue, marks)",
-        "local beside = redis.call('EXISTS', marks)",
+        "redis.call('EXISTS', queue, marks) == 0 then",
+        "redis.call('EXISTS', marks) == 0 then",
     );
     breaks(
         promise,

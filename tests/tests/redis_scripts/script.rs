@@ -18,8 +18,8 @@ pub(crate) use text;
 impl Scripts {
     pub(crate) fn real() -> Self {
         Self {
-            acquire: text!("grant", "acquire").to_owned(),
-            release: text!("grant", "release").to_owned(),
+            acquire: text!("tokens", "acquire_free", "grant", "acquire").to_owned(),
+            release: text!("tokens", "release_only", "grant", "release").to_owned(),
             renew: text!("renew").to_owned(),
         }
     }

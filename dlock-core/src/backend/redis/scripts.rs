@@ -19,8 +19,8 @@ macro_rules! script {
     };
 }
 
-script!(ACQUIRE: "grant", "acquire");
-script!(RELEASE: "grant", "release");
+script!(ACQUIRE: "tokens", "acquire_free", "grant", "acquire");
+script!(RELEASE: "tokens", "release_only", "grant", "release");
 script!(RENEW: "renew");
 script!(REMOVE: "remove");
 script!(TAKE_OVER: "take_over");

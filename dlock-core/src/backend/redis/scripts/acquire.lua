@@ -1,7 +1,7 @@
 -- Grants the lock to an owner, or queues it. The same call asks again while waiting, and is the waiter's
 -- sign of life.
 --
--- KEYS    as in grant.lua
+-- KEYS    as in tokens.lua
 -- ARGV[1] owner
 -- ARGV[2] ttl in ms
 -- ARGV[3] 1 to wait in the queue, 0 to be answered only
@@ -29,12 +29,7 @@ local last = last_token()
 if not last then return redis.error_reply('DLOCKCORRUPT the fence holds no token') end
 local quarantined = quarantine_left(tonumber(ARGV[7] or 0))
 
--- The common case: nobody waits, nothing is noted, the lock is free.
 local beside = redis.call('EXISTS', queue, marks)
-if quarantined == 0 and beside == 0 and redis.call('SET', lock, me, 'NX', 'PX', ttl_ms) then
-  return {1, issue_tokens(last)}
-end
-
 if beside > 0 and redis.call('ZSCORE', marks, me) then return {2} end
 
 local holder = redis.call('GET', lock)

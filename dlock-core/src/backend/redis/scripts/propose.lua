@@ -2,7 +2,7 @@
 --
 -- KEYS[1] lock
 -- KEYS[2] fence    the greatest token that was agreed to while its owner held the lock here, the last of its block
--- KEYS[3] marks    as in grant.lua: which owners gave up
+-- KEYS[3] marks    as in tokens.lua: which owners gave up
 -- ARGV[1] owner
 -- ARGV[2] ttl in ms
 -- ARGV[3] the first of the proposed block of tokens
@@ -17,7 +17,7 @@
 
 local lock, fence, marks = KEYS[1], KEYS[2], KEYS[3]
 local me, ttl_ms, proposed = ARGV[1], ARGV[2], tonumber(ARGV[3])
--- As in grant.lua.
+-- As in tokens.lua.
 local TOKENS = 64
 -- Outlives every lease by far.
 local FENCE_TTL_MS = 604800000

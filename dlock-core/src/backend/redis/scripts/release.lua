@@ -1,6 +1,6 @@
 -- Makes an owner leave, as holder and as waiter, and hands the free lock to the next waiter.
 --
--- KEYS    as in grant.lua
+-- KEYS    as in tokens.lua
 -- ARGV[1] owner
 -- ARGV[2] how long a request of this owner may still be under way, in ms; 0 if none can be
 -- The following are left out where all are as said in brackets:
