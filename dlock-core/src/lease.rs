@@ -5,6 +5,7 @@ mod state;
 use crate::error::{ErrorKind, LockError};
 use crate::time::Moment;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub(crate) use state::{Doubt, Interest, LeaseState};
@@ -115,7 +116,7 @@ impl From<FencingToken> for u64 {
     }
 }
 
-/// One acquisition: 128 random bits, never reused, so that a late request of an earlier acquisition can
+/// One acquisition: 128 bits, random and never reused, so that a late request of an earlier acquisition can
 /// never touch a later one (I8).
 ///
 /// Whoever knows the id can release the lock, so neither `Debug` nor a log line shows it.
@@ -134,6 +135,13 @@ impl OwnerId {
                 .with_source(std::io::Error::other(cause.to_string()))
         })?;
         Ok(Self(u128::from_be_bytes(bytes)))
+    }
+
+    /// A new id among those of this process. The system's random source takes longer than a lock that is kept
+    /// here.
+    pub(crate) fn local() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(u128::from(LAST.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// The id with these bits, as read back from a backend.

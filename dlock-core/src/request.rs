@@ -164,7 +164,7 @@ impl Attempt {
         let name = |error: LockError| error.with_operation(Operation::Acquire).with_key(&key);
         let ttl = request.ttl.map_or(Ok(manager.ttl), Ttl::new).map_err(name)?;
         let runtime = Handle::try_current().map_err(|cause| name(no_runtime().with_source(cause)))?;
-        let claim = Claim::new(key.clone(), ttl).map_err(name)?;
+        let claim = Claim::by_way_of(&*manager.backend, key.clone(), ttl).map_err(name)?;
         let wait = request.wait.unwrap_or(manager.wait);
         let mode = if wait.is_zero() { Mode::Try } else { Mode::Wait };
         let lease = Arc::new(LeaseState::pending());

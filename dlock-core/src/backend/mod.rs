@@ -40,7 +40,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The backend's name in errors and traces, such as `"redis"`.
     fn name(&self) -> &'static str;
 
-    /// Whether the locks are kept in this process, so that nobody gains by waiting in line before they ask.
+    /// Whether the locks are kept in this process, so that nobody gains by waiting in line before they ask, and
+    /// owners need be unique in this process alone.
     fn is_local(&self) -> bool {
         false
     }
@@ -137,6 +138,14 @@ impl Claim {
     /// As [`OwnerId::random`].
     pub fn new(key: LockKey, ttl: Ttl) -> Result<Self, LockError> {
         Ok(Self { key, owner: OwnerId::random()?, ttl })
+    }
+
+    /// A claim of a new owner by way of `backend`.
+    pub(crate) fn by_way_of(backend: &dyn Backend, key: LockKey, ttl: Ttl) -> Result<Self, LockError> {
+        match backend.is_local() {
+            true => Ok(Self { key, owner: OwnerId::local(), ttl }),
+            false => Self::new(key, ttl),
+        }
     }
 
     /// Says in an error what was done about which key.

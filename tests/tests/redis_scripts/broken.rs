@@ -156,11 +156,7 @@ fn a_walk_without_an_end() {
 
 #[test]
 fn a_question_that_passes_the_queue() {
-    is_noticed(
-        FAIR,
-        "redis.call('EXISTS', queue, marks) == 0 then",
-        "redis.call('EXISTS', marks) == 0 then",
-    );
+    is_noticed(FAIR, "redis.call('EXISTS', queue, marks) == 0 then", "redis.call('EXISTS', marks) == 0 then");
 }
 
 #[test]
