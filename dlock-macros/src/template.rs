@@ -213,8 +213,11 @@ fn place(value: TokenStream, root: Ident, key: Span) -> TokenStream {
 }
 
 fn place_token(mut token: TokenTree, span: Span) -> TokenTree {
-    if let TokenTree::Group(group) = &token {
-        token = Group::new(group.delimiter(), group.stream()).into();
+    match &token {
+        TokenTree::Group(group) => token = Group::new(group.delimiter(), group.stream()).into(),
+        // Generated code is of this crate's edition, where that is no name; in the caller's it may be one.
+        TokenTree::Ident(name) if name == "gen" => token = Ident::new_raw("gen", span).into(),
+        _ => {}
     }
     token.set_span(span);
     token

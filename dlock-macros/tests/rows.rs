@@ -32,6 +32,7 @@ const FORMS: &[Row] = &[
         &["pass/signatures", "handlers::a_handler_is_locked_with_its_debug_attribute_above_and_below"],
     ),
     ("dlock-core by another name", &["pass/renamed_crate", "renamed::they_run"]),
+    ("edition 2021, and names that are none in later ones", &["renamed::they_run"]),
     ("names that mean something else, and no prelude", &["pass/shadowed_names", "pass/no_prelude"]),
     (
         "no warnings from generated code, and those of the user's own",

@@ -1,6 +1,6 @@
-//! dlock-core is called `locks` here, and there is no `dlock_core`.
+//! dlock-core is called `locks` here, and there is no `dlock_core`. The edition is 2021: `gen` is a name.
 
-use locks::{LockError, LockManager, distributed_lock};
+use locks::{distributed_lock, LockError, LockManager};
 
 /// Every option whose code names dlock-core.
 ///
@@ -22,6 +22,30 @@ pub async fn touch(key: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A name that later editions keep for themselves, borrows, and a return type with `impl Trait`.
+#[derive(Debug)]
+pub struct Shelf {
+    gen: u64,
+}
+
+impl Shelf {
+    /// The generation behind this one.
+    ///
+    /// # Errors
+    /// If the lock is not acquired.
+    #[distributed_lock("shelf:{self.gen}/{gen}", crate = ::locks, locks = manager, guard = lock)]
+    pub async fn next<'a>(
+        &'a mut self,
+        manager: &LockManager,
+        gen: u64,
+    ) -> Result<(&'a u64, impl Iterator<Item = u64> + 'a), LockError> {
+        locks::assert_locked!("shelf:{self.gen}/{gen}");
+        self.gen += gen;
+        let token = lock.token().as_u64();
+        Ok((&self.gen, std::iter::once(token)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +54,9 @@ mod tests {
     async fn they_run() {
         let manager = LockManager::connect("memory:").await.unwrap();
         assert_eq!(settle(&manager, 42).await.unwrap(), 1);
+        let mut shelf = Shelf { gen: 1 };
+        let (gen, tokens) = shelf.next(&manager, 2).await.unwrap();
+        assert_eq!((*gen, tokens.collect()), (3, vec![2]));
         assert_eq!(locks::with_locks(manager, touch("k")).await, Ok(()));
     }
 }
