@@ -106,6 +106,16 @@ async fn an_empty_value_is_refused() {
     assert_eq!(refused.kind(), ErrorKind::InvalidKey, "{refused}");
 }
 
+#[tokio::test]
+async fn a_value_that_makes_the_key_too_long_is_refused() {
+    let (stage, most) = (Stage::new(), dlock_core::LockKey::MAX_LEN - "order:".len());
+    assert_eq!(key_of(&stage.locks, &"a".repeat(most)).await.unwrap().len(), most + "order:".len());
+    // One that is as long by itself, and is longer when escaped.
+    for long in ["a".repeat(most + 1), "a".repeat(most - 1) + ":"] {
+        assert_eq!(key_of(&stage.locks, &long).await.unwrap_err().kind(), ErrorKind::InvalidKey);
+    }
+}
+
 #[distributed_lock("order:{order}", locks = locks, wait = "0s", guard = lock)]
 async fn changes_its_argument(locks: &LockManager, mut order: String) -> Result<(String, String), LockError> {
     order.push_str(" changed");
@@ -350,6 +360,28 @@ async fn a_call_dropped_while_it_waits_leaves_the_queue() {
     }
     guard.release().await.unwrap();
     stage.emptied().await;
+}
+
+#[distributed_lock("order", locks = locks)]
+async fn runs_until(locks: &LockManager, end: oneshot::Receiver<()>) -> Result<(), LockError> {
+    end.await.unwrap();
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_close_ends_who_waits_and_lets_who_runs_finish() {
+    let (stage, (finish, end), (_never, other_end)) = (Stage::new(), oneshot::channel(), oneshot::channel());
+    let mut running = pin!(runs_until(&stage.locks, end));
+    assert!(poll(running.as_mut()).is_pending());
+    let mut waiting = pin!(runs_until(&stage.locks, other_end));
+    assert!(poll(waiting.as_mut()).is_pending());
+    stage.locks.close();
+    let refused = poll(waiting.as_mut());
+    assert!(matches!(refused, Poll::Ready(Err(error)) if error.kind() == ErrorKind::Closed));
+    assert!(poll(running.as_mut()).is_pending() && stage.is_held("order").await);
+    finish.send(()).unwrap();
+    running.await.unwrap();
+    assert!(stage.store.is_empty());
 }
 
 #[distributed_lock("order", locks = locks, guard = lock)]

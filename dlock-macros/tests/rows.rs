@@ -181,12 +181,17 @@ const BEHAVIOUR: &[Row] = &[
         ],
     ),
     ("an empty value is refused", &["behaviour::an_empty_value_is_refused"]),
+    (
+        "a key that comes out too long is refused",
+        &["behaviour::a_value_that_makes_the_key_too_long_is_refused"],
+    ),
     ("the key is made once", &["behaviour::the_key_is_that_of_the_call"]),
     (
         "`on_busy` is for busy only",
         &[
             "options::on_busy_is_the_output_and_may_use_the_parameters",
             "options::on_busy_is_not_for_other_errors",
+            "failing::on_busy_is_not_for_a_backend_that_is_away",
         ],
     ),
     ("`map_err` sees every error", &["options::map_err_makes_every_error"]),
@@ -211,6 +216,7 @@ const BEHAVIOUR: &[Row] = &[
         &[
             "behaviour::a_call_dropped_while_it_waits_leaves_the_queue",
             "behaviour::a_call_dropped_while_its_body_runs_releases",
+            "failing::a_call_dropped_while_it_releases_leaves_no_grant",
         ],
     ),
     (
@@ -244,11 +250,67 @@ const BEHAVIOUR: &[Row] = &[
     ("an assertion knows the lock", &["options::an_assertion_knows_the_lock_that_is_held"]),
 ];
 
+/// What a service meets, and what is decided for it: as in the layer where there is no reason for another answer.
+const SITUATIONS: &[Row] = &[
+    (
+        "the caller goes while it waits: the queue is left",
+        &["behaviour::a_call_dropped_while_it_waits_leaves_the_queue"],
+    ),
+    (
+        "the caller goes while the body runs: the body is dropped, then the lock released",
+        &["behaviour::a_call_dropped_while_its_body_runs_releases"],
+    ),
+    (
+        "the caller goes while the lock is released: the release goes on",
+        &["failing::a_call_dropped_while_it_releases_leaves_no_grant"],
+    ),
+    ("a panic: released, and nothing is poisoned", &["behaviour::a_panic_releases"]),
+    (
+        "lost: the body is dropped at its next await, and the error comes at once; or it goes on",
+        &[
+            "behaviour::a_lost_lock_drops_the_body_and_is_an_error",
+            "failing::a_loss_is_told_while_the_release_is_stuck",
+            "options::work_that_is_to_finish_does_and_a_warning_says_so",
+        ],
+    ),
+    ("the backend is away: the body does not run", &["failing::on_busy_is_not_for_a_backend_that_is_away"]),
+    (
+        "values that users give: escaped, of bounded length, never empty",
+        &[
+            "behaviour::the_key_is_made_of_escaped_values",
+            "behaviour::different_values_are_different_keys",
+            "behaviour::a_value_that_makes_the_key_too_long_is_refused",
+            "behaviour::an_empty_value_is_refused",
+        ],
+    ),
+    (
+        "the same lock twice: an error at once, also under the layer's lock; siblings take turns",
+        &[
+            "options::a_call_of_itself_with_its_key_is_an_error_at_once",
+            "behaviour::two_calls_joined_run_one_after_the_other",
+            "tower::an_annotated_function_does_not_wait_for_its_own_requests_lock",
+        ],
+    ),
+    (
+        "shutdown: who waits is told at once, who runs finishes and releases",
+        &["behaviour::a_close_ends_who_waits_and_lets_who_runs_finish"],
+    ),
+    (
+        "the way out: the release is waited for, or not",
+        &[
+            "behaviour::the_lock_is_held_while_the_body_runs_and_free_when_the_function_returned",
+            "failing::a_call_dropped_while_it_releases_leaves_no_grant",
+            "options::a_detached_release_lets_the_output_be_of_one_thread",
+        ],
+    ),
+];
+
 /// Where the tests of a file stand, from this crate.
 fn file(name: &str) -> PathBuf {
     let path = match name {
         "template" | "scope" => format!("../dlock-core/src/{name}.rs"),
         "expand" => "src/expand.rs".to_owned(),
+        "tower" => "../dlock-tower/tests/options.rs".to_owned(),
         "renamed" => "../tests/renamed/src/lib.rs".to_owned(),
         here => format!("tests/{here}.rs"),
     };
@@ -256,7 +318,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 fn rows() -> impl Iterator<Item = &'static Row> {
-    [FORMS, MISUSES, BEHAVIOUR].into_iter().flatten()
+    [FORMS, MISUSES, BEHAVIOUR, SITUATIONS].into_iter().flatten()
 }
 
 fn exists(test: &str) -> bool {
