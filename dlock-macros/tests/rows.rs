@@ -148,6 +148,10 @@ const MISUSES: &[Row] = &[
             "fail/guard_is_not_clone",
         ],
     ),
+    (
+        "a parameter that is used once more than it is there",
+        &["fail/key_takes_a_parameter_away", "fail/map_err_uses_a_parameter_of_the_body"],
+    ),
     ("what is to come", &["fail/list_of_keys_not_yet", "fail/shared_not_yet"]),
     (
         "several mistakes are all told, and nothing else",
