@@ -95,3 +95,21 @@ fn the_axum_service_loses_nothing() {
     assert!(output.status.success(), "{}", told(&output));
     assert!(told(&output).contains("none lost"), "{}", told(&output));
 }
+
+fn grpc_service(arguments: &[&str]) {
+    let output = Command::new(env!("CARGO_BIN_EXE_grpc-service")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    for expected in ["40 in all, none lost", "Aborted", "retry-after", "InvalidArgument"] {
+        assert!(told(&output).contains(expected), "{expected}: {}", told(&output));
+    }
+}
+
+#[test]
+fn the_grpc_service_loses_nothing() {
+    grpc_service(&[]);
+}
+
+#[test]
+fn the_grpc_service_loses_nothing_over_redis() {
+    grpc_service(&["--backend", &shared_redis().url()]);
+}
