@@ -87,13 +87,32 @@ fn the_quick_start_runs() {
     assert!(told(&output).contains("order 42 is paid"), "{}", told(&output));
 }
 
+fn axum_service(arguments: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_axum-service"));
+    let output = command.args(["--check", "--listen", "127.0.0.1:0"]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    for expected in ["none lost", "charged once", "one after the other", "the job is done"] {
+        assert!(told(&output).contains(expected), "{expected}: {}", told(&output));
+    }
+}
+
 #[test]
 fn the_axum_service_loses_nothing() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_axum-service"));
-    let output =
-        command.arg("--check").env("LISTEN", "127.0.0.1:0").env_remove("DLOCK_URL").output().unwrap();
-    assert!(output.status.success(), "{}", told(&output));
-    assert!(told(&output).contains("none lost"), "{}", told(&output));
+    axum_service(&[]);
+}
+
+#[test]
+fn the_axum_service_loses_nothing_over_redis() {
+    axum_service(&["--backend", &shared_redis().url()]);
+}
+
+#[test]
+fn the_axum_service_finds_its_database_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("shop.db");
+    for _ in 0..2 {
+        axum_service(&["--database", database.to_str().unwrap()]);
+    }
 }
 
 fn grpc_service(arguments: &[&str]) {

@@ -1,55 +1,43 @@
-//! The store that the locks protect. It keeps each order's newest fencing token and refuses an older one.
+//! Orders: one writer each, named by the path. Each handler reads, thinks and writes, as if it were alone.
 
-use dlock_core::FencingToken;
-use serde::Serialize;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::refusal::Refusal;
+use crate::routes::{App, think};
+use crate::shop::Order;
+use axum::Json;
+use axum::extract::{Path, State};
+use dlock_core::{FencingToken, LockManager, distributed_lock};
+use dlock_tower::{Key, LockLayer, Locked};
+use std::time::Duration;
 
-/// All orders, by number.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Orders(Arc<Mutex<HashMap<u64, Order>>>);
-
-/// One order.
-#[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Order {
-    pub(crate) address: String,
-    pub(crate) parcels: u32,
-    /// The greatest token that wrote it.
-    pub(crate) newest: u64,
+pub(crate) fn one_writer(locks: &LockManager) -> LockLayer {
+    LockLayer::new(locks.clone(), Key::new("order").path_param("id")).wait(Duration::from_secs(5))
 }
 
-/// A write that came too late: somebody with a greater token was here before.
-#[derive(Debug)]
-pub(crate) struct Stale;
-
-impl Orders {
-    pub(crate) fn read(&self, id: u64) -> Order {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned().unwrap_or_default()
-    }
-
-    /// Replaces the order, unless its writer's lock has gone to somebody else meanwhile.
-    pub(crate) fn write(&self, id: u64, order: Order, token: FencingToken) -> Result<(), Stale> {
-        let mut orders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = orders.get(&id).map_or(0, |before| before.newest);
-        if token.as_u64() < newest {
-            return Err(Stale);
-        }
-        orders.insert(id, Order { newest: token.as_u64(), ..order });
-        Ok(())
-    }
+pub(crate) async fn read(State(app): State<App>, Path(id): Path<u32>) -> Result<Json<Order>, Refusal> {
+    Ok(Json(app.shop.order(id).await?))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The layer has the lock before this is called, and lets it go when the response is sent.
+pub(crate) async fn change_address(
+    State(app): State<App>,
+    locked: Locked,
+    Path(id): Path<u32>,
+    address: String,
+) -> Result<Json<Order>, Refusal> {
+    let before = app.shop.read(id, locked.token()).await??;
+    write(&app, Order { address, ..before }, locked.token()).await
+}
 
-    #[test]
-    fn an_older_token_is_refused() {
-        let (orders, token) = (Orders::default(), FencingToken::new);
-        let order = || Order { parcels: 1, ..Order::default() };
-        assert!(orders.write(42, order(), token(7)).is_ok());
-        assert!(orders.write(42, order(), token(7)).is_ok(), "the same holder, again");
-        assert!(orders.write(42, Order::default(), token(6)).is_err());
-        assert_eq!(orders.read(42).parcels, 1);
-    }
+/// The annotation locks the same thing, so a shipment and a change of address exclude each other.
+#[distributed_lock("order:{id}", wait = "5s", locks = app, guard = lock)]
+pub(crate) async fn ship(State(app): State<App>, Path(id): Path<u32>) -> Result<Json<Order>, Refusal> {
+    let before = app.shop.read(id, lock.token()).await??;
+    let parcels = before.parcels + 1;
+    write(&app, Order { parcels, ..before }, lock.token()).await
+}
+
+async fn write(app: &App, order: Order, token: FencingToken) -> Result<Json<Order>, Refusal> {
+    think().await;
+    app.shop.write(order.clone(), token).await??;
+    Ok(Json(order))
 }
