@@ -132,3 +132,23 @@ fn the_grpc_service_loses_nothing() {
 fn the_grpc_service_loses_nothing_over_redis() {
     grpc_service(&["--backend", &shared_redis().url()]);
 }
+
+fn cron_once(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_cron-once")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    let told = told(&output);
+    assert_eq!(told.matches("the job ran 1 time").count(), 3, "{told}");
+    assert_eq!(told.matches("DoneBefore for one that comes late").count(), 3, "{told}");
+    told
+}
+
+#[test]
+fn the_job_runs_once_and_the_others_skip_it() {
+    let told = cron_once(&[]);
+    assert_eq!(told.matches("[Ran, Skipped, Skipped]").count(), 3, "{told}");
+}
+
+#[test]
+fn the_job_runs_once_over_redis() {
+    cron_once(&["--backend", &shared_redis().url()]);
+}
