@@ -30,7 +30,7 @@ use tokio::task::block_in_place;
 const CONNECTIONS: usize = 2_000;
 const KEYS: usize = 50;
 /// How many requests are served before the trouble, and again after it.
-const SERVED: usize = 1_000;
+const SERVED: usize = 700;
 /// The lease, or the session's timeout.
 const LEASE: Duration = Duration::from_secs(4);
 const LIMIT: Duration = Duration::from_secs(60);
