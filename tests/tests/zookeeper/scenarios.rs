@@ -60,7 +60,11 @@ const NODES: &[Scenario] = &[
     shown(
         "S4",
         "It is found behind a follower that does not know it yet: one node, and nobody waits for himself.",
-        &["lagging::a_node_is_found_again_behind_a_follower_that_does_not_know_it_yet"],
+        &[
+            "lagging::a_node_is_found_again_behind_a_follower_that_does_not_know_it_yet",
+            "zookeeper_ensemble/follower::a_node_whose_answer_was_lost_is_found_behind_a_follower_that_lags",
+            "zookeeper_ensemble/follower::a_follower_that_lags_behind_costs_time_alone",
+        ],
     )
     .control(&["lagging::who_does_not_sync_waits_for_its_own_node"]),
     shown(
@@ -140,9 +144,13 @@ const SESSIONS: &[Scenario] = &[
         &[
             "lagging::a_guard_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_granted",
             "sessions::a_guard_behind_a_follower_without_leader_is_lost",
+            "zookeeper_ensemble/follower::a_holder_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_granted",
         ],
     )
-    .control(&["lagging::a_guard_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_granted"]),
+    .control(&[
+        "lagging::a_guard_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_granted",
+        "zookeeper_ensemble/follower::a_holder_that_trusts_its_session_is_one_of_two",
+    ]),
     shown(
         "S13",
         "A process that was stopped for longer than its session finds its guard over first, and its token refused.",
@@ -152,7 +160,10 @@ const SESSIONS: &[Scenario] = &[
     shown(
         "S14",
         "A waiter whose session ends waits on in the next one, and is not granted by a node that is gone.",
-        &["sessions::a_waiter_outlives_its_session"],
+        &[
+            "sessions::a_waiter_outlives_its_session",
+            "zookeeper_ensemble/sessions::all_sessions_expire_together",
+        ],
     )
     .control(&["flaws::turn_after_a_departure"]),
     shown(
@@ -162,6 +173,7 @@ const SESSIONS: &[Scenario] = &[
             "sessions::a_guard_survives_a_restart_of_the_server",
             "sessions::a_waiter_wakes_after_a_restart_in_which_the_one_ahead_went",
             "sessions::a_waiter_without_connection_misses_no_hand_off",
+            "zookeeper_ensemble/restarts::every_member_is_restarted_in_turn",
         ],
     ),
     shown(
@@ -198,6 +210,7 @@ const SESSIONS: &[Scenario] = &[
         &[
             "outages::a_server_that_is_away_is_not_asked_again_and_again",
             "access::a_host_that_cannot_be_reached_is_unavailable",
+            "zookeeper_ensemble/minority::without_a_majority_nobody_is_granted_anything",
         ],
     ),
     shown(
@@ -392,6 +405,7 @@ const COST: &[Scenario] = &[
             "cost::the_first_lock_of_a_key_costs_its_directory",
             "cost::a_hundred_locks_cost_the_heartbeats_of_one_session",
             "simple::a_free_lock_costs_one_request_and_a_release_another",
+            "zookeeper_ensemble/flights::a_free_lock_takes_one_and_its_release_another",
         ],
     )
     .note("who is not the next one looks at the queue when woken, lest a departure ahead is taken for a turn: S6"),
@@ -422,21 +436,37 @@ const FAULTS: &[Scenario] = &[
             "frozen::a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost",
             "sessions::a_waiter_outlives_its_session",
             "lost_answers::a_node_of_another_session_is_not_adopted",
+            "zookeeper_ensemble/sessions::all_sessions_expire_together",
         ],
     )
     .control(&[
+        "zookeeper_ensemble/follower::a_holder_that_trusts_its_session_is_one_of_two",
         "lagging::a_guard_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_granted",
         "lost_answers::who_adopts_by_name_alone_holds_beside_another",
     ]),
     shown(
         "Z2",
-        "A leader that is killed, and servers that are restarted.",
+        "A leader that is killed or stands still, a majority that is gone, and servers that are restarted.",
         &[
             "sessions::a_guard_survives_a_change_of_the_leader",
             "sessions::a_guard_survives_a_restart_of_the_server",
+            "zookeeper_ensemble/leader::the_leader_is_killed_and_comes_back",
+            "zookeeper_ensemble/leader::the_leader_stands_still_and_is_deposed",
+            "zookeeper_ensemble/restarts::every_member_is_restarted_in_turn",
+            "zookeeper_ensemble/minority::without_a_majority_nobody_is_granted_anything",
         ],
     ),
-    shown("Z3", "An answer that is lost.", LOST_ANSWERS),
+    shown(
+        "Z3",
+        "An answer that is lost.",
+        &[
+            "lost_answers::a_waiter_finds_the_node_that_it_made",
+            "lost_answers::a_try_that_failed_is_undone",
+            "simple::a_waiter_finds_the_node_that_it_made",
+            "simple::a_try_that_failed_is_undone",
+            "zookeeper_ensemble/follower::a_node_whose_answer_was_lost_is_found_behind_a_follower_that_lags",
+        ],
+    ),
     shown(
         "Z4",
         "An acquire that is given up when the answer was lost.",
@@ -452,6 +482,7 @@ const FAULTS: &[Scenario] = &[
             "queue::a_node_that_goes_before_it_is_watched_is_not_waited_for",
             "queue::a_thousand_waiters_survive_a_reconnect",
             "sessions::a_waiter_without_connection_misses_no_hand_off",
+            "zookeeper_ensemble/follower::a_follower_that_lags_behind_costs_time_alone",
         ],
     ),
     shown(
@@ -505,6 +536,10 @@ const FAULTS: &[Scenario] = &[
         &[
             "lagging::a_guard_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_granted",
             "lagging::a_node_is_found_again_behind_a_follower_that_does_not_know_it_yet",
+            "zookeeper_ensemble/follower::a_holder_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_granted",
+            "zookeeper_ensemble/follower::a_node_whose_answer_was_lost_is_found_behind_a_follower_that_lags",
+            "zookeeper_ensemble/follower::a_follower_that_lags_behind_costs_time_alone",
+            "zookeeper_ensemble/minority::without_a_majority_nobody_is_granted_anything",
         ],
     )
     .note("sessions that can only read are never asked for"),

@@ -41,7 +41,7 @@ impl Scene {
     }
 }
 
-/// S12: nobody tells the holder, and its server goes on answering.
+/// S12, Z13: nobody tells the holder, and its server goes on answering.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_granted() {
     let scene = Scene::set(over).await;
@@ -53,7 +53,8 @@ async fn a_holder_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_g
     end(contention, &scene.ensemble, &scene.clients).await;
 }
 
-/// The control: whoever trusts its session has the lock at the same time as the next holder, and that is seen.
+/// The control of S12 and Z1: whoever trusts its session has the lock at the same time as the next holder, and that
+/// is seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_trusts_its_session_is_one_of_two() {
     let scene = Scene::set(|backend| over(Trusting(backend))).await;
@@ -62,7 +63,7 @@ async fn a_holder_that_trusts_its_session_is_one_of_two() {
     history.check_order().expect("tokens rise all the same");
 }
 
-/// S4, Z3: the node is made and nobody says so, and the server that is asked next learns of it late. It is found
+/// S4, Z3, Z13: the node is made and nobody says so, and the server that is asked next learns of it late. It is found
 /// again: one node, and nobody who waits for itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_answer_was_lost_is_found_behind_a_follower_that_lags() {
@@ -99,7 +100,7 @@ async fn behind(way: &Link, hosts: &str) -> LockManager {
     }
 }
 
-/// S4, Z5: clients of a follower that is 150 ms behind, and one that comes to it from the leader again and again,
+/// S4, Z5, Z13: clients of a follower that is 150 ms behind, and one that comes to it from the leader again and again,
 /// with whatever request it has under way.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_that_lags_behind_costs_time_alone() {

@@ -3,7 +3,7 @@
 use super::*;
 use tokio::task::JoinSet;
 
-/// Z2, I10: nobody is granted anything, everybody is told so in time, and it goes on when one of them is back.
+/// S18, Z2, Z13, I10: nobody is granted anything, everybody is told so in time, and it goes on when one of them is back.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_majority_nobody_is_granted_anything() {
     let mut ensemble = ZooKeeperEnsemble::start();

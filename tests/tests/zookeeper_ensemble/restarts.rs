@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Z2: as an upgrade does it.
+/// S15, Z2: as an upgrade does it.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_member_is_restarted_in_turn() {
     let mut ensemble = ZooKeeperEnsemble::start();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Z1: the clients lose their ways to the servers for longer than their sessions last, and get them back together.
+/// S14, Z1: the clients lose their ways to the servers for longer than their sessions last, and get them back together.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_sessions_expire_together() {
     let ensemble = ZooKeeperEnsemble::start();
