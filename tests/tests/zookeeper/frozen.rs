@@ -49,7 +49,7 @@ async fn a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_ends_after_its_shutdown_leaves_no_node() {
     let operator = Operator::of(shared_zookeeper());
-    for round in 0..20 {
+    for round in 0..50 {
         let key = LockKey::new(fresh_key("ended")).unwrap();
         let held = holder(&key, LIMIT);
         assert_eq!(operator.queue(&key).len(), 1);
