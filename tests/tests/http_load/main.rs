@@ -25,6 +25,7 @@ use dlock_tests::{RedisServer, Violation, ZooKeeperEnsemble, wait_until_async};
 use limit::allow_connections;
 use service::Service;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::task::block_in_place;
 
 const CONNECTIONS: usize = 2_000;
@@ -34,10 +35,13 @@ const SERVED: usize = 700;
 /// The lease, or the session's timeout.
 const LEASE: Duration = Duration::from_secs(4);
 const LIMIT: Duration = Duration::from_secs(60);
+/// One load at a time: together they would need thrice the connections, and be a load on each other.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// The server keeps its locks in an append-only file: one that forgot them would let two in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_is_restarted_under_load() {
+    let _turn = TURN.lock().await;
     allow_connections(CONNECTIONS);
     let mut redis = RedisServer::builder().config("appendonly yes").config("appendfsync always").start();
     let mut service = Service::start(&[&redis.url(), &LEASE.as_millis().to_string()]).await;
@@ -56,6 +60,7 @@ async fn redis_is_restarted_under_load() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_leader_of_zookeeper_is_killed_under_load() {
+    let _turn = TURN.lock().await;
     allow_connections(CONNECTIONS);
     let mut ensemble = block_in_place(ZooKeeperEnsemble::start);
     let url = format!("zookeeper://{}/locks", ensemble.hosts());
@@ -77,6 +82,7 @@ async fn the_leader_of_zookeeper_is_killed_under_load() {
 /// The control: the same load on the same service without the layer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_layer_the_same_load_is_seen_to_overlap() {
+    let _turn = TURN.lock().await;
     allow_connections(CONNECTIONS);
     let mut service = Service::start(&["bare"]).await;
     let crowd = Crowd::arrive(&service.addresses()).await;
