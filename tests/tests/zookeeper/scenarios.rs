@@ -135,7 +135,7 @@ const SESSIONS: &[Scenario] = &[
         &[
             "states::a_guard_that_stays_cut_off_is_suspect_then_lost_and_stays_so",
             "sessions::a_guard_is_lost_while_the_server_stands_still_and_stays_lost",
-            "core/backend/zookeeper/pulse::regular_heartbeats_give_six_tenths_of_the_timeout",
+            "core/backend/zookeeper/pulse::regular_heartbeats_give_the_percentage_of_the_timeout",
         ],
     ),
     shown(
