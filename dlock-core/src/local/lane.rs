@@ -65,6 +65,8 @@ struct Hold {
     /// How many have held it, with this one.
     served: u32,
     since: Moment,
+    /// How long it was valid when it came. Where leases are those of a session, that says nothing of the `ttl`.
+    lease: Duration,
     valid_until: Moment,
 }
 
@@ -136,6 +138,7 @@ impl Lane {
             tokens_left: grant.tokens.saturating_sub(1),
             served: 1,
             since: now,
+            lease: grant.valid_until.since(now),
             valid_until: grant.valid_until,
         });
         true
@@ -226,10 +229,10 @@ impl Lane {
     /// What the next waiter would have: nothing if there is none, if the grant has served its share, or if less
     /// than half of its lease is left.
     fn grant_for_next(&self, share: HandOver, now: Moment) -> Option<Grant> {
-        let (hold, next) = (self.hold.as_ref()?, self.waiters.front()?);
+        let hold = self.hold.as_ref().filter(|_| !self.waiters.is_empty())?;
         let has_share =
             hold.served < share.max && hold.tokens_left > 0 && now.since(hold.since) < share.within;
-        let is_long = hold.valid_until.since(now) >= next.ttl.as_duration() / 2;
+        let is_long = hold.valid_until.since(now) >= hold.lease / 2;
         (has_share && is_long).then(|| Grant::new(hold.token.next(), hold.valid_until))
     }
 }
@@ -298,13 +301,24 @@ mod tests {
         assert!(lane.is_empty());
     }
 
+    /// A session may be much shorter than the `ttl`.
+    #[test]
+    fn a_grant_that_is_shorter_than_the_ttl_goes_round_as_well() {
+        let (mut lane, one, two) = (Lane::default(), claim(), claim());
+        asks(&lane.enter(&one));
+        let short = Grant::new(FencingToken::new(100), at(3_000)).with_tokens(64);
+        assert!(lane.granted(one.owner, &short, at(0)));
+        assert!(matches!(lane.enter(&two), Entered::Wait));
+        assert_eq!(next_of(lane.leave(one.owner, SHARE, at(1))), (two.owner, 101));
+    }
+
     #[test]
     fn a_grant_that_has_served_its_share_goes_back() {
         for (tokens, share, now) in [
             (64, HandOver::new(1, Duration::from_secs(1)), at(1)),
             (1, SHARE, at(1)),
             (64, SHARE, at(50)),
-            (64, HandOver::new(64, Duration::from_secs(60)), at(4_001)),
+            (64, HandOver::new(64, Duration::from_secs(60)), at(4_501)),
         ] {
             let (mut lane, [one, two, _]) = held(tokens);
             match lane.leave(one.owner, share, now) {
