@@ -34,6 +34,22 @@ async fn settled(relay: &Relay, locks: &LockManager, count: usize) {
     locks.lock(fresh_key("probe")).await.unwrap().release().await.unwrap();
 }
 
+/// S38: a session is much shorter than the `ttl`, and what it holds is handed over all the same: a hundred turns take few
+/// places in the queue, or where nothing is handed over one each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_turns_of_one_process_take_few_places() {
+    for (hand_over, places) in [(HandOver::new(64, LIMIT), 2..50), (HandOver::OFF, 100..usize::MAX)] {
+        let relay = Relay::to(shared_zookeeper()).await;
+        let locks = process(at(&relay.hosts()).build().await.unwrap(), hand_over);
+        let mut tasks = hundred(&locks, &LockKey::new(fresh_key("turns")).unwrap());
+        while let Some(served) = soon("all are served", tasks.join_next()).await {
+            served.unwrap();
+        }
+        let taken = relay.take_requests().into_iter().filter(|code| *code == code::MULTI).count();
+        assert!(places.contains(&taken), "{taken} places, {hand_over:?}");
+    }
+}
+
 /// S38, I1: a hundred wait in one process at one place of the queue, and at a hundred places where nothing is handed
 /// over: the control. Another process that waits behind has its turn after as many as one grant serves.
 #[tokio::test(flavor = "multi_thread")]

@@ -363,6 +363,7 @@ const HAND_OVER: &[Scenario] = &[
         "Those that wait in one process share one place in the queue, and do not keep others from their turns.",
         &[
             "local::a_hundred_waiters_of_one_process_are_one_in_the_queue",
+            "local::a_hundred_turns_of_one_process_take_few_places",
             "core/local/tests::another_process_has_its_turn",
         ],
     )
