@@ -11,6 +11,7 @@
 
 mod contention;
 mod error;
+mod fenced_store;
 mod foreign;
 mod holder;
 mod keys;
@@ -22,6 +23,7 @@ mod wait;
 
 pub use contention::{Contention, History, Section, Violation};
 pub use error::HarnessError;
+pub use fenced_store::FencedStore;
 pub use foreign::{Counting, ForeignClient, ZooKeeperKind};
 pub use holder::Holder;
 pub use keys::fresh_key;

@@ -1,6 +1,7 @@
 //! Fencing tokens: whose they are, and that they rise whatever is lost.
 
 use super::*;
+use dlock_tests::FencedStore;
 
 const HOUR_MS: i64 = 3_600_000;
 const FENCE: &str = "dlock:f:p:{order:42}";
@@ -54,26 +55,12 @@ async fn tokens_rise_over_every_mishap() {
     assert!(backend.acquire(&ask()).await.unwrap().token < last, "the control");
 }
 
-/// What a lock protects: it refuses a token below one that it has seen.
-#[derive(Default)]
-struct Store {
-    newest: u64,
-}
-
-impl Store {
-    fn write(&mut self, token: u64) -> bool {
-        let accepted = token >= self.newest;
-        self.newest = self.newest.max(token);
-        accepted
-    }
-}
-
 /// B81: a token is that of its grant. A stale holder keeps its own, through renewals and its loss, and a store
 /// refuses it. Whoever asked for the current token instead would be let in: the control.
 #[tokio::test]
 async fn a_stale_holder_has_its_own_token() {
     let server = RedisServer::start();
-    let (locks, mut store) = (brief_manager(&server).await, Store::default());
+    let (locks, mut store) = (brief_manager(&server).await, FencedStore::default());
     let stale = locks.lock("order:42").await.unwrap();
     let own = stale.token();
     dlock_core::sleep_until(Moment::now().after(stale.remaining())).await;

@@ -1,25 +1,11 @@
 //! Processes that are stopped while they hold, and processes that end.
 
 use super::*;
-use dlock_tests::Holder;
+use dlock_tests::{FencedStore, Holder};
 
 fn holder(key: &LockKey, session_timeout: Duration) -> Holder {
     let url = format!("zookeeper://{}/locks", shared_zookeeper().hosts());
     Holder::start(env!("CARGO_BIN_EXE_hold_lock"), &url, &key.to_string(), session_timeout)
-}
-
-/// What a lock protects: it refuses a token below one that it has seen.
-#[derive(Default)]
-struct Store {
-    newest: u64,
-}
-
-impl Store {
-    fn write(&mut self, token: u64) -> bool {
-        let accepted = token >= self.newest;
-        self.newest = self.newest.max(token);
-        accepted
-    }
 }
 
 /// S13, I3: a process is stopped until its session is over and another one has the lock. The first thing that it can
@@ -28,7 +14,7 @@ impl Store {
 /// control.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost() {
-    let (key, mut store) = (LockKey::new(fresh_key("frozen")).unwrap(), Store::default());
+    let (key, mut store) = (LockKey::new(fresh_key("frozen")).unwrap(), FencedStore::default());
     let mut frozen = holder(&key, Duration::from_secs(1));
     frozen.ask();
     assert!(frozen.answer(), "the control: what it knew");
