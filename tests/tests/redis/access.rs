@@ -15,7 +15,7 @@ async fn databases_are_apart() {
 
 /// What the documentation names as enough.
 const LEAST_RIGHTS: &str = "user dlock on >marker-secret resetkeys resetchannels ~order:* ~dlock:* &dlock:i:* -@all \
-    +evalsha +eval +script|load +get +set +del +exists +pttl +pexpire +zadd +zrem +zrange +zrank +zscore \
+    +evalsha +eval +script|load +get +set +incrby +del +exists +pttl +pexpire +zadd +zrem +zrange +zrank +zscore \
     +zremrangebyscore +time +publish +subscribe +hello +auth +select +ping";
 
 const ADMIN: &str = "user default on nopass ~* &* +@all";

@@ -21,11 +21,19 @@ fn is_noticed(conduct: Conduct, old: &str, new: &str) {
     is_noticed_by(Judge::ModelAndPromises, conduct, old, new);
 }
 
+/// Where every request that may goes in a batch first.
+fn is_noticed_in_batches(old: &str, new: &str) {
+    story_of(&Scripts::with(old, new).in_batches(), Judge::ModelAndPromises, FAIR);
+}
+
 fn is_noticed_by(judge: Judge, conduct: Conduct, old: &str, new: &str) -> String {
-    let scripts = Scripts::with(old, new);
+    story_of(&Scripts::with(old, new), judge, conduct)
+}
+
+fn story_of(scripts: &Scripts, judge: Judge, conduct: Conduct) -> String {
     // What is no Lua would be noticed as well.
-    let _loads = Server::connect(shared_redis(), &scripts);
-    match series(judge, conduct, &scripts) {
+    let _loads = Server::connect(shared_redis(), scripts);
+    match series(judge, conduct, scripts) {
         Err(TestError::Fail(story, _)) => story.to_string(),
         outcome => unreachable!("not noticed: {outcome:?}"),
     }
@@ -43,6 +51,7 @@ fn nothing() {
     for conduct in [FAIR, BARGING, WITH_GAPS, WITH_QUARANTINE] {
         series(Judge::ModelAndPromises, conduct, &Scripts::real()).unwrap();
     }
+    series(Judge::ModelAndPromises, FAIR, &Scripts::real().in_batches()).unwrap();
 }
 
 #[test]
@@ -66,7 +75,11 @@ fn a_release_that_forgets_the_waiters() {
 
 #[test]
 fn a_release_that_forgets_what_is_under_way() {
-    is_noticed(FAIR, "if ARGV[2] == '0' and redis.call('EXISTS', queue)", "if redis.call('EXISTS', queue)");
+    is_noticed(
+        FAIR,
+        "if (ARGV[2] or '0') == '0' and redis.call('EXISTS', queue)",
+        "if redis.call('EXISTS', queue)",
+    );
 }
 
 #[test]
@@ -93,6 +106,57 @@ fn a_token_written_inexactly() {
         FAIR,
         "redis.call('SET', fence, string.format('%.0f', first + TOKENS - 1)",
         "redis.call('SET', fence, tostring(first + TOKENS - 1)",
+    );
+}
+
+#[test]
+fn a_free_lock_s_token_written_inexactly() {
+    is_noticed(FAIR, "string.format('%.0f', newest)", "tostring(newest)");
+}
+
+#[test]
+fn a_free_lock_s_block_of_tokens_that_overlaps() {
+    is_noticed(FAIR, "local newest, HOUR = now + 63,", "local newest, HOUR = now + 1,");
+}
+
+#[test]
+fn a_free_lock_s_fence_ahead_of_the_clock() {
+    is_noticed(FAIR, "if not last or last >= now then return nil end", "if not last then return nil end");
+}
+
+#[test]
+fn a_free_lock_s_fence_that_is_not_checked() {
+    is_noticed(FAIR, "string.find(text, '^[1-9]%d*$') and tonumber(text)\n  if not now", "0\n  if not now");
+}
+
+#[test]
+fn a_free_lock_s_fence_that_stays_for_ever() {
+    is_noticed(FAIR, ", 'PX', 604800000)", ")");
+}
+
+#[test]
+fn a_batch_that_raises() {
+    is_noticed_in_batches("redis.pcall('GET', fence)", "redis.call('GET', fence)");
+}
+
+#[test]
+fn a_batch_that_releases_for_anybody() {
+    is_noticed_in_batches(
+        " or redis.pcall('GET', lock) ~= owner then return 0 end\n  return redis.call('DEL'",
+        " then return 0 end\n  return redis.call('DEL'",
+    );
+}
+
+#[test]
+fn a_batch_that_forgets_the_waiters() {
+    is_noticed_in_batches("if redis.call('EXISTS', queue) > 0 or redis.pcall", "if redis.pcall");
+}
+
+#[test]
+fn a_batch_that_renews_for_anybody() {
+    is_noticed_in_batches(
+        "if redis.pcall('GET', lock) ~= owner then return 0 end\n  return redis.call('PEXPIRE'",
+        "return redis.call('PEXPIRE'",
     );
 }
 
@@ -156,7 +220,11 @@ fn a_walk_without_an_end() {
 
 #[test]
 fn a_question_that_passes_the_queue() {
-    is_noticed(FAIR, "redis.call('EXISTS', queue, marks) == 0 then", "redis.call('EXISTS', marks) == 0 then");
+    is_noticed(
+        FAIR,
+        "redis.call('EXISTS', queue, marks) > 0 then return nil",
+        "redis.call('EXISTS', marks) > 0 then return nil",
+    );
 }
 
 #[test]
@@ -166,7 +234,7 @@ fn a_waiter_that_loses_its_place_by_asking_again() {
 
 #[test]
 fn a_queue_that_stays_for_ever() {
-    is_noticed(FAIR, "  redis.call('PEXPIRE', queue, queue_ttl_ms)\n", "");
+    is_noticed(FAIR, "  redis.call('PEXPIRE', queue, math.max(QUEUE_TTL_MS, tonumber(ttl_ms)))\n", "");
 }
 
 #[test]
@@ -191,14 +259,14 @@ fn a_note_that_is_not_kept_long_enough() {
 fn a_repeated_request_that_gets_another_token() {
     is_noticed(
         FAIR,
-        "if last == 0 then return {1, grant(me, ttl_ms, last)} end",
-        "if true then return {1, grant(me, ttl_ms, last)} end",
+        "if last == 0 then return grant(me, ttl_ms, last) end",
+        "if true then return grant(me, ttl_ms, last) end",
     );
 }
 
 #[test]
 fn a_lost_fence_that_gives_no_token() {
-    is_noticed(FAIR, "if last == 0 then return {1, grant(me, ttl_ms, last)} end", "");
+    is_noticed(FAIR, "if last == 0 then return grant(me, ttl_ms, last) end", "");
 }
 
 #[test]
@@ -220,8 +288,8 @@ fn barging_that_hands_the_lock_over() {
 fn barging_that_leaves_the_winner_in_the_queue() {
     is_noticed(
         BARGING,
-        "  redis.call('ZREM', queue, me)\n  return {1,",
-        "  redis.call('ZCARD', queue)\n  return {1,",
+        "  redis.call('ZREM', queue, me)\n  return grant",
+        "  redis.call('ZCARD', queue)\n  return grant",
     );
 }
 
@@ -281,8 +349,8 @@ fn exclusion_is_judged_without_the_model() {
     breaks(
         promise,
         FAIR,
-        "redis.call('SET', lock, ARGV[1], 'NX', 'PX', ARGV[2])",
-        "redis.call('SET', lock, ARGV[1], 'PX', ARGV[2])",
+        "redis.pcall('SET', lock, owner, 'NX', 'PX', ttl_ms)",
+        "redis.pcall('SET', lock, owner, 'PX', ttl_ms)",
     );
     let promise = "only the holder";
     breaks(
@@ -306,8 +374,8 @@ fn order_is_judged_without_the_model() {
     breaks(
         promise,
         FAIR,
-        "redis.call('EXISTS', queue, marks) == 0 then",
-        "redis.call('EXISTS', marks) == 0 then",
+        "redis.call('EXISTS', queue, marks) > 0 then return nil",
+        "redis.call('EXISTS', marks) > 0 then return nil",
     );
     breaks(
         promise,
@@ -335,6 +403,11 @@ fn messages_and_expiries_are_judged_without_the_model() {
         "> 0 then return 'other', last end",
         "> 0 then redis.call('DEL', lock) return 'other', last end",
     );
-    breaks("a queue expires", FAIR, "  redis.call('PEXPIRE', queue, queue_ttl_ms)\n", "");
+    breaks(
+        "a queue expires",
+        FAIR,
+        "  redis.call('PEXPIRE', queue, math.max(QUEUE_TTL_MS, tonumber(ttl_ms)))\n",
+        "",
+    );
     breaks("a fence expires", FAIR, ", 'PX', FENCE_TTL_MS)", ")");
 }

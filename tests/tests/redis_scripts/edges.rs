@@ -46,7 +46,7 @@ impl Edge {
     }
 
     fn acquire(&mut self, owner: &str) -> Outcome {
-        self.call(Script::Acquire, &format!("{owner} 600000 0 700000"))
+        self.call(Script::Acquire, &format!("{owner} 600000 0"))
     }
 }
 
@@ -65,6 +65,54 @@ fn a_lease_that_is_over_is_free_before_the_server_has_removed_it() {
     let outcome = edge.acquire(ME);
     assert_eq!(outcome.answer.as_ref().unwrap()[0], Span::exactly(1));
     assert_eq!(holder(&outcome), Some(ME));
+}
+
+/// What goes wrong in a batch is done alone, so only this shows that it works.
+#[test]
+fn a_batch_does_what_most_requests_come_to() {
+    let marker = fresh_key("dlock:m");
+    let names: [Names; 6] = std::array::from_fn(|_| Names::fresh(&marker));
+    let owners: [String; 6] = std::array::from_fn(|number| format!("dl1|aaaa|{number}|600000"));
+    let mut server = Server::connect(shared_redis(), &Scripts::real());
+    let mut call = |script, keys: Vec<String>, arguments: String| {
+        server.call(&Invocation { script, keys, arguments: words(&arguments) }, &names)
+    };
+    let parts = |number: usize| {
+        [Part::Lock, Part::Queue, Part::Fence, Part::Marks].map(|part| names[number].of(part))
+    };
+    for number in 2..6 {
+        call(Script::Acquire, parts(number).to_vec(), format!("{} 600000", owners[number])).answer.unwrap();
+    }
+    let keys =
+        [&parts(0)[..], &parts(1), &parts(2)[..2], &parts(3)[..2], &parts(4)[..1], &parts(5)[..1]].concat();
+    let Outcome { answer, during, states } =
+        call(Script::Batch, keys, format!("900000 2 2 {}", owners.join(" ")));
+    let answer = answer.unwrap();
+    assert!(answer[..2].iter().all(|token| token.overlaps(during)), "{answer:?} at {during:?}");
+    assert_eq!(answer[2..], [1; 4].map(Span::exactly));
+    for (number, state) in states.iter().enumerate() {
+        match &state.lock {
+            Slot::Nothing => assert!((2..4).contains(&number), "{number} was not released"),
+            Slot::Holds(owner, Some(ends)) => {
+                assert_eq!(*owner, owners[number]);
+                let left = ends.minus(during.thousandths());
+                assert_eq!(left.is_after(Span::exactly(800_000)), number < 2 || number > 3, "{left:?}");
+            }
+            other => unreachable!("{other:?}"),
+        }
+    }
+}
+
+/// Else a fence that is in use would end.
+#[test]
+fn a_fence_lives_anew_once_an_hour() {
+    let mut edge = Edge::new();
+    let (now, _) = edge.server.states(&[]);
+    let hours_ago = now - 2 * 3_600_000_000;
+    edge.run(&[&format!("SET {{fence}} {hours_ago} PX 900000")]);
+    let outcome = edge.acquire(ME);
+    let Slot::Holds(_, Some(ends)) = outcome.states[0].fence else { unreachable!("{:?}", outcome.states) };
+    assert!(ends.from - now / 1000 > 600_000_000, "{ends:?}");
 }
 
 /// One call may hand out as many tokens as it walks over dead waiters.
@@ -114,7 +162,7 @@ fn a_release_past_a_queue_of_another_type_frees_the_lock_and_says_so() {
     let mut edge = Edge::new();
     edge.acquire(ME).answer.unwrap();
     edge.run(&["HSET {queue} some field"]);
-    let outcome = edge.call(Script::Release, &format!("{ME} 0"));
+    let outcome = edge.call(Script::Release, ME);
     assert_eq!(outcome.answer, Ok(vec![Span::exactly(1)]));
     assert_eq!(holder(&outcome), None);
 }

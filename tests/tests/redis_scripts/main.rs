@@ -38,19 +38,29 @@ const BARGING: Conduct = Conduct { barging: true, ..FAIR };
 const WITH_GAPS: Conduct = Conduct { between_gaps: 2 * FAR, gap: FAR, ..FAIR };
 const WITH_QUARANTINE: Conduct = Conduct { quarantine: FAR, ..FAIR };
 
-/// `PROPTEST_CASES` asks for more.
 fn agree(conduct: Conduct) {
+    agree_with(&Scripts::real(), conduct);
+}
+
+/// `PROPTEST_CASES` asks for more.
+fn agree_with(scripts: &Scripts, conduct: Conduct) {
     let config = Config { failure_persistence: None, max_shrink_time: 20_000, ..Config::default() };
     let steps = step::steps(conduct);
     let server = shared_redis();
     TestRunner::new(config)
-        .run(&steps, |steps| run::run(server, &Scripts::real(), Judge::ModelAndPromises, conduct, &steps))
+        .run(&steps, |steps| run::run(server, scripts, Judge::ModelAndPromises, conduct, &steps))
         .unwrap();
 }
 
 #[test]
 fn the_scripts_do_as_the_model() {
     agree(FAIR);
+}
+
+#[test]
+fn what_is_done_in_batches_is_as_the_model() {
+    agree_with(&Scripts::real().in_batches(), FAIR);
+    agree_with(&Scripts::real().in_batches(), WITH_GAPS);
 }
 
 #[test]

@@ -41,13 +41,17 @@ pub(crate) struct Model<'a> {
 }
 
 const FENCE_TTL: i64 = 604_800_000;
+const QUEUE_TTL: i64 = 60_000;
+/// In microseconds.
+const HOUR: i64 = 3_600_000_000;
 const LONGEST_WALK: usize = 64;
 /// In the block of each grant.
 const TOKENS: i64 = 64;
 const GAP_MEMORY: i64 = 60_000;
 
 impl Model<'_> {
-    pub(crate) fn acquire(&mut self, owner: &str, ttl: i64, waits: bool, queue_ttl: i64) -> Answer {
+    pub(crate) fn acquire(&mut self, owner: &str, ttl: i64, waits: bool) -> Answer {
+        let is_quiet = !self.state.queue.exists() && !self.state.marks.exists();
         let last = self.last_token()?;
         let quarantined = self.quarantine_left()?;
         if self.state.marks.score(owner)?.is_some() {
@@ -59,12 +63,15 @@ impl Model<'_> {
         }
         let gap_left = if holder.is_none() { self.gap_left()? } else { None };
         let free = holder.is_none() && quarantined.is_none() && gap_left.is_none();
+        if free && is_quiet && self.around.conduct.quarantine == 0 {
+            return Ok(self.granted_at_once(owner, ttl, last));
+        }
         if free && self.around.conduct.barging {
             self.state.queue.remove(owner)?;
             return Ok(self.granted(owner, ttl));
         }
         if waits {
-            self.enqueue(owner, queue_ttl)?;
+            self.enqueue(owner, ttl)?;
         }
         if let Some(left) = quarantined {
             return Ok(vec![Span::exactly(3), left]);
@@ -112,6 +119,23 @@ impl Model<'_> {
         vec![Span::exactly(1), last.minus(Span::exactly(TOKENS - 1))]
     }
 
+    /// A fence behind the clock is counted up, and lives on as before; once an hour it begins anew.
+    fn granted_at_once(&mut self, owner: &str, ttl: i64, last: Span) -> Vec<Span> {
+        let before = self.state.fence.clone();
+        let granted = self.granted(owner, ttl);
+        let (Slot::Holds(_, ends), Slot::Holds(Fence::Token(newest), renewed)) =
+            (before, &mut self.state.fence)
+        else {
+            return granted;
+        };
+        let hour = |token: i64| token.div_euclid(HOUR);
+        if last.to >= self.around.now.from || hour(newest.to) != hour(last.from) {
+            return granted;
+        }
+        *renewed = ends;
+        granted
+    }
+
     fn granted(&mut self, owner: &str, ttl: i64) -> Vec<Span> {
         vec![Span::exactly(1), self.grant(owner, ttl)]
     }
@@ -139,11 +163,11 @@ impl Model<'_> {
         Ok((left, false))
     }
 
-    fn enqueue(&mut self, owner: &str, queue_ttl: i64) -> Result<(), String> {
+    fn enqueue(&mut self, owner: &str, ttl: i64) -> Result<(), String> {
         if self.state.queue.score(owner)?.is_none() {
             self.state.queue.put(owner, self.around.now)?;
         }
-        self.state.queue.expire(self.now_ms().plus(queue_ttl));
+        self.state.queue.expire(self.now_ms().plus(ttl.max(QUEUE_TTL)));
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use super::model::{Answer, Around, Conduct, Message, Model};
 use super::outside;
 use super::script::Scripts;
 use super::server::{Inbox, Invocation, Names, Outcome, Script, Server, words};
+use super::span::Span;
 use super::state::{Agrees, State};
 use super::step::{Action, Call, KEYS, Outside, PLACES, PROCESSES, Part, Place, Step, Who};
 use dlock_tests::{RedisServer, fresh_key};
@@ -36,6 +37,7 @@ pub(crate) fn run(
 struct Run<'a> {
     redis: &'a RedisServer,
     server: Server,
+    in_batches: bool,
     name: String,
     judge: Judge,
     conduct: Conduct,
@@ -67,8 +69,20 @@ impl<'a> Run<'a> {
         let names: Vec<_> = (0..KEYS).map(|_| Names::fresh(&marker)).collect();
         let (name, states) = (server.name(), server.states(&names).1);
         let (histories, processes) = Default::default();
-        let mut run =
-            Self { redis, server, name, judge, conduct, names, states, histories, processes, owners: 0 };
+        let in_batches = scripts.in_batches;
+        let mut run = Self {
+            redis,
+            server,
+            in_batches,
+            name,
+            judge,
+            conduct,
+            names,
+            states,
+            histories,
+            processes,
+            owners: 0,
+        };
         (0..PROCESSES).for_each(|process| run.start(process));
         run
     }
@@ -193,8 +207,13 @@ impl<'a> Run<'a> {
     }
 
     fn call_as(&mut self, key: usize, call: Call, owner: &str, ttl: i64) -> Result<(), String> {
-        let invocation = invocation(&self.names[key], self.conduct, call, owner, ttl);
-        let Outcome { answer, during, states } = self.server.call(&invocation, &self.names);
+        let Outcome { answer, during, states } = match self.call_in_batch(key, call, owner, ttl)? {
+            Some(outcome) => outcome,
+            None => {
+                let alone = invocation(&self.names[key], self.conduct, call, owner, ttl);
+                self.server.call(&alone, &self.names)
+            }
+        };
         let (messages, alive) = self.heard();
         let before = std::mem::replace(&mut self.states, states);
         self.compare_others(key, &before)?;
@@ -216,6 +235,35 @@ impl<'a> Run<'a> {
             alive: &around.alive,
             conduct: self.conduct,
         })
+    }
+
+    /// As `batch.rs` calls it, with requests about the other locks around it. What is to be asked alone is left as
+    /// it was.
+    fn call_in_batch(
+        &mut self,
+        key: usize,
+        call: Call,
+        owner: &str,
+        ttl: i64,
+    ) -> Result<Option<Outcome>, String> {
+        if !self.in_batches || call == Call::GiveUp {
+            return Ok(None);
+        }
+        let (batch, place) = batch(&self.names, key, call, owner, ttl);
+        let Outcome { answer, during, states } = self.server.call(&batch, &self.names);
+        let numbers = answer.map_err(|error| format!("a batch raises {error}"))?;
+        let done = match (numbers[place], call) {
+            (Span { to: 0, .. }, _) => {
+                self.states
+                    .iter()
+                    .zip(&states)
+                    .try_for_each(|(was, is)| same("state left alone", is, was))?;
+                return Ok(None);
+            }
+            (token, Call::Try | Call::Wait | Call::Late) => vec![Span::exactly(1), token],
+            (one, _) => vec![one],
+        };
+        Ok(Some(Outcome { answer: Ok(done), during, states }))
     }
 
     /// What the living were told since the last time, and who they are.
@@ -243,14 +291,13 @@ fn ttl(place: Place) -> i64 {
     600_000 * (1 + i64::try_from(number).unwrap())
 }
 
-const QUEUE_TTL: i64 = 700_000;
 const LATE: i64 = 650_000;
 
 fn model(state: &mut State, around: &Around, call: Call, owner: &str, ttl: i64) -> (Answer, Vec<Message>) {
     let mut model = Model { state, around, messages: Vec::new() };
     let answer = match call {
-        Call::Try => model.acquire(owner, ttl, false, QUEUE_TTL),
-        Call::Wait | Call::Late => model.acquire(owner, ttl, true, QUEUE_TTL),
+        Call::Try => model.acquire(owner, ttl, false),
+        Call::Wait | Call::Late => model.acquire(owner, ttl, true),
         Call::Renew => model.renew(owner, ttl),
         Call::Release => model.release(owner, 0),
         Call::GiveUp => model.release(owner, LATE),
@@ -261,26 +308,75 @@ fn model(state: &mut State, around: &Around, call: Call, owner: &str, ttl: i64) 
 /// The arguments as `calls.rs` gives them.
 fn invocation(names: &Names, conduct: Conduct, call: Call, owner: &str, ttl: i64) -> Invocation {
     let Conduct { barging, quarantine, between_gaps, gap } = conduct;
-    let (script, mut numbers) = match call {
-        Call::Renew => (Script::Renew, vec![ttl]),
-        Call::Release => (Script::Release, vec![0]),
-        Call::GiveUp => (Script::Release, vec![LATE]),
-        _ => (Script::Acquire, vec![ttl, i64::from(call != Call::Try), QUEUE_TTL]),
+    let usual = conduct == Conduct::default();
+    let of_conduct = [i64::from(barging).to_string(), String::new(), quarantine.to_string()];
+    let gaps = [between_gaps, gap].map(|span| span.to_string());
+    let (script, mut arguments) = match call {
+        Call::Renew => (Script::Renew, vec![ttl.to_string()]),
+        Call::Release if usual => (Script::Release, vec![]),
+        Call::Release => {
+            (Script::Release, [vec!["0".to_owned()], of_conduct.to_vec(), gaps.to_vec()].concat())
+        }
+        Call::GiveUp if usual => (Script::Release, vec![LATE.to_string()]),
+        Call::GiveUp => {
+            (Script::Release, [vec![LATE.to_string()], of_conduct.to_vec(), gaps.to_vec()].concat())
+        }
+        Call::Wait | Call::Late if usual => (Script::Acquire, vec![ttl.to_string()]),
+        Call::Try if usual => (Script::Acquire, vec![ttl.to_string(), "0".to_owned()]),
+        Call::Try | Call::Wait | Call::Late => {
+            let waits = i64::from(call != Call::Try).to_string();
+            (Script::Acquire, [vec![ttl.to_string(), waits], of_conduct.to_vec()].concat())
+        }
     };
     let mut keys = [Part::Lock, Part::Queue, Part::Fence, Part::Marks].map(|part| names.of(part)).to_vec();
     keys.truncate(if call == Call::Renew { 1 } else { 4 });
     if quarantine > 0 && call != Call::Renew {
         keys.push(names.of(Part::Marker));
     }
-    let mut arguments = vec![owner.to_owned()];
-    arguments.extend(numbers.drain(..).map(|number| number.to_string()));
-    if conduct != Conduct::default() && call != Call::Renew {
-        arguments.extend([i64::from(barging).to_string(), String::new(), quarantine.to_string()]);
-        if matches!(script, Script::Release) {
-            arguments.extend([between_gaps, gap].map(|span| span.to_string()));
+    arguments.insert(0, owner.to_owned());
+    Invocation { script, keys, arguments }
+}
+
+/// A batch of the call, and of a release and a renewal by nobody, which do nothing; and the place of the call in it.
+fn batch(names: &[Names], key: usize, call: Call, owner: &str, ttl: i64) -> (Invocation, usize) {
+    let other = &names[(key + 1) % KEYS];
+    let (mut items, mine) = (
+        vec![(Errand::Release, other, NOBODY), (Errand::Renew, other, NOBODY)],
+        match call {
+            Call::Renew => Errand::Renew,
+            Call::Release | Call::GiveUp => Errand::Release,
+            Call::Try | Call::Wait | Call::Late => Errand::Acquire,
+        },
+    );
+    items.push((mine, &names[key], owner));
+    items.sort_by_key(|item| item.0);
+    let place = items.iter().position(|item| item.2 == owner).unwrap();
+    let count = |errand| items.iter().filter(|item| item.0 == errand).count();
+    let numbers = [ttl.to_string(), count(Errand::Acquire).to_string(), count(Errand::Release).to_string()];
+    let owners = items.iter().map(|item| item.2.to_owned());
+    let arguments = numbers.into_iter().chain(owners).collect();
+    let keys = items.iter().flat_map(|(errand, names, _)| errand.parts().iter().map(|part| names.of(*part)));
+    (Invocation { script: Script::Batch, keys: keys.collect(), arguments }, place)
+}
+
+const NOBODY: &str = "dl1|dead|0|600000";
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Errand {
+    Acquire,
+    Release,
+    Renew,
+}
+
+impl Errand {
+    /// Whose keys it needs.
+    fn parts(self) -> &'static [Part] {
+        match self {
+            Self::Acquire => &[Part::Lock, Part::Queue, Part::Fence, Part::Marks],
+            Self::Release => &[Part::Lock, Part::Queue],
+            Self::Renew => &[Part::Lock],
         }
     }
-    Invocation { script, keys, arguments }
 }
 
 fn same<T: Agrees + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result<(), String> {

@@ -6,6 +6,10 @@ pub(crate) struct Scripts {
     pub(crate) acquire: String,
     pub(crate) release: String,
     pub(crate) renew: String,
+    /// For many requests at once.
+    pub(crate) batch: String,
+    /// Whether every request that may goes in a batch first.
+    pub(crate) in_batches: bool,
 }
 
 macro_rules! text {
@@ -18,17 +22,24 @@ pub(crate) use text;
 impl Scripts {
     pub(crate) fn real() -> Self {
         Self {
-            acquire: text!("tokens", "acquire_free", "grant", "acquire").to_owned(),
-            release: text!("tokens", "release_only", "grant", "release").to_owned(),
+            acquire: text!("keys", "take_free", "acquire_free", "tokens", "grant", "acquire").to_owned(),
+            release: text!("keys", "release_only", "tokens", "grant", "release").to_owned(),
             renew: text!("renew").to_owned(),
+            batch: text!("take_free", "batch").to_owned(),
+            in_batches: false,
         }
     }
 
     /// The scripts with a piece of their text replaced, which one of them must have.
     pub(crate) fn with(old: &str, new: &str) -> Self {
-        let Self { acquire, release, renew } = Self::real();
-        assert!([&acquire, &release, &renew].iter().any(|text| text.contains(old)), "no script has {old:?}");
-        let broken = |text: String| text.replace(old, new);
-        Self { acquire: broken(acquire), release: broken(release), renew: broken(renew) }
+        let Self { acquire, release, renew, batch, in_batches } = Self::real();
+        let texts = [acquire, release, renew, batch];
+        assert!(texts.iter().any(|text| text.contains(old)), "no script has {old:?}");
+        let [acquire, release, renew, batch] = texts.map(|text| text.replace(old, new));
+        Self { acquire, release, renew, batch, in_batches }
+    }
+
+    pub(crate) fn in_batches(self) -> Self {
+        Self { in_batches: true, ..self }
     }
 }

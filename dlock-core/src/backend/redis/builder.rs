@@ -1,5 +1,6 @@
 //! Settings of a [`RedisBackend`].
 
+use super::batch::Batches;
 use super::calls::{Calls, Conduct, Gap};
 use super::doubts::Doubts;
 use super::owner::Inbox;
@@ -238,7 +239,7 @@ impl RedisBackendBuilder {
     }
 
     fn opening(&self, pushes: &Arc<Pushes>, may_listen: bool) -> Opening {
-        static QUEUE: &[&Script] = &[&scripts::ACQUIRE, &scripts::RELEASE, &scripts::RENEW];
+        static QUEUE: &[&Script] = &[&scripts::ACQUIRE, &scripts::RELEASE, &scripts::RENEW, &scripts::BATCH];
         static TIMESTAMP: &[&Script] = &[&scripts::TAKE_OVER, &scripts::REPLACE, &scripts::REMOVE];
         let scripts = match self.recipe {
             Recipe::Fair | Recipe::Barging => QUEUE,
@@ -252,7 +253,10 @@ impl RedisBackendBuilder {
         let (servers, limit) = (Arc::clone(servers), self.limits.request);
         match self.recipe {
             Recipe::Fair | Recipe::Barging => {
-                let calls = Calls { servers, limit, conduct: self.conduct };
+                // In a cluster the keys of one call lie in one slot; and a batch knows no quarantine.
+                let in_batches = matches!(*servers, Servers::One(_)) && self.conduct.quarantine.is_zero();
+                let batches = in_batches.then(|| Batches::new(Arc::clone(&servers), limit));
+                let calls = Calls { servers, limit, conduct: self.conduct, batches };
                 Kept::Queue(Queue::new(calls, Arc::clone(pushes), Doubts::default()))
             }
             Recipe::Plain => Kept::Plain(Plain::new(servers, pushes.inbox, limit)),

@@ -1,6 +1,7 @@
 //! Locks in Redis: one string key each, with expiry, owner-checked release and a queue.
 
 mod attempt;
+mod batch;
 mod builder;
 mod calls;
 mod doubts;
@@ -87,7 +88,7 @@ pub use redlock::{RedlockBackend, RedlockBackendBuilder};
 ///
 /// ```text
 /// ACL SETUSER dlock on >… resetkeys ~order:* ~dlock:* resetchannels &dlock:i:* -@all
-///   +hello +auth +select +ping +script|load +evalsha +eval +get +set +del +exists +pttl +pexpire
+///   +hello +auth +select +ping +script|load +evalsha +eval +get +set +incrby +del +exists +pttl +pexpire
 ///   +zadd +zrem +zrange +zrank +zscore +zremrangebyscore +time +publish +subscribe
 /// ```
 ///
@@ -117,6 +118,9 @@ struct Shared {
 }
 
 /// The way the locks are kept.
+///
+/// A future is as large as the largest thing it may ever wait for, and is moved about before it is first polled. So
+/// here and below what is rarely waited for is boxed where it is.
 enum Kept {
     Queue(Queue),
     Plain(Plain),
@@ -132,8 +136,8 @@ impl RedisBackend {
     async fn ask(&self, claim: &Claim, mode: Mode) -> Result<Attempt, LockError> {
         match &self.0.kept {
             Kept::Queue(queue) => queue.ask(claim, mode).await,
-            Kept::Plain(plain) => plain.ask(claim).await,
-            Kept::Timestamp(timestamp) => timestamp.ask(claim).await,
+            Kept::Plain(plain) => Box::pin(plain.ask(claim)).await,
+            Kept::Timestamp(timestamp) => Box::pin(timestamp.ask(claim)).await,
         }
     }
 
@@ -149,14 +153,14 @@ impl RedisBackend {
                 Ok(Attempt::Held { held, sent }) => {
                     request.progress.queued();
                     failure_pauses = self::failure_pauses();
-                    match self.woken(&waiter, claim, &held, sent).await {
+                    match Box::pin(self.woken(&waiter, claim, &held, sent)).await {
                         Some(grant) => self.confirm(claim, grant).await,
                         None => continue,
                     }
                 }
                 Ok(Attempt::Quarantined(left)) => {
                     request.progress.failing(quarantined(left));
-                    woken_or_after(&waiter, jittered(left.min(SIGN_OF_LIFE))).await;
+                    Box::pin(woken_or_after(&waiter, jittered(left.min(SIGN_OF_LIFE)))).await;
                     continue;
                 }
                 Err(error) => Err(error),
@@ -164,7 +168,7 @@ impl RedisBackend {
             match outcome {
                 Err(error) if error.kind().is_retryable() => {
                     request.progress.failing(error);
-                    woken_or_after(&waiter, failure_pauses.next().unwrap_or(SIGN_OF_LIFE)).await;
+                    Box::pin(woken_or_after(&waiter, failure_pauses.next().unwrap_or(SIGN_OF_LIFE))).await;
                 }
                 settled => return settled,
             }
@@ -198,7 +202,13 @@ impl RedisBackend {
             // Asked again, the owner is renewed, or told that it has lost the lock.
             return Err(too_late());
         }
-        let Some(replicas) = &self.0.replicas else { return Ok(grant) };
+        match &self.0.replicas {
+            Some(replicas) => Box::pin(self.replicate(replicas, claim, grant)).await,
+            None => Ok(grant),
+        }
+    }
+
+    async fn replicate(&self, replicas: &Replicas, claim: &Claim, grant: Grant) -> Result<Grant, LockError> {
         match replicas.renew(claim).await {
             Ok(valid_until) => Ok(Grant { valid_until, ..grant }),
             Err(error) => {
@@ -217,7 +227,7 @@ impl RedisBackend {
         }
         match self.ask(&request.claim, Mode::Try).await? {
             Attempt::Granted(grant) => self.confirm(&request.claim, grant).await,
-            Attempt::Held { .. } => Err(self.refuse(&request.claim).await),
+            Attempt::Held { .. } => Err(Box::pin(self.refuse(&request.claim)).await),
             Attempt::Quarantined(left) => Err(quarantined(left)),
         }
     }
@@ -237,20 +247,20 @@ impl RedisBackend {
 
     async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
         if let Some(replicas) = &self.0.replicas {
-            return replicas.renew(claim).await;
+            return Box::pin(replicas.renew(claim)).await;
         }
         match &self.0.kept {
             Kept::Queue(queue) => queue.renew(claim).await,
-            Kept::Plain(plain) => plain.renew(claim).await,
-            Kept::Timestamp(timestamp) => timestamp.renew(claim).await,
+            Kept::Plain(plain) => Box::pin(plain.renew(claim)).await,
+            Kept::Timestamp(timestamp) => Box::pin(timestamp.renew(claim)).await,
         }
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), LockError> {
         match &self.0.kept {
             Kept::Queue(queue) => queue.release(claim).await,
-            Kept::Plain(plain) => plain.release(claim).await,
-            Kept::Timestamp(timestamp) => timestamp.release(claim).await,
+            Kept::Plain(plain) => Box::pin(plain.release(claim)).await,
+            Kept::Timestamp(timestamp) => Box::pin(timestamp.release(claim)).await,
         }
     }
 }

@@ -27,7 +27,14 @@ impl Inbox {
     }
 
     pub(super) fn owner(self, claim: &Claim) -> String {
-        format!("dl1|{:016x}|{:032x}|{}", self.0, claim.owner.as_u128(), claim.ttl.as_millis())
+        let mut text = String::with_capacity(OWNER_LENGTH);
+        text.push_str("dl1|");
+        push_hex::<16>(&mut text, self.0.into());
+        text.push('|');
+        push_hex::<32>(&mut text, claim.owner.as_u128());
+        text.push('|');
+        text.push_str(&claim.ttl.as_millis().to_string());
+        text
     }
 
     /// Reads the message of a hand-off to this inbox: `<owner>|<token>|<key>`.
@@ -43,6 +50,18 @@ impl Inbox {
         let owner = OwnerId::from_u128(u128::from_str_radix(id, 16).ok()?);
         let owner_text = format!("{version}|{inbox}|{id}|{ttl}");
         Some(HandOff { owner, owner_text, token, key })
+    }
+}
+
+/// The longest ttl has eight digits.
+const OWNER_LENGTH: usize = "dl1|".len() + 16 + 1 + 32 + 1 + 8;
+
+/// Writes a number of so many hexadecimal digits. An owner is written for every request, and the formatting of the
+/// standard library takes several times as long.
+fn push_hex<const DIGITS: u32>(text: &mut String, number: u128) {
+    for digit in (0..DIGITS).rev() {
+        let digit = (number >> (4 * digit)) & 0xf;
+        text.push(char::from(b"0123456789abcdef"[digit as usize]));
     }
 }
 
@@ -68,7 +87,7 @@ mod tests {
         let claim = Claim::new(LockKey::new("k").unwrap(), Ttl::default()).unwrap();
         let (mine, other) = (Inbox(7), Inbox(8));
         let text = mine.owner(&claim);
-        assert!(text.starts_with("dl1|0000000000000007|") && text.ends_with("|30000"), "{text}");
+        assert_eq!(text, format!("dl1|{:016x}|{:032x}|30000", 7, claim.owner.as_u128()));
         let message = format!("{text}|9|a|b");
         let read = mine.parse(message.as_bytes()).unwrap();
         assert_eq!((read.owner, read.token, read.key), (claim.owner, FencingToken::new(9), &b"a|b"[..]));

@@ -69,14 +69,14 @@ impl Plain {
         pipeline.atomic();
         pipeline
             .cmd("SET")
-            .arg(&keys.lock)
+            .arg(keys.lock())
             .arg(&owner)
             .arg("NX")
             .arg("PX")
             .arg(claim.ttl.as_millis())
             .ignore();
-        pipeline.cmd("GET").arg(&keys.lock).cmd("PTTL").arg(&keys.lock).cmd("TIME");
-        let reply = self.servers.call(&keys.lock, &pipeline, self.limit).await?;
+        pipeline.cmd("GET").arg(keys.lock()).cmd("PTTL").arg(keys.lock()).cmd("TIME");
+        let reply = self.servers.call(keys.lock(), &pipeline, self.limit).await?;
         let (holder, left_ms, (seconds, micros)): (Vec<u8>, i64, (i64, i64)) = reply.value;
         if holder == owner.as_bytes() {
             let micros = seconds.checked_mul(1_000_000).and_then(|whole| whole.checked_add(micros));
@@ -110,7 +110,8 @@ impl Plain {
 
     /// Changes the key, if the owner has it, in the best way that the server allows.
     async fn change(&self, ways: &[Way], refused: &AtomicUsize, claim: &Claim) -> Result<bool, LockError> {
-        let change = Change { key: &Keys::of(&claim.key)?.lock, owner: &self.inbox.owner(claim), claim };
+        let keys = Keys::of(&claim.key)?;
+        let change = Change { key: keys.lock(), owner: &self.inbox.owner(claim), claim };
         loop {
             let at = refused.load(Ordering::Relaxed);
             let way = ways.get(at).copied().unwrap_or(Way::Watch);

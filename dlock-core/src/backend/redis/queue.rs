@@ -1,7 +1,7 @@
 //! The recipes with a queue: fair, and barging.
 
 use super::attempt::{Attempt, Held};
-use super::calls::{Answer, Calls, millis};
+use super::calls::{Answer, Asker, Calls, millis};
 use super::doubts::Doubts;
 use super::keys::Keys;
 use super::pushes::{Pushes, Stray, Watch};
@@ -33,13 +33,18 @@ impl Queue {
     pub(super) async fn ask(&self, claim: &Claim, mode: Mode) -> Result<Attempt, LockError> {
         let keys = Keys::of(&claim.key)?;
         self.check_ttl(claim)?;
-        if mode == Mode::Wait && !self.calls.servers.hears(&keys.lock) {
-            match self.ask_once(&keys, claim, Mode::Try).await? {
-                Attempt::Held { .. } => self.calls.servers.listen(&keys.lock).await?,
-                settled => return Ok(settled),
-            }
+        if mode == Mode::Wait && !self.calls.servers.hears(keys.lock()) {
+            return Box::pin(self.ask_in_new_slot(&keys, claim)).await;
         }
         self.ask_once(&keys, claim, mode).await
+    }
+
+    async fn ask_in_new_slot(&self, keys: &Keys, claim: &Claim) -> Result<Attempt, LockError> {
+        match self.ask_once(keys, claim, Mode::Try).await? {
+            Attempt::Held { .. } => self.calls.servers.listen(keys.lock()).await?,
+            settled => return Ok(settled),
+        }
+        self.ask_once(keys, claim, Mode::Wait).await
     }
 
     /// A lease that outlasts the quarantine could be valid still when the quarantine is over.
@@ -55,8 +60,8 @@ impl Queue {
     async fn ask_once(&self, keys: &Keys, claim: &Claim, mode: Mode) -> Result<Attempt, LockError> {
         let owner = self.pushes.inbox.owner(claim);
         let (doubt, sent) = (self.doubts.about(claim.owner), Moment::now());
-        let (ttl_ms, wait) = (claim.ttl.as_millis(), mode == Mode::Wait);
-        let reply = self.calls.acquire(keys, &owner, ttl_ms, wait).await?;
+        let asker = Asker { keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
+        let reply = self.calls.acquire(asker, mode == Mode::Wait).await?;
         if !reply.repeated {
             doubt.settle();
         }
@@ -107,7 +112,8 @@ impl Queue {
     /// Makes an owner leave that nobody here knows, who was granted a lock all the same.
     pub(super) async fn give_back(&self, stray: Stray) -> Result<(), LockError> {
         let keys = Keys::of(&LockKey::new(stray.key)?)?;
-        self.calls.release(&keys, &stray.owner, 0).await.map(drop)
+        let asker = Asker { keys: &keys, owner: &stray.owner, ttl_ms: 0 };
+        self.calls.release(asker, 0).await.map(drop)
     }
 
     /// Whether a request of this owner may still be under way.
@@ -117,7 +123,8 @@ impl Queue {
 
     pub(super) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
         let (keys, owner, sent) = (Keys::of(&claim.key)?, self.pushes.inbox.owner(claim), Moment::now());
-        let renewed = self.calls.renew(&keys, &owner, claim.ttl.as_millis()).await?;
+        let asker = Asker { keys: &keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
+        let renewed = self.calls.renew(asker).await?;
         renewed.then(|| claim.ttl.valid_until(sent)).ok_or_else(not_owner)
     }
 
@@ -125,7 +132,8 @@ impl Queue {
         let (keys, owner) = (Keys::of(&claim.key)?, self.pushes.inbox.owner(claim));
         let late_ms = if self.is_in_doubt(claim) { millis(claim.ttl.as_duration()) } else { 0 };
         self.pushes.forget(claim.owner);
-        let reply = self.calls.release(&keys, &owner, late_ms).await?;
+        let asker = Asker { keys: &keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
+        let reply = self.calls.release(asker, late_ms).await?;
         self.doubts.forget(claim.owner);
         // Sent twice, the second copy finds what the first one left.
         (reply.value || reply.repeated).then_some(()).ok_or_else(not_owner)

@@ -34,8 +34,8 @@ impl Replicas {
     /// [`ErrorKind::Unavailable`] if too few replicas did so in time: the lease is as it was, or longer.
     pub(super) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
         let (keys, owner, sent) = (Keys::of(&claim.key)?, self.inbox.owner(claim), Moment::now());
-        let job = RenewAndWait { key: &keys.lock, owner: &owner, claim, replicas: self };
-        let (renewed, acknowledged) = self.exclusive.run(&self.servers, &keys.lock, &job).await?;
+        let job = RenewAndWait { key: keys.lock(), owner: &owner, claim, replicas: self };
+        let (renewed, acknowledged) = self.exclusive.run(&self.servers, keys.lock(), &job).await?;
         if !renewed {
             return Err(not_owner());
         }

@@ -19,9 +19,10 @@ macro_rules! script {
     };
 }
 
-script!(ACQUIRE: "tokens", "acquire_free", "grant", "acquire");
-script!(RELEASE: "tokens", "release_only", "grant", "release");
+script!(ACQUIRE: "keys", "take_free", "acquire_free", "tokens", "grant", "acquire");
+script!(RELEASE: "keys", "release_only", "tokens", "grant", "release");
 script!(RENEW: "renew");
+script!(BATCH: "take_free", "batch");
 script!(REMOVE: "remove");
 script!(TAKE_OVER: "take_over");
 script!(REPLACE: "replace");
@@ -40,9 +41,13 @@ impl Script {
     }
 }
 
+/// So many arguments, of so many bytes together, mostly follow the keys.
+const ARGUMENTS: (usize, usize) = (4, 128);
+
 fn call(name: &str, script: &str, keys: &[&[u8]]) -> Cmd {
-    let mut command = redis::cmd(name);
-    command.arg(script).arg(keys.len()).arg(keys);
+    let bytes = name.len() + script.len() + keys.iter().map(|key| key.len()).sum::<usize>() + ARGUMENTS.1;
+    let mut command = Cmd::with_capacity(3 + keys.len() + ARGUMENTS.0, bytes);
+    command.arg(name).arg(script).arg(keys.len()).arg(keys);
     command
 }
 

@@ -52,7 +52,7 @@ impl Timestamp {
     /// The value does not say whose it is, so only the answer tells what became of the request. It is waited
     /// for even if this future is dropped (I4).
     pub(super) async fn ask(&self, claim: &Claim) -> Result<Attempt, LockError> {
-        let (key, sent) = (Keys::of(&claim.key)?.lock, Moment::now());
+        let (key, sent) = (Keys::of(&claim.key)?.lock().to_vec(), Moment::now());
         let standing = self.standing(claim, sent);
         let mut tenure = standing.clone().lock_owned().await;
         if let Some(tenure) = &mut *tenure {
@@ -84,7 +84,7 @@ impl Timestamp {
     }
 
     async fn renew_tenure(&self, claim: &Claim, tenure: &mut Tenure) -> Result<Moment, LockError> {
-        let (key, sent) = (Keys::of(&claim.key)?.lock, Moment::now());
+        let (key, sent) = (Keys::of(&claim.key)?.lock().to_vec(), Moment::now());
         let ends = millis(unix_time()).saturating_add(claim.ttl.as_millis());
         let known = tenure.values.clone();
         // Before it is sent: without an answer the key may hold either.
@@ -100,7 +100,7 @@ impl Timestamp {
     }
 
     pub(super) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
-        let key = Keys::of(&claim.key)?.lock;
+        let key = Keys::of(&claim.key)?.lock().to_vec();
         let standing = self.known(claim.owner).ok_or_else(not_owner)?;
         let mut tenure = standing.lock().await;
         let mut released = false;

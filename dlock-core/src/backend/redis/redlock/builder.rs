@@ -135,7 +135,7 @@ impl RedlockBackendBuilder {
         let address = connector.server();
         let opening = Opening { pushes: Arc::clone(pushes), listens: false, scripts: SCRIPTS };
         let servers = Arc::new(Servers::One(Connection::new(Source::Fixed(Box::new(connector)), opening)));
-        let calls = Calls { servers, limit: Duration::ZERO, conduct: Conduct::default() };
+        let calls = Calls { servers, limit: Duration::ZERO, conduct: Conduct::default(), batches: None };
         Ok(Arc::new(Node { address, calls }))
     }
 }

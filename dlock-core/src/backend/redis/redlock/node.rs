@@ -32,9 +32,10 @@ impl Node {
         proposed: FencingToken,
     ) -> Result<Reply<Vote>, LockError> {
         let arguments = |command: &mut Cmd| _ = command.arg(owner).arg(ttl_ms).arg(proposed.as_u64());
-        let keys: [&[u8]; 3] = [&keys.lock, &keys.fence, &keys.marks];
+        let [lock, _, fence, marks] = keys.all();
         let Calls { servers, limit, .. } = &self.calls;
-        let reply = run::<Vec<i64>>(servers, *limit, &scripts::PROPOSE, &keys, arguments).await?;
+        let reply =
+            run::<Vec<i64>>(servers, *limit, &scripts::PROPOSE, &[lock, fence, marks], arguments).await?;
         Ok(Reply { value: vote(&reply.value)?, repeated: reply.repeated })
     }
 }

@@ -1,5 +1,6 @@
 //! What one owner has at one server, and what is under way for it there.
 
+use super::super::calls::Asker;
 use super::super::keys::Keys;
 use super::node::Node;
 use super::turns::{Turn, Turns};
@@ -21,6 +22,12 @@ pub(super) struct Terms {
     pub(super) token: Mutex<Option<FencingToken>>,
     /// Since when the owner leaves, for good: from then on nothing takes the lock for it.
     pub(super) leaving: OnceLock<Moment>,
+}
+
+impl Terms {
+    fn asker(&self) -> Asker<'_> {
+        Asker { keys: &self.keys, owner: &self.owner, ttl_ms: self.ttl.as_millis() }
+    }
 }
 
 /// One owner at one server. Its requests go there one after the other, so that a release comes after what it
@@ -81,8 +88,7 @@ impl Seat {
 
     /// Renews the lease here. Whether the owner has it.
     pub(super) async fn renew(&self) -> Result<bool, LockError> {
-        let Terms { keys, owner, ttl, .. } = &*self.terms;
-        self.node.calls.renew(keys, owner, ttl.as_millis()).await
+        self.node.calls.renew(self.terms.asker()).await
     }
 
     /// Gives back what an attempt may have got here; the owner will ask again.
@@ -133,8 +139,7 @@ impl Seat {
     }
 
     async fn release(&self, late_ms: u64) -> Result<bool, LockError> {
-        let Terms { keys, owner, .. } = &*self.terms;
-        let had_it = self.node.calls.release(keys, owner, late_ms).await?.value;
+        let had_it = self.node.calls.release(self.terms.asker(), late_ms).await?.value;
         self.may_hold.store(self.in_doubt.load(Ordering::Acquire), Ordering::Release);
         Ok(had_it)
     }

@@ -1,17 +1,16 @@
 -- Grants the lock to an owner, or queues it. The same call asks again while waiting, and is the waiter's
 -- sign of life.
 --
--- KEYS    as in tokens.lua
+-- KEYS    as in keys.lua
 -- ARGV[1] owner
 -- ARGV[2] ttl in ms
--- ARGV[3] 1 to wait in the queue, 0 to be answered only
--- ARGV[4] how long the queue outlives its last sign of life, in ms
--- The following are left out where all are as said in brackets:
--- ARGV[5] 1 if a free lock goes to whoever asks first, whoever waits [0]
--- ARGV[6] prefix of the shard channels of this slot []
--- ARGV[7] how long a server grants nothing after it was started or promoted, in ms [0]
+-- The following are left out from where on all are as said in brackets:
+-- ARGV[3] 1 to wait in the queue, 0 to be answered only [1]
+-- ARGV[4] 1 if a free lock goes to whoever asks first, whoever waits [0]
+-- ARGV[5] prefix of the shard channels of this slot []
+-- ARGV[6] how long a server grants nothing after it was started or promoted, in ms [0]
 --
--- Returns {1, token}                granted, with a block of tokens that begins with this one; an owner that had
+-- Returns token                     granted, with a block of tokens that begins with this one; an owner that had
 --                                   the lock already gets its old block
 --         {0, left, rank, foreign, last}  not granted: what is left of the holder's lease in ms (-1: it never
 --                                   expires), or after how many ms to ask again if nobody has it; how many wait before this owner (-1: it does not wait), 1 if
@@ -21,13 +20,16 @@
 --         error WRONGTYPE           a key is of another type
 --         error DLOCKCORRUPT        the fence is no token
 
-local me, ttl_ms, waits, queue_ttl_ms = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
-local barging, prefix = ARGV[5] == '1', ARGV[6] or ''
+local me, ttl_ms, waits = ARGV[1], ARGV[2], ARGV[3] ~= '0'
+local barging, prefix = ARGV[4] == '1', ARGV[5] or ''
+
+-- How long a queue outlives the last sign of life of anybody in it, if not the ttl is longer.
+local QUEUE_TTL_MS = 60000
 
 -- Before the first write: an error later on would not undo it.
 local last = last_token()
 if not last then return redis.error_reply('DLOCKCORRUPT the fence holds no token') end
-local quarantined = quarantine_left(tonumber(ARGV[7] or 0))
+local quarantined = quarantine_left(tonumber(ARGV[6] or 0))
 
 local beside = redis.call('EXISTS', queue, marks)
 if beside > 0 and redis.call('ZSCORE', marks, me) then return {2} end
@@ -35,8 +37,8 @@ if beside > 0 and redis.call('ZSCORE', marks, me) then return {2} end
 local holder = redis.call('GET', lock)
 if holder == me then
   redis.call('PEXPIRE', lock, ttl_ms)
-  if last == 0 then return {1, grant(me, ttl_ms, last)} end
-  return {1, last - TOKENS + 1}
+  if last == 0 then return grant(me, ttl_ms, last) end
+  return last - TOKENS + 1
 end
 
 local gap_ms = 0
@@ -45,12 +47,12 @@ if beside > 0 and not holder then gap_ms = gap_left(server_millis()) end
 local free = not holder and quarantined == 0 and gap_ms == 0
 if free and barging then
   redis.call('ZREM', queue, me)
-  return {1, grant(me, ttl_ms, last)}
+  return grant(me, ttl_ms, last)
 end
 
 if waits then
   redis.call('ZADD', queue, 'NX', string.format('%.0f', server_micros()), me)
-  redis.call('PEXPIRE', queue, queue_ttl_ms)
+  redis.call('PEXPIRE', queue, math.max(QUEUE_TTL_MS, tonumber(ttl_ms)))
 end
 if quarantined > 0 then return {3, quarantined} end
 
@@ -60,7 +62,7 @@ if free then
   if next == 'me' or next == 'nobody' then
     local token = grant(me, ttl_ms, last)
     redis.call('ZREM', queue, me)
-    return {1, token}
+    return token
   end
 end
 

@@ -19,6 +19,7 @@ end
 try('TIME')
 try('SET', text, '1', 'NX', 'PX', '1000')
 try('GET', text)
+try('INCRBY', text, '1')
 try('EXISTS', text, set)
 try('PTTL', text)
 try('PEXPIRE', text, '1000')

@@ -1,6 +1,6 @@
 -- What a lock with waiters needs. Shared by acquire.lua and release.lua, which put it before their own text.
 --
--- KEYS    as in tokens.lua
+-- KEYS    as in keys.lua
 
 local function server_millis()
   return math.floor(server_micros() / 1000)
@@ -75,3 +75,4 @@ local function quarantine_left(quarantine_ms)
   end
   return math.max(tonumber(over) - now, 0)
 end
+

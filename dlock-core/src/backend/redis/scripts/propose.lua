@@ -2,7 +2,7 @@
 --
 -- KEYS[1] lock
 -- KEYS[2] fence    the greatest token that was agreed to while its owner held the lock here, the last of its block
--- KEYS[3] marks    as in tokens.lua: which owners gave up
+-- KEYS[3] marks    as in keys.lua: which owners gave up
 -- ARGV[1] owner
 -- ARGV[2] ttl in ms
 -- ARGV[3] the first of the proposed block of tokens

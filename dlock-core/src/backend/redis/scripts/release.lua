@@ -1,12 +1,12 @@
 -- Makes an owner leave, as holder and as waiter, and hands the free lock to the next waiter.
 --
--- KEYS    as in tokens.lua
+-- KEYS    as in keys.lua
 -- ARGV[1] owner
--- ARGV[2] how long a request of this owner may still be under way, in ms; 0 if none can be
--- The following are left out where all are as said in brackets:
+-- The following are left out from where on all are as said in brackets:
+-- ARGV[2] how long a request of this owner may still be under way, in ms; 0 if none can be [0]
 -- ARGV[3] 1 if the next waiter is only told that the lock is free [0]
 -- ARGV[4] prefix of the shard channels of this slot []
--- ARGV[5] as ARGV[7] of acquire.lua [0]
+-- ARGV[5] as ARGV[6] of acquire.lua [0]
 -- ARGV[6] how long at least between two gaps, in ms [0]
 -- ARGV[7] how long a gap is, in ms; 0 for none [0]
 --
@@ -15,7 +15,7 @@
 --         error WRONGTYPE  the lock is of another type; or the marks are, and the lock is released. Past any other
 --                          key of another type the lock is released as well, and handed to nobody
 
-local me, late_ms = ARGV[1], tonumber(ARGV[2])
+local me, late_ms = ARGV[1], tonumber(ARGV[2] or 0)
 local barging, prefix, quarantine_ms = ARGV[3] == '1', ARGV[4] or '', tonumber(ARGV[5] or 0)
 local between_ms, gap_ms = tonumber(ARGV[6] or 0), tonumber(ARGV[7] or 0)
 

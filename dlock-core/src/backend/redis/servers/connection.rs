@@ -55,7 +55,7 @@ impl Connection {
     pub(crate) async fn call<T: FromRedisValue>(&self, request: Request<'_>) -> Result<Reply<T>, CallError> {
         match self.call_once(request).await {
             Err(CallError::Redis(cause)) if met_dead_connection(&cause) => {
-                let value = self.call_once(request).await?;
+                let value = Box::pin(self.call_once(request)).await?;
                 Ok(Reply { value, repeated: true })
             }
             outcome => Ok(Reply { value: outcome?, repeated: false }),
@@ -84,7 +84,7 @@ impl Connection {
     async fn get(&self) -> Result<Live, LockError> {
         match self.working() {
             Some(live) => Ok(live),
-            None => self.reconnect().await,
+            None => Box::pin(self.reconnect()).await,
         }
     }
 

@@ -44,7 +44,7 @@ impl Servers {
         loop {
             match self.call_now(key, request).await {
                 Err(CallError::Redis(cause)) if is_passing(&cause) && Moment::now() < give_up => {
-                    sleep(pauses.next().unwrap_or_default()).await;
+                    Box::pin(sleep(pauses.next().unwrap_or_default())).await;
                 }
                 outcome => return outcome,
             }
@@ -58,7 +58,7 @@ impl Servers {
     ) -> Result<Reply<T>, CallError> {
         match self {
             Self::One(connection) => connection.call(request).await,
-            Self::Cluster(cluster) => cluster.call(slot(key), request).await,
+            Self::Cluster(cluster) => Box::pin(cluster.call(slot(key), request)).await,
         }
     }
 

@@ -1,0 +1,234 @@
+//! Many requests in one call. Most are alike in that little is to be done for them; then the call is what costs.
+//!
+//! Few requests under way go alone. Further ones wait for one of the carriers, tasks that each take what waits, have
+//! it done and take what waits then. Nobody waits for a request that went alone: its future may not be polled for
+//! a while.
+
+use super::calls::{Asker, run};
+use super::failure::breaks_connection;
+use super::keys::Keys;
+use super::scripts;
+use super::servers::{CallError, Reply, Servers};
+use crate::error::LockError;
+use parking_lot::Mutex;
+use redis::{Cmd, RedisError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+/// So many requests go alone at a time.
+const ALONE: usize = 4;
+/// So many calls of several requests are under way at a time.
+const CARRIERS: usize = 2;
+/// The longest batch: it takes the server a fraction of a millisecond.
+const LARGEST: usize = 64;
+
+/// The requests of one backend value.
+pub(super) struct Batches(Arc<Shared>);
+
+struct Shared {
+    servers: Arc<Servers>,
+    /// How long a server may say that it cannot for the moment.
+    limit: Duration,
+    gathering: Mutex<Gathering>,
+}
+
+/// What is under way, and what waits.
+#[derive(Default)]
+struct Gathering {
+    alone: usize,
+    carriers: usize,
+    waiting: Vec<Item>,
+}
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Errand {
+    Acquire,
+    Release,
+    Renew,
+}
+
+struct Item {
+    errand: Errand,
+    keys: Keys,
+    owner: String,
+    ttl_ms: u64,
+    outcome: oneshot::Sender<Outcome>,
+}
+
+enum Outcome {
+    /// What the script gave.
+    Answered(Reply<i64>),
+    /// The connection failed the call.
+    Failed(RedisError),
+}
+
+/// How a request goes on.
+pub(super) enum Turn<'a> {
+    /// It was carried out, with this number.
+    Done(Reply<i64>),
+    /// It is to be made alone, while this lives.
+    Alone(Alone<'a>),
+}
+
+/// A request that is made alone.
+pub(super) struct Alone<'a> {
+    counted: Option<&'a Shared>,
+    in_doubt: bool,
+}
+
+impl Turn<'_> {
+    /// Alone, and not counted among the requests under way.
+    pub(super) const ALONE: Self = Self::Alone(Alone { counted: None, in_doubt: false });
+
+    /// Whether the request may have been carried out before already, or may be later.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Alone(Alone { in_doubt: true, .. }))
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.counted {
+            shared.gathering.lock().alone -= 1;
+        }
+    }
+}
+
+impl Batches {
+    pub(super) fn new(servers: Arc<Servers>, limit: Duration) -> Self {
+        Self(Arc::new(Shared { servers, limit, gathering: Mutex::default() }))
+    }
+
+    /// Waits for the request to be carried out with others, or for nothing if it is to go alone.
+    pub(super) async fn turn(&self, errand: Errand, asker: Asker<'_>) -> Result<Turn<'_>, LockError> {
+        let Some(outcome) = self.gather(errand, asker) else {
+            return Ok(Turn::Alone(Alone { counted: Some(&*self.0), in_doubt: false }));
+        };
+        match outcome.await {
+            Ok(Outcome::Answered(Reply { value: 0, .. })) => Ok(Turn::ALONE),
+            Ok(Outcome::Answered(reply)) => Ok(Turn::Done(reply)),
+            Ok(Outcome::Failed(cause)) => Err(CallError::Redis(cause).into()),
+            // The call was refused, or the carrier ended with its runtime.
+            Err(_) => Ok(Turn::Alone(Alone { counted: None, in_doubt: true })),
+        }
+    }
+
+    /// Has the request wait for a carrier, unless it is to go alone.
+    fn gather(&self, errand: Errand, asker: Asker<'_>) -> Option<oneshot::Receiver<Outcome>> {
+        let mut gathering = self.0.gathering.lock();
+        let few = gathering.alone < ALONE;
+        let Some(runtime) = (!few).then(Handle::try_current).and_then(Result::ok) else {
+            gathering.alone += 1;
+            return None;
+        };
+        let (outcome, receiver) = oneshot::channel();
+        let Asker { keys, owner, ttl_ms } = asker;
+        gathering.waiting.push(Item { errand, keys: keys.clone(), owner: owner.to_owned(), ttl_ms, outcome });
+        if gathering.carriers < CARRIERS {
+            gathering.carriers += 1;
+            runtime.spawn(Carrier { shared: Arc::clone(&self.0), has_left: false }.carry());
+        }
+        Some(receiver)
+    }
+}
+
+/// A task that carries requests. It ends when none waits.
+struct Carrier {
+    shared: Arc<Shared>,
+    has_left: bool,
+}
+
+impl Carrier {
+    async fn carry(mut self) {
+        while let Some(batch) = self.take() {
+            batch.carry_out(&self.shared).await;
+        }
+    }
+
+    fn take(&mut self) -> Option<Batch> {
+        let mut gathering = self.shared.gathering.lock();
+        let batch = Batch::of(&mut gathering.waiting);
+        if batch.is_none() {
+            gathering.carriers -= 1;
+            self.has_left = true;
+        }
+        batch
+    }
+}
+
+/// If its runtime ends before, whoever waits goes alone.
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        if !self.has_left {
+            let mut gathering = self.shared.gathering.lock();
+            gathering.carriers -= 1;
+            gathering.waiting.clear();
+        }
+    }
+}
+
+/// Requests of one ttl, by errand.
+struct Batch(Vec<Item>);
+
+impl Batch {
+    /// The requests that have waited longest and are still waited for.
+    fn of(waiting: &mut Vec<Item>) -> Option<Self> {
+        waiting.retain(|item| !item.outcome.is_closed());
+        let ttl_ms = waiting.first()?.ttl_ms;
+        let mut room = LARGEST;
+        let fits = |item: &mut Item| {
+            let fits = item.ttl_ms == ttl_ms && room > 0;
+            room -= usize::from(fits);
+            fits
+        };
+        let mut items: Vec<_> = waiting.extract_if(.., fits).collect();
+        items.sort_by_key(|item| item.errand);
+        Some(Self(items))
+    }
+
+    async fn carry_out(self, shared: &Shared) {
+        match self.call(shared).await {
+            Ok(Reply { value: numbers, repeated }) => {
+                let answers = numbers.into_iter().map(|value| Outcome::Answered(Reply { value, repeated }));
+                self.tell(answers);
+            }
+            Err(CallError::Redis(cause)) if breaks_connection(&cause) => {
+                self.tell(std::iter::repeat_with(|| Outcome::Failed(cause.clone())));
+            }
+            // Each goes alone, and finds out for itself.
+            Err(_) => drop(self),
+        }
+    }
+
+    fn tell(self, outcomes: impl Iterator<Item = Outcome>) {
+        for (item, outcome) in self.0.into_iter().zip(outcomes) {
+            let _ = item.outcome.send(outcome);
+        }
+    }
+
+    async fn call(&self, shared: &Shared) -> Result<Reply<Vec<i64>>, CallError> {
+        let keys: Vec<_> = self.0.iter().flat_map(Item::keys).collect();
+        let arguments = |command: &mut Cmd| {
+            let count = |errand| self.0.iter().filter(|item| item.errand == errand).count();
+            command.arg(self.0.first().map(|item| item.ttl_ms));
+            command.arg(count(Errand::Acquire)).arg(count(Errand::Release));
+            self.0.iter().for_each(|item| _ = command.arg(&item.owner));
+        };
+        run(&shared.servers, shared.limit, &scripts::BATCH, &keys, arguments).await
+    }
+}
+
+impl Item {
+    /// The keys that its errand needs.
+    fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        let many = match self.errand {
+            Errand::Acquire => 4,
+            Errand::Release => 2,
+            Errand::Renew => 1,
+        };
+        self.keys.all().into_iter().take(many)
+    }
+}
