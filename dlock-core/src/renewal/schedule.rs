@@ -7,9 +7,18 @@ use std::time::Duration;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// When to renew a lease that was granted or renewed at `now` and is valid until `valid_until`: after a third
-/// of what is left, so that two more attempts fit.
+/// of what is left, so that two more attempts fit; or a little earlier, together with others.
 pub(super) fn after_success(now: Moment, valid_until: Moment) -> Moment {
-    now.after(valid_until.since(now) / 3)
+    let third = valid_until.since(now) / 3;
+    together(now.after(third), third / 32).max(now)
+}
+
+/// The last moment until `due` at which others are due too, at most `slack` before: a backend does many renewals in
+/// one call. The moments are multiples of a power of two, which leases of nearly the same length share.
+fn together(due: Moment, slack: Duration) -> Moment {
+    let slack = u64::try_from(slack.as_nanos()).unwrap_or(u64::MAX);
+    let step = 1 << slack.checked_ilog2().unwrap_or_default();
+    Moment::from_nanos(due.as_nanos() - due.as_nanos() % step)
 }
 
 /// When to try again after an attempt that failed at `now`: after a sixth of what is left, so that attempts
@@ -23,6 +32,7 @@ pub(super) fn after_failure(now: Moment, valid_until: Moment) -> Option<Moment> 
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     fn at(millis: u64) -> Moment {
         Moment::START.after(Duration::from_millis(millis))
@@ -30,8 +40,16 @@ mod tests {
 
     #[test]
     fn a_lease_is_renewed_after_a_third() {
-        assert_eq!(after_success(at(1_000), at(31_000)), at(11_000));
+        let due = after_success(at(1_000), at(31_000));
+        assert!(due > at(10_680) && due <= at(11_000), "{due:?}");
         assert_eq!(after_success(at(1_000), at(900)), at(1_000), "overdue: at once");
+    }
+
+    #[test]
+    fn leases_granted_one_after_the_other_are_renewed_at_few_moments() {
+        let moments = (0..10_000).map(|millis| after_success(at(millis), at(millis + 9_800)));
+        let moments: BTreeSet<_> = moments.collect();
+        assert!((100..200).contains(&moments.len()), "{}", moments.len());
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Fencing tokens: whose they are, and that they rise whatever is lost.
 
 use super::*;
-use dlock_tests::FencedStore;
+use dlock_tests::{FencedStore, wait_until};
 
 const HOUR_MS: i64 = 3_600_000;
 const FENCE: &str = "dlock:f:p:{order:42}";
@@ -16,6 +16,7 @@ const MISHAPS: &[Mishap] = &[
     ("the end of the fence's life", |server| {
         server.command(&["DEL", "order:42"]);
         server.command(&["PEXPIRE", FENCE, "1"]);
+        wait_until("the fence is gone", PATIENCE, || server.command(&["EXISTS", FENCE]) == "0");
     }),
     ("FLUSHALL", |server| drop(server.command(&["FLUSHALL"]))),
     ("a restart that forgets all", RedisServer::restart),

@@ -89,6 +89,7 @@ fn a_batch_does_what_most_requests_come_to() {
         call(Script::Batch, keys, format!("900000 2 2 {}", owners.join(" ")));
     let answer = answer.unwrap();
     assert!(answer[..2].iter().all(|token| token.overlaps(during)), "{answer:?} at {during:?}");
+    assert_ne!(answer[0], answer[1], "tokens tell the answers apart");
     assert_eq!(answer[2..], [1; 4].map(Span::exactly));
     for (number, state) in states.iter().enumerate() {
         match &state.lock {

@@ -51,7 +51,6 @@ const GAP_MEMORY: i64 = 60_000;
 
 impl Model<'_> {
     pub(crate) fn acquire(&mut self, owner: &str, ttl: i64, waits: bool) -> Answer {
-        let is_quiet = !self.state.queue.exists() && !self.state.marks.exists();
         let last = self.last_token()?;
         let quarantined = self.quarantine_left()?;
         if self.state.marks.score(owner)?.is_some() {
@@ -63,9 +62,6 @@ impl Model<'_> {
         }
         let gap_left = if holder.is_none() { self.gap_left()? } else { None };
         let free = holder.is_none() && quarantined.is_none() && gap_left.is_none();
-        if free && is_quiet && self.around.conduct.quarantine == 0 {
-            return Ok(self.granted_at_once(owner, ttl, last));
-        }
         if free && self.around.conduct.barging {
             self.state.queue.remove(owner)?;
             return Ok(self.granted(owner, ttl));
@@ -117,23 +113,6 @@ impl Model<'_> {
         }
         self.state.lock.expire(self.now_ms().plus(ttl));
         vec![Span::exactly(1), last.minus(Span::exactly(TOKENS - 1))]
-    }
-
-    /// A fence behind the clock is counted up, and lives on as before; once an hour it begins anew.
-    fn granted_at_once(&mut self, owner: &str, ttl: i64, last: Span) -> Vec<Span> {
-        let before = self.state.fence.clone();
-        let granted = self.granted(owner, ttl);
-        let (Slot::Holds(_, ends), Slot::Holds(Fence::Token(newest), renewed)) =
-            (before, &mut self.state.fence)
-        else {
-            return granted;
-        };
-        let hour = |token: i64| token.div_euclid(HOUR);
-        if last.to >= self.around.now.from || hour(newest.to) != hour(last.from) {
-            return granted;
-        }
-        *renewed = ends;
-        granted
     }
 
     fn granted(&mut self, owner: &str, ttl: i64) -> Vec<Span> {
@@ -226,9 +205,17 @@ impl Model<'_> {
         };
         let token = last.plus(1).max(self.around.now);
         self.state.lock = Slot::Holds(owner.to_owned(), Some(self.now_ms().plus(ttl)));
-        self.state.fence =
-            Slot::Holds(Fence::Token(token.plus(TOKENS - 1)), Some(self.now_ms().plus(FENCE_TTL)));
+        let newest = token.plus(TOKENS - 1);
+        let ends = if self.is_counted_up(last, newest) { self.state.fence.ends() } else { None };
+        let ends = ends.or(Some(self.now_ms().plus(FENCE_TTL)));
+        self.state.fence = Slot::Holds(Fence::Token(newest), ends);
         token
+    }
+
+    /// A fence behind the clock lives on as before, but once an hour it begins anew.
+    fn is_counted_up(&self, last: Span, newest: Span) -> bool {
+        let hour = |token: i64| token.div_euclid(HOUR);
+        last.to < self.around.now.from && hour(last.from) == hour(newest.to)
     }
 
     fn last_token(&self) -> Result<Span, String> {

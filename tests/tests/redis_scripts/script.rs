@@ -22,10 +22,11 @@ pub(crate) use text;
 impl Scripts {
     pub(crate) fn real() -> Self {
         Self {
-            acquire: text!("keys", "take_free", "acquire_free", "tokens", "grant", "acquire").to_owned(),
-            release: text!("keys", "release_only", "tokens", "grant", "release").to_owned(),
+            acquire: text!("keys", "fence", "take_free", "acquire_free", "tokens", "grant", "acquire")
+                .to_owned(),
+            release: text!("keys", "release_only", "fence", "tokens", "grant", "release").to_owned(),
             renew: text!("renew").to_owned(),
-            batch: text!("take_free", "batch").to_owned(),
+            batch: text!("fence", "take_free", "batch").to_owned(),
             in_batches: false,
         }
     }

@@ -59,6 +59,13 @@ impl<T> Slot<T> {
         !matches!(self, Self::Nothing)
     }
 
+    pub(crate) fn ends(&self) -> Option<Span> {
+        match self {
+            Self::Holds(_, ends) => *ends,
+            _ => None,
+        }
+    }
+
     pub(crate) fn expire(&mut self, at: Span) {
         if let Self::Holds(_, ends) = self {
             *ends = Some(at);

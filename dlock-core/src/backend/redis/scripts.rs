@@ -19,10 +19,10 @@ macro_rules! script {
     };
 }
 
-script!(ACQUIRE: "keys", "take_free", "acquire_free", "tokens", "grant", "acquire");
-script!(RELEASE: "keys", "release_only", "tokens", "grant", "release");
+script!(ACQUIRE: "keys", "fence", "take_free", "acquire_free", "tokens", "grant", "acquire");
+script!(RELEASE: "keys", "release_only", "fence", "tokens", "grant", "release");
 script!(RENEW: "renew");
-script!(BATCH: "take_free", "batch");
+script!(BATCH: "fence", "take_free", "batch");
 script!(REMOVE: "remove");
 script!(TAKE_OVER: "take_over");
 script!(REPLACE: "replace");

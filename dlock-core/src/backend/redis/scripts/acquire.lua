@@ -31,7 +31,7 @@ local last = last_token()
 if not last then return redis.error_reply('DLOCKCORRUPT the fence holds no token') end
 local quarantined = quarantine_left(tonumber(ARGV[6] or 0))
 
-local beside = redis.call('EXISTS', queue, marks)
+beside = beside or redis.call('EXISTS', queue, marks)
 if beside > 0 and redis.call('ZSCORE', marks, me) then return {2} end
 
 local holder = redis.call('GET', lock)
@@ -51,7 +51,7 @@ if free and barging then
 end
 
 if waits then
-  redis.call('ZADD', queue, 'NX', string.format('%.0f', server_micros()), me)
+  redis.call('ZADD', queue, 'NX', server_micros(), me)
   redis.call('PEXPIRE', queue, math.max(QUEUE_TTL_MS, tonumber(ttl_ms)))
 end
 if quarantined > 0 then return {3, quarantined} end
@@ -64,9 +64,9 @@ if free then
     redis.call('ZREM', queue, me)
     return token
   end
+  holder = redis.call('GET', lock)
 end
 
-holder = redis.call('GET', lock)
 local left_ms, foreign = redis.call('PTTL', lock), 0
 if holder then
   local longest_ms = tonumber(string.match(holder, '^dl1|%x+|%x+|(%d+)$'))

@@ -36,7 +36,8 @@ local now = time[1] * 1000000 + time[2]
 for number = 1, #ARGV - 3 do
   local owner = ARGV[number + 3]
   if number <= acquires then
-    answers[number] = take_free(next_key(), next_key(), next_key(), next_key(), owner, ttl_ms, now) or 0
+    -- Each with a token of its own, so that nobody can take another's answer for its own without being noticed.
+    answers[number] = take_free(next_key(), next_key(), next_key(), next_key(), owner, ttl_ms, now + number) or 0
   elseif number <= acquires + releases then
     answers[number] = release(owner)
   else

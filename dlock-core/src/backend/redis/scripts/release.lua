@@ -24,7 +24,7 @@ local GAP_MEMORY_MS = 60000
 
 -- Notes for `keep_ms` at least.
 local function note(score, member, keep_ms)
-  redis.call('ZADD', marks, string.format('%.0f', score), member)
+  redis.call('ZADD', marks, score, member)
   if redis.call('PTTL', marks) < keep_ms then redis.call('PEXPIRE', marks, keep_ms) end
 end
 
@@ -55,7 +55,6 @@ local function pass_on()
 end
 
 local had_it = redis.call('GET', lock) == me
-local queued = redis.call('EXISTS', queue) == 1
 if had_it then
   -- First, because a full server refuses a SET as a script's first write, but not after another write.
   redis.call('DEL', lock)
@@ -64,7 +63,7 @@ elseif queued then
 end
 
 -- A hand-off that is refused leaves a free lock, which the waiters find by asking again.
-if queued and redis.call('EXISTS', lock) == 0 then pcall(pass_on) end
+if queued and (had_it or redis.call('EXISTS', lock) == 0) then pcall(pass_on) end
 
 -- Last, because memory pressure may refuse it; then the late request costs one lease (I7).
 if late_ms > 0 then

@@ -1,7 +1,5 @@
 -- The tokens of a lock, as its fence keeps them. `fence` is as in keys.lua.
 
--- The fence outlives every lease by far; its loss does no harm while the server's clock does not step back.
-local FENCE_TTL_MS = 604800000
 -- Each grant gets so many tokens: the process hands the lock over to as many of its own.
 local TOKENS = 64
 -- Dead waiters passed over in one call. Those behind them ask again by themselves.
@@ -23,8 +21,9 @@ end
 
 -- The first token of the next block (I2).
 local function issue_tokens(last)
-  local first = math.max(last + 1, server_micros())
-  redis.call('SET', fence, string.format('%.0f', first + TOKENS - 1), 'PX', FENCE_TTL_MS)
+  local now = server_micros()
+  local first = math.max(last + 1, now)
+  write_fence(fence, last, first + TOKENS - 1, now)
   return first
 end
 
