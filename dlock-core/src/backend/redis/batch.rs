@@ -127,11 +127,19 @@ impl Batches {
         let (outcome, receiver) = oneshot::channel();
         let Asker { keys, owner, ttl_ms } = asker;
         gathering.waiting.push(Item { errand, keys: keys.clone(), owner: owner.to_owned(), ttl_ms, outcome });
-        if gathering.carriers < CARRIERS {
-            gathering.carriers += 1;
-            runtime.spawn(Carrier { shared: Arc::clone(&self.0), has_left: false }.carry());
-        }
+        let carrier = gathering.hire(&self.0);
+        // A runtime that has ended drops the carrier at once, which looks at what is gathered.
+        drop(gathering);
+        carrier.map(|carrier| runtime.spawn(carrier.carry()));
         Some(receiver)
+    }
+}
+
+impl Gathering {
+    fn hire(&mut self, shared: &Arc<Shared>) -> Option<Carrier> {
+        let hires = self.carriers < CARRIERS;
+        self.carriers += usize::from(hires);
+        hires.then(|| Carrier { shared: Arc::clone(shared), has_left: false })
     }
 }
 
@@ -165,7 +173,9 @@ impl Drop for Carrier {
         if !self.has_left {
             let mut gathering = self.shared.gathering.lock();
             gathering.carriers -= 1;
-            gathering.waiting.clear();
+            let waiting = std::mem::take(&mut gathering.waiting);
+            drop(gathering);
+            drop(waiting);
         }
     }
 }
@@ -230,5 +240,48 @@ impl Item {
             Errand::Renew => 1,
         };
         self.keys.all().into_iter().take(many)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::LockKey;
+
+    fn item(number: u64, errand: Errand, ttl_ms: u64) -> (Item, oneshot::Receiver<Outcome>) {
+        let keys = Keys::of(&LockKey::new(format!("order:{number}")).unwrap()).unwrap();
+        let (outcome, receiver) = oneshot::channel();
+        (Item { errand, keys, owner: number.to_string(), ttl_ms, outcome }, receiver)
+    }
+
+    fn owners(batch: Option<Batch>) -> Vec<String> {
+        batch.map(|batch| batch.0.into_iter().map(|item| item.owner).collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_batch_is_of_one_ttl_and_by_errand() {
+        let errands = [Errand::Renew, Errand::Acquire, Errand::Release, Errand::Acquire];
+        let (mut waiting, _receivers): (Vec<_>, Vec<_>) =
+            (0..).zip(errands).map(|(number, errand)| item(number, errand, 100 + number / 3)).unzip();
+        assert_eq!(owners(Batch::of(&mut waiting)), ["1", "2", "0"]);
+        assert_eq!(owners(Batch::of(&mut waiting)), ["3"]);
+        assert!(Batch::of(&mut waiting).is_none());
+    }
+
+    #[test]
+    fn nothing_is_asked_for_nobody() {
+        let (mut waiting, mut receivers): (Vec<_>, Vec<_>) =
+            (0..3).map(|number| item(number, Errand::Acquire, 100)).unzip();
+        receivers.remove(1);
+        assert_eq!(owners(Batch::of(&mut waiting)), ["0", "2"]);
+    }
+
+    #[test]
+    fn a_batch_has_an_end_and_the_rest_stays() {
+        let many = LARGEST as u64 + 3;
+        let (mut waiting, _receivers): (Vec<_>, Vec<_>) =
+            (0..many).map(|number| item(number, Errand::Release, 100)).unzip();
+        assert_eq!(owners(Batch::of(&mut waiting)).len(), LARGEST);
+        assert_eq!(owners(Batch::of(&mut waiting)).len(), 3);
     }
 }
