@@ -8,6 +8,7 @@
 
 mod access;
 mod acquire;
+mod batches;
 mod clock;
 mod cluster;
 mod cost;

@@ -109,13 +109,15 @@ impl Calls {
 
     /// Whether the owner has the lock.
     pub(super) async fn renew(&self, asker: Asker<'_>) -> Result<bool, LockError> {
-        if let Turn::Done(_) = self.turn(Errand::Renew, asker).await? {
+        let turn = self.turn(Errand::Renew, asker).await?;
+        if let Turn::Done(_) = turn {
             return Ok(true);
         }
         let arguments = |command: &mut Cmd| _ = command.arg(asker.owner).arg(asker.ttl_ms);
         Ok(self.run(&scripts::RENEW, &[asker.keys.lock()], arguments).await?.value)
     }
 
+    /// To be kept until the request is answered, so that it counts among those under way.
     async fn turn(&self, errand: Errand, asker: Asker<'_>) -> Result<Turn<'_>, LockError> {
         match &self.batches {
             Some(batches) => batches.turn(errand, asker).await,
