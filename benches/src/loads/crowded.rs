@@ -1,15 +1,14 @@
 //! One lock among many that the process holds.
 
-use super::{key, report, tally, timed};
+use super::{crowd, key, report, tally, timed};
 use crate::contenders::Locks;
 use crate::{clock, gate};
 use anyhow::Result;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
 
 pub(super) async fn work<L: Locks>(locks: &Arc<L>, prefix: &str, held: usize, span: Duration) -> Result<()> {
-    let crowd = acquire(locks, prefix, held).await?;
+    let crowd = crowd::acquire(locks, prefix, held).await?;
     let one = key(prefix, held);
     locks.prepare(&one).await?;
     cycle(locks, &one, span / 4).await?;
@@ -18,15 +17,6 @@ pub(super) async fn work<L: Locks>(locks: &Arc<L>, prefix: &str, held: usize, sp
     report(tally(count, seconds, cpu))?;
     drop(crowd);
     Ok(())
-}
-
-async fn acquire<L: Locks>(locks: &Arc<L>, prefix: &str, count: usize) -> Result<Vec<L::Held>> {
-    let mut acquiring = JoinSet::new();
-    for number in 0..count {
-        let (locks, key) = (Arc::clone(locks), key(prefix, number));
-        acquiring.spawn(async move { locks.acquire(&key).await });
-    }
-    acquiring.join_all().await.into_iter().collect()
 }
 
 /// In a task: whoever locks runs on a worker of the runtime.

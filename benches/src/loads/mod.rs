@@ -2,6 +2,7 @@
 
 mod batches;
 mod counted;
+mod crowd;
 mod crowded;
 mod cycles;
 mod held;

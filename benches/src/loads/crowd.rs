@@ -1,0 +1,26 @@
+//! Many locks that one process holds at once.
+
+use super::key;
+use crate::contenders::Locks;
+use anyhow::Result;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// A peer that is asked for all at once runs into its own timeouts and asks again,
+/// without end; and what so many acquisitions need for the moment would be counted as memory of what is held.
+const AT_ONCE: usize = 64;
+
+pub(super) async fn acquire<L: Locks>(locks: &Arc<L>, prefix: &str, count: usize) -> Result<Vec<L::Held>> {
+    let (mut acquiring, mut held) = (JoinSet::new(), Vec::with_capacity(count));
+    for number in 0..count {
+        if acquiring.len() == AT_ONCE {
+            held.extend(acquiring.join_next().await.transpose()?.transpose()?);
+        }
+        let (locks, key) = (Arc::clone(locks), key(prefix, number));
+        acquiring.spawn(async move { locks.acquire(&key).await });
+    }
+    while let Some(one) = acquiring.join_next().await {
+        held.push(one??);
+    }
+    Ok(held)
+}
