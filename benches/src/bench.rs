@@ -5,8 +5,9 @@ use crate::contenders::Contender;
 use crate::crew;
 use crate::intervals::{self, History};
 use crate::order::{Load, Order};
+use crate::quantities;
 use crate::results::{Results, Sample};
-use crate::servers::{Counters, Kind, Servers};
+use crate::servers::{Counters, Servers};
 use crate::statistics;
 use crate::workloads::Workload;
 use anyhow::{Context as _, Result, ensure};
@@ -56,8 +57,9 @@ fn measure(servers: &mut Servers, workload: &Workload, who: Contender, turn: usi
             prefix: format!("bench-{turn}"),
         })
         .collect();
-    let report = crew::measure(&orders, server, workload.pinned)?;
-    let mut sample = quantities(&report, &workload.load, who)?;
+    let ready = |before: &[Counters], now: &Counters| is_ready(&workload.load, who, before, now);
+    let report = crew::measure(&orders, server, workload.pinned, ready)?;
+    let mut sample = quantities::of(&report, &workload.load, who)?;
     if workload.processes > 1 {
         add_hand_offs(&mut sample, directory.path(), workload.processes)?;
     }
@@ -78,57 +80,14 @@ fn with_stamps(load: &Load, path: &Path, processes: usize) -> Load {
     }
 }
 
-fn quantities(report: &crew::Report, load: &Load, who: Contender) -> Result<Sample> {
-    let per_task: Vec<u64> = report.tallies.iter().flat_map(|tally| tally.per_task.iter().copied()).collect();
-    let [before, after] = around(&report.counters, load).context("a measurement without a gate")?;
-    let cpu: f64 = report.tallies.iter().map(|tally| tally.cpu_micros).sum();
-    let seconds = report.tallies.first().map_or(0.0, |tally| tally.seconds);
-    let commands = after.commands_since(before, who);
-    let operations = per_task.iter().sum::<u64>() as f64;
-    let mut sample = Sample::new();
-    let mut put = |name: &str, value: f64| _ = sample.insert(name.to_owned(), value);
-    let (per, seconds_per) = match load {
-        Load::Held { .. } => (after.scripts_since(before), "renewals/s"),
-        _ => (operations, "operations/s"),
-    };
-    if who.server() != Kind::Nowhere {
-        put("commands", commands / per);
+/// Whether those that are to wait do so at the server. They begin after the second gate.
+fn is_ready(load: &Load, who: Contender, before: &[Counters], now: &Counters) -> bool {
+    match (load, before) {
+        (Load::Waiters { count, .. }, [_, connected]) => {
+            now.places_since(connected) >= who.places(*count) as f64
+        }
+        _ => true,
     }
-    if let [Some(before), Some(after)] = [before.flights, after.flights] {
-        put("round trips", (after - before) / per);
-    }
-    if who.server() == Kind::Redis {
-        put("bytes in", (after.bytes_in - before.bytes_in) / per);
-        put("bytes out", (after.bytes_out - before.bytes_out) / per);
-        put("server CPU µs", (after.cpu_micros - before.cpu_micros) / per);
-    }
-    if seconds > 0.0 {
-        put(seconds_per, per / seconds);
-        put("µs", seconds * 1e6 / per);
-        put("client CPU µs", cpu / per);
-    }
-    if let Load::Cycles { .. } = load {
-        put("longest wait ms", report.tallies.iter().map(|tally| tally.longest_wait_ms).fold(0.0, f64::max));
-        put("Jain", statistics::jain(&per_task).unwrap_or_default());
-    }
-    if let Load::Waiters { .. } = load {
-        put("subscriptions", after.subscriptions - before.subscriptions);
-    }
-    let further = report.tallies.iter().flat_map(|tally| &tally.further);
-    for (name, value) in further {
-        sample.insert(name.clone(), *value);
-    }
-    Ok(sample)
-}
-
-/// The counters before and after what is measured. What is reported when all is done comes later than what held
-/// locks, or waited.
-fn around<'a>(counters: &'a [Counters], load: &Load) -> Option<[&'a Counters; 2]> {
-    let end = match load {
-        Load::Held { .. } | Load::Waiters { .. } => counters.len().checked_sub(2)?,
-        _ => counters.len().checked_sub(1)?,
-    };
-    Some([counters.get(end.checked_sub(1)?)?, counters.get(end)?])
 }
 
 /// A benchmark of a lock that two have at once is worth nothing.

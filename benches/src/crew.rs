@@ -5,8 +5,10 @@ use crate::machine;
 use crate::order::{Order, Tally};
 use crate::servers::{Counters, Server};
 use anyhow::{Context as _, Result, bail, ensure};
+use dlock_tests::wait_until;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 /// What came of a measurement.
 pub(crate) struct Report {
@@ -16,14 +18,20 @@ pub(crate) struct Report {
     pub(crate) tallies: Vec<Tally>,
 }
 
-/// Has a worker carry out each of the orders, all at once.
-pub(crate) fn measure(orders: &[Order], server: Server<'_>, pinned: bool) -> Result<Report> {
+/// Has a worker carry out each of the orders, all at once. A gate stays closed until the counters that were read so
+/// far and the server's present ones are `ready`.
+pub(crate) fn measure(
+    orders: &[Order],
+    server: Server<'_>,
+    pinned: bool,
+    ready: impl Fn(&[Counters], &Counters) -> bool,
+) -> Result<Report> {
     let start = || orders.iter().map(Worker::start).collect::<Result<Vec<_>>>();
     let mut workers = if pinned { machine::pinned(start).0? } else { start()? };
     let mut counters = Vec::new();
     loop {
         let words = workers.iter_mut().map(Worker::listen).collect::<Result<Vec<_>>>()?;
-        counters.push(server.counters()?);
+        counters.push(settled(server, |now| ready(&counters, now))?);
         for worker in &mut workers {
             worker.go_on()?;
         }
@@ -33,6 +41,20 @@ pub(crate) fn measure(orders: &[Order], server: Server<'_>, pinned: bool) -> Res
         }
     }
 }
+
+fn settled(server: Server<'_>, ready: impl Fn(&Counters) -> bool) -> Result<Counters> {
+    let mut counters = server.counters();
+    wait_until("the workers are where they should be", PATIENCE, || {
+        let is_over = counters.as_ref().map_or(true, &ready);
+        if !is_over {
+            counters = server.counters();
+        }
+        is_over
+    });
+    counters
+}
+
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What all have done, if they are done.
 fn tallies(words: Vec<Word>) -> Result<Option<Vec<Tally>>> {

@@ -19,6 +19,7 @@ mod intervals;
 mod loads;
 mod machine;
 mod order;
+mod quantities;
 mod report;
 mod results;
 mod servers;

@@ -29,8 +29,10 @@ pub(crate) enum Load {
     Counted { cycles: u64 },
     /// Locks are held, and renewed.
     Held { locks: usize, lease: Duration, span: Duration },
-    /// Tasks wait for one key, then have it one after the other.
-    Waiters { count: usize },
+    /// New keys are locked, all at once, then released.
+    Footprint { locks: usize },
+    /// Tasks wait for one key for so long, then have it one after the other.
+    Waiters { count: usize, span: Duration },
 }
 
 /// What a worker did.

@@ -112,7 +112,7 @@ impl<'a> Server<'a> {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Counters {
     /// How often each command was called, by clients and scripts; with ZooKeeper, what was received at all.
-    calls: BTreeMap<String, f64>,
+    calls: BTreeMap<String, Calls>,
     pub(crate) bytes_in: f64,
     pub(crate) bytes_out: f64,
     pub(crate) cpu_micros: f64,
@@ -120,24 +120,56 @@ pub(crate) struct Counters {
     pub(crate) flights: Option<f64>,
     /// Of all clients of this moment.
     pub(crate) subscriptions: f64,
+    /// What is kept at this moment: with Redis all of its memory, with ZooKeeper the names and contents of nodes.
+    pub(crate) bytes_kept: f64,
+    /// What clients of ZooKeeper wait to be told of, at this moment.
+    watches: f64,
+}
+
+/// The calls of one command, and how long the server worked on them.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+struct Calls {
+    count: f64,
+    micros: f64,
 }
 
 impl Counters {
     /// How many commands clients sent since `before`. What scripts call counts as called, too: so only those
     /// commands are counted that this contender's scripts do not call.
     pub(crate) fn commands_since(&self, before: &Self, contender: Contender) -> f64 {
-        self.calls_since(before, |command| contender.sends(command))
+        self.calls_since(before, |command| contender.sends(command)).count
     }
 
     /// How many scripts were called, which is what a renewal is.
     pub(crate) fn scripts_since(&self, before: &Self) -> f64 {
-        self.calls_since(before, |command| matches!(command, "evalsha" | "eval" | "fcall"))
+        self.calls_since(before, is_script).count
     }
 
-    fn calls_since(&self, before: &Self, counts: impl Fn(&str) -> bool) -> f64 {
-        let counted = self.calls.iter().filter(|(name, _)| counts(name));
-        counted.map(|(name, calls)| calls - before.calls.get(name).copied().unwrap_or_default()).sum()
+    /// How long the server worked on scripts, with the commands that they called.
+    pub(crate) fn script_micros_since(&self, before: &Self) -> f64 {
+        self.calls_since(before, is_script).micros
     }
+
+    /// How many have taken a place in a server's queue since `before`, where nothing else is done: with Redis each
+    /// calls a script for it, with ZooKeeper it watches the one ahead.
+    pub(crate) fn places_since(&self, before: &Self) -> f64 {
+        self.scripts_since(before) + self.watches - before.watches
+    }
+
+    fn calls_since(&self, before: &Self, counts: impl Fn(&str) -> bool) -> Calls {
+        let counted = self.calls.iter().filter(|(name, _)| counts(name));
+        counted.fold(Calls::default(), |sum, (name, calls)| {
+            let before = before.calls.get(name).copied().unwrap_or_default();
+            Calls {
+                count: sum.count + calls.count - before.count,
+                micros: sum.micros + calls.micros - before.micros,
+            }
+        })
+    }
+}
+
+fn is_script(command: &str) -> bool {
+    matches!(command, "evalsha" | "eval" | "fcall")
 }
 
 fn redis_counters(server: &RedisServer) -> Result<Counters> {
@@ -155,13 +187,17 @@ fn redis_counters(server: &RedisServer) -> Result<Counters> {
         cpu_micros: (number("used_cpu_user")? + number("used_cpu_sys")?) * 1e6,
         flights: None,
         subscriptions,
+        bytes_kept: number("used_memory")?,
+        watches: 0.0,
     })
 }
 
 /// `cmdstat_get:calls=1,usec=2,…`.
-fn calls(name: &str, value: &str) -> Option<(String, f64)> {
-    let calls = value.split(',').next()?.strip_prefix("calls=")?;
-    Some((name.strip_prefix("cmdstat_")?.to_owned(), calls.parse().ok()?))
+fn calls(name: &str, value: &str) -> Option<(String, Calls)> {
+    let mut fields = value.split(',');
+    let mut next = |name: &str| fields.next()?.strip_prefix(name)?.parse().ok();
+    let calls = Calls { count: next("calls=")?, micros: next("usec=")? };
+    Some((name.strip_prefix("cmdstat_")?.to_owned(), calls))
 }
 
 /// To how many channels a client listens, by a field of `CLIENT LIST`.
@@ -171,9 +207,17 @@ fn subscribed(field: &str) -> Option<f64> {
 
 fn zookeeper_counters(server: &ZooKeeperServer) -> Result<Counters> {
     let monitored = server.four_letter("mntr");
-    let received = monitored.lines().find_map(|line| line.strip_prefix("zk_packets_received"));
-    let received = received.context("mntr does not tell zk_packets_received")?.trim().parse()?;
-    Ok(Counters { calls: BTreeMap::from([("packets".to_owned(), received)]), ..Counters::default() })
+    let number = |name: &str| -> Result<f64> {
+        let value = monitored.lines().find_map(|line| line.strip_prefix(name));
+        Ok(value.with_context(|| format!("mntr does not tell {name}"))?.trim().parse()?)
+    };
+    let packets = Calls { count: number("zk_packets_received")?, micros: 0.0 };
+    Ok(Counters {
+        calls: BTreeMap::from([("packets".to_owned(), packets)]),
+        bytes_kept: number("zk_approximate_data_size")?,
+        watches: number("zk_watch_count")?,
+        ..Counters::default()
+    })
 }
 
 #[cfg(test)]
@@ -184,10 +228,27 @@ mod tests {
     fn fields_of_redis_are_read() {
         assert_eq!(
             calls("cmdstat_evalsha", "calls=12,usec=3,usec_per_call=0.25"),
-            Some(("evalsha".to_owned(), 12.0))
+            Some(("evalsha".to_owned(), Calls { count: 12.0, micros: 3.0 }))
         );
         assert_eq!(calls("used_cpu_sys", "0.5"), None);
         assert_eq!(subscribed("ssub=3"), Some(3.0));
         assert_eq!(subscribed("name=sub"), None);
+    }
+
+    #[test]
+    fn what_was_counted_since_is_told_by_kind() {
+        let counters = |evalsha: Calls, get: f64, watches| Counters {
+            calls: BTreeMap::from([
+                ("evalsha".to_owned(), evalsha),
+                ("get".to_owned(), Calls { count: get, micros: get }),
+            ]),
+            watches,
+            ..Counters::default()
+        };
+        let before = counters(Calls { count: 10.0, micros: 50.0 }, 10.0, 1.0);
+        let after = counters(Calls { count: 14.0, micros: 62.0 }, 30.0, 3.0);
+        assert_eq!((after.scripts_since(&before), after.script_micros_since(&before)), (4.0, 12.0));
+        assert_eq!(after.commands_since(&before, Contender::Dlock), 4.0);
+        assert_eq!(after.places_since(&before), 6.0);
     }
 }

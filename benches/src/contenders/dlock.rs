@@ -2,20 +2,24 @@
 
 use super::{Cycle, LEASE, Locks};
 use anyhow::Result;
-use dlock_core::{EmbeddedBackend, LockError, LockGuard, LockManager, RedisBackend, ZooKeeperBackend};
+use dlock_core::{
+    EmbeddedBackend, HandOver, LockError, LockGuard, LockManager, RedisBackend, ZooKeeperBackend,
+};
 use dlock_core::{backend::Backend, distributed_lock};
 use std::time::Duration;
-
-pub(crate) use dlock_core::HandOver;
 
 pub(crate) async fn over_redis(address: &str, lease: Duration, hand_over: HandOver) -> Result<LockManager> {
     let backend = RedisBackend::builder().url(address).build().await?;
     manager(backend, lease, hand_over)
 }
 
-pub(crate) async fn over_zookeeper(address: &str, lease: Duration) -> Result<LockManager> {
+pub(crate) async fn over_zookeeper(
+    address: &str,
+    lease: Duration,
+    hand_over: HandOver,
+) -> Result<LockManager> {
     let backend = ZooKeeperBackend::builder().hosts(address).build().await?;
-    manager(backend, lease, HandOver::default())
+    manager(backend, lease, hand_over)
 }
 
 pub(crate) fn embedded(lease: Duration) -> Result<LockManager> {

@@ -13,7 +13,8 @@ mod zookeeper_recipe;
 
 use crate::loads::Visitor;
 use crate::servers::Kind;
-use anyhow::Result;
+use anyhow::{Result, bail};
+use dlock_core::{HandOver, LockManager};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::time::Duration;
@@ -62,6 +63,8 @@ pub(crate) enum Contender {
     Redlock,
     DistributedLock,
     DlockZooKeeper,
+    /// The same without a hand-over inside the process.
+    DlockZooKeeperInLine,
     /// A node is created, its siblings are listed, it is deleted.
     RawZooKeeper,
     /// The recipe of the crate zookeeper-client; the delete is waited for.
@@ -74,20 +77,17 @@ pub(crate) enum Contender {
     BareRouter,
 }
 
-/// Ours, for what only ours can do.
-pub(crate) async fn over_redis(address: &str) -> Result<dlock_core::LockManager> {
-    dlock::over_redis(address, LEASE, dlock::HandOver::default()).await
-}
-
 /// The lease where nothing depends on it.
 const LEASE: Duration = Duration::from_secs(30);
 
 impl Contender {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Dlock | Self::DlockZooKeeper => "dlock",
+            Self::Dlock => "dlock",
             Self::DlockOneThread => "dlock, 1 thread",
             Self::DlockInLine => "dlock, hand-over off",
+            Self::DlockZooKeeper => "dlock, ZooKeeper",
+            Self::DlockZooKeeperInLine => "dlock, ZooKeeper, hand-over off",
             Self::RawRedis => "raw commands",
             Self::RawRedisOneThread => "raw commands, 1 thread",
             Self::Baton => "BLPOP baton",
@@ -128,9 +128,18 @@ impl Contender {
         matches!(self, Self::DlockOneThread | Self::RawRedisOneThread)
     }
 
+    /// How many places in the server's queue so many waiters of one process take.
+    pub(crate) fn places(self, waiters: usize) -> usize {
+        match self {
+            Self::DlockInLine | Self::DlockZooKeeperInLine => waiters,
+            _ => waiters.min(1),
+        }
+    }
+
     pub(crate) fn server(self) -> Kind {
         match self {
-            Self::DlockZooKeeper | Self::RawZooKeeper | Self::ZooKeeperRecipe => Kind::ZooKeeper,
+            Self::DlockZooKeeper | Self::DlockZooKeeperInLine => Kind::ZooKeeper,
+            Self::RawZooKeeper | Self::ZooKeeperRecipe => Kind::ZooKeeper,
             Self::Dlock | Self::DlockOneThread | Self::DlockInLine => Kind::Redis,
             Self::RawRedis | Self::RawRedisOneThread | Self::Baton => Kind::Redis,
             Self::Rslock | Self::Redlock | Self::DistributedLock => Kind::Redis,
@@ -149,6 +158,24 @@ impl Contender {
         }
     }
 
+    /// Ours, for what only ours can do.
+    pub(crate) async fn connect(self, address: &str) -> Result<LockManager> {
+        self.manager(address, LEASE).await
+    }
+
+    async fn manager(self, address: &str, lease: Duration) -> Result<LockManager> {
+        match self {
+            Self::Dlock | Self::DlockOneThread => {
+                dlock::over_redis(address, lease, HandOver::default()).await
+            }
+            Self::DlockInLine => dlock::over_redis(address, lease, HandOver::OFF).await,
+            Self::DlockZooKeeper => dlock::over_zookeeper(address, lease, HandOver::default()).await,
+            Self::DlockZooKeeperInLine => dlock::over_zookeeper(address, lease, HandOver::OFF).await,
+            Self::DlockEmbedded => dlock::embedded(lease),
+            other => bail!("{} is not one of ours", other.name()),
+        }
+    }
+
     /// Connects with leases of `lease`, and has `visitor` do its work with it.
     pub(crate) async fn visit(
         self,
@@ -158,12 +185,12 @@ impl Contender {
     ) -> Result<()> {
         let lease = lease.unwrap_or(LEASE);
         match self {
-            Self::Dlock | Self::DlockOneThread => {
-                visitor.drive(dlock::over_redis(address, lease, dlock::HandOver::default()).await?).await
-            }
-            Self::DlockInLine => {
-                visitor.drive(dlock::over_redis(address, lease, dlock::HandOver::OFF).await?).await
-            }
+            Self::Dlock
+            | Self::DlockOneThread
+            | Self::DlockInLine
+            | Self::DlockZooKeeper
+            | Self::DlockZooKeeperInLine
+            | Self::DlockEmbedded => visitor.drive(self.manager(address, lease).await?).await,
             Self::RawRedis | Self::RawRedisOneThread => {
                 visitor.drive(raw_redis::Commands::connect(address, lease).await?).await
             }
@@ -174,10 +201,8 @@ impl Contender {
             Self::DistributedLock => {
                 visitor.drive(distributed_lock::Provider::connect(address, lease).await?).await
             }
-            Self::DlockZooKeeper => visitor.drive(dlock::over_zookeeper(address, lease).await?).await,
             Self::RawZooKeeper => visitor.drive(raw_zookeeper::Nodes::connect(address).await?).await,
             Self::ZooKeeperRecipe => visitor.drive(zookeeper_recipe::Recipe::connect(address).await?).await,
-            Self::DlockEmbedded => visitor.drive(dlock::embedded(lease)?).await,
             Self::ShardedMutex => visitor.drive(sharded_mutex::ShardedMutex::default()).await,
             Self::Annotated => visitor.repeat(dlock::Annotated::new()?).await,
             Self::HandWritten => visitor.repeat(dlock::HandWritten::new()?).await,

@@ -1,4 +1,4 @@
-//! Many locks that one process holds at once.
+//! Many locks that one process holds at once. They are acquired and released some at a time.
 
 use super::key;
 use crate::contenders::Locks;
@@ -23,4 +23,16 @@ pub(super) async fn acquire<L: Locks>(locks: &Arc<L>, prefix: &str, count: usize
         held.push(one??);
     }
     Ok(held)
+}
+
+pub(super) async fn release<L: Locks>(locks: &Arc<L>, held: Vec<L::Held>) -> Result<()> {
+    let mut releasing = JoinSet::new();
+    for one in held {
+        if releasing.len() == AT_ONCE {
+            releasing.join_next().await.transpose()?.transpose()?;
+        }
+        let locks = Arc::clone(locks);
+        releasing.spawn(async move { locks.release(one).await });
+    }
+    releasing.join_all().await.into_iter().collect()
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) async fn work<L: Locks>(locks: &Arc<L>, prefix: &str, count: usize, span: Duration) -> Result<()> {
+    gate::pass()?;
     let before = machine::resident_bytes()?;
     let held = crowd::acquire(locks, prefix, count).await?;
     gate::pass()?;

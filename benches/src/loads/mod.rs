@@ -5,6 +5,7 @@ mod counted;
 mod crowd;
 mod crowded;
 mod cycles;
+mod footprint;
 mod held;
 mod waiters;
 
@@ -20,7 +21,9 @@ use tokio::runtime::{Builder, Runtime};
 pub(crate) fn work(order: &Order) -> Result<()> {
     match order.load {
         Load::Counted { cycles } => counted::work(order, cycles),
-        Load::Waiters { count } => runtime(order.contender)?.block_on(waiters::work(order, count)),
+        Load::Waiters { count, span } => {
+            runtime(order.contender)?.block_on(waiters::work(order, count, span))
+        }
         _ => visit(order, &runtime(order.contender)?),
     }
 }
@@ -41,6 +44,8 @@ fn runtime(contender: Contender) -> std::io::Result<Runtime> {
 fn lease(load: &Load) -> Option<Duration> {
     match load {
         Load::Held { lease, .. } => Some(*lease),
+        // Nothing is renewed meanwhile.
+        Load::Footprint { .. } => Some(Duration::from_secs(3_600)),
         _ => None,
     }
 }
@@ -65,6 +70,7 @@ impl Visitor<'_> {
             Load::Crowded { held, span } => crowded::work(&locks, &order.prefix, *held, *span).await,
             Load::Counted { cycles } => counted::cycle(&*locks, &order.prefix, *cycles).await,
             Load::Held { locks: count, span, .. } => held::work(&locks, &order.prefix, *count, *span).await,
+            Load::Footprint { locks: count } => footprint::work(&locks, &order.prefix, *count).await,
             Load::Batches { span } => {
                 batches::work(batches::OneKey { locks, key: order.prefix.clone() }, *span).await
             }

@@ -1,7 +1,6 @@
 //! Many tasks of one process wait for one key that another client holds, then have it one after the other.
 
 use super::{key, report, tally, timed};
-use crate::contenders::over_redis;
 use crate::order::Order;
 use crate::{gate, machine};
 use anyhow::Result;
@@ -12,17 +11,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// For the requests of those that wait to be answered.
-const SETTLE: Duration = Duration::from_millis(500);
-
-pub(super) async fn work(order: &Order, count: usize) -> Result<()> {
-    let (holder, key) = (over_redis(&order.address).await?, key(&order.prefix, 0));
+/// The parent opens the gate of those that wait once they stand in line at the server.
+pub(super) async fn work(order: &Order, count: usize, span: Duration) -> Result<()> {
+    let (holder, key) = (order.contender.connect(&order.address).await?, key(&order.prefix, 0));
     let guard = holder.lock(key.as_str()).await?;
     gate::pass()?;
-    let locks = over_redis(&order.address).await?;
+    let locks = order.contender.connect(&order.address).await?;
+    gate::pass()?;
     let before = machine::resident_bytes()?;
-    let mut waiters = wait(&locks, &key, count).await?;
+    let mut waiters = wait(&locks, &key, count).await;
+    gate::pass()?;
     let bytes = (machine::resident_bytes()? - before) / count as f64;
+    tokio::time::sleep(span).await;
     gate::pass()?;
     let ((), seconds, cpu) = timed(async {
         guard.release().await?;
@@ -37,7 +37,7 @@ pub(super) async fn work(order: &Order, count: usize) -> Result<()> {
     report(tally)
 }
 
-async fn wait(locks: &LockManager, key: &str, count: usize) -> Result<JoinSet<Result<()>>> {
+async fn wait(locks: &LockManager, key: &str, count: usize) -> JoinSet<Result<()>> {
     let (mut waiters, started) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
     for _ in 0..count {
         let (request, started) = (locks.lock(key), Arc::clone(&started));
@@ -49,6 +49,5 @@ async fn wait(locks: &LockManager, key: &str, count: usize) -> Result<JoinSet<Re
     while started.load(Ordering::Relaxed) < count {
         tokio::task::yield_now().await;
     }
-    tokio::time::sleep(SETTLE).await;
-    Ok(waiters)
+    waiters
 }

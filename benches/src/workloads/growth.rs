@@ -7,7 +7,7 @@ use crate::order::Load;
 pub(super) fn growth(spans: Spans) -> Vec<Workload> {
     let tens = [1, 10, 100, 1_000, 10_000];
     let keys = tens.map(|held| keys(held, spans));
-    let waiters = tens.map(waiters);
+    let waiters = tens.map(|count| waiters(count, spans));
     let processes = [1, 2, 4, 8, 16].map(|count| processes(count, spans));
     keys.into_iter().chain(waiters).chain(processes).collect()
 }
@@ -21,9 +21,9 @@ fn keys(held: usize, spans: Spans) -> Workload {
         .goal(Goal::value(Dlock, "client CPU µs"))
 }
 
-fn waiters(count: usize) -> Workload {
+fn waiters(count: usize, spans: Spans) -> Workload {
     let about = "so many waiters of 1 process, served one after the other";
-    Workload::new(format!("growth/waiters/{count}"), about, &[Dlock], Load::Waiters { count })
+    Workload::new(format!("growth/waiters/{count}"), about, &[Dlock], Load::Waiters { count, span: spans.short })
         .rounds(1)
         .goal(Goal::value(Dlock, "µs"))
 }

@@ -4,6 +4,7 @@
 mod counts;
 mod distant;
 mod embedded;
+mod footprint;
 mod growth;
 mod hand_off;
 mod held;
@@ -186,13 +187,14 @@ fn all(spans: Spans) -> Vec<Workload> {
         w3::zookeeper(spans),
         w4::zookeeper(spans),
         held::held(spans),
-        waiters::waiters(),
+        waiters::waiters(spans),
         embedded::embedded(spans),
         macros::macros(spans),
         layer::layer(spans),
     ];
     all.extend(distant::zookeeper(spans));
     all.extend(counts::counts());
+    all.extend(footprint::footprint(spans));
     all.extend(growth::growth(spans));
     all
 }
