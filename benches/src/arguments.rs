@@ -15,7 +15,7 @@ pub(crate) struct Command {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// What to measure: `all`, or names of workloads; none lists them.
+    /// What to measure: `all`, or names of workloads, or what several of them begin with, as `growth`; none lists them.
     pub(crate) workloads: Vec<String>,
     /// How often each contender has its turn, by default 5, with --quick 2.
     #[arg(long)]
@@ -23,10 +23,10 @@ pub(crate) struct Arguments {
     /// Short rounds, for a look.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Writes every number of every round there.
+    /// Writes every number of every round there, and where it was measured.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Draws the medians there.
+    /// Draws the ratios there; if nothing but `growth` was measured, its curves.
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 }

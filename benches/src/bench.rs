@@ -4,6 +4,7 @@ use crate::arguments::Arguments;
 use crate::contenders::Contender;
 use crate::crew;
 use crate::intervals::{self, History};
+use crate::machine;
 use crate::order::{Load, Order};
 use crate::quantities;
 use crate::results::{Results, Sample};
@@ -26,7 +27,16 @@ pub(crate) fn run(workloads: &[Workload], arguments: &Arguments) -> Result<Resul
             }
         }
     }
+    results.set_about(about(&servers, arguments));
     Ok(results)
+}
+
+fn about(servers: &Servers, arguments: &Arguments) -> String {
+    let rounds = match arguments.rounds() {
+        1 => "one round".to_owned(),
+        rounds => format!("medians of {rounds} rounds"),
+    };
+    [vec![machine::description()], servers.versions(), vec![rounds]].concat().join("; ")
 }
 
 /// Forth, then back: what drifts meanwhile does not favour one.

@@ -1,9 +1,5 @@
 //! Measures dlock beside raw commands and other lock libraries, in one run on one machine, and compares the ratios
-//! with what was set out to be reached.
-//!
-//! ```sh
-//! cargo run --release -p dlock-bench -- all
-//! ```
+//! with what was set out to be reached. CONTRIBUTING.md says how it is run.
 //!
 //! Every measurement is made by a worker, a process of its own that this program starts itself as. It connects, goes
 //! through gates that the parent opens for all workers of a measurement at once, works for the given time, and
@@ -46,7 +42,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         serde_json::to_writer_pretty(std::fs::File::create(path)?, &results)?;
     }
     if let Some(path) = &arguments.svg {
-        std::fs::write(path, svg::chart(&chosen, &results))?;
+        std::fs::write(path, svg::picture(&chosen, &results))?;
     }
     Ok(())
 }

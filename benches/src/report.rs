@@ -5,11 +5,22 @@ use crate::results::Results;
 use crate::statistics::{self, Spread};
 use crate::workloads::{Bound, Goal, Judged, Workload};
 
-const HEAD: [&str; 9] =
-    ["workload", "quantity", "ours", "best peer", "against", "ratio (min..max)", "must", "aim", "met?"];
+const HEAD: [&str; 10] = [
+    "workload",
+    "quantity",
+    "ours",
+    "best peer",
+    "against",
+    "ratio (min..max)",
+    "must",
+    "aim",
+    "prototype",
+    "met?",
+];
 
 const NOTE: &str = "Medians over rounds; a ratio is the median of the ratios of each round, with its smallest and \
-largest. Only the ratios mean something: other work on the machine moves all else.";
+largest. Only the ratios mean something: other work on the machine moves all else. The prototype did \
+nothing but this: no renewal, no fencing, no recovery.";
 
 pub(crate) fn text(workloads: &[Workload], results: &Results) -> String {
     let rows: Vec<_> = workloads
@@ -61,6 +72,7 @@ impl Row {
             comparison(goal.judged, &ours, against.as_ref().map(|(_, theirs)| theirs.as_slice())),
             bound(goal.must, goal.judged),
             bound(goal.aim, goal.judged),
+            goal.prototype.map(|ratio| format!("{}×", number(ratio))).unwrap_or_default(),
             verdict(goal, missed, is_met(goal.aim)).to_owned(),
         ];
         Some(Self { cells: Cells(cells), missed })

@@ -20,18 +20,30 @@ struct Turn {
 
 /// All turns of a run, in the order they had.
 #[derive(Debug, Default, Serialize)]
-#[serde(transparent)]
-pub(crate) struct Results(Vec<Turn>);
+pub(crate) struct Results {
+    /// Where and with what it was measured.
+    about: String,
+    turns: Vec<Turn>,
+}
 
 impl Results {
     pub(crate) fn add(&mut self, workload: &str, round: usize, who: Contender, quantities: Sample) {
-        self.0.push(Turn { workload: workload.to_owned(), round, contender: who.name(), who, quantities });
+        let (workload, contender) = (workload.to_owned(), who.name());
+        self.turns.push(Turn { workload, round, contender, who, quantities });
+    }
+
+    pub(crate) fn set_about(&mut self, about: String) {
+        self.about = about;
+    }
+
+    pub(crate) fn about(&self) -> &str {
+        &self.about
     }
 
     /// One quantity of one contender, of each round.
     pub(crate) fn rounds(&self, workload: &str, who: Contender, quantity: &str) -> Vec<f64> {
         let mut turns: Vec<&Turn> =
-            self.0.iter().filter(|turn| turn.workload == workload && turn.who == who).collect();
+            self.turns.iter().filter(|turn| turn.workload == workload && turn.who == who).collect();
         turns.sort_by_key(|turn| turn.round);
         turns.iter().filter_map(|turn| turn.quantities.get(quantity).copied()).collect()
     }

@@ -47,6 +47,28 @@ impl Servers {
     }
 }
 
+impl Servers {
+    /// The names and versions of those that were started.
+    pub(crate) fn versions(&self) -> Vec<String> {
+        let redis = self.redis.iter().flatten().next().and_then(redis_version);
+        let zookeeper = self.zookeeper.iter().flatten().next().and_then(zookeeper_version);
+        redis.into_iter().chain(zookeeper).collect()
+    }
+}
+
+fn redis_version(server: &RedisServer) -> Option<String> {
+    let info = server.command(&["INFO", "server"]);
+    let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"))?;
+    Some(format!("Redis {}", version.trim()))
+}
+
+/// `Zookeeper version: 3.8.0-5a02a05, built on …`.
+fn zookeeper_version(server: &ZooKeeperServer) -> Option<String> {
+    let answer = server.four_letter("srvr");
+    let version = answer.lines().find_map(|line| line.strip_prefix("Zookeeper version: "))?;
+    Some(format!("ZooKeeper {}", version.split(['-', ',']).next()?))
+}
+
 fn started<S>(slot: Option<&mut Option<S>>, pinned: bool, start: fn() -> S) -> Option<&S> {
     slot.map(|slot| &*slot.get_or_insert_with(|| if pinned { start_pinned(start) } else { start() }))
 }

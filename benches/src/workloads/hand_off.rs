@@ -13,7 +13,9 @@ pub(super) fn redis(spans: Spans) -> Workload {
         cycles(8, 1, spans.long),
     )
     .processes(4)
-    .goal(Goal::ratio(DlockInLine, "hand-off p50 µs", Baton).must(AtMost(1.8)).aim(AtMost(1.3)))
+    .goal(
+        Goal::ratio(DlockInLine, "hand-off p50 µs", Baton).must(AtMost(1.8)).aim(AtMost(1.3)).prototype(1.0),
+    )
     .goal(Goal::value(DlockInLine, "commands").beside(Baton).must(Exactly(2.0)))
     .goal(Goal::ratio(DlockInLine, "operations/s", Baton))
 }

@@ -19,6 +19,8 @@ mod waiters;
 use crate::arguments::Arguments;
 use crate::contenders::Contender;
 use crate::order::Load;
+pub(crate) use growth::{Curve, QUANTITY};
+
 use anyhow::{Result, bail};
 use std::time::Duration;
 
@@ -37,6 +39,8 @@ pub(crate) struct Workload {
     /// Another number than the command line's.
     pub(crate) rounds: Option<usize>,
     pub(crate) goals: Vec<Goal>,
+    /// Which curve it belongs to, and where.
+    pub(crate) point: Option<(&'static Curve, f64)>,
 }
 
 /// A quantity of ours, and what it is to be.
@@ -48,6 +52,8 @@ pub(crate) struct Goal {
     pub(crate) judged: Judged,
     pub(crate) must: Option<Bound>,
     pub(crate) aim: Option<Bound>,
+    /// What a prototype reached that did nothing but this: no renewal, no fencing, no recovery.
+    pub(crate) prototype: Option<f64>,
 }
 
 /// What of a quantity the bounds are about.
@@ -68,6 +74,12 @@ pub(crate) enum Bound {
 }
 
 impl Bound {
+    pub(crate) fn value(self) -> f64 {
+        match self {
+            Self::AtLeast(value) | Self::AtMost(value) | Self::Exactly(value) => value,
+        }
+    }
+
     pub(crate) fn is_met_by(self, value: f64) -> bool {
         match self {
             Self::AtLeast(bound) => value >= bound,
@@ -81,8 +93,8 @@ impl Bound {
 impl Workload {
     fn new(name: impl Into<String>, about: &'static str, contenders: &[Contender], load: Load) -> Self {
         let (name, contenders) = (name.into(), contenders.to_vec());
-        let (distance, rounds, goals) = (None, None, Vec::new());
-        Self { name, about, contenders, load, processes: 1, pinned: false, distance, rounds, goals }
+        let (distance, rounds, goals, point) = (None, None, Vec::new(), None);
+        Self { name, about, contenders, load, processes: 1, pinned: false, distance, rounds, goals, point }
     }
 
     fn pinned(self) -> Self {
@@ -109,7 +121,7 @@ impl Workload {
 
 impl Goal {
     fn value(ours: Contender, quantity: &'static str) -> Self {
-        Self { quantity, ours, against: None, judged: Judged::Value, must: None, aim: None }
+        Self { quantity, ours, against: None, judged: Judged::Value, must: None, aim: None, prototype: None }
     }
 
     fn ratio(ours: Contender, quantity: &'static str, against: Contender) -> Self {
@@ -131,6 +143,10 @@ impl Goal {
 
     fn aim(self, bound: Bound) -> Self {
         Self { aim: Some(bound), ..self }
+    }
+
+    fn prototype(self, ratio: f64) -> Self {
+        Self { prototype: Some(ratio), ..self }
     }
 }
 

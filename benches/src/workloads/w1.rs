@@ -11,7 +11,12 @@ pub(super) fn redis(spans: Spans) -> Workload {
     let contenders = [Redlock, DistributedLock, Rslock, RawRedis, Dlock, DlockOneThread, RawRedisOneThread];
     Workload::new("redis-w1", "1 task, 1 key, pinned", &contenders, cycles(1, 1, spans.short))
         .pinned()
-        .goal(Goal::ratio(Dlock, "operations/s", RawRedis).must(AtLeast(0.95)).aim(AtLeast(1.1)))
+        .goal(
+            Goal::ratio(Dlock, "operations/s", RawRedis)
+                .must(AtLeast(0.95))
+                .aim(AtLeast(1.1))
+                .prototype(1.36),
+        )
         .goal(Goal::value(Dlock, "commands").beside(RawRedis).must(Exactly(2.0)))
         .goal(Goal::ratio(DlockOneThread, "operations/s", RawRedisOneThread))
         .goal(Goal::ratio(Dlock, "client CPU µs", RawRedis))
@@ -22,6 +27,11 @@ pub(super) fn zookeeper(spans: Spans) -> Workload {
     let contenders = [ZooKeeperRecipe, RawZooKeeper, DlockZooKeeper];
     Workload::new("zookeeper-w1", "1 task, 1 key, pinned", &contenders, cycles(1, 1, spans.short))
         .pinned()
-        .goal(Goal::ratio(DlockZooKeeper, "operations/s", RawZooKeeper).must(AtLeast(1.0)).aim(AtLeast(1.15)))
+        .goal(
+            Goal::ratio(DlockZooKeeper, "operations/s", RawZooKeeper)
+                .must(AtLeast(1.0))
+                .aim(AtLeast(1.15))
+                .prototype(1.4),
+        )
         .goal(Goal::value(DlockZooKeeper, "commands").beside(RawZooKeeper))
 }
