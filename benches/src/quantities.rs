@@ -17,7 +17,7 @@ pub(crate) fn of(report: &Report, load: &Load, who: Contender) -> Result<Sample>
         }
         // Both report while they are done with what is measured at the server.
         (Load::Held { locks, .. }, [free, held, renewed, _]) => {
-            let renewals = renewed.scripts_since(held);
+            let renewals = renewed.renewals_since(held);
             sample.server([held, renewed], renewals, "");
             sample.kept("server bytes per lock", [free, held], *locks as f64);
             sample.clients(report, renewals, "renewals/s");
@@ -75,14 +75,7 @@ impl Quantities {
             put("bytes in", after.bytes_in - before.bytes_in);
             put("bytes out", after.bytes_out - before.bytes_out);
             put("server CPU µs", after.cpu_micros - before.cpu_micros);
-            self.script("script µs", [before, after]);
-        }
-    }
-
-    /// How long the server works on one script.
-    fn script(&mut self, name: &str, [before, after]: [&Counters; 2]) {
-        if after.scripts_since(before) > 0.0 {
-            self.put(name, after.script_micros_since(before) / after.scripts_since(before));
+            put("script µs", after.script_micros_since(before));
         }
     }
 
@@ -107,10 +100,13 @@ impl Quantities {
     fn footprint(&mut self, locks: f64, [free, held, released]: [&Counters; 3]) {
         self.kept("server bytes per held lock", [free, held], locks);
         self.kept("server bytes per released lock", [free, released], locks);
-        self.put("commands to acquire", held.commands_since(free, self.who) / locks);
-        self.put("commands to release", released.commands_since(held, self.who) / locks);
-        self.script("acquire script µs", [free, held]);
-        self.script("release script µs", [held, released]);
+        for (name, before, after) in [("acquire", free, held), ("release", held, released)] {
+            self.put(&format!("commands to {name}"), after.commands_since(before, self.who) / locks);
+            if self.who.server() == Kind::Redis {
+                self.put(&format!("{name} script µs"), after.script_micros_since(before) / locks);
+                self.put(&format!("{name} server CPU µs"), (after.cpu_micros - before.cpu_micros) / locks);
+            }
+        }
     }
 
     fn fairness(&mut self, report: &Report) {
@@ -159,7 +155,6 @@ mod tests {
         let sample = of(&report(&[0.0, 0.0]), &cycles, Contender::DlockInLine).unwrap();
         assert_eq!(value(&sample, "operations/s"), Some(5.0));
         assert_eq!((value(&sample, "µs"), value(&sample, "client CPU µs")), (Some(200_000.0), Some(3.0)));
-        assert_eq!(value(&sample, "script µs"), None, "no script was called");
 
         let load = Load::Waiters { count: 10, span: Duration::from_secs(2) };
         let sample = of(&report(&[0.0; 5]), &load, Contender::DlockInLine).unwrap();

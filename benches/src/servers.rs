@@ -162,8 +162,13 @@ impl Counters {
         self.calls_since(before, |command| contender.sends(command)).count
     }
 
-    /// How many scripts were called, which is what a renewal is.
-    pub(crate) fn scripts_since(&self, before: &Self) -> f64 {
+    /// How many leases were made longer, where nothing else is done. One script may do that for many, and some set
+    /// the lock anew.
+    pub(crate) fn renewals_since(&self, before: &Self) -> f64 {
+        self.calls_since(before, |command| matches!(command, "pexpire" | "set")).count
+    }
+
+    fn scripts_since(&self, before: &Self) -> f64 {
         self.calls_since(before, is_script).count
     }
 
@@ -259,10 +264,10 @@ mod tests {
 
     #[test]
     fn what_was_counted_since_is_told_by_kind() {
-        let counters = |evalsha: Calls, get: f64, watches| Counters {
+        let counters = |evalsha: Calls, pexpire: f64, watches| Counters {
             calls: BTreeMap::from([
                 ("evalsha".to_owned(), evalsha),
-                ("get".to_owned(), Calls { count: get, micros: get }),
+                ("pexpire".to_owned(), Calls { count: pexpire, micros: pexpire }),
             ]),
             watches,
             ..Counters::default()
@@ -270,7 +275,8 @@ mod tests {
         let before = counters(Calls { count: 10.0, micros: 50.0 }, 10.0, 1.0);
         let after = counters(Calls { count: 14.0, micros: 62.0 }, 30.0, 3.0);
         assert_eq!((after.scripts_since(&before), after.script_micros_since(&before)), (4.0, 12.0));
-        assert_eq!(after.commands_since(&before, Contender::Dlock), 4.0);
+        assert_eq!(after.commands_since(&before, Contender::Dlock), 4.0, "scripts call the rest");
+        assert_eq!(after.renewals_since(&before), 20.0);
         assert_eq!(after.places_since(&before), 6.0);
     }
 }

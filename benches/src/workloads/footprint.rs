@@ -17,9 +17,9 @@ pub(super) fn footprint(spans: Spans) -> [Workload; 2] {
         "commands to acquire",
         "commands to release",
     ];
-    let scripts = ["acquire script µs", "release script µs"];
+    let work = ["acquire script µs", "release script µs", "acquire server CPU µs", "release server CPU µs"];
     [
-        of("footprint/redis", DlockInLine, locks, &[both.as_slice(), &scripts].concat()),
+        of("footprint/redis", DlockInLine, locks, &[both.as_slice(), &work].concat()),
         of("footprint/zookeeper", DlockZooKeeperInLine, locks / 10, &both),
     ]
 }
