@@ -12,7 +12,9 @@ pub(crate) use state::{Doubt, Interest, LeaseState};
 
 /// How long a lease lasts unless it is renewed: 100 ms to 24 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ttl(Duration);
+pub struct Ttl {
+    millis: u32,
+}
 
 impl Ttl {
     /// The shortest lease. A shorter one could not be renewed in time over a network.
@@ -35,27 +37,28 @@ impl Ttl {
                 "a ttl above 24h would keep a dead holder's lock for as long; renewal keeps a living one",
             ));
         }
-        Ok(Self(Duration::from_millis(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))))
+        Ok(Self { millis: u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX) })
     }
 
     /// The length of the lease.
     #[must_use]
     pub fn as_duration(self) -> Duration {
-        self.0
+        Duration::from_millis(self.as_millis())
     }
 
     /// The length of the lease in milliseconds.
     #[must_use]
     pub fn as_millis(self) -> u64 {
-        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
+        self.millis.into()
     }
 
     /// Until when a lease that was granted or renewed by a request sent at `sent` may be believed (I3):
     /// counted from before the request left, less 1 % and 2 ms for clocks that run at different rates.
     #[must_use]
     pub fn valid_until(self, sent: Moment) -> Moment {
-        let margin = self.0 / 100 + Duration::from_millis(2);
-        sent.after(self.0.saturating_sub(margin))
+        let ttl = self.as_duration();
+        let margin = ttl / 100 + Duration::from_millis(2);
+        sent.after(ttl.saturating_sub(margin))
     }
 }
 
@@ -66,7 +69,7 @@ fn out_of_range(ttl: Duration, remedy: &'static str) -> LockError {
 /// The lease a manager uses where none is named: 30 seconds.
 impl Default for Ttl {
     fn default() -> Self {
-        Self(Duration::from_secs(30))
+        Self { millis: 30_000 }
     }
 }
 
@@ -120,8 +123,12 @@ impl From<FencingToken> for u64 {
 /// never touch a later one (I8).
 ///
 /// Whoever knows the id can release the lock, so neither `Debug` nor a log line shows it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct OwnerId(u128);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OwnerId {
+    // Two words: a `u128` would make everything that holds an id larger, for its alignment.
+    high: u64,
+    low: u64,
+}
 
 impl OwnerId {
     /// A new id from the system's random source.
@@ -134,26 +141,25 @@ impl OwnerId {
             LockError::new(ErrorKind::Unavailable, "the system gave no random bytes for an owner id")
                 .with_source(std::io::Error::other(cause.to_string()))
         })?;
-        Ok(Self(u128::from_be_bytes(bytes)))
+        Ok(Self::from_u128(u128::from_be_bytes(bytes)))
     }
 
     /// A new id among those of this process. The system's random source takes longer than a lock that is kept
     /// here.
     pub(crate) fn local() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
-        Self(u128::from(LAST.fetch_add(1, Ordering::Relaxed)))
+        Self { high: 0, low: LAST.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// The id with these bits, as read back from a backend.
-    #[cfg(feature = "redis")]
+    /// The id with these bits.
     pub(crate) fn from_u128(bits: u128) -> Self {
-        Self(bits)
+        Self { high: (bits >> 64) as u64, low: bits as u64 }
     }
 
     /// The bits.
     #[must_use]
     pub fn as_u128(self) -> u128 {
-        self.0
+        u128::from(self.high) << 64 | u128::from(self.low)
     }
 }
 
@@ -235,5 +241,11 @@ mod tests {
         let id = OwnerId::random().unwrap();
         assert_eq!(format!("{id:?}"), "OwnerId(..)");
         assert_ne!(id, OwnerId::random().unwrap());
+    }
+
+    #[test]
+    fn an_owner_id_keeps_its_bits() {
+        let bits = 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210;
+        assert_eq!(OwnerId::from_u128(bits).as_u128(), bits);
     }
 }
