@@ -58,20 +58,21 @@ impl Moment {
 /// # Cancel safety
 /// Dropping the future leaves nothing behind.
 pub async fn sleep_until(until: Moment) {
-    const SLICE: Duration = Duration::from_secs(1);
-    loop {
-        let left = until.since(Moment::now());
-        if left.is_zero() {
-            return;
-        }
-        tokio::time::sleep(left.min(SLICE)).await;
+    while let Some(slice) = slice_before(until) {
+        sleep(slice).await;
     }
 }
 
+fn slice_before(until: Moment) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_secs(1);
+    let left = until.since(Moment::now());
+    (!left.is_zero()).then(|| left.min(LONGEST))
+}
+
 /// Waits for `span` of the time that the machine is awake: for pauses and patience, which no lease depends on.
-/// Unlike [`sleep_until`] it wakes up only once.
-pub(crate) async fn sleep(span: Duration) {
-    tokio::time::sleep(span).await;
+/// Unlike [`sleep_until`] it wakes up only once. The time runs from this call on.
+pub(crate) fn sleep(span: Duration) -> tokio::time::Sleep {
+    tokio::time::sleep(span)
 }
 
 /// The time of day, since 1970: only for locks whose value is a time of day. No lease of ours depends on it.
