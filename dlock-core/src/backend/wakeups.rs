@@ -3,18 +3,23 @@
 use crate::lease::OwnerId;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use std::task::{Context, Poll, Waker};
 
 /// The waiters that can be woken, by owner, each with the last news of it. A wake-up for an owner that is not
 /// here is for nobody.
 #[derive(Debug)]
 pub(crate) struct Wakeups<News = ()>(Mutex<HashMap<OwnerId, Arc<Bell<News>>>>);
 
+type Bell<News> = Mutex<Ring<News>>;
+
+/// What a waiter was told, or whom to tell.
 #[derive(Debug)]
-struct Bell<News> {
-    news: Mutex<Option<News>>,
-    rung: Notify,
+struct Ring<News> {
+    news: Option<News>,
+    rung: bool,
+    waiter: Option<Waker>,
 }
 
 impl<News> Default for Wakeups<News> {
@@ -27,23 +32,47 @@ impl<News> Wakeups<News> {
     /// Enters a waiter. To be done *before* the request that may queue it is sent: a hand-off in between
     /// would wake nobody.
     pub(crate) fn enter(&self, owner: OwnerId) -> Waiter<'_, News> {
-        let bell = Arc::new(Bell { news: Mutex::new(None), rung: Notify::new() });
+        let bell = Arc::new(Mutex::new(Ring { news: None, rung: false, waiter: None }));
         self.0.lock().insert(owner, Arc::clone(&bell));
         Waiter { wakeups: self, owner, bell }
     }
 
     /// Wakes this owner. Both the wake-up and the news are kept until the owner waits.
     pub(crate) fn wake(&self, owner: OwnerId, news: News) {
-        if let Some(bell) = self.0.lock().get(&owner) {
-            *bell.news.lock() = Some(news);
-            bell.rung.notify_one();
+        let bell = self.0.lock().get(&owner).cloned();
+        if let Some(bell) = bell {
+            ring(&bell, Some(news));
         }
     }
 
     /// Wakes everybody, to ask again.
     #[cfg(feature = "redis")]
     pub(crate) fn wake_all(&self) {
-        self.0.lock().values().for_each(|bell| bell.rung.notify_one());
+        let bells: Vec<_> = self.0.lock().values().cloned().collect();
+        bells.iter().for_each(|bell| ring(bell, None));
+    }
+}
+
+/// What is woken is foreign code, so nothing may be locked meanwhile.
+fn ring<News>(bell: &Bell<News>, news: Option<News>) {
+    let mut ring = bell.lock();
+    ring.rung = true;
+    ring.news = news.or(ring.news.take());
+    let waiter = ring.waiter.take();
+    drop(ring);
+    waiter.into_iter().for_each(Waker::wake);
+}
+
+impl<News> Ring<News> {
+    fn poll(&mut self, context: &Context<'_>) -> Poll<Option<News>> {
+        if std::mem::take(&mut self.rung) {
+            return Poll::Ready(self.news.take());
+        }
+        match &mut self.waiter {
+            Some(waiter) => waiter.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
     }
 }
 
@@ -58,8 +87,7 @@ pub(crate) struct Waiter<'a, News> {
 impl<News> Waiter<'_, News> {
     /// Waits until woken, and takes the news if there is any.
     pub(crate) async fn woken(&self) -> Option<News> {
-        self.bell.rung.notified().await;
-        self.bell.news.lock().take()
+        poll_fn(|context| self.bell.lock().poll(context)).await
     }
 }
 
