@@ -5,6 +5,7 @@
 use crate::key::LockKey;
 use crate::lease::{FencingToken, OwnerId, Ttl};
 use crate::time::Moment;
+use std::collections::hash_map::{Entry, OccupiedEntry};
 use std::collections::{HashMap, VecDeque};
 
 /// All locks that are held or waited for. A key that is neither takes no room.
@@ -15,8 +16,7 @@ pub(super) struct Store {
     last_token: u64,
 }
 
-/// Invariant: `holder` is `Some`. A lock whose holder left goes to the next waiter or out of the table in
-/// the same call.
+/// Invariant: a lock whose holder left goes to the next waiter or out of the table in the same call.
 #[derive(Debug)]
 struct Lock {
     holder: Held,
@@ -58,63 +58,44 @@ impl Store {
         queue: bool,
         now: Moment,
     ) -> (Answer, Woken) {
-        let woken = self.expire(key, now);
-        let Some(lock) = self.locks.get_mut(key) else {
-            let holder = Held::new(&mut self.last_token, owner, ttl, now);
-            self.locks.insert(key.clone(), Lock { holder, queue: VecDeque::new() });
-            return (Answer::Granted(holder.token), woken);
+        let Self { locks, last_token } = self;
+        let lock = match locks.entry(key.clone()) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(free) => {
+                let holder = Held::new(last_token, owner, ttl, now);
+                free.insert(Lock { holder, queue: VecDeque::new() });
+                return (Answer::Granted(holder.token), None);
+            }
         };
-        if lock.holder.owner == owner {
-            lock.holder.expires = now.after(ttl.as_duration());
-            return (Answer::Granted(lock.holder.token), woken);
+        let woken = lock.expire(last_token, now);
+        if lock.is_over(now) {
+            lock.holder = Held::new(last_token, owner, ttl, now);
         }
-        if queue && !lock.queue.iter().any(|waiter| waiter.owner == owner) {
-            lock.queue.push_back(Waiter { owner, ttl });
-        }
-        (Answer::Held(lock.holder.expires), woken)
+        (lock.answer(owner, ttl, queue, now), woken)
     }
 
     /// Moves the end of the owner's lease; false if the owner does not have the key.
     pub(super) fn renew(&mut self, key: &LockKey, owner: OwnerId, ttl: Ttl, now: Moment) -> (bool, Woken) {
-        let woken = self.expire(key, now);
-        let renewed = match self.locks.get_mut(key) {
-            Some(lock) if lock.holder.owner == owner => {
-                lock.holder.expires = now.after(ttl.as_duration());
-                true
-            }
-            _ => false,
-        };
-        (renewed, woken)
+        let (mut held, woken) = held(&mut self.locks, &mut self.last_token, key, now);
+        let lock = held.as_mut().map(OccupiedEntry::get_mut).filter(|lock| lock.holder.owner == owner);
+        let is_holder = lock.map(|lock| lock.holder.extend(ttl, now)).is_some();
+        (is_holder, woken)
     }
 
     /// Takes the owner out, as holder and as waiter; false if it did not have the key.
     pub(super) fn release(&mut self, key: &LockKey, owner: OwnerId, now: Moment) -> (bool, Woken) {
-        let woken = self.expire(key, now);
-        let Some(lock) = self.locks.get_mut(key) else { return (false, woken) };
+        let (held, woken) = held(&mut self.locks, &mut self.last_token, key, now);
+        let Some(mut held) = held else { return (false, woken) };
+        let lock = held.get_mut();
         if lock.holder.owner != owner {
             lock.queue.retain(|waiter| waiter.owner != owner);
             return (false, woken);
         }
-        (true, self.hand_off(key, now))
-    }
-
-    /// Hands the key off if its holder's lease is over.
-    fn expire(&mut self, key: &LockKey, now: Moment) -> Woken {
-        match self.locks.get(key) {
-            Some(lock) if lock.holder.expires <= now => self.hand_off(key, now),
-            _ => None,
+        let next = lock.hand_off(&mut self.last_token, now);
+        if next.is_none() {
+            held.remove();
         }
-    }
-
-    /// Passes the key to the first waiter, or frees it.
-    fn hand_off(&mut self, key: &LockKey, now: Moment) -> Woken {
-        let lock = self.locks.get_mut(key)?;
-        let Some(next) = lock.queue.pop_front() else {
-            self.locks.remove(key);
-            return None;
-        };
-        lock.holder = Held::new(&mut self.last_token, next.owner, next.ttl, now);
-        Some(next.owner)
+        (true, next)
     }
 
     /// How many keys take room.
@@ -123,10 +104,60 @@ impl Store {
     }
 }
 
+/// The lock on this key. One whose holder's lease is over goes to its first waiter, or out of the table.
+fn held<'a>(
+    locks: &'a mut HashMap<LockKey, Lock>,
+    last_token: &mut u64,
+    key: &LockKey,
+    now: Moment,
+) -> (Option<OccupiedEntry<'a, LockKey, Lock>>, Woken) {
+    let Entry::Occupied(mut there) = locks.entry(key.clone()) else { return (None, None) };
+    let woken = there.get_mut().expire(last_token, now);
+    if there.get().is_over(now) {
+        there.remove();
+        return (None, None);
+    }
+    (Some(there), woken)
+}
+
+impl Lock {
+    fn is_over(&self, now: Moment) -> bool {
+        self.holder.expires <= now
+    }
+
+    /// Hands the key off if its holder's lease is over.
+    fn expire(&mut self, last_token: &mut u64, now: Moment) -> Woken {
+        if self.is_over(now) { self.hand_off(last_token, now) } else { None }
+    }
+
+    /// Passes the key to the first waiter, if there is one.
+    fn hand_off(&mut self, last_token: &mut u64, now: Moment) -> Woken {
+        let next = self.queue.pop_front()?;
+        self.holder = Held::new(last_token, next.owner, next.ttl, now);
+        Some(next.owner)
+    }
+
+    /// What an owner that asks is told, and its place in the queue if it wants one.
+    fn answer(&mut self, owner: OwnerId, ttl: Ttl, queue: bool, now: Moment) -> Answer {
+        if self.holder.owner == owner {
+            self.holder.extend(ttl, now);
+            return Answer::Granted(self.holder.token);
+        }
+        if queue && !self.queue.iter().any(|waiter| waiter.owner == owner) {
+            self.queue.push_back(Waiter { owner, ttl });
+        }
+        Answer::Held(self.holder.expires)
+    }
+}
+
 impl Held {
     fn new(last_token: &mut u64, owner: OwnerId, ttl: Ttl, now: Moment) -> Self {
         *last_token += 1;
         Self { owner, token: FencingToken::new(*last_token), expires: now.after(ttl.as_duration()) }
+    }
+
+    fn extend(&mut self, ttl: Ttl, now: Moment) {
+        self.expires = now.after(ttl.as_duration());
     }
 }
 
