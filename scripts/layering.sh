@@ -51,7 +51,8 @@ done
     within "$core/backend/$backend" $leaves backend backend::wakeups "backend::$backend" \
       backend::{AcquireRequest,Backend,BackendFuture,Claim,Grant,LossSignal,Mode,Progress,RevokedFuture} ErrorKind
   done
-  within "$core/renewal" $leaves backend
+  may "$core/acquisition.rs" $leaves backend
+  within "$core/renewal" $leaves backend backend::Backend acquisition
   may "$core/release.rs" $leaves backend
   within "$core/local" $leaves backend backend::wakeups backend::embedded manager testing conformance_suite \
     backend::{AcquireRequest,Backend,BackendFuture,Claim,Grant,LossSignal,Mode,Progress,RevokedFuture}

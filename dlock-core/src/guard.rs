@@ -1,15 +1,18 @@
 //! Holding a lock.
 
+use crate::acquisition::Acquisition;
+use crate::backend::Grant;
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::LockKey;
-use crate::lease::{FencingToken, GuardState, LeaseState, LossReason};
+use crate::lease::{FencingToken, GuardState, LossReason};
 use crate::manager::Inner;
-use crate::renewal::Held;
 use crate::scope::LockScope;
 use crate::time::Moment;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// A lock that is held, and renewed until the guard is released or dropped.
@@ -26,17 +29,40 @@ use std::time::Duration;
 pub struct LockGuard {
     manager: Arc<Inner>,
     lease: Lease,
-    held: Held,
-    released: bool,
-    span: tracing::Span,
+    /// Whether the backend may have something of this owner.
+    to_release: bool,
+    /// The span of the hold, where somebody listens.
+    span: Option<Box<tracing::Span>>,
 }
 
 impl LockGuard {
-    pub(crate) fn new(manager: Arc<Inner>, held: Held, token: FencingToken) -> Self {
-        let key = held.claim.key.clone();
-        let span = tracing::info_span!("dlock.hold", %key, backend = manager.backend.name(), %token);
-        let lease = Lease { key, token, state: Arc::clone(&held.lease) };
-        Self { manager, lease, held, released: false, span }
+    /// The guard of a lock that is still to be asked for.
+    pub(crate) fn pending(manager: Arc<Inner>, acquisition: Arc<Acquisition>) -> Self {
+        Self { manager, lease: Lease(acquisition), to_release: false, span: None }
+    }
+
+    pub(crate) fn set_to_release(&mut self, to_release: bool) {
+        self.to_release = to_release;
+    }
+
+    /// Takes the granted lease under renewal.
+    pub(crate) fn granted(mut self, grant: &Grant, now: Moment) -> Self {
+        self.to_release = true;
+        let held = &self.lease.0;
+        held.grant(grant);
+        self.manager.renewal.enter(Arc::clone(held), now);
+        let (key, token) = (self.key(), self.token());
+        let span = tracing::info_span!("dlock.hold", %key, backend = self.manager.backend.name(), %token);
+        self.span = (!span.is_disabled()).then(|| Box::new(span));
+        self
+    }
+
+    pub(crate) fn acquisition(&self) -> &Arc<Acquisition> {
+        &self.lease.0
+    }
+
+    pub(crate) fn manager(&self) -> &Arc<Inner> {
+        &self.manager
     }
 
     /// What is locked.
@@ -105,7 +131,7 @@ impl LockGuard {
     /// # Cancel safety
     /// Dropping the future leaves nothing behind. A request made meanwhile is seen by the next call.
     pub async fn revoked(&self) {
-        self.manager.backend.revoked(&self.held.claim).await;
+        self.manager.backend.revoked(&self.lease.0.claim).await;
     }
 
     /// A view of the lease that can be passed around. It does not keep the lock.
@@ -136,13 +162,21 @@ impl LockGuard {
     /// # Ok(()) }
     /// ```
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, LockError> {
-        let mut work = std::pin::pin!(work);
-        let scope = self.scope();
-        tokio::select! {
-            biased;
-            reason = self.lost() => Err(self.lost_error(reason, Operation::Run)),
-            output = scope.run(work.as_mut()) => Ok(output),
-        }
+        let (scope, mut work, mut lost) = (self.scope(), pin!(work), pin!(self.lost()));
+        let outcome = poll_fn(|context| {
+            if let Some(reason) = self.lease.loss() {
+                return Poll::Ready(Err(reason));
+            }
+            // Work that is done at once needs nobody to watch its lock.
+            match scope.enter(|| work.as_mut().poll(context)) {
+                Poll::Ready(output) => Poll::Ready(Ok(output)),
+                Poll::Pending => lost.as_mut().poll(context).map(Err),
+            }
+        });
+        outcome.await.map_err(|reason| {
+            self.lease.0.end(reason);
+            self.lost_error(reason, Operation::Run)
+        })
     }
 
     /// Releases the lock and waits until the backend confirms it.
@@ -154,10 +188,13 @@ impl LockGuard {
     /// # Cancel safety
     /// Dropping the future leaves the release going on in the background.
     pub async fn release(mut self) -> Result<(), LockError> {
-        let lost = self.lease.state.loss(Moment::now());
-        self.give_up();
-        let outcome = self.manager.backend.release(&self.held.claim).await;
-        self.released = !matches!(&outcome, Err(error) if error.kind().is_retryable());
+        let (now, claim) = (Moment::now(), &self.lease.0.claim);
+        let lost = self.give_up(now);
+        let outcome = match self.manager.backend.release_at_once(claim, now) {
+            Some(outcome) => outcome,
+            None => self.manager.backend.release(claim).await,
+        };
+        self.to_release = matches!(&outcome, Err(error) if error.kind().is_retryable());
         match (lost, outcome) {
             (Some(reason), _) => Err(self.lost_error(reason, Operation::Release)),
             (None, outcome) => outcome.map_err(|error| self.name(error, Operation::Release)),
@@ -171,11 +208,14 @@ impl LockGuard {
         }
     }
 
-    /// Ends the lease locally *before* anything is sent: from here on nobody believes in it.
-    fn give_up(&self) {
-        self.manager.renewal.remove(&self.held.claim);
+    /// Ends the lease locally *before* anything is sent: from here on nobody believes in it. Why it was lost, if it
+    /// was.
+    fn give_up(&self, now: Moment) -> Option<LossReason> {
+        self.manager.renewal.remove(&self.lease.0);
         // A lease whose time passed before anybody looked was lost, whatever its holder does now.
-        self.lease.state.end(self.lease.state.loss(Moment::now()).unwrap_or(LossReason::Released));
+        let lost = self.lease.0.lease().loss(now);
+        self.lease.0.end(lost.unwrap_or(LossReason::Released));
+        lost
     }
 
     fn lost_error(&self, reason: LossReason, operation: Operation) -> LockError {
@@ -183,17 +223,18 @@ impl LockGuard {
         self.name(LockError::new(ErrorKind::Lost, detail), operation)
     }
 
-    fn name(&self, error: LockError, operation: Operation) -> LockError {
+    pub(crate) fn name(&self, error: LockError, operation: Operation) -> LockError {
         error.with_operation(operation).with_key(self.key()).with_backend(self.manager.backend.name())
     }
 }
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        if !self.released {
-            let _entered = self.span.enter();
-            self.give_up();
-            self.manager.release_in_background(self.held.claim.clone(), &self.held.runtime);
+        if self.to_release {
+            let _entered = self.span.as_ref().map(|span| span.enter());
+            let now = Moment::now();
+            self.give_up(now);
+            self.manager.release_in_background(&self.lease.0, now);
         }
     }
 }
@@ -207,41 +248,37 @@ impl fmt::Debug for LockGuard {
 /// A view of a lock that is held: its token, its deadline, its loss. It does not keep the lock; only the
 /// [`LockGuard`] does.
 #[derive(Clone)]
-pub struct Lease {
-    key: LockKey,
-    token: FencingToken,
-    state: Arc<LeaseState>,
-}
+pub struct Lease(Arc<Acquisition>);
 
 impl Lease {
     /// What is locked.
     #[must_use]
     pub fn key(&self) -> &LockKey {
-        &self.key
+        &self.0.claim.key
     }
 
     /// The fencing token of the grant.
     #[must_use]
     pub fn token(&self) -> FencingToken {
-        self.token
+        self.0.lease().token()
     }
 
     /// As [`LockGuard::is_valid`].
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        self.state.loss(Moment::now()).is_none()
+        self.loss().is_none()
     }
 
     /// As [`LockGuard::remaining`].
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.state.remaining(Moment::now())
+        self.0.lease().remaining(Moment::now())
     }
 
     /// As [`LockGuard::state`].
     #[must_use]
     pub fn state(&self) -> GuardState {
-        self.state.state(Moment::now())
+        self.0.lease().state(Moment::now())
     }
 
     /// As [`LockGuard::state_changed`].
@@ -249,7 +286,7 @@ impl Lease {
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
     pub async fn state_changed(&self, seen: GuardState) -> GuardState {
-        self.state.state_other_than(seen).await
+        self.0.lease().state_other_than(seen).await
     }
 
     /// As [`LockGuard::lost`]; also fires when the guard is released.
@@ -257,13 +294,17 @@ impl Lease {
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
     pub async fn lost(&self) -> LossReason {
-        self.state.lost().await
+        self.0.lost().await
+    }
+
+    fn loss(&self) -> Option<LossReason> {
+        self.0.lease().loss(Moment::now())
     }
 
     fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
-            .field("key", &self.key)
-            .field("token", &self.token)
+            .field("key", self.key())
+            .field("token", &self.token())
             .field("remaining", &self.remaining())
             .finish_non_exhaustive()
     }

@@ -38,6 +38,8 @@
 //! | `macros` | the attribute `#[distributed_lock]` |
 //! | `testing` | the conformance suite for backends; exempt from semver |
 
+mod acquisition;
+mod attempt;
 mod connect;
 mod error;
 mod guard;

@@ -1,21 +1,23 @@
 //! Where the layers meet: a backend, its renewal, and what happens in the background.
 
-use crate::backend::{Backend, Claim};
+use crate::acquisition::Acquisition;
+use crate::backend::Backend;
 use crate::error::{ErrorKind, LockError, Operation};
-use crate::guard::LockGuard;
 use crate::key::LockKey;
-use crate::lease::{FencingToken, LossReason, Ttl};
+use crate::lease::{LossReason, Ttl};
 use crate::local::{HandOver, Local};
 use crate::release;
-use crate::renewal::{Held, Renewal};
+use crate::renewal::Renewal;
 use crate::request::LockRequest;
 use crate::scope;
+use crate::time::Moment;
 use parking_lot::RwLock;
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,6 +41,8 @@ pub struct LockManager {
 }
 
 pub(crate) struct Inner {
+    /// Which manager of this process it is.
+    pub(crate) number: u64,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) ttl: Ttl,
     pub(crate) wait: Duration,
@@ -150,8 +154,9 @@ impl LockManager {
         K::Error: Into<LockError>,
         F: Future,
     {
+        let mut work = pin!(work);
         let guard = self.lock(key).await?;
-        let output = guard.run(work).await?;
+        let output = guard.run(work.as_mut()).await?;
         guard.release_quietly().await;
         Ok(output)
     }
@@ -188,15 +193,15 @@ impl LockManager {
     pub async fn shutdown(&self) {
         self.close();
         for held in self.inner.renewal.clear() {
-            held.lease.end(LossReason::Released);
-            self.inner.release_in_background(held.claim, &held.runtime);
+            held.end(LossReason::Released);
+            self.inner.release_in_background(&held, Moment::now());
         }
         self.inner.background.close();
         self.inner.background.wait().await;
     }
 
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
-        &self.inner
+    pub(crate) fn into_inner(self) -> Arc<Inner> {
+        self.inner
     }
 }
 
@@ -218,19 +223,14 @@ impl fmt::Debug for LockManager {
 }
 
 impl Inner {
-    /// Makes the claim's owner leave, whatever became of its requests. Never blocks, never panics, and needs
-    /// no runtime of the caller's (I9): the task runs on the runtime that the lock was acquired in.
-    pub(crate) fn release_in_background(&self, claim: Claim, runtime: &Handle) {
-        if release::at_once(&*self.backend, &claim) {
-            return;
+    /// Makes the owner leave, whatever became of its requests. Never blocks, never panics, and needs no runtime
+    /// of the caller's (I9): the task runs on the runtime that the lock was acquired in.
+    pub(crate) fn release_in_background(&self, acquisition: &Acquisition, now: Moment) {
+        let Acquisition { claim, runtime, .. } = acquisition;
+        if self.backend.release_at_once(claim, now).is_none() {
+            let released = release::until_gone(Arc::clone(&self.backend), claim.clone());
+            self.background.spawn_on(released, runtime);
         }
-        self.background.spawn_on(release::until_gone(Arc::clone(&self.backend), claim), runtime);
-    }
-
-    /// Takes a granted lease under renewal and makes its guard.
-    pub(crate) fn guard(self: &Arc<Self>, held: Held, token: FencingToken) -> LockGuard {
-        self.renewal.enter(held.clone());
-        LockGuard::new(Arc::clone(self), held, token)
     }
 
     pub(crate) fn closed_error(&self, key: &LockKey) -> LockError {
@@ -240,6 +240,9 @@ impl Inner {
             .with_key(key)
     }
 }
+
+/// How many managers this process has made.
+static MANAGERS: AtomicU64 = AtomicU64::new(0);
 
 /// How long a request waits unless it says otherwise.
 const DEFAULT_WAIT: Duration = Duration::from_secs(60);
@@ -299,7 +302,9 @@ impl LockManagerBuilder {
         }
         let renewal = Renewal::new(Arc::clone(&self.backend));
         let (closed, background) = (CancellationToken::new(), TaskTracker::new());
-        let inner = Inner { backend: self.backend, ttl, wait: self.wait, renewal, closed, background };
+        let number = MANAGERS.fetch_add(1, Ordering::Relaxed);
+        let inner =
+            Inner { number, backend: self.backend, ttl, wait: self.wait, renewal, closed, background };
         Ok(LockManager { inner: Arc::new(inner) })
     }
 }

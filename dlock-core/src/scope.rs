@@ -11,16 +11,16 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
 
 thread_local! {
     /// What the poll that goes on in this thread is inside of, the innermost last.
-    static ENTERED: RefCell<Vec<Arc<Level>>> = const { RefCell::new(Vec::new()) };
+    static ENTERED: RefCell<Vec<Level>> = const { RefCell::new(Vec::new()) };
 }
 
+#[derive(Clone)]
 enum Level {
-    /// A lock is held.
-    Held { manager: Arc<Inner>, lease: Lease },
+    /// A lock of the manager with this number is held.
+    Held { manager: u64, lease: Lease },
     /// Annotations that name no manager use this one.
     Locks(LockManager),
 }
@@ -47,11 +47,11 @@ enum Level {
 /// ```
 #[derive(Clone)]
 #[must_use = "a scope does nothing until it is entered"]
-pub struct LockScope(Arc<Level>);
+pub struct LockScope(Level);
 
 impl LockScope {
-    pub(crate) fn of(manager: &Arc<Inner>, lease: &Lease) -> Self {
-        Self(Arc::new(Level::Held { manager: Arc::clone(manager), lease: lease.clone() }))
+    pub(crate) fn of(manager: &Inner, lease: &Lease) -> Self {
+        Self(Level::Held { manager: manager.number, lease: lease.clone() })
     }
 
     /// Runs `step` inside. A future that is written by hand calls this at each poll, with the poll of what it
@@ -100,7 +100,7 @@ impl LockScope {
 
 impl fmt::Debug for LockScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
+        match &self.0 {
             Level::Held { lease, .. } => f.debug_tuple("LockScope").field(lease.key()).finish(),
             Level::Locks(locks) => f.debug_tuple("LockScope").field(locks).finish(),
         }
@@ -124,7 +124,7 @@ impl fmt::Debug for LockScope {
 /// # Ok(()) }
 /// ```
 pub async fn with_locks<F: Future>(locks: LockManager, work: F) -> F::Output {
-    LockScope(Arc::new(Level::Locks(locks))).run(work).await
+    LockScope(Level::Locks(locks)).run(work).await
 }
 
 /// The manager of the innermost [`with_locks`].
@@ -136,10 +136,10 @@ pub(crate) fn locks() -> Option<LockManager> {
 }
 
 /// Refuses a key that the code that asks for it is under the lock of.
-pub(crate) fn check(manager: &Arc<Inner>, key: &LockKey) -> Result<(), LockError> {
+pub(crate) fn check(manager: &Inner, key: &LockKey) -> Result<(), LockError> {
     let held = |level: &Level| match level {
         Level::Held { manager: holder, lease } => {
-            (Arc::ptr_eq(holder, manager) && lease.key() == key && lease.is_valid()).then_some(())
+            (*holder == manager.number && lease.key() == key && lease.is_valid()).then_some(())
         }
         Level::Locks(_) => None,
     };
@@ -160,15 +160,15 @@ const WAITS_FOR_ITSELF: &str = "the caller is under this very lock, and would wa
 
 /// The innermost level that is wanted. A thread that is ending is inside of nothing.
 fn find<T>(wanted: impl Fn(&Level) -> Option<T>) -> Option<T> {
-    ENTERED.try_with(|levels| levels.borrow().iter().rev().find_map(|level| wanted(level))).ok().flatten()
+    ENTERED.try_with(|levels| levels.borrow().iter().rev().find_map(wanted)).ok().flatten()
 }
 
 /// A level that is entered, until this is dropped.
 struct Entered;
 
 impl Entered {
-    fn push(level: &Arc<Level>) -> Self {
-        let _ = ENTERED.try_with(|levels| levels.borrow_mut().push(Arc::clone(level)));
+    fn push(level: &Level) -> Self {
+        let _ = ENTERED.try_with(|levels| levels.borrow_mut().push(level.clone()));
         Self
     }
 }

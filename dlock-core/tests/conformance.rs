@@ -36,6 +36,7 @@ mod flaws_are_caught {
     catches! {
         exclusion: GrantsEverybody by a_held_lock_is_refused_to_everybody;
         exclusion_under_contention: GrantsEverybody by holders_never_overlap_under_contention;
+        exclusion_at_once: GrantsEverybody by what_is_answered_at_once_is_an_answer;
         token_order: RepeatsTokens by tokens_rise_from_holder_to_holder;
         token_order_past_a_death: RepeatsTokens by tokens_rise_past_a_dead_holder;
         owner_only_release: ReleasesForAnybody by only_the_owner_releases;

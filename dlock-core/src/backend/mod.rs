@@ -6,7 +6,7 @@
 
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::LockKey;
-use crate::lease::{FencingToken, Interest, LeaseState, LossReason, OwnerId, Ttl};
+use crate::lease::{FencingToken, Interest, LossReason, OwnerId, Ttl};
 use crate::time::Moment;
 use parking_lot::Mutex;
 use std::fmt;
@@ -82,6 +82,27 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// - After [`ErrorKind::Unavailable`] the caller repeats the call until the lease is over anyway.
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()>;
 
+    /// Acquires the lock without waiting and without asking anybody else. That takes locks that are kept in this
+    /// process; other backends keep the default, which is `None`.
+    ///
+    /// # Behavior
+    /// - As [`acquire`](Backend::acquire) with [`Mode::Try`], but that the grant counts from `now`, which was read
+    ///   just before, and that the backend has nothing to say of it later.
+    /// - `None` says nothing and leaves nothing behind: the caller goes on to `acquire`, with the same owner.
+    fn acquire_at_once(&self, _claim: &Claim, _now: Moment) -> Option<Grant> {
+        None
+    }
+
+    /// Makes the owner leave without waiting and without asking anybody else, where that is possible; by default it
+    /// is not. It may be called outside of a runtime.
+    ///
+    /// # Behavior
+    /// - As [`release`](Backend::release) at `now`, which was read just before.
+    /// - `None` says that nothing was done: the caller goes on to `release`.
+    fn release_at_once(&self, _claim: &Claim, _now: Moment) -> Option<Result<(), LockError>> {
+        None
+    }
+
     /// Waits until somebody asks the owner to let go. Never ends where nobody can, which is the default.
     ///
     /// # Behavior
@@ -114,6 +135,14 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
         (**self).release(claim)
     }
 
+    fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {
+        (**self).acquire_at_once(claim, now)
+    }
+
+    fn release_at_once(&self, claim: &Claim, now: Moment) -> Option<Result<(), LockError>> {
+        (**self).release_at_once(claim, now)
+    }
+
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
         (**self).revoked(claim)
     }
@@ -142,10 +171,13 @@ impl Claim {
 
     /// A claim of a new owner by way of `backend`.
     pub(crate) fn by_way_of(backend: &dyn Backend, key: LockKey, ttl: Ttl) -> Result<Self, LockError> {
-        match backend.is_local() {
-            true => Ok(Self { key, owner: OwnerId::local(), ttl }),
-            false => Self::new(key, ttl),
-        }
+        let owner = match backend.is_local() {
+            true => OwnerId::local(),
+            false => {
+                OwnerId::random().map_err(|error| error.with_operation(Operation::Acquire).with_key(&key))?
+            }
+        };
+        Ok(Self { key, owner, ttl })
     }
 
     /// Says in an error what was done about which key.
@@ -191,7 +223,7 @@ impl AcquireRequest {
     /// A request for `claim`.
     #[must_use]
     pub fn new(claim: Claim, mode: Mode) -> Self {
-        Self::of(claim, mode, Arc::default(), Arc::new(LeaseState::pending()))
+        Self::of(claim, mode, Arc::default(), Arc::new(Nobody))
     }
 
     /// A request whose progress and loss somebody else wants to know.
@@ -204,6 +236,18 @@ impl AcquireRequest {
     pub fn loss(&self) -> LossSignal {
         LossSignal(Arc::downgrade(&self.interest))
     }
+}
+
+/// Nobody wants to know.
+#[derive(Debug)]
+struct Nobody;
+
+impl Interest for Nobody {
+    fn lose(&self, _: LossReason) {}
+
+    fn doubt(&self) {}
+
+    fn trust(&self) {}
 }
 
 /// The backend's word that an owner has the key.

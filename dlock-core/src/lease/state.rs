@@ -1,30 +1,24 @@
 //! The local state of one lease.
 
-use super::{GuardState, LossReason};
-use crate::key::LockKey;
+use super::{FencingToken, GuardState, LossReason};
 use crate::time::{Moment, sleep_until};
-use parking_lot::Mutex;
 use std::fmt;
-use std::future::Future;
-use std::sync::OnceLock;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// What is known here of one lease: its deadline by the lease clock, what the backend's last word was, and how
-/// it ended.
+/// What is known here of one lease: its token, its deadline by the lease clock, what the backend's last word was, and
+/// how it ended.
 ///
 /// Whether it is valid is computed from the clock at each call, never from a flag that a task sets in time.
 #[derive(Debug)]
 pub(crate) struct LeaseState {
+    token: AtomicU64,
     valid_until: AtomicU64,
-    ended: OnceLock<LossReason>,
-    /// Who has doubts, by [`Doubt`]. Looked at by whoever asks, and by a renewal only to see that it is zero.
-    doubts: AtomicU8,
-    /// Told of the end, and of the first and the last doubt.
+    facts: Facts,
+    /// Told of the end, and of the first and the last doubt, if it is watched.
     changed: Notify,
-    /// Of whom to tell that the lock was lost. Taken by whoever tells it.
-    holder: Mutex<Option<Holder>>,
 }
 
 /// Who has doubts about a lease that is still valid.
@@ -34,13 +28,6 @@ pub(crate) enum Doubt {
     Renewal = 1,
     /// The backend said so by itself.
     Backend = 2,
-}
-
-/// Who holds what, in the words of the event that says that it was lost.
-#[derive(Debug)]
-struct Holder {
-    key: LockKey,
-    backend: &'static str,
 }
 
 /// Wants to know what becomes of a grant.
@@ -55,29 +42,14 @@ pub(crate) trait Interest: fmt::Debug + Send + Sync {
     fn trust(&self);
 }
 
-impl Interest for LeaseState {
-    fn lose(&self, reason: LossReason) {
-        self.end(reason);
-    }
-
-    fn doubt(&self) {
-        Self::doubt(self, Doubt::Backend);
-    }
-
-    fn trust(&self) {
-        Self::trust(self, Doubt::Backend);
-    }
-}
-
 impl LeaseState {
     /// A lease that was not granted yet: not valid.
     pub(crate) fn pending() -> Self {
         Self {
+            token: AtomicU64::new(0),
             valid_until: AtomicU64::new(0),
-            ended: OnceLock::new(),
-            doubts: AtomicU8::new(0),
+            facts: Facts::default(),
             changed: Notify::new(),
-            holder: Mutex::new(None),
         }
     }
 
@@ -85,20 +57,20 @@ impl LeaseState {
         Moment::from_nanos(self.valid_until.load(Ordering::Acquire))
     }
 
-    /// Sets the deadline of the grant, and of whom to tell if the lock is lost from now on.
-    pub(crate) fn grant(&self, valid_until: Moment, key: &LockKey, backend: &'static str) {
-        self.valid_until.store(valid_until.as_nanos(), Ordering::Release);
-        *self.holder.lock() = Some(Holder { key: key.clone(), backend });
-        // The backend may have taken it back before anybody could be named.
-        if let Some(reason) = self.ended.get() {
-            self.tell(*reason);
-        }
+    pub(crate) fn token(&self) -> FencingToken {
+        FencingToken::new(self.token.load(Ordering::Acquire))
     }
 
-    /// Moves the deadline later, unless the lease is over at `now`: a lease that was seen as lost stays lost.
+    /// Sets what was granted. Why it is over, if the backend took it back before this.
+    pub(crate) fn grant(&self, token: FencingToken, valid_until: Moment) -> Option<LossReason> {
+        self.token.store(token.as_u64(), Ordering::Release);
+        self.valid_until.store(valid_until.as_nanos(), Ordering::Release);
+        self.facts.add(GRANTED).ended()
+    }
+
+    /// Moves the deadline later, unless the lease is over at `now`: a lease that was seen as lost is to stay lost.
     pub(crate) fn extend(&self, valid_until: Moment, now: Moment) -> bool {
         if self.loss(now).is_some() {
-            self.end(LossReason::Expired);
             return false;
         }
         self.valid_until.fetch_max(valid_until.as_nanos(), Ordering::AcqRel);
@@ -106,52 +78,50 @@ impl LeaseState {
         true
     }
 
-    /// Ends the lease. The first reason stays, and is told at once.
-    pub(crate) fn end(&self, reason: LossReason) {
-        if self.ended.set(reason).is_ok() {
-            self.changed.notify_waiters();
-            self.tell(reason);
+    /// Ends the lease; the first reason stays. Whether this ended one that was granted.
+    pub(crate) fn end(&self, reason: LossReason) -> bool {
+        let before = self.facts.end(reason);
+        if before.ended().is_some() {
+            return false;
         }
-    }
-
-    /// The one event of a lost lock. A lock that its holder released is not lost.
-    fn tell(&self, reason: LossReason) {
-        let holder = self.holder.lock().take();
-        if let Some(Holder { key, backend }) = holder.filter(|_| reason != LossReason::Released) {
-            tracing::error!(%key, backend, %reason, "lock lost");
-        }
+        self.tell_of_change(before);
+        before.has(GRANTED)
     }
 
     /// Says that the last word of the backend was a bad one.
     pub(crate) fn doubt(&self, doubt: Doubt) {
-        if self.doubts.fetch_or(doubt as u8, Ordering::AcqRel) == 0 {
-            self.changed.notify_waiters();
+        let before = self.facts.add(doubt as u8);
+        if !before.has(DOUBTS) {
+            self.tell_of_change(before);
         }
     }
 
     /// Takes this doubt back. Costs a read where there is none.
     pub(crate) fn trust(&self, doubt: Doubt) {
-        let doubt = doubt as u8;
-        if self.doubts.load(Ordering::Acquire) != 0
-            && self.doubts.fetch_and(!doubt, Ordering::AcqRel) == doubt
-        {
+        if !self.facts.now().has(DOUBTS) {
+            return;
+        }
+        let before = self.facts.take_away(doubt as u8);
+        if before.0 & DOUBTS == doubt as u8 {
+            self.tell_of_change(before);
+        }
+    }
+
+    fn tell_of_change(&self, before: Fact) {
+        if before.has(WATCHED) {
             self.changed.notify_waiters();
         }
     }
 
     /// Why the lease is over at `now`, or `None` while it is valid.
     pub(crate) fn loss(&self, now: Moment) -> Option<LossReason> {
-        match self.ended.get() {
-            Some(reason) => Some(*reason),
-            None if now >= self.valid_until() => Some(LossReason::Expired),
-            None => None,
-        }
+        self.facts.now().ended().or_else(|| (now >= self.valid_until()).then_some(LossReason::Expired))
     }
 
     pub(crate) fn state(&self, now: Moment) -> GuardState {
         match self.loss(now) {
             Some(reason) => GuardState::Lost(reason),
-            None if self.doubts.load(Ordering::Acquire) != 0 => GuardState::Suspect,
+            None if self.facts.now().has(DOUBTS) => GuardState::Suspect,
             None => GuardState::Held,
         }
     }
@@ -165,35 +135,94 @@ impl LeaseState {
 
     /// Waits until the lease is over, by its own timer at the deadline (I3).
     pub(crate) async fn lost(&self) -> LossReason {
-        self.find(|| self.loss(Moment::now()).inspect(|reason| self.end(*reason))).await
+        self.find(|now| self.loss(now)).await
     }
 
     /// Waits until the state is another one than `seen`.
     pub(crate) async fn state_other_than(&self, seen: GuardState) -> GuardState {
-        self.find(|| Some(self.state(Moment::now())).filter(|state| *state != seen)).await
+        self.find(|now| Some(self.state(now)).filter(|state| *state != seen)).await
     }
 
     /// What `look` finds, now or after a change or the deadline.
-    async fn find<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
+    async fn find<T>(&self, look: impl Fn(Moment) -> Option<T>) -> T {
         loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
+            let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            if let Some(found) = look() {
+            self.facts.add(WATCHED);
+            let now = Moment::now();
+            if let Some(found) = look(now) {
                 return found;
             }
-            self.changed_or_due(changed).await;
+            let valid_until = self.valid_until();
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(valid_until), if now < valid_until => {}
+            }
         }
     }
+}
 
-    async fn changed_or_due(&self, changed: impl Future<Output = ()>) {
-        let valid_until = self.valid_until();
-        if valid_until <= Moment::now() {
-            return changed.await;
+const DOUBTS: u8 = Doubt::Renewal as u8 | Doubt::Backend as u8;
+const GRANTED: u8 = 4;
+/// Somebody has waited for a change. Stays.
+const WATCHED: u8 = 8;
+/// Above all of these stands how it ended, if it has.
+const ENDED: u32 = 4;
+
+/// All that is known beside the deadline, in one place: whoever changes something sees what was before.
+#[derive(Debug, Default)]
+struct Facts(AtomicU8);
+
+#[derive(Debug, Clone, Copy)]
+struct Fact(u8);
+
+impl Facts {
+    fn now(&self) -> Fact {
+        Fact(self.0.load(Ordering::Acquire))
+    }
+
+    fn add(&self, facts: u8) -> Fact {
+        Fact(self.0.fetch_or(facts, Ordering::AcqRel))
+    }
+
+    fn take_away(&self, facts: u8) -> Fact {
+        Fact(self.0.fetch_and(!facts, Ordering::AcqRel))
+    }
+
+    fn end(&self, reason: LossReason) -> Fact {
+        let ended = |facts| Fact(facts).ended().is_none().then_some(facts | code(reason) << ENDED);
+        let (Ok(before) | Err(before)) = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, ended);
+        Fact(before)
+    }
+}
+
+impl Fact {
+    fn has(self, facts: u8) -> bool {
+        self.0 & facts != 0
+    }
+
+    fn ended(self) -> Option<LossReason> {
+        match self.0 >> ENDED {
+            EXPIRED => Some(LossReason::Expired),
+            NOT_OWNER => Some(LossReason::NotOwner),
+            SESSION_EXPIRED => Some(LossReason::SessionExpired),
+            RELEASED => Some(LossReason::Released),
+            _ => None,
         }
-        tokio::select! {
-            () = changed => {}
-            () = sleep_until(valid_until) => {}
-        }
+    }
+}
+
+const EXPIRED: u8 = 1;
+const NOT_OWNER: u8 = 2;
+const SESSION_EXPIRED: u8 = 3;
+const RELEASED: u8 = 4;
+
+const fn code(reason: LossReason) -> u8 {
+    match reason {
+        LossReason::Expired => EXPIRED,
+        LossReason::NotOwner => NOT_OWNER,
+        LossReason::SessionExpired => SESSION_EXPIRED,
+        LossReason::Released => RELEASED,
     }
 }
 
@@ -205,14 +234,16 @@ mod tests {
         Moment::START.after(Duration::from_millis(millis))
     }
 
-    fn key() -> LockKey {
-        LockKey::new("k").unwrap()
+    /// A lease that was granted until `valid_until`.
+    fn granted(valid_until: Moment) -> LeaseState {
+        let lease = LeaseState::pending();
+        assert_eq!(lease.grant(FencingToken::new(7), valid_until), None);
+        lease
     }
 
     #[test]
     fn a_lease_is_suspect_while_anybody_doubts_it() {
-        let lease = LeaseState::pending();
-        lease.grant(at(100), &key(), "test");
+        let lease = granted(at(100));
         assert_eq!(lease.state(at(0)), GuardState::Held);
         lease.doubt(Doubt::Renewal);
         lease.doubt(Doubt::Backend);
@@ -224,8 +255,7 @@ mod tests {
 
     #[test]
     fn a_lost_lease_is_neither_doubted_nor_trusted() {
-        let lease = LeaseState::pending();
-        lease.grant(at(100), &key(), "test");
+        let lease = granted(at(100));
         lease.doubt(Doubt::Backend);
         assert_eq!(lease.state(at(100)), GuardState::Lost(LossReason::Expired));
         lease.end(LossReason::NotOwner);
@@ -235,23 +265,21 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_another_state_is_told_of_each() {
-        let lease = LeaseState::pending();
-        lease.grant(Moment::now().after(Duration::from_secs(60)), &key(), "test");
+        let lease = granted(Moment::now().after(Duration::from_secs(60)));
         let change = async {
             lease.doubt(Doubt::Renewal);
         };
         let (state, ()) = tokio::join!(lease.state_other_than(GuardState::Held), change);
         assert_eq!(state, GuardState::Suspect);
-        let change = async { lease.end(LossReason::NotOwner) };
+        let change = async { assert!(lease.end(LossReason::NotOwner)) };
         let (state, ()) = tokio::join!(lease.state_other_than(GuardState::Suspect), change);
         assert_eq!(state, GuardState::Lost(LossReason::NotOwner));
     }
 
     #[test]
     fn a_lease_is_valid_up_to_its_deadline_and_not_at_it() {
-        let lease = LeaseState::pending();
-        assert_eq!(lease.loss(at(0)), Some(LossReason::Expired), "not granted yet");
-        lease.grant(at(100), &key(), "test");
+        assert_eq!(LeaseState::pending().loss(at(0)), Some(LossReason::Expired), "not granted yet");
+        let lease = granted(at(100));
         assert_eq!(lease.loss(at(99)), None);
         assert_eq!(lease.remaining(at(60)), Duration::from_millis(40));
         assert_eq!(lease.loss(at(100)), Some(LossReason::Expired));
@@ -259,20 +287,22 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_expired_is_not_revived_by_a_late_renewal() {
-        let lease = LeaseState::pending();
-        lease.grant(at(100), &key(), "test");
-        assert!(lease.extend(at(200), at(50)));
-        assert!(!lease.extend(at(400), at(200)), "came at the deadline");
-        assert_eq!(lease.loss(at(0)), Some(LossReason::Expired), "and is lost for good");
+    fn the_first_reason_of_a_loss_stays() {
+        let all =
+            [LossReason::Expired, LossReason::NotOwner, LossReason::SessionExpired, LossReason::Released];
+        for first in all {
+            let lease = granted(at(100));
+            assert!(lease.end(first));
+            all.iter().for_each(|other| assert!(!lease.end(*other)));
+            assert_eq!(lease.loss(at(0)), Some(first));
+        }
     }
 
     #[test]
-    fn the_first_reason_of_a_loss_stays() {
+    fn a_grant_that_was_taken_back_before_it_came_is_over() {
         let lease = LeaseState::pending();
-        lease.grant(at(100), &key(), "test");
-        lease.end(LossReason::NotOwner);
-        lease.end(LossReason::Released);
-        assert_eq!(lease.loss(at(0)), Some(LossReason::NotOwner));
+        assert!(!lease.end(LossReason::SessionExpired), "nobody has it yet");
+        assert_eq!(lease.grant(FencingToken::new(7), at(100)), Some(LossReason::SessionExpired));
+        assert_eq!(lease.loss(at(0)), Some(LossReason::SessionExpired));
     }
 }

@@ -3,27 +3,19 @@
 mod schedule;
 mod table;
 
-use crate::backend::{Backend, Claim};
+use crate::acquisition::Acquisition;
+use crate::backend::Backend;
 use crate::error::{ErrorKind, LockError};
-use crate::lease::{Doubt, LeaseState, LossReason};
+use crate::lease::{Doubt, LossReason};
 use crate::time::{Moment, sleep_until};
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use table::Table;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-
-/// A lease that is held.
-#[derive(Debug, Clone)]
-pub(crate) struct Held {
-    pub(crate) claim: Claim,
-    pub(crate) lease: Arc<LeaseState>,
-    /// The runtime it was acquired in.
-    pub(crate) runtime: Handle,
-}
 
 /// Renews every entered lease until it is removed or lost.
 ///
@@ -49,8 +41,8 @@ impl Renewal {
     }
 
     /// Renews this lease from now on.
-    pub(crate) fn enter(&self, held: Held) {
-        let at = schedule::after_success(Moment::now(), held.lease.valid_until());
+    pub(crate) fn enter(&self, held: Arc<Acquisition>, now: Moment) {
+        let at = schedule::after_success(now, held.lease().valid_until());
         self.ensure_running(&held.runtime);
         if self.shared.table.lock().enter(held, at) {
             self.shared.look_earlier.notify_one();
@@ -58,12 +50,12 @@ impl Renewal {
     }
 
     /// Does not renew this lease any more. A renewal under way has no effect on the lease's local state.
-    pub(crate) fn remove(&self, claim: &Claim) {
-        self.shared.table.lock().remove(claim.owner);
+    pub(crate) fn remove(&self, held: &Acquisition) {
+        self.shared.table.lock().remove(held);
     }
 
     /// Takes every lease out.
-    pub(crate) fn clear(&self) -> Vec<Held> {
+    pub(crate) fn clear(&self) -> Vec<Arc<Acquisition>> {
         self.shared.table.lock().clear()
     }
 
@@ -91,7 +83,8 @@ impl Shared {
             let (due, next) = self.table.lock().take_due(Moment::now());
             under_way.extend(due.into_iter().map(|held| self.renew(held)));
             tokio::select! {
-                Some(()) = under_way.next() => {}
+                // With one that is done often come others, and the turns are the same for all of them.
+                Some(()) = under_way.next() => while let Some(Some(())) = under_way.next().now_or_never() {},
                 () = self.look_earlier.notified() => {}
                 () = wait_for(next) => {}
             }
@@ -99,10 +92,10 @@ impl Shared {
     }
 
     /// One attempt, cut off at the lease's deadline: one slow key delays no other.
-    async fn renew(&self, held: Held) {
+    async fn renew(&self, held: Arc<Acquisition>) {
         let outcome = tokio::select! {
             outcome = self.backend.renew(&held.claim) => Some(outcome),
-            _ = held.lease.lost() => None,
+            _ = held.lost() => None,
         };
         match outcome {
             Some(Ok(valid_until)) => self.renewed(held, valid_until),
@@ -111,37 +104,37 @@ impl Shared {
         }
     }
 
-    fn renewed(&self, held: Held, valid_until: Moment) {
+    fn renewed(&self, held: Arc<Acquisition>, valid_until: Moment) {
         let now = Moment::now();
-        if !held.lease.extend(valid_until, now) {
+        if !held.extend(valid_until, now) {
             return self.lose(&held, LossReason::Expired);
         }
         self.table.lock().enter_again(held, schedule::after_success(now, valid_until));
     }
 
     /// A failed attempt says nothing about the lease: only the deadline or the backend's word ends it.
-    fn failed(&self, held: Held, error: &LockError) {
+    fn failed(&self, held: Arc<Acquisition>, error: &LockError) {
         if error.kind() == ErrorKind::Lost {
             return self.lose(&held, LossReason::NotOwner);
         }
-        held.lease.doubt(Doubt::Renewal);
+        held.lease().doubt(Doubt::Renewal);
         let key = &held.claim.key;
         tracing::warn!(%key, backend = self.backend.name(), %error, "renewal failed");
-        match schedule::after_failure(Moment::now(), held.lease.valid_until()) {
+        match schedule::after_failure(Moment::now(), held.lease().valid_until()) {
             Some(next) => self.table.lock().enter_again(held, next),
             None => self.lose_at_deadline(held),
         }
     }
 
     /// No attempt fits in any more; the next turn finds the deadline passed.
-    fn lose_at_deadline(&self, held: Held) {
-        let deadline = held.lease.valid_until();
+    fn lose_at_deadline(&self, held: Arc<Acquisition>) {
+        let deadline = held.lease().valid_until();
         self.table.lock().enter_again(held, deadline);
     }
 
-    fn lose(&self, held: &Held, reason: LossReason) {
-        self.table.lock().remove(held.claim.owner);
-        held.lease.end(reason);
+    fn lose(&self, held: &Acquisition, reason: LossReason) {
+        self.table.lock().remove(held);
+        held.end(reason);
     }
 }
 

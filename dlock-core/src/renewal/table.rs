@@ -1,39 +1,34 @@
 //! Which leases are to be renewed, by the time of their next renewal. Plain data.
 
-use super::Held;
+use crate::acquisition::Acquisition;
 use crate::lease::OwnerId;
 use crate::time::Moment;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// Invariant: each turn in `turns` is the `turn` of that owner's entry, and the other way round. An entry
-/// without a turn has its renewal under way.
+/// Invariant: a lease is in one of the two, or in neither; if it waits, then by its turn.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    entries: HashMap<OwnerId, Entry>,
-    turns: BTreeMap<Turn, OwnerId>,
-    entered: u64,
+    /// Those that wait for their turn.
+    turns: BTreeMap<Turn, Arc<Acquisition>>,
+    /// Those whose renewal is under way.
+    under_way: BTreeMap<OwnerId, Arc<Acquisition>>,
     /// When the task looks next. Early is harmless, so what is removed does not move it.
     next_look: Option<Moment>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    held: Held,
-    turn: Option<Turn>,
+/// When, and whose.
+type Turn = (Moment, OwnerId);
+
+fn turn(held: &Acquisition) -> Turn {
+    (held.due(), held.claim.owner)
 }
 
-/// When, and in order of entry among equals.
-type Turn = (Moment, u64);
-
 impl Table {
-    /// Enters a lease, or enters it anew. True if the task must look earlier than it meant to.
-    pub(super) fn enter(&mut self, held: Held, at: Moment) -> bool {
-        let owner = held.claim.owner;
-        self.remove(owner);
-        self.entered += 1;
-        let turn = (at, self.entered);
-        self.entries.insert(owner, Entry { held, turn: Some(turn) });
-        self.turns.insert(turn, owner);
+    /// Enters a lease that is not here. True if the task must look earlier than it meant to.
+    pub(super) fn enter(&mut self, held: Arc<Acquisition>, at: Moment) -> bool {
+        held.set_due(at);
+        self.turns.insert(turn(&held), held);
         let earlier = self.next_look.is_none_or(|look| at < look);
         if earlier {
             self.next_look = Some(at);
@@ -42,45 +37,42 @@ impl Table {
     }
 
     /// Enters a lease whose renewal was under way, unless it was removed meanwhile.
-    pub(super) fn enter_again(&mut self, held: Held, at: Moment) {
-        if self.entries.contains_key(&held.claim.owner) {
+    pub(super) fn enter_again(&mut self, held: Arc<Acquisition>, at: Moment) {
+        if self.under_way.remove(&held.claim.owner).is_some() {
             self.enter(held, at);
         }
     }
 
     /// Takes a lease out; its renewal will not be repeated.
-    pub(super) fn remove(&mut self, owner: OwnerId) {
-        if let Some(Entry { turn: Some(turn), .. }) = self.entries.remove(&owner) {
-            self.turns.remove(&turn);
+    pub(super) fn remove(&mut self, held: &Acquisition) {
+        if self.turns.remove(&turn(held)).is_none() {
+            self.under_way.remove(&held.claim.owner);
         }
     }
 
     /// The leases whose turn has come, and when to look again. They stay entered, without a turn.
-    pub(super) fn take_due(&mut self, now: Moment) -> (Vec<Held>, Option<Moment>) {
-        let later = self.turns.split_off(&(now, u64::MAX));
-        let due = std::mem::replace(&mut self.turns, later);
+    pub(super) fn take_due(&mut self, now: Moment) -> (Vec<Arc<Acquisition>>, Option<Moment>) {
+        let mut due = Vec::new();
+        while let Some(first) = self.turns.first_entry().filter(|first| first.key().0 <= now) {
+            let held = first.remove();
+            self.under_way.insert(held.claim.owner, Arc::clone(&held));
+            due.push(held);
+        }
         self.next_look = self.turns.first_key_value().map(|((at, _), _)| *at);
-        (due.into_values().filter_map(|owner| self.without_turn(owner)).collect(), self.next_look)
-    }
-
-    fn without_turn(&mut self, owner: OwnerId) -> Option<Held> {
-        let entry = self.entries.get_mut(&owner)?;
-        entry.turn = None;
-        Some(entry.held.clone())
+        (due, self.next_look)
     }
 
     /// Gives a turn to the leases whose renewal ended with an earlier task.
     pub(super) fn resume(&mut self, now: Moment) {
-        let without_turn = self.entries.values().filter(|entry| entry.turn.is_none());
-        for held in without_turn.map(|entry| entry.held.clone()).collect::<Vec<_>>() {
+        for held in std::mem::take(&mut self.under_way).into_values() {
             self.enter(held, now);
         }
     }
 
     /// Takes everything out, leases whose renewal is under way included.
-    pub(super) fn clear(&mut self) -> Vec<Held> {
-        self.turns.clear();
-        self.entries.drain().map(|(_, entry)| entry.held).collect()
+    pub(super) fn clear(&mut self) -> Vec<Arc<Acquisition>> {
+        let (turns, under_way) = (std::mem::take(&mut self.turns), std::mem::take(&mut self.under_way));
+        turns.into_values().chain(under_way.into_values()).collect()
     }
 }
 
@@ -89,8 +81,7 @@ mod tests {
     use super::*;
     use crate::backend::Claim;
     use crate::key::LockKey;
-    use crate::lease::{LeaseState, Ttl};
-    use std::sync::Arc;
+    use crate::lease::Ttl;
     use std::time::Duration;
     use tokio::runtime::Handle;
 
@@ -98,9 +89,9 @@ mod tests {
         Moment::START.after(Duration::from_millis(millis))
     }
 
-    fn held() -> Held {
+    fn held() -> Arc<Acquisition> {
         let claim = Claim::new(LockKey::new("k").unwrap(), Ttl::default()).unwrap();
-        Held { claim, lease: Arc::new(LeaseState::pending()), runtime: Handle::current() }
+        Arc::new(Acquisition::new(claim, Handle::current(), "test"))
     }
 
     /// The owners due at `now`, and when to look again.
@@ -117,8 +108,8 @@ mod tests {
         table.enter(b.clone(), at(10));
         table.enter(c.clone(), at(20));
         assert_eq!(look(&mut table, at(9)), (vec![], Some(at(10))));
-        let in_order = vec![b.claim.owner, a.claim.owner, c.claim.owner];
-        assert_eq!(look(&mut table, at(20)), (in_order, None));
+        let (due, next) = look(&mut table, at(20));
+        assert_eq!((due.len(), due[0], next), (3, b.claim.owner, None));
         assert_eq!(look(&mut table, at(99)), (vec![], None));
     }
 
@@ -128,7 +119,7 @@ mod tests {
         let mut table = Table::default();
         assert!(table.enter(a.clone(), at(20)), "it did not mean to look at all");
         assert!(!table.enter(b, at(30)));
-        table.remove(a.claim.owner);
+        table.remove(&a);
         assert!(!table.enter(a, at(25)), "it looks at 20 still");
         assert!(table.enter(c, at(10)));
     }
@@ -139,7 +130,7 @@ mod tests {
         let mut table = Table::default();
         table.enter(a.clone(), at(10));
         let (due, _) = table.take_due(at(10));
-        table.remove(a.claim.owner);
+        table.remove(&a);
         for held in due {
             table.enter_again(held, at(20));
         }
@@ -147,13 +138,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lease_entered_anew_has_one_turn_and_a_removed_one_none() {
+    async fn a_lease_whose_renewal_is_over_has_its_next_turn_and_a_removed_one_none() {
         let a = held();
         let mut table = Table::default();
         table.enter(a.clone(), at(10));
-        table.enter(a.clone(), at(30));
-        assert_eq!(look(&mut table, at(10)), (vec![], Some(at(30))));
-        table.remove(a.claim.owner);
+        let (due, _) = table.take_due(at(10));
+        for held in due {
+            table.enter_again(held, at(30));
+        }
+        assert_eq!(look(&mut table, at(20)), (vec![], Some(at(30))));
+        table.remove(&a);
         assert_eq!(look(&mut table, at(99)), (vec![], None));
     }
 

@@ -56,6 +56,7 @@ macro_rules! conformance_suite {
             only_the_owner_renews
             a_released_lock_is_not_renewed_into_being
             an_owner_that_asks_again_gets_the_same_grant
+            what_is_answered_at_once_is_an_answer
             an_acquire_dropped_while_waiting_leaves_nothing
             an_acquire_dropped_at_any_await_leaves_nothing
             a_dropped_guard_frees_the_lock
@@ -269,6 +270,35 @@ pub async fn an_owner_that_asks_again_gets_the_same_grant(fixture: &Fixture) {
     assert_eq!(first, again);
     backend.release(&claim).await.unwrap();
     free_at_once(&fixture.process().await, &key).await;
+}
+
+/// I1, I8: what a backend answers at once is as good as what it answers to a request, whichever of the two came before;
+/// a backend that answers nothing at once leaves nothing.
+pub async fn what_is_answered_at_once_is_an_answer(fixture: &Fixture) {
+    let (one, other) = (fixture.backend().await, fixture.backend().await);
+    let key = fixture.key("at-once");
+    let [first, second, third] = [(); 3].map(|()| fixture.claim(&key));
+    one.acquire(&AcquireRequest::new(first.clone(), Mode::Try)).await.unwrap();
+    assert!(other.acquire_at_once(&second, Moment::now()).is_none(), "the first has it by a request");
+    let not_its_own = other.release_at_once(&second, Moment::now());
+    assert!(not_its_own.is_none_or(|released| released.unwrap_err().kind() == ErrorKind::Lost));
+    release(&*one, &first).await;
+    if other.acquire_at_once(&second, Moment::now()).is_none() {
+        other.acquire(&AcquireRequest::new(second.clone(), Mode::Try)).await.unwrap();
+    }
+    let refused = one.acquire(&AcquireRequest::new(third.clone(), Mode::Try)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Busy, "the second has it");
+    release(&*other, &second).await;
+    one.acquire(&AcquireRequest::new(third.clone(), Mode::Try)).await.unwrap();
+    one.release(&third).await.unwrap();
+}
+
+/// Releases what is held, at once if that is possible.
+async fn release(backend: &dyn Backend, claim: &Claim) {
+    match backend.release_at_once(claim, Moment::now()) {
+        Some(released) => released.unwrap(),
+        None => backend.release(claim).await.unwrap(),
+    }
 }
 
 /// I4 for a waiter whose future is dropped.

@@ -90,6 +90,17 @@ impl Backend for Tap {
         })
     }
 
+    fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {
+        self.check().ok()?;
+        self.claims.lock().push(claim.clone());
+        self.inner.acquire_at_once(claim, now)
+    }
+
+    fn release_at_once(&self, claim: &Claim, now: Moment) -> Option<Result<(), LockError>> {
+        self.check().ok()?;
+        self.inner.release_at_once(claim, now)
+    }
+
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
         self.inner.revoked(claim)
     }

@@ -4,7 +4,7 @@ mod store;
 
 use super::wakeups::Wakeups;
 use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
-use crate::error::{ErrorKind, Operation};
+use crate::error::{ErrorKind, LockError, Operation};
 use crate::time::{Moment, sleep};
 use parking_lot::Mutex;
 use std::fmt;
@@ -75,6 +75,11 @@ impl EmbeddedBackend {
         answer
     }
 
+    fn leave(&self, claim: &Claim, now: Moment) -> Result<(), LockError> {
+        let released = self.step(|store| store.release(&claim.key, claim.owner, now));
+        released.then_some(()).ok_or_else(|| not_owner(claim, Operation::Release))
+    }
+
     /// Asks, and asks again when woken or when the holder's lease ends.
     async fn wait(&self, request: &AcquireRequest) -> Grant {
         let claim = &request.claim;
@@ -114,35 +119,47 @@ impl Backend for EmbeddedBackend {
     }
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
-        Box::pin(async move {
-            let sent = Moment::now();
-            match (self.attempt(&request.claim, request.mode, sent), request.mode) {
-                (Answer::Granted(token), _) => Ok(Grant::new(token, request.claim.ttl.valid_until(sent))),
-                (Answer::Held(_), Mode::Try) => Err(request.claim.error(
-                    Operation::Acquire,
-                    ErrorKind::Busy,
-                    "another owner has it or waits for it; try again later or wait",
-                )),
-                (Answer::Held(_), Mode::Wait) => Ok(self.wait(request).await),
-            }
-        })
+        let AcquireRequest { claim, mode, .. } = request;
+        match (self.acquire_at_once(claim, Moment::now()), mode) {
+            (Some(grant), _) => done(Ok(grant)),
+            (None, Mode::Try) => done(Err(claim.error(
+                Operation::Acquire,
+                ErrorKind::Busy,
+                "another owner has it or waits for it; try again later or wait",
+            ))),
+            (None, Mode::Wait) => Box::pin(async move { Ok(self.wait(request).await) }),
+        }
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
         let sent = Moment::now();
         let renewed = self.step(|store| store.renew(&claim.key, claim.owner, claim.ttl, sent));
         let answer = renewed.then(|| claim.ttl.valid_until(sent));
-        Box::pin(std::future::ready(answer.ok_or_else(|| not_owner(claim, Operation::Renew))))
+        done(answer.ok_or_else(|| not_owner(claim, Operation::Renew)))
     }
 
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
-        let released = self.step(|store| store.release(&claim.key, claim.owner, Moment::now()));
-        let answer = released.then_some(()).ok_or_else(|| not_owner(claim, Operation::Release));
-        Box::pin(std::future::ready(answer))
+        done(self.leave(claim, Moment::now()))
+    }
+
+    fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {
+        match self.attempt(claim, Mode::Try, now) {
+            Answer::Granted(token) => Some(Grant::new(token, claim.ttl.valid_until(now))),
+            Answer::Held(_) => None,
+        }
+    }
+
+    fn release_at_once(&self, claim: &Claim, now: Moment) -> Option<Result<(), LockError>> {
+        Some(self.leave(claim, now))
     }
 }
 
-fn not_owner(claim: &Claim, operation: Operation) -> crate::error::LockError {
+/// What needs no waiting is done when it is asked for.
+fn done<'a, T: Send + 'a>(outcome: Result<T, LockError>) -> BackendFuture<'a, T> {
+    Box::pin(std::future::ready(outcome))
+}
+
+fn not_owner(claim: &Claim, operation: Operation) -> LockError {
     claim.error(operation, ErrorKind::Lost, "the lease is over; acquire the lock again")
 }
 

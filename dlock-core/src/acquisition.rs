@@ -1,0 +1,109 @@
+//! One acquisition, from its request to its release.
+
+use crate::backend::{Claim, Grant};
+use crate::lease::{Doubt, Interest, LeaseState, LossReason};
+use crate::time::Moment;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::runtime::Handle;
+
+/// What the request, the guard, the views of the lease and the renewal share: one allocation for each lock.
+#[derive(Debug)]
+pub(crate) struct Acquisition {
+    pub(crate) claim: Claim,
+    /// The runtime it was made in.
+    pub(crate) runtime: Handle,
+    backend: &'static str,
+    lease: LeaseState,
+    /// When it is due for renewal. That is for the table of renewals to say, under a lock of its own; it is kept here
+    /// so that the table finds its entry.
+    due: AtomicU64,
+}
+
+impl Acquisition {
+    pub(crate) fn new(claim: Claim, runtime: Handle, backend: &'static str) -> Self {
+        Self { claim, runtime, backend, lease: LeaseState::pending(), due: AtomicU64::default() }
+    }
+
+    /// What is known of the lease. It is granted, extended and ended here, where its end is told.
+    pub(crate) fn lease(&self) -> &LeaseState {
+        &self.lease
+    }
+
+    pub(crate) fn grant(&self, grant: &Grant) {
+        if let Some(reason) = self.lease.grant(grant.token, grant.valid_until) {
+            // The backend took it back before anybody had it.
+            self.tell(reason);
+        }
+    }
+
+    /// Moves the deadline later, unless the lease is over at `now`: then it is over for good.
+    pub(crate) fn extend(&self, valid_until: Moment, now: Moment) -> bool {
+        let is_valid = self.lease.extend(valid_until, now);
+        if !is_valid {
+            self.end(LossReason::Expired);
+        }
+        is_valid
+    }
+
+    /// Ends the lease. The first reason stays, and is told at once.
+    pub(crate) fn end(&self, reason: LossReason) {
+        if self.lease.end(reason) {
+            self.tell(reason);
+        }
+    }
+
+    /// Waits until the lease is over.
+    pub(crate) async fn lost(&self) -> LossReason {
+        let reason = self.lease.lost().await;
+        self.end(reason);
+        reason
+    }
+
+    /// The one event of a lost lock. A lock that its holder released is not lost.
+    fn tell(&self, reason: LossReason) {
+        if reason != LossReason::Released {
+            tracing::error!(key = %self.claim.key, backend = self.backend, %reason, "lock lost");
+        }
+    }
+
+    pub(crate) fn due(&self) -> Moment {
+        Moment::from_nanos(self.due.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_due(&self, at: Moment) {
+        self.due.store(at.as_nanos(), Ordering::Relaxed);
+    }
+}
+
+impl Interest for Acquisition {
+    fn lose(&self, reason: LossReason) {
+        self.end(reason);
+    }
+
+    fn doubt(&self) {
+        self.lease.doubt(Doubt::Backend);
+    }
+
+    fn trust(&self) {
+        self.lease.trust(Doubt::Backend);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::LockKey;
+    use crate::lease::{FencingToken, Ttl};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_lease_that_expired_is_not_revived_by_a_late_renewal() {
+        let at = |millis| Moment::START.after(Duration::from_millis(millis));
+        let claim = Claim::new(LockKey::new("k").unwrap(), Ttl::default()).unwrap();
+        let acquisition = Acquisition::new(claim, Handle::current(), "test");
+        acquisition.grant(&Grant::new(FencingToken::new(7), at(100)));
+        assert!(acquisition.extend(at(200), at(50)));
+        assert!(!acquisition.extend(at(400), at(200)), "came at the deadline");
+        assert_eq!(acquisition.lease().loss(at(0)), Some(LossReason::Expired), "and is lost for good");
+    }
+}
