@@ -16,17 +16,26 @@ use std::fmt::{self, Write as _};
 /// assert_eq!(key.as_bytes(), b"order:acme%3A1:42");
 /// # Ok::<(), dlock_core::LockError>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[must_use = "a template is no key until `finish` is called"]
 pub struct KeyTemplate {
     text: String,
     empty_value: bool,
 }
 
+/// An empty key.
+impl Default for KeyTemplate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl KeyTemplate {
     /// An empty key.
     pub fn new() -> Self {
-        Self::default()
+        /// A word and a UUID.
+        const USUAL: usize = 64;
+        Self { text: String::with_capacity(USUAL), empty_value: false }
     }
 
     /// Adds text as it is.

@@ -24,29 +24,30 @@ pin_project! {
     /// Dropping it drops the inner service's future and then releases the lock in the background, or leaves
     /// the queue if the lock was not there yet.
     #[must_use = "a future does nothing until it is awaited"]
+    #[project = Projected]
     pub struct ResponseFuture<S, B>
     where
         S: Service<Request<B>>,
     {
+        // The handler is dropped before the lock: fields go in order.
         #[pin]
-        stage: Stage<S::Future>,
+        handling: Option<S::Future>,
+        held: Option<Held>,
+        stage: Stage,
         pending: Option<Pending<S, B>>,
         rules: Rules,
     }
 }
 
-pin_project! {
-    /// How far a request is. `Calling` drops the handler before the lock: fields go in order.
-    #[project = StageProj]
-    enum Stage<F> {
-        Rejected { rejection: Option<LockRejection> },
-        Asking { key: Option<LockKey> },
-        Acquiring { acquiring: Acquiring },
-        // Without a lock where none is asked for, an outer layer has it, or the request may go on without.
-        Readying { held: Option<Held> },
-        Calling { #[pin] future: F, held: Option<Held> },
-        Done,
-    }
+/// How far a request is. What is large lies beside it, so that going on moves little.
+enum Stage {
+    Rejected(LockRejection),
+    Asking(LockKey),
+    Acquiring(Acquiring),
+    // Without a lock where none is asked for, an outer layer has it, or the request may go on without.
+    Readying,
+    Handling,
+    Done,
 }
 
 /// What is needed until the inner service is called.
@@ -61,8 +62,17 @@ struct Rules {
     grpc: bool,
 }
 
-/// What a stage comes to: the next one, or the output.
-type Turn<F, R, E> = ControlFlow<Result<Response<LockBody<R>>, E>, Stage<F>>;
+/// What a stage comes to: the next one, or the end of the request without a response of its handler.
+type Turn<E> = ControlFlow<End<E>, Stage>;
+
+/// What becomes of a request whose handler was called.
+type Handled<R, E> = Result<Response<LockBody<R>>, End<E>>;
+
+enum End<E> {
+    Rejected(LockRejection),
+    /// By the inner service.
+    Failed(E),
+}
 
 impl<S, B> ResponseFuture<S, B>
 where
@@ -76,12 +86,12 @@ where
 
     pub(crate) fn started(inner: S, request: Request<B>, start: Start, layer: LockLayer) -> Self {
         let stage = match start {
-            Start::Reject(rejection) => Stage::Rejected { rejection: Some(rejection) },
-            Start::Pass => Stage::Readying { held: None },
-            Start::Lock(key) => Stage::Asking { key: Some(key) },
+            Start::Reject(rejection) => Stage::Rejected(rejection),
+            Start::Pass => Stage::Readying,
+            Start::Lock(key) => Stage::Asking(key),
         };
         let rules = Rules { layer, grpc: is_grpc(request.headers()) };
-        Self { stage, pending: Some(Pending { inner, request }), rules }
+        Self { handling: None, held: None, stage, pending: Some(Pending { inner, request }), rules }
     }
 }
 
@@ -92,159 +102,156 @@ where
 {
     type Output = Result<Response<LockBody<R>>, S::Error>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            let turn = ready!(self.as_mut().poll_turn(context));
-            let mut stage = self.as_mut().project().stage;
-            match turn {
-                ControlFlow::Continue(next) => stage.set(next),
-                ControlFlow::Break(output) => {
-                    stage.set(Stage::Done);
-                    return Poll::Ready(output);
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        while !matches!(this.stage, Stage::Handling) {
+            match ready!(this.poll_turn(context)) {
+                ControlFlow::Continue(next) => *this.stage = next,
+                ControlFlow::Break(end) => {
+                    this.end();
+                    return Poll::Ready(this.rules.answer(end));
                 }
             }
         }
+        let response = ready!(this.poll_handling(context));
+        this.end();
+        Poll::Ready(response.or_else(|end| this.rules.answer(end)))
     }
 }
 
-impl<S, B, R> ResponseFuture<S, B>
+impl<S, B> Projected<'_, S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Turn<S::Error>> {
+        if let Stage::Acquiring(acquiring) = self.stage {
+            let outcome = ready!(acquiring.poll(&self.rules.layer, context));
+            return Poll::Ready(self.acquired(outcome));
+        }
+        match std::mem::replace(self.stage, Stage::Done) {
+            Stage::Rejected(rejection) => Poll::Ready(ControlFlow::Break(End::Rejected(rejection))),
+            Stage::Asking(key) => self.ask(key, context),
+            Stage::Readying => self.poll_readying(context),
+            // Only a caller that polls again after the output gets here.
+            Stage::Acquiring(_) | Stage::Handling | Stage::Done => Poll::Pending,
+        }
+    }
+
+    /// Most locks are free: who has one at once never becomes one who waits.
+    fn ask(&mut self, key: LockKey, context: &mut Context<'_>) -> Poll<Turn<S::Error>> {
+        let mut acquiring = match self.rules.layer.acquire(key) {
+            Ok(acquiring) => acquiring,
+            Err(rejection) => return Poll::Ready(ControlFlow::Break(End::Rejected(rejection))),
+        };
+        match acquiring.poll(&self.rules.layer, context) {
+            Poll::Ready(outcome) => Poll::Ready(self.acquired(outcome)),
+            Poll::Pending => {
+                *self.stage = Stage::Acquiring(acquiring);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn acquired(&mut self, outcome: Result<LockGuard, LockRejection>) -> Turn<S::Error> {
+        let guard = match outcome {
+            Ok(guard) => Arc::new(guard),
+            Err(rejection) => return self.go_on_or_end(rejection),
+        };
+        if let Some(Pending { request, .. }) = self.pending {
+            Locked::enter(request.extensions_mut(), &guard, self.rules.layer.locks());
+        }
+        *self.held = Some(self.rules.layer.held(guard));
+        ControlFlow::Continue(Stage::Readying)
+    }
+
+    /// The end of a request without a lock, unless it may go on so.
+    fn go_on_or_end(&mut self, rejection: LockRejection) -> Turn<S::Error> {
+        if !self.rules.layer.goes_on_without(&rejection) {
+            return ControlFlow::Break(End::Rejected(rejection));
+        }
+        let error = std::error::Error::source(&rejection);
+        tracing::warn!(error, "request handled without its lock, as the layer was told to");
+        *self.held = None;
+        ControlFlow::Continue(Stage::Readying)
+    }
+
+    /// The inner service is readied on the very instance that is called.
+    fn poll_readying(&mut self, context: &mut Context<'_>) -> Poll<Turn<S::Error>> {
+        let over = match self.pending.as_mut().map(|pending| pending.inner.poll_ready(context)) {
+            Some(Poll::Pending) => {
+                *self.stage = Stage::Readying;
+                ready!(Held::poll_over(self.held, context));
+                true
+            }
+            Some(Poll::Ready(Err(error))) => return Poll::Ready(ControlFlow::Break(End::Failed(error))),
+            Some(Poll::Ready(Ok(()))) | None => {
+                Held::has_waited(self.held) && Held::poll_over(self.held, context).is_ready()
+            }
+        };
+        Poll::Ready(if over { self.lost_before_the_call() } else { self.call() })
+    }
+
+    fn call(&mut self) -> Turn<S::Error> {
+        if let Some(Pending { mut inner, request }) = self.pending.take() {
+            let handling = Held::enter(self.held, || inner.call(request));
+            self.handling.set(Some(handling));
+        }
+        ControlFlow::Continue(Stage::Handling)
+    }
+
+    /// The handler did not begin, so this is no loss to it, whatever the layer is to do about one. Trying again helps:
+    /// no [`LockRejection::lost`].
+    fn lost_before_the_call(&mut self) -> Turn<S::Error> {
+        if let Some(Pending { request, .. }) = self.pending {
+            Locked::leave(request.extensions_mut());
+        }
+        let error =
+            LockError::new(ErrorKind::Unavailable, "the lock was lost before the inner service was ready")
+                .with_operation(Operation::Acquire);
+        self.go_on_or_end(error.into())
+    }
+
+    fn end(&mut self) {
+        *self.stage = Stage::Done;
+        self.handling.set(None);
+        *self.held = None;
+    }
+}
+
+impl<S, B, R> Projected<'_, S, B>
 where
     S: Service<Request<B>, Response = Response<R>>,
     R: Body<Data = Bytes>,
 {
-    fn poll_turn(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Turn<S::Future, R, S::Error>> {
-        let this = self.project();
-        match this.stage.project() {
-            StageProj::Rejected { rejection } => match rejection.take() {
-                Some(rejection) => Poll::Ready(this.rules.answer(rejection)),
-                None => Poll::Pending,
-            },
-            StageProj::Asking { key } => match key.take() {
-                Some(key) => Poll::Ready(this.rules.ask(key)),
-                None => Poll::Pending,
-            },
-            StageProj::Acquiring { acquiring } => {
-                let outcome = ready!(acquiring.poll(&this.rules.layer, context));
-                Poll::Ready(this.rules.acquired(outcome, this.pending))
-            }
-            StageProj::Readying { held } => poll_readying(held, this.pending, this.rules, context),
-            StageProj::Calling { future, held } => poll_calling(future, held, this.rules, context),
-            // Only a caller that polls again after the output gets here.
-            StageProj::Done => Poll::Pending,
+    fn poll_handling(&mut self, context: &mut Context<'_>) -> Poll<Handled<R, S::Error>> {
+        let Some(mut handling) = self.handling.as_mut().as_pin_mut() else { return Poll::Pending };
+        // Whoever has not waited yet has been granted the lock just now.
+        if Held::has_waited(self.held) && Held::look(self.held) == Verdict::Stop {
+            return Poll::Ready(Err(End::Rejected(LockRejection::lost())));
         }
+        let outcome = match Held::enter(self.held, || handling.as_mut().poll(context)) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => {
+                ready!(Held::poll_stop(self.held, context));
+                return Poll::Ready(Err(End::Rejected(LockRejection::lost())));
+            }
+        };
+        let response = outcome.map_err(End::Failed)?;
+        if Held::look(self.held) == Verdict::Stop {
+            return Poll::Ready(Err(End::Rejected(LockRejection::lost())));
+        }
+        let held = self.held.take().filter(|_| self.rules.layer.hold_until() == HoldUntil::BodyEnd);
+        Poll::Ready(Ok(response.map(|body| LockBody::new(body, held))))
     }
 }
 
 impl Rules {
-    fn answer<F, R, E>(&self, rejection: impl Into<LockRejection>) -> Turn<F, R, E> {
-        ControlFlow::Break(Ok(self.layer.answer(rejection, self.grpc).map(LockBody::answer)))
-    }
-
-    fn ask<F, R, E>(&self, key: LockKey) -> Turn<F, R, E> {
-        match self.layer.acquire(key) {
-            Ok(acquiring) => ControlFlow::Continue(Stage::Acquiring { acquiring }),
-            Err(rejection) => self.answer(rejection),
+    fn answer<R, E>(&self, end: End<E>) -> Result<Response<LockBody<R>>, E> {
+        match end {
+            End::Rejected(rejection) => Ok(self.layer.answer(rejection, self.grpc).map(LockBody::answer)),
+            End::Failed(error) => Err(error),
         }
     }
-
-    fn acquired<S, B, F, R, E>(
-        &self,
-        outcome: Result<LockGuard, LockRejection>,
-        pending: &mut Option<Pending<S, B>>,
-    ) -> Turn<F, R, E> {
-        match outcome {
-            Ok(guard) => {
-                let guard = Arc::new(guard);
-                if let Some(Pending { request, .. }) = pending {
-                    Locked::enter(request.extensions_mut(), &guard, self.layer.locks());
-                }
-                ControlFlow::Continue(Stage::Readying { held: Some(self.layer.held(guard)) })
-            }
-            Err(rejection) => self.go_on_or_answer(rejection),
-        }
-    }
-
-    /// The end of a request without a lock, unless it may go on so.
-    fn go_on_or_answer<F, R, E>(&self, rejection: LockRejection) -> Turn<F, R, E> {
-        if self.layer.goes_on_without(&rejection) {
-            let error = std::error::Error::source(&rejection);
-            tracing::warn!(error, "request handled without its lock, as the layer was told to");
-            return ControlFlow::Continue(Stage::Readying { held: None });
-        }
-        self.answer(rejection)
-    }
-}
-
-/// The inner service is readied on the very instance that is called.
-fn poll_readying<S: Service<Request<B>>, B, R>(
-    held: &mut Option<Held>,
-    pending: &mut Option<Pending<S, B>>,
-    rules: &Rules,
-    context: &mut Context<'_>,
-) -> Poll<Turn<S::Future, R, S::Error>> {
-    let over = match pending.as_mut().map(|pending| pending.inner.poll_ready(context)) {
-        Some(Poll::Pending) => {
-            ready!(Held::poll_over(held, context));
-            true
-        }
-        Some(Poll::Ready(Err(error))) => return Poll::Ready(ControlFlow::Break(Err(error))),
-        Some(Poll::Ready(Ok(()))) | None => {
-            Held::has_waited(held) && Held::poll_over(held, context).is_ready()
-        }
-    };
-    if over {
-        // The handler did not begin, so this is no loss to it, whatever the layer is to do about one.
-        return Poll::Ready(lost_before_the_call(pending, rules));
-    }
-    Poll::Ready(ControlFlow::Continue(match pending.take() {
-        Some(Pending { mut inner, request }) => {
-            let held = held.take();
-            Stage::Calling { future: Held::enter(&held, || inner.call(request)), held }
-        }
-        None => Stage::Done,
-    }))
-}
-
-fn poll_calling<F, R, E>(
-    mut future: Pin<&mut F>,
-    held: &mut Option<Held>,
-    rules: &Rules,
-    context: &mut Context<'_>,
-) -> Poll<Turn<F, R, E>>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-    R: Body<Data = Bytes>,
-{
-    // Whoever has not waited yet has been granted the lock just now.
-    if Held::has_waited(held) && Held::look(held) == Verdict::Stop {
-        return Poll::Ready(rules.answer(LockRejection::lost()));
-    }
-    let outcome = match Held::enter(held, || future.as_mut().poll(context)) {
-        Poll::Ready(Ok(_)) if Held::look(held) == Verdict::Stop => Err(LockRejection::lost()),
-        Poll::Ready(outcome) => Ok(outcome),
-        Poll::Pending => {
-            ready!(Held::poll_stop(held, context));
-            Err(LockRejection::lost())
-        }
-    };
-    Poll::Ready(match outcome {
-        Err(lost) => rules.answer(lost),
-        Ok(outcome) => {
-            let held = held.take().filter(|_| rules.layer.hold_until() == HoldUntil::BodyEnd);
-            ControlFlow::Break(outcome.map(|response| response.map(|body| LockBody::new(body, held))))
-        }
-    })
-}
-
-/// The handler did not run, so trying again helps: no [`LockRejection::lost`].
-fn lost_before_the_call<S, B, F, R, E>(pending: &mut Option<Pending<S, B>>, rules: &Rules) -> Turn<F, R, E> {
-    if let Some(Pending { request, .. }) = pending {
-        Locked::leave(request.extensions_mut());
-    }
-    let error =
-        LockError::new(ErrorKind::Unavailable, "the lock was lost before the inner service was ready")
-            .with_operation(Operation::Acquire);
-    rules.go_on_or_answer(error.into())
 }
 
 impl<S, B> fmt::Debug for ResponseFuture<S, B>
@@ -253,11 +260,11 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match &self.stage {
-            Stage::Rejected { .. } => "rejected",
-            Stage::Asking { .. } => "asking",
-            Stage::Acquiring { .. } => "acquiring",
-            Stage::Readying { .. } => "readying",
-            Stage::Calling { .. } => "calling",
+            Stage::Rejected(_) => "rejected",
+            Stage::Asking(_) => "asking",
+            Stage::Acquiring(_) => "acquiring",
+            Stage::Readying => "readying",
+            Stage::Handling => "handling",
             Stage::Done => "done",
         };
         f.debug_struct("ResponseFuture").field("stage", &stage).finish_non_exhaustive()

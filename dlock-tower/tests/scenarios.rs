@@ -291,7 +291,7 @@ const SCENARIOS: &[Scenario] = &[
     ("tonic: on a service", &["compatibility::a_layer_on_one_service_of_tonic"]),
     ("tonic: on a client", &["compatibility::a_layer_on_a_client_of_tonic"]),
     ("hyper without a router", &["compatibility::hyper_without_a_router"]),
-    ("the cost", &["allocations::the_layer_asks_for_no_memory_beyond_key_guard_scope_and_view"]),
+    ("the cost", &["allocations::the_layer_asks_for_no_memory_beyond_key_guard_and_view"]),
 ];
 
 const FILES: &[(&str, &str)] = &[
