@@ -51,7 +51,7 @@ impl Keys {
     }
 
     pub(super) fn lock(&self) -> &[u8] {
-        &self.text[..self.lock]
+        self.text.split_at(self.lock).0
     }
 }
 

@@ -59,10 +59,8 @@ const OWNER_LENGTH: usize = "dl1|".len() + 16 + 1 + 32 + 1 + 8;
 /// Writes a number of so many hexadecimal digits. An owner is written for every request, and the formatting of the
 /// standard library takes several times as long.
 fn push_hex<const DIGITS: u32>(text: &mut String, number: u128) {
-    for digit in (0..DIGITS).rev() {
-        let digit = (number >> (4 * digit)) & 0xf;
-        text.push(char::from(b"0123456789abcdef"[digit as usize]));
-    }
+    let digit = |place: u32| u32::try_from((number >> (4 * place)) & 0xf).unwrap_or_default();
+    text.extend((0..DIGITS).rev().filter_map(|place| char::from_digit(digit(place), 16)));
 }
 
 /// What the message of a hand-off says.
