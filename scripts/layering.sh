@@ -38,7 +38,7 @@ pure() {
 
 leaves="error key lease time"
 for leaf in $leaves template; do
-  [ -f "$core/$leaf.rs" ] || complain "$core/$leaf.rs is not there"
+  [ -f "$core/$leaf.rs" ] || [ -f "$core/$leaf/mod.rs" ] || complain "$core/$leaf is not there"
   # shellcheck disable=SC2086 # a list of words
   may "$core/$leaf.rs" $leaves
   [ ! -d "$core/$leaf" ] || within "$core/$leaf" $leaves
