@@ -44,8 +44,19 @@ struct Standing {
     lane: Lane,
     /// What the competitor waits for, and so everybody here.
     progress: Arc<Progress>,
-    /// Whom to tell when the backend says that the grant is gone.
-    interest: Option<(Arc<Losses>, LossSignal)>,
+    /// What the backend says of the competitor's grant, from before it is asked for it.
+    word: Option<Word>,
+}
+
+/// What the backend says of a grant, and to whom.
+struct Word {
+    /// Who hears it, for as long as this is kept.
+    heard_by: Arc<Losses>,
+    /// Whom it concerns: who asked, or was handed the lock over.
+    concerns: LossSignal,
+    is_doubt: bool,
+    /// It came before the lane held.
+    loss: Option<LossReason>,
 }
 
 struct Leaving {
@@ -106,6 +117,7 @@ impl Shared {
     async fn told(&self, waiter: &Waiter<'_, Turn>, claim: &Claim) -> Option<Turn> {
         let ends = self.with(claim, |standing| standing.lane.valid_until());
         tokio::select! {
+            biased;
             turn = waiter.woken() => turn,
             () = until(ends) => {
                 self.end_overdue(claim);
@@ -115,9 +127,8 @@ impl Shared {
     }
 
     fn end_overdue(&self, claim: &Claim) {
-        let overdue = self.with(claim, |standing| standing.lane.overdue(Moment::now()));
-        if let Some(signal) = overdue.and_then(|competitor| self.lose(&competitor)) {
-            signal.lose(LossReason::Expired);
+        if let Some(competitor) = self.with(claim, |standing| standing.lane.overdue(Moment::now())) {
+            self.lose(&competitor, LossReason::Expired);
         }
     }
 
@@ -143,28 +154,34 @@ impl Shared {
     async fn ask(self: &Arc<Self>, request: &AcquireRequest, competitor: Claim) -> Result<Grant, LockError> {
         let owner = request.claim.owner;
         let losses = Arc::new(Losses { shared: Arc::downgrade(self), competitor: competitor.clone() });
-        let progress = self.with(&request.claim, |standing| Arc::clone(&standing.progress));
-        let asked = AcquireRequest::of(competitor, request.mode, progress, losses.clone());
+        let progress = self.with(&request.claim, |standing| {
+            standing.word = Some(Word::unsaid(Arc::clone(&losses), request.loss()));
+            Arc::clone(&standing.progress)
+        });
+        let asked = AcquireRequest::of(competitor.clone(), request.mode, progress, losses);
         let outcome = self.backend.acquire(&asked).await;
         if request.mode == Mode::Try && outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy) {
             let next = self.with(&request.claim, |standing| standing.lane.refused(owner));
             self.have_ask(next);
         }
         let grant = outcome?;
-        self.with(&request.claim, |standing| {
+        let loss = self.with(&request.claim, |standing| {
             standing.progress.queued();
-            standing.interest = Some((losses, request.loss()));
             standing.lane.granted(owner, &grant, Moment::now());
+            standing.word.as_ref().and_then(|word| word.loss)
         });
+        if let Some(reason) = loss {
+            self.lose(&competitor, reason);
+        }
         Ok(Grant::new(grant.token, grant.valid_until))
     }
 
-    /// Takes what was handed over: from here on its loss is this request's.
+    /// Takes what was handed over: from here on what the backend says of it concerns this request.
     fn take(&self, request: &AcquireRequest) -> bool {
         self.with(&request.claim, |standing| {
             let has_it = standing.lane.held_by(request.claim.owner).is_some();
-            if let Some((_, signal)) = standing.interest.as_mut().filter(|_| has_it) {
-                *signal = request.loss();
+            if let Some(word) = standing.word.as_mut().filter(|_| has_it) {
+                word.pass_to(request.loss());
             }
             has_it
         })
@@ -178,22 +195,26 @@ impl Shared {
             Ok(valid_until) => {
                 self.with(claim, |standing| standing.lane.renewed(competitor.owner, *valid_until));
             }
-            Err(error) if error.kind() == ErrorKind::Lost => _ = self.lose(&competitor),
+            // It may be another's by now.
+            Err(error) if error.kind() == ErrorKind::Lost => self.lose(&competitor, LossReason::NotOwner),
             Err(_) => {}
         }
         outcome
     }
 
-    /// What the competitor was granted is gone. Whom that concerns, if anybody.
-    fn lose(&self, competitor: &Claim) -> Option<LossSignal> {
+    /// What the competitor was granted is gone. Tells whom that concerns, if anybody.
+    fn lose(&self, competitor: &Claim, reason: LossReason) {
         let lost = self.with(competitor, |standing| {
             let (holder, next) = standing.lane.lost(competitor.owner)?;
-            Some((holder, next, standing.interest.take()))
+            // With the lane in hand: the holder, who may leave at any moment, is to find it.
+            self.is_leaving(holder, competitor);
+            Some((next, standing.word.take()))
         });
-        let (holder, next, interest) = lost?;
-        self.is_leaving(holder, competitor);
+        let Some((next, word)) = lost else { return };
+        if let Some(word) = word {
+            word.concerns.lose(reason);
+        }
         self.have_ask(next);
-        interest.map(|(_, signal)| signal)
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), LockError> {
@@ -215,7 +236,7 @@ impl Shared {
         let left = self.with(claim, |standing| {
             let left = standing.lane.leave(claim.owner, self.hand_over, Moment::now());
             if matches!(left, Left::Over(..)) {
-                standing.interest = None;
+                standing.word = None;
             }
             left
         });
@@ -324,26 +345,51 @@ impl fmt::Debug for Losses {
 }
 
 impl Losses {
-    /// Where the holder of the moment hears of its grant.
-    fn holder(&self) -> Option<LossSignal> {
-        let shared = self.shared.upgrade()?;
-        shared.with(&self.competitor, |standing| Some(standing.interest.as_ref()?.1.clone()))
+    /// Notes what the backend says, unless it is about an earlier grant.
+    fn note(&self, said: impl FnOnce(&mut Word)) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.with(&self.competitor, |standing| {
+                let is_this = |word: &&mut Word| word.heard_by.competitor.owner == self.competitor.owner;
+                standing.word.as_mut().filter(is_this).map(said)
+            });
+        }
     }
 }
 
 impl Interest for Losses {
     fn lose(&self, reason: LossReason) {
-        if let Some(signal) = self.shared.upgrade().and_then(|shared| shared.lose(&self.competitor)) {
-            signal.lose(reason);
+        self.note(|word| word.loss = Some(reason));
+        if let Some(shared) = self.shared.upgrade() {
+            shared.lose(&self.competitor, reason);
         }
     }
 
     fn doubt(&self) {
-        self.holder().iter().for_each(LossSignal::doubt);
+        self.note(|word| {
+            word.is_doubt = true;
+            word.concerns.doubt();
+        });
     }
 
     fn trust(&self) {
-        self.holder().iter().for_each(LossSignal::trust);
+        self.note(|word| {
+            word.is_doubt = false;
+            word.concerns.trust();
+        });
+    }
+}
+
+impl Word {
+    fn unsaid(heard_by: Arc<Losses>, concerns: LossSignal) -> Self {
+        Self { heard_by, concerns, is_doubt: false, loss: None }
+    }
+
+    /// From here on it concerns somebody else, who learns what was said before.
+    fn pass_to(&mut self, next: LossSignal) {
+        if self.is_doubt {
+            next.doubt();
+        }
+        self.concerns = next;
     }
 }
 
