@@ -1,0 +1,32 @@
+//! The local layer as it is, and broken.
+
+use crate::backend::Backend;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A local layer over a backend: what a process has.
+pub trait Shell: Backend {
+    /// Whether nothing is kept of any key or owner.
+    fn is_clean(&self) -> bool;
+}
+
+/// Puts a local layer over the backend, which hands over to so many and for so long.
+pub type Open = fn(Arc<dyn Backend>, u32, Duration) -> Arc<dyn Shell>;
+
+macro_rules! layer {
+    ($name:ident) => {
+        |backend, max, within| Arc::new($name::Local::new(backend, $name::HandOver::new(max, within)))
+    };
+}
+
+macro_rules! flawed {
+    [$($flaw:expr,)+] => {
+        /// Layers that are broken at one place, by what is wrong, each with the scenario that notices it.
+        pub const FLAWED: &[(&str, &str, Open)] = &[$($flaw),+];
+    };
+}
+
+/// As in dlock-core.
+pub const SOUND: Open = layer!(sound);
+
+include!(concat!(env!("OUT_DIR"), "/layers.rs"));

@@ -1,0 +1,34 @@
+//! The hand-over of dlock-core over the locks of shuttle, whose scheduler decides at each of them which task goes on, and
+//! over a clock that stands still until it is moved.
+//!
+//! The modules are dlock-core's own files; `parking_lot` is shuttle's here, and [`time`] this crate's. Tokio's `Notify`
+//! is the real one: each of its calls is one step.
+
+// The tests in these files are run where they belong.
+#![cfg(not(test))]
+#![allow(
+    dead_code,
+    unexpected_cfgs,
+    unreachable_pub,
+    unused_imports,
+    reason = "a part of dlock-core is used"
+)]
+
+#[path = "../../../dlock-core/src/backend/mod.rs"]
+pub mod backend;
+#[path = "../../../dlock-core/src/error.rs"]
+pub mod error;
+mod guard;
+#[path = "../../../dlock-core/src/key.rs"]
+pub mod key;
+mod layers;
+#[path = "../../../dlock-core/src/lease/mod.rs"]
+pub mod lease;
+mod owner;
+mod store;
+pub mod time;
+
+pub use guard::{Guard, Ledger};
+pub use layers::{FLAWED, Open, SOUND, Shell};
+pub use owner::{Asked, Owner};
+pub use store::Store;

@@ -1,0 +1,77 @@
+//! What a manager does for one acquisition: it asks, holds, renews, and releases until that is confirmed.
+
+use crate::backend::{AcquireRequest, Claim, Grant, Mode};
+use crate::error::{ErrorKind, LockError};
+use crate::guard::{Guard, Ledger};
+use crate::key::LockKey;
+use crate::layers::Shell;
+use crate::lease::{FencingToken, Ttl};
+use shuttle::future::yield_now;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One acquisition in a process.
+#[derive(Debug)]
+pub struct Owner {
+    process: Arc<dyn Shell>,
+    ledger: Arc<Ledger>,
+    claim: Claim,
+    /// What it knows of its lock.
+    pub guard: Arc<Guard>,
+}
+
+impl Owner {
+    /// An owner that has asked for nothing yet.
+    ///
+    /// # Errors
+    /// If there is no randomness to have.
+    pub fn new(process: &Arc<dyn Shell>, ledger: &Arc<Ledger>, ttl: Duration) -> Result<Self, LockError> {
+        let claim = Claim::new(LockKey::new("k")?, Ttl::new(ttl)?)?;
+        Ok(Self { process: Arc::clone(process), ledger: Arc::clone(ledger), claim, guard: Arc::default() })
+    }
+
+    /// Asks for the lock. Whatever came of it, save a refusal, and whatever the future has left when it is dropped, is for
+    /// [`leave`](Self::leave) to undo.
+    pub async fn ask(&self, mode: Mode) -> Asked {
+        let request = AcquireRequest::of(self.claim.clone(), mode, Arc::default(), self.guard.clone());
+        match self.process.acquire(&request).await {
+            Ok(grant) => self.granted(&grant),
+            Err(error) if mode == Mode::Try && error.kind() == ErrorKind::Busy => Asked::Refused,
+            Err(_) => Asked::Failed,
+        }
+    }
+
+    fn granted(&self, grant: &Grant) -> Asked {
+        self.guard.extend(grant.valid_until);
+        self.ledger.enter(grant.token, &self.guard);
+        Asked::Granted(grant.token)
+    }
+
+    /// Renews the lease.
+    pub async fn renew(&self) {
+        match self.process.renew(&self.claim).await {
+            Ok(valid_until) if self.guard.is_valid() => self.guard.extend(valid_until),
+            Err(error) if error.kind() == ErrorKind::Lost => self.guard.end(),
+            _ => {}
+        }
+    }
+
+    /// Leaves, whatever became of its requests.
+    pub async fn leave(&self) {
+        self.guard.end();
+        while self.process.release(&self.claim).await.is_err_and(|error| error.kind() != ErrorKind::Lost) {
+            yield_now().await;
+        }
+    }
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// It has the lock.
+    Granted(FencingToken),
+    /// It only tried, and has left nothing.
+    Refused,
+    /// Nobody knows what it has left.
+    Failed,
+}
