@@ -60,7 +60,7 @@ impl LockManager {
             backend: Arc::new(backend),
             ttl: Ttl::default().as_duration(),
             wait: DEFAULT_WAIT,
-            hand_over: HandOver::OFF,
+            hand_over: HandOver::default(),
         }
     }
 
@@ -275,13 +275,16 @@ impl LockManagerBuilder {
         self
     }
 
-    /// How far a grant may go round inside this process before other processes have their turn. By default
-    /// [`HandOver::OFF`]: strictly first come, first served among all processes.
+    /// How far a grant may go round inside this process before other processes have their turn, by default
+    /// 64 holders and 50 ms.
     ///
-    /// With `HandOver::default()` the waiters of this process stand in line here, one of them asks the backend for
-    /// all, and a grant serves up to 64 of them within 50 ms. That takes a backend that gives tokens in blocks:
-    /// Redis with a queue, and a majority of Redis servers. With others every release goes to the backend all the
-    /// same. The embedded backend needs none of this.
+    /// The waiters of this process stand in line here, first come, first served, and one of them asks the backend for
+    /// all. Processes take turns: at most so many grants in a row, or so long, go to one of them while others wait.
+    /// With [`HandOver::OFF`] each waiter asks for itself, and the order is strict over all processes.
+    ///
+    /// It takes a backend that gives tokens in blocks: Redis with a queue, a majority of Redis servers, ZooKeeper. With
+    /// others the waiters stand in line here, and every release goes to the backend all the same. The embedded backend
+    /// is in the process already and needs none of this: there the order is strict over all managers.
     pub fn hand_over(mut self, hand_over: HandOver) -> Self {
         self.hand_over = hand_over;
         self

@@ -14,7 +14,8 @@ use std::time::Duration;
 ///
 /// While a lock is wanted by several tasks of one process, whoever releases it hands it over to the next of them
 /// without a request. Each holder has a fencing token of its own, and tokens still rise with every grant (I2).
-/// Other processes wait for no longer than this allows, and then stand before the rest of this one.
+/// Other processes wait for no longer than this allows, and then stand before the rest of this one. A holder keeps the
+/// lock for as long as it wants: the time is looked at when it is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandOver {
@@ -25,7 +26,8 @@ pub struct HandOver {
 }
 
 impl HandOver {
-    /// Every release goes to the backend: strictly first come, first served among all processes.
+    /// Every waiter asks the backend, and every release goes to it: strictly first come, first served among all
+    /// processes.
     pub const OFF: Self = Self { max: 1, within: Duration::ZERO };
 
     /// As many tokens as backends reserve with a grant.
@@ -173,6 +175,14 @@ impl Lane {
         let holder = self.hold.take()?.holder;
         self.competitor = None;
         Some((holder, self.next_to_ask()))
+    }
+
+    /// Somebody asks the competitor to let go: what it was granted is handed over to nobody.
+    pub(super) fn revoked(&mut self, competitor: OwnerId) {
+        let is_this = self.competes(competitor);
+        if let Some(hold) = self.hold.as_mut().filter(|_| is_this) {
+            hold.tokens_left = 0;
+        }
     }
 
     fn competes(&self, competitor: OwnerId) -> bool {
@@ -328,6 +338,21 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_grant_that_somebody_asks_for_goes_back() {
+        let (mut lane, [one, two, _]) = held(64);
+        lane.revoked(two.owner);
+        assert_eq!(
+            next_of(lane.leave(one.owner, SHARE, at(1))),
+            (two.owner, 101),
+            "it is not the competitor"
+        );
+        lane.revoked(one.owner);
+        assert!(
+            matches!(lane.leave(two.owner, SHARE, at(2)), Left::Over(over, Some(_)) if over.owner == one.owner)
+        );
     }
 
     #[test]

@@ -418,11 +418,14 @@ impl Backend for Local {
         Box::pin(async move { self.0.release(claim).await.map_err(claim.named(Operation::Release)) })
     }
 
-    /// Whoever asks the competitor to let go means the holder.
+    /// Whoever asks the competitor to let go means the holder, and not the one after it in this process.
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
         Box::pin(async move {
             match self.0.with(claim, |standing| standing.lane.held_by(claim.owner).cloned()) {
-                Some(competitor) => self.0.backend.revoked(&competitor).await,
+                Some(competitor) => {
+                    self.0.backend.revoked(&competitor).await;
+                    self.0.with(claim, |standing| standing.lane.revoked(competitor.owner));
+                }
                 None => std::future::pending().await,
             }
         })

@@ -46,7 +46,8 @@ impl Fixture {
         self
     }
 
-    /// What the processes' managers hand over inside themselves, by default nothing.
+    /// What the processes' managers hand over inside themselves, by default nothing: a case asks the backend, and a
+    /// queue before it would answer instead.
     #[must_use]
     pub fn hand_over(mut self, hand_over: HandOver) -> Self {
         self.hand_over = hand_over;

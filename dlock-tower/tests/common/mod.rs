@@ -6,7 +6,7 @@ pub(crate) mod raw;
 
 use bytes::Bytes;
 use dlock_core::backend::{AcquireRequest, BackendFuture, Claim, Grant, LossSignal};
-use dlock_core::{Backend, EmbeddedBackend, ErrorKind, LockError, LockManager, LossReason, Moment};
+use dlock_core::{Backend, EmbeddedBackend, ErrorKind, HandOver, LockError, LockManager, LossReason, Moment};
 use http_body::{Body, Frame};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -41,8 +41,9 @@ impl Default for State {
 }
 
 impl Probe {
+    /// Without a queue in the process, so that every request that waits is seen here.
     pub(crate) fn manager(&self) -> LockManager {
-        LockManager::builder(self.clone()).build().unwrap()
+        LockManager::builder(self.clone()).hand_over(HandOver::OFF).build().unwrap()
     }
 
     /// Waits for an acquire that was not waited for yet.

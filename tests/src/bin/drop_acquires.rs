@@ -4,7 +4,7 @@
 //! acquires, each at another moment, waits until the servers have confirmed that nothing of them is left, and says how
 //! many KiB of memory it has then. Ends with its input.
 
-use dlock_core::{LockManager, ZooKeeperBackend};
+use dlock_core::{HandOver, LockManager, ZooKeeperBackend};
 use std::error::Error;
 use std::io::Write as _;
 use std::time::Duration;
@@ -29,7 +29,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// Drops some acquires, each later than the one before.
 async fn drop_acquires(backend: &ZooKeeperBackend, key: &str) -> Result<(), Box<dyn Error>> {
-    let locks = LockManager::builder(backend.clone()).build()?;
+    // Not those of one process behind each other: each is in the servers' queue.
+    let locks = LockManager::builder(backend.clone()).hand_over(HandOver::OFF).build()?;
     let mut running = JoinSet::new();
     for number in 0..AT_ONCE {
         let acquire = locks.lock(key).acquire();

@@ -169,7 +169,7 @@ async fn a_password_changed_in_service_is_told_and_not_tried_again_and_again() {
 #[tokio::test]
 async fn a_right_withdrawn_in_service_is_told() {
     let (server, url) = with_account().await;
-    let locks = over(RedisBackend::builder().url(&url).build().await.unwrap(), BRIEF);
+    let locks = each_for_itself(RedisBackend::builder().url(&url).build().await.unwrap(), BRIEF);
     let guard = locks.lock("order:42").await.unwrap();
     let waiter = tokio::spawn(locks.lock("order:42").acquire());
     wait_until_async("somebody waits", PATIENCE, async || waiters(&server, "order:42") == 1).await;

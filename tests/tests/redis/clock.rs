@@ -13,7 +13,7 @@ async fn with_movable_clock() -> RedisServer {
 async fn waiters_are_served_when_the_servers_clock_jumps() {
     for hours in [1, -1] {
         let server = with_movable_clock().await;
-        let (one, other) = (backend(&server).await, over(backend(&server).await, LONG * 3));
+        let (one, other) = (backend(&server).await, each_for_itself(backend(&server).await, LONG * 3));
         let mut holding = claim("order:42");
         holding.ttl = Ttl::new(LONG * 3).unwrap();
         tried(&one, &holding).await.unwrap();

@@ -30,8 +30,8 @@ mod timestamp;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use dlock_core::{
-    ErrorKind, FencingToken, GuardState, LockError, LockGuard, LockKey, LockManager, LossReason, Moment,
-    RedisBackend, Ttl,
+    ErrorKind, FencingToken, GuardState, HandOver, LockError, LockGuard, LockKey, LockManager, LossReason,
+    Moment, RedisBackend, Ttl,
 };
 use dlock_tests::{RedisServer, Relay, fresh_key, shared_redis, wait_until_async};
 use std::sync::Arc;
@@ -58,6 +58,12 @@ async fn brief_manager(server: &RedisServer) -> LockManager {
 
 fn over(backend: impl Backend, ttl: Duration) -> LockManager {
     LockManager::builder(backend).ttl(ttl).wait(PATIENCE).build().unwrap()
+}
+
+/// A manager whose waiters do not stand behind each other here: each is in the server's queue, or asks by itself.
+fn each_for_itself(backend: impl Backend, ttl: Duration) -> LockManager {
+    let builder = LockManager::builder(backend).ttl(ttl).wait(PATIENCE);
+    builder.hand_over(HandOver::OFF).build().unwrap()
 }
 
 /// How often the server ran scripts so far.

@@ -6,7 +6,7 @@ const QUARANTINE: Duration = Duration::from_millis(700);
 
 async fn quarantined(server: &RedisServer) -> LockManager {
     let builder = RedisBackend::builder().url(server.url()).quarantine(QUARANTINE);
-    over(builder.build().await.unwrap(), BRIEF)
+    each_for_itself(builder.build().await.unwrap(), BRIEF)
 }
 
 /// B90: a restart that forgets a lock cannot make two guards valid: the next grant comes when the forgotten

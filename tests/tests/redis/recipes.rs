@@ -132,7 +132,7 @@ async fn plain_compares_by_script_where_it_may() {
 #[tokio::test]
 async fn plain_waits_for_a_release_and_for_an_expiry() {
     let server = shared_redis();
-    let locks = over(with(server, Recipe::Plain).await, LONG);
+    let locks = each_for_itself(with(server, Recipe::Plain).await, LONG);
     let key = fresh_key("plain");
     let guard = locks.lock(&key).await.unwrap();
     let waiter = tokio::spawn(locks.lock(&key).acquire());

@@ -449,7 +449,7 @@ const RELEASE: &[Scenario] = &[
     shown(
         "B64",
         "A lease is never longer than its ttl, however often it is asked for.",
-        &["renewal::a_lease_never_grows", "core/lease::validity_counts_from_the_send_less_a_margin"],
+        &["renewal::a_lease_never_grows", "core/lease/mod::validity_counts_from_the_send_less_a_margin"],
     )
     .control(&["renewal::a_lease_never_grows", "redis_scripts/broken::a_lease_that_is_not_the_waiter_s_own"]),
 ];

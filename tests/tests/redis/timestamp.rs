@@ -127,7 +127,7 @@ async fn values_of_other_services_are_understood_or_refused() {
 #[tokio::test]
 async fn a_waiter_takes_over_when_the_time_has_passed() {
     let server = shared_redis();
-    let locks = over(timestamp(server).await, LONG);
+    let locks = each_for_itself(timestamp(server).await, LONG);
     let key = fresh_key("waiter");
     server.command(&["SET", &key, &(unix_millis() + 50).to_string()]);
     let guard = locks.lock(&key).await.unwrap();

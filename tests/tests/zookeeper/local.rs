@@ -1,7 +1,6 @@
 //! Many that wait in one process: they share one place in the queue.
 
 use super::*;
-use dlock_core::HandOver;
 
 /// A process that hands a lock over inside itself.
 fn process(backend: ZooKeeperBackend, hand_over: HandOver) -> LockManager {

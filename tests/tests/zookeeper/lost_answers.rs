@@ -116,7 +116,7 @@ async fn a_waiter_that_does_not_see_the_queue_keeps_its_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_without_connection_does_not_block_the_own_process() {
     let relay = Relay::to(shared_zookeeper()).await;
-    let locks = manager(patient(&relay.hosts()).build().await.unwrap());
+    let locks = each_for_itself(patient(&relay.hosts()).build().await.unwrap());
     let key = LockKey::new(fresh_key("own process")).unwrap();
     for lose in [Relay::close as fn(&Relay), |relay| relay.play(Trick::End(code::DELETE))] {
         let guard = locks.lock(&key).await.unwrap();

@@ -31,8 +31,8 @@ mod states;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use dlock_core::{
-    ErrorKind, LockError, LockKey, LockManager, LossReason, Moment, Operation, Ttl, ZooKeeperBackend,
-    ZooKeeperBackendBuilder,
+    ErrorKind, HandOver, LockError, LockKey, LockManager, LossReason, Moment, Operation, Ttl,
+    ZooKeeperBackend, ZooKeeperBackendBuilder,
 };
 use dlock_tests::{ZooKeeperEnsemble, ZooKeeperServer, fresh_key, shared_zookeeper, wait_until_async};
 use operator::Operator;
@@ -63,6 +63,11 @@ async fn backend() -> ZooKeeperBackend {
 
 fn manager(backend: ZooKeeperBackend) -> LockManager {
     LockManager::builder(backend).build().unwrap()
+}
+
+/// A manager whose waiters do not stand behind each other here: each has a node of its own.
+fn each_for_itself(backend: ZooKeeperBackend) -> LockManager {
+    LockManager::builder(backend).hand_over(HandOver::OFF).build().unwrap()
 }
 
 fn claim(key: &str) -> Claim {

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_away_is_not_asked_again_and_again() {
     let relay = Relay::to(shared_zookeeper()).await;
-    let locks = manager(at(&relay.hosts()).build().await.unwrap());
+    let locks = each_for_itself(at(&relay.hosts()).build().await.unwrap());
     let key = fresh_key("away");
     let guard = locks.lock(&key).await.unwrap();
     let begun = Moment::now();
@@ -31,7 +31,7 @@ async fn a_server_that_is_away_is_not_asked_again_and_again() {
 fn what_is_dropped_does_not_wait_for_a_server_that_stands_still() {
     let mut server = ZooKeeperServer::start();
     let runtime = Runtime::new().unwrap();
-    let locks = manager(runtime.block_on(patient(&server.hosts()).build()).unwrap());
+    let locks = each_for_itself(runtime.block_on(patient(&server.hosts()).build()).unwrap());
     let [first, second] = ["a", "b"].map(|key| runtime.block_on(locks.lock(key).acquire()).unwrap());
     let waiting = runtime.spawn(locks.lock("a").acquire());
     server.pause();

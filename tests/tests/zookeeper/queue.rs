@@ -146,7 +146,7 @@ async fn a_node_that_goes_before_it_is_watched_is_not_waited_for() {
 /// S24, I1: two tasks of one session. Those who know their nodes by the session alone share one: the control.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_tasks_of_one_session_exclude_each_other() {
-    let (locks, key) = (manager(backend().await), LockKey::new(fresh_key("tasks")).unwrap());
+    let (locks, key) = (each_for_itself(backend().await), LockKey::new(fresh_key("tasks")).unwrap());
     Operator::of(shared_zookeeper()).make(&format!("/locks/{key}"));
     let guard = locks.lock(&key).await.unwrap();
     let other = tokio::spawn(locks.lock(&key).try_acquire());

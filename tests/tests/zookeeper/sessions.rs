@@ -142,7 +142,7 @@ async fn a_guard_behind_a_follower_without_leader_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_survives_a_change_of_the_leader() {
     let mut ensemble = ZooKeeperEnsemble::start();
-    let locks = manager(patient(&ensemble.hosts()).build().await.unwrap());
+    let locks = each_for_itself(patient(&ensemble.hosts()).build().await.unwrap());
     let guard = locks.lock("k").await.unwrap();
     let waiting = tokio::spawn(locks.lock("k").acquire());
     let leader = ensemble.leader();
@@ -240,7 +240,7 @@ fn a_backend_outlives_the_runtime_it_was_built_in() {
     let [first, second] = [(); 2].map(|()| Runtime::new().unwrap());
     let operator = Operator::of(shared_zookeeper());
     let key = LockKey::new(fresh_key("runtimes")).unwrap();
-    let locks = manager(first.block_on(backend()));
+    let locks = each_for_itself(first.block_on(backend()));
     let guard = first.block_on(locks.lock(&key).acquire()).unwrap();
     let waiting = second.spawn(locks.lock(&key).wait(Duration::MAX).acquire());
     second.block_on(until("both have a node", async || operator.queue(&key).len() == 2));
