@@ -61,7 +61,7 @@ const FLAWS: [(&str, &str, Edit); 14] = [
     (
         "wakes_only_who_waits_already",
         "turmoil",
-        edit("wakeups.rs", "bell.rung.notify_one();", "bell.rung.notify_waiters();"),
+        edit("wakeups.rs", "ring.rung = true;", "ring.rung = ring.waiter.is_some();"),
     ),
     (
         "has_nobody_ask_for_who_left",

@@ -133,9 +133,9 @@ async fn a_connection_lost_under_many_requests_costs_nobody_the_lock() {
     let locks = over(backend, LONG);
     for before_the_server in [true, false] {
         if before_the_server {
-            relay.hold()
+            relay.hold();
         } else {
-            relay.hold_answers()
+            relay.hold_answers();
         }
         let waiting = locks.clone();
         let all = tokio::spawn(async move { all_granted(&waiting).await });
@@ -145,9 +145,9 @@ async fn a_connection_lost_under_many_requests_costs_nobody_the_lock() {
         .await;
         relay.cut();
         if before_the_server {
-            relay.let_go()
+            relay.let_go();
         } else {
-            relay.let_answers_go()
+            relay.let_answers_go();
         }
         let guards = tokio::time::timeout(PATIENCE, all).await.unwrap().unwrap();
         assert!(guards.iter().all(LockGuard::is_valid));
