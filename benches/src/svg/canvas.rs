@@ -21,14 +21,14 @@ text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fil
 text.redis{stroke:none;fill:#0969da}text.zookeeper{stroke:none;fill:#bc4c00}text.reference{stroke:none;fill:#59636e}\
 .dot{stroke-width:2;fill:#fff}\
 .bar.ours{fill:#0969da}.bar.peer{fill:#afb8c1}.bar.yardstick{fill:#d4a72c}\
-.halo{stroke:#fff;stroke-width:5.5}.must{stroke:#1a7f37;stroke-width:2.5}.aim{stroke:#1a7f37;stroke-width:2.5;stroke-dasharray:2 2}\
+.must{stroke:#1a7f37;stroke-width:2.5}.aim{stroke:#1a7f37;stroke-width:2.5;stroke-dasharray:2 2}\
 .prototype{stroke:#cf222e;stroke-width:2.5}\
 @media(prefers-color-scheme:dark){text{fill:#f0f6fc}.quiet{fill:#9198a1}\
 .card{fill:#0d1117;stroke:#3d444d}.grid{stroke:#21262d}.axis{stroke:#656c76}.base{stroke:#9198a1}\
 .spread{stroke:#f0f6fc}.redis{stroke:#58a6ff}.zookeeper{stroke:#f0883e}.reference{stroke:#9198a1}.dot{fill:#0d1117}\
 text.redis{fill:#58a6ff}text.zookeeper{fill:#f0883e}text.reference{fill:#9198a1}\
 .bar.ours{fill:#388bfd}.bar.peer{fill:#4d5661}.bar.yardstick{fill:#9e6a03}\
-.halo{stroke:#0d1117}.must,.aim{stroke:#3fb950}.prototype{stroke:#f85149}}";
+.must,.aim{stroke:#3fb950}.prototype{stroke:#f85149}}";
 
 impl Canvas {
     pub(super) fn new(width: f64) -> Self {

@@ -1,6 +1,6 @@
 //! Everybody beside a yardstick: how many times better than it, on one axis for all. Pure.
 
-use super::canvas::{Canvas, Point};
+use super::canvas::Canvas;
 use super::scale::{LogScale, has_place, label};
 use crate::statistics::Spread;
 
@@ -44,6 +44,8 @@ const LEFT: f64 = 446.0;
 const RIGHT: f64 = 826.0;
 const TOP: f64 = 96.0;
 const ROW: f64 = 17.0;
+/// Leaves the marks to be seen, which the bar is drawn over.
+const BAR: f64 = 9.0;
 /// A group has three lines of words beside it.
 const WORDS: f64 = 48.0;
 const GAP: f64 = 14.0;
@@ -153,15 +155,15 @@ fn draw_row(canvas: &mut Canvas, axis: &LogScale, y: f64, row: &Row) {
     if ![median, least, most].into_iter().all(has_place) {
         return;
     }
-    let (middle, [once, end]) = (y + ROW / 2.0, [1.0, median].map(|value| axis.place(value)));
-    canvas.rectangle((once.min(end), y + 2.0), ((end - once).abs(), ROW - 4.0), row.rank.class());
-    let whisker: [Point; 2] = [least, most].map(|value| (axis.place(value), middle));
-    canvas.line(whisker[0], whisker[1], "spread");
     for (mark, value) in row.marks.iter().filter(|(_, value)| has_place(*value)) {
         let x = axis.place(*value);
-        canvas.line((x, y), (x, y + ROW), "halo");
         canvas.line((x, y), (x, y + ROW), mark.class());
     }
+    let (middle, [once, end]) = (y + ROW / 2.0, [1.0, median].map(|value| axis.place(value)));
+    let size = ((end - once).abs(), BAR);
+    canvas.rectangle((once.min(end), middle - BAR / 2.0), size, row.rank.class());
+    let [from, to] = [least, most].map(|value| (axis.place(value), middle));
+    canvas.line(from, to, "spread");
     canvas.text((NAMES, middle + 4.0), "small end", row.name);
     canvas.text((WIDTH - MARGIN, middle + 4.0), "small end", &format!("{}×", label(median)));
 }
@@ -185,8 +187,8 @@ mod tests {
         let rows = vec![row("better", Rank::Ours, 10.0, &[]), row("worse", Rank::Peer, 0.1, &[])];
         let picture = draw(&[group(rows)], "");
         // From 0.1 at 446 to 10 at 826: once is in the middle, at 636.
-        assert!(picture.contains("class=\"bar ours\" x=\"636.0\" y=\"98.0\" width=\"190.0\""), "{picture}");
-        assert!(picture.contains("class=\"bar peer\" x=\"446.0\" y=\"115.0\" width=\"190.0\""), "{picture}");
+        assert!(picture.contains("class=\"bar ours\" x=\"636.0\" y=\"100.0\" width=\"190.0\""), "{picture}");
+        assert!(picture.contains("class=\"bar peer\" x=\"446.0\" y=\"117.0\" width=\"190.0\""), "{picture}");
         assert!(picture.contains("class=\"base\" x1=\"636.0\""));
         assert!(picture.contains(">10×<") && picture.contains(">0.1×<"));
     }
