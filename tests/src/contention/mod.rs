@@ -31,12 +31,14 @@ struct Run {
 }
 
 impl Contention {
-    /// One task for each manager and key. What fails in between is asked for again.
+    /// Two tasks for each manager and key, so that a grant goes round inside a process as well as between them. What
+    /// fails in between is asked for again.
     #[must_use]
     pub fn start(managers: &[LockManager], keys: &[&str]) -> Self {
         let mut contention = Self::default();
         for locks in managers {
             for key in keys {
+                contention.add(locks, key);
                 contention.add(locks, key);
             }
         }
