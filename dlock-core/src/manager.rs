@@ -285,6 +285,19 @@ impl LockManagerBuilder {
     /// It takes a backend that gives tokens in blocks: Redis with a queue, a majority of Redis servers, ZooKeeper. With
     /// others the waiters stand in line here, and every release goes to the backend all the same. The embedded backend
     /// is in the process already and needs none of this: there the order is strict over all managers.
+    ///
+    /// ```
+    /// use dlock_core::{EmbeddedBackend, ErrorKind, HandOver, LockManager};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), dlock_core::LockError> {
+    /// let builder = || LockManager::builder(EmbeddedBackend::new());
+    /// builder().hand_over(HandOver::new(16, Duration::from_millis(10))).build()?;
+    /// builder().hand_over(HandOver::OFF).build()?;
+    /// let refused = builder().hand_over(HandOver::new(65, Duration::MAX)).build().unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::InvalidOption);
+    /// # Ok(()) }
+    /// ```
     pub fn hand_over(mut self, hand_over: HandOver) -> Self {
         self.hand_over = hand_over;
         self

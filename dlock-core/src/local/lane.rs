@@ -15,7 +15,11 @@ use std::time::Duration;
 /// While a lock is wanted by several tasks of one process, whoever releases it hands it over to the next of them
 /// without a request. Each holder has a fencing token of its own, and tokens still rise with every grant (I2).
 /// Other processes wait for no longer than this allows, and then stand before the rest of this one. A holder keeps the
-/// lock for as long as it wants: the time is looked at when it is released.
+/// lock for as long as it wants: the time is looked at when it is released. Requests with another `ttl` stand in a line
+/// of their own.
+///
+/// The tokens are set aside with the grant. Where servers can forget a lock, it may go round for `within` longer, under
+/// tokens that are smaller than those of who was granted it after that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandOver {
