@@ -1,8 +1,8 @@
 //! The hand-over of dlock-core over the locks of shuttle, whose scheduler decides at each of them which task goes on, and
 //! over a clock that stands still until it is moved.
 //!
-//! The modules are dlock-core's own files; `parking_lot` is shuttle's here, and [`time`] this crate's. Tokio's `Notify`
-//! is the real one: each of its calls is one step.
+//! The modules are dlock-core's own files; `parking_lot` is shuttle's here, and [`time`] this crate's. What the check
+//! itself waits by is Tokio's `Notify`: each of its calls is one step.
 
 // The tests in these files are run where they belong.
 #![cfg(not(test))]
