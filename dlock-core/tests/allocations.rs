@@ -4,7 +4,7 @@
 
 use allocation_counter::{AllocationInfo, measure};
 use dlock_core::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant};
-use dlock_core::{AcquireFuture, EmbeddedBackend, FencingToken, LockGuard, LockManager, Moment};
+use dlock_core::{AcquireFuture, EmbeddedBackend, FencingToken, HandOver, LockGuard, LockManager, Moment};
 use std::future::{Future as _, IntoFuture as _, pending, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -46,8 +46,9 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
 
+/// Without a hand-over, which keeps something of its own.
 fn manager(backend: impl Backend) -> LockManager {
-    LockManager::builder(backend).build().unwrap()
+    LockManager::builder(backend).hand_over(HandOver::OFF).build().unwrap()
 }
 
 async fn cycle(locks: &LockManager) {
@@ -102,12 +103,21 @@ fn a_held_lock_takes_less_than_256_bytes_and_its_guard_32() {
 
 #[test]
 fn a_waiter_takes_less_than_640_bytes_and_its_future_64() {
-    let (runtime, locks) = (runtime(), manager(Weightless::GrantsNothing));
-    let bytes = bytes_each(&locks, &runtime, |locks| {
+    let bytes = of_a_waiter(&manager(Weightless::GrantsNothing));
+    assert!(bytes < 640, "{bytes}");
+    assert!(size_of::<AcquireFuture>() <= 64);
+}
+
+#[test]
+fn a_waiter_for_a_hand_over_takes_less_than_1280_bytes() {
+    let bytes = of_a_waiter(&LockManager::builder(Weightless::GrantsNothing).build().unwrap());
+    assert!(bytes < 1_280, "{bytes}");
+}
+
+fn of_a_waiter(locks: &LockManager) -> usize {
+    bytes_each(locks, &runtime(), |locks| {
         let (waiting, polled) = poll(locks.lock("order:42").into_future());
         assert!(polled.is_pending());
         waiting
-    });
-    assert!(bytes < 640, "{bytes}");
-    assert!(size_of::<AcquireFuture>() <= 64);
+    })
 }
