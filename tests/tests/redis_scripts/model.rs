@@ -206,16 +206,25 @@ impl Model<'_> {
         let token = last.plus(1).max(self.around.now);
         self.state.lock = Slot::Holds(owner.to_owned(), Some(self.now_ms().plus(ttl)));
         let newest = token.plus(TOKENS - 1);
-        let ends = if self.is_counted_up(last, newest) { self.state.fence.ends() } else { None };
-        let ends = ends.or(Some(self.now_ms().plus(FENCE_TTL)));
-        self.state.fence = Slot::Holds(Fence::Token(newest), ends);
+        let ends = self.fence_ends(last, newest);
+        self.state.fence = Slot::Holds(Fence::Token(newest), Some(ends));
         token
     }
 
-    /// A fence behind the clock lives on as before, but once an hour it begins anew.
-    fn is_counted_up(&self, last: Span, newest: Span) -> bool {
+    /// A fence behind the clock lives on as before, but once an hour it begins anew. Only the server knows which when
+    /// the hour ends meanwhile, or the fence is so little ahead of the clock as it is after a long walk.
+    fn fence_ends(&self, last: Span, newest: Span) -> Span {
         let hour = |token: i64| token.div_euclid(HOUR);
-        last.to < self.around.now.from && hour(last.from) == hour(newest.to)
+        let now = self.around.now;
+        let surely = now.is_after(last) && hour(last.from) == hour(newest.to);
+        let perhaps = !last.is_after(now) && hour(last.to) == hour(newest.from);
+        let anew = self.now_ms().plus(FENCE_TTL);
+        let as_before = self.state.fence.ends().unwrap_or(anew);
+        match (surely, perhaps) {
+            (true, _) => as_before,
+            (false, true) => as_before.joined(anew),
+            (false, false) => anew,
+        }
     }
 
     fn last_token(&self) -> Result<Span, String> {
