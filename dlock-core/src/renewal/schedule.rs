@@ -21,6 +21,12 @@ fn together(due: Moment, slack: Duration) -> Moment {
     Moment::from_nanos(due.as_nanos() - due.as_nanos() % step)
 }
 
+/// Until when a renewal that was due at `due` can be put off while many others are under way: if it was due after a
+/// third of the lease, half of it is left then.
+pub(super) fn latest(due: Moment, valid_until: Moment) -> Moment {
+    due.after(valid_until.since(due) / 4)
+}
+
 /// When to try again after an attempt that failed at `now`: after a sixth of what is left, so that attempts
 /// come closer as the deadline does; `None` when no attempt can end before it.
 pub(super) fn after_failure(now: Moment, valid_until: Moment) -> Option<Moment> {
@@ -43,6 +49,12 @@ mod tests {
         let due = after_success(at(1_000), at(31_000));
         assert!(due > at(10_680) && due <= at(11_000), "{due:?}");
         assert_eq!(after_success(at(1_000), at(900)), at(1_000), "overdue: at once");
+    }
+
+    #[test]
+    fn a_renewal_is_put_off_until_half_of_the_lease_is_left() {
+        assert_eq!(latest(at(10_000), at(30_000)), at(15_000));
+        assert_eq!(latest(at(30_000), at(30_000)), at(30_000));
     }
 
     #[test]
