@@ -52,6 +52,7 @@ done
       backend::{AcquireRequest,Backend,BackendFuture,Claim,Grant,LossSignal,Mode,Progress,RevokedFuture} ErrorKind
   done
   may "$core/acquisition.rs" $leaves backend
+  may "$core/spans.rs" $leaves backend backend::Claim
   within "$core/renewal" $leaves backend backend::Backend acquisition
   may "$core/release.rs" $leaves backend
   within "$core/local" $leaves backend backend::wakeups backend::embedded manager testing conformance_suite \

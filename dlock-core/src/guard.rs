@@ -7,6 +7,7 @@ use crate::key::LockKey;
 use crate::lease::{FencingToken, GuardState, LossReason};
 use crate::manager::Inner;
 use crate::scope::LockScope;
+use crate::spans::HoldSpan;
 use crate::time::Moment;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -31,14 +32,13 @@ pub struct LockGuard {
     lease: Lease,
     /// Whether the backend may have something of this owner.
     to_release: bool,
-    /// The span of the hold, where somebody listens.
-    span: Option<Box<tracing::Span>>,
+    span: HoldSpan,
 }
 
 impl LockGuard {
     /// The guard of a lock that is still to be asked for.
     pub(crate) fn pending(manager: Arc<Inner>, acquisition: Arc<Acquisition>) -> Self {
-        Self { manager, lease: Lease(acquisition), to_release: false, span: None }
+        Self { manager, lease: Lease(acquisition), to_release: false, span: HoldSpan::NONE }
     }
 
     pub(crate) fn set_to_release(&mut self, to_release: bool) {
@@ -51,9 +51,7 @@ impl LockGuard {
         let held = &self.lease.0;
         held.grant(grant);
         self.manager.renewal.enter(Arc::clone(held), now);
-        let (key, token) = (self.key(), self.token());
-        let span = tracing::info_span!("dlock.hold", %key, backend = self.manager.backend.name(), %token);
-        self.span = (!span.is_disabled()).then(|| Box::new(span));
+        self.span = HoldSpan::new(&held.claim, self.manager.backend.name(), grant.token);
         self
     }
 
@@ -162,7 +160,7 @@ impl LockGuard {
     /// # Ok(()) }
     /// ```
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, LockError> {
-        let (scope, mut work, mut lost) = (self.scope(), pin!(work), pin!(self.lost()));
+        let (scope, mut work, mut lost) = (self.scope(), pin!(work), pin!(self.lease.0.lost()));
         let outcome = poll_fn(|context| {
             if let Some(reason) = self.lease.loss() {
                 return Poll::Ready(Err(reason));
@@ -231,7 +229,7 @@ impl LockGuard {
 impl Drop for LockGuard {
     fn drop(&mut self) {
         if self.to_release {
-            let _entered = self.span.as_ref().map(|span| span.enter());
+            let _entered = self.span.enter();
             let now = Moment::now();
             self.give_up(now);
             self.manager.release_in_background(&self.lease.0, now);

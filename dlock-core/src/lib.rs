@@ -51,6 +51,7 @@ mod release;
 mod renewal;
 mod request;
 mod scope;
+mod spans;
 mod template;
 mod time;
 
