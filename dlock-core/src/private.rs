@@ -104,8 +104,11 @@ pub fn manager<M: AsRef<LockManager> + ?Sized>(locks: &M) -> LockManager {
 ///
 /// # Errors
 /// As [`LockGuard::run`].
-pub async fn run<F: Future>(guard: &LockGuard, body: F) -> Result<F::Output, LockError> {
-    guard.run(body).await
+pub fn run<'a, F: Future>(
+    guard: &'a LockGuard,
+    body: F,
+) -> impl Future<Output = Result<F::Output, LockError>> + use<'a, F> {
+    guard.run(body)
 }
 
 /// Runs the body under the lock and to its end, lost or not.
