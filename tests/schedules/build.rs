@@ -4,9 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// The sources of the layer: the shell, its pure part, and its table of whom to wake.
-const SOURCES: [(&str, &str); 3] =
-    [("mod.rs", "local/mod.rs"), ("lane.rs", "local/lane.rs"), ("wakeups.rs", "backend/wakeups.rs")];
+/// The sources of the layer: the shell, its pure parts, its table of lanes, and that of whom to wake.
+const SOURCES: [(&str, &str); 6] = [
+    ("mod.rs", "local/mod.rs"),
+    ("lane.rs", "local/lane.rs"),
+    ("leaving.rs", "local/leaving.rs"),
+    ("shards.rs", "local/shards.rs"),
+    ("word.rs", "local/word.rs"),
+    ("wakeups.rs", "backend/wakeups.rs"),
+];
 
 /// A text that has one place in a source, and what stands there instead.
 struct Edit {
@@ -28,8 +34,26 @@ fn view(file: &str) -> &'static str {
         "mod.rs" => {
             "impl crate::Shell for Local {
                 fn is_clean(&self) -> bool {
-                    let Shared { lanes, leaving, wakeups, .. } = &*self.0;
-                    lanes.lock().is_empty() && leaving.lock().is_empty() && wakeups.is_empty()
+                    self.0.lanes.are_empty() && self.0.wakeups.is_empty()
+                }
+            }"
+        }
+        "leaving.rs" => {
+            "impl Leaving {
+                pub(super) fn is_empty(&self) -> bool {
+                    self.owners.is_empty()
+                }
+
+                pub(super) fn join(&mut self, others: Self) {
+                    self.owners.extend(others.owners);
+                }
+            }"
+        }
+        "shards.rs" => {
+            "impl Shards {
+                pub(super) fn are_empty(&self) -> bool {
+                    let is_empty = |shard: &Shard| shard.lanes.is_empty() && shard.leaving.is_empty();
+                    self.shards.iter().all(|shard| is_empty(&shard.lock()))
                 }
             }"
         }
@@ -52,10 +76,18 @@ const FLAWS: [(&str, &str, Edit); 14] = [
         "turmoil",
         edit(
             "mod.rs",
-            "let waiter = self.wakeups.enter(request.claim.owner);
-        let mut turn = self.enter(request)?;",
-            "let mut turn = self.enter(request)?;
-        let waiter = self.wakeups.enter(request.claim.owner);",
+            "Entered::Wait => {
+                    waiter.get_or_insert_with(|| self.wakeups.enter(request.claim.owner));
+                    None
+                }
+            });
+            (lost, turn)
+        });",
+            "Entered::Wait => None,
+            });
+            (lost, turn)
+        });
+        waiter.get_or_insert_with(|| self.wakeups.enter(request.claim.owner));",
         ),
     ),
     (
@@ -68,9 +100,8 @@ const FLAWS: [(&str, &str, Edit); 14] = [
         "turmoil",
         edit(
             "mod.rs",
-            "Left::Passed(next, competitor) => {
-                self.wakeups.wake(next, Turn::Ask(competitor));",
-            "Left::Passed(..) => {",
+            "Left::Passed(next, competitor) => self.wakeups.wake(next, Turn::Ask(competitor)),",
+            "Left::Passed(..) => {}",
         ),
     ),
     (
@@ -79,7 +110,7 @@ const FLAWS: [(&str, &str, Edit); 14] = [
         edit("mod.rs", "(reason);\n        }\n        self.have_ask(next);", "(reason);\n        }"),
     ),
     ("sleeps_on_at_the_deadline", "a_silent_end", edit("mod.rs", "until(ends)", "until(ends.and(None))")),
-    ("releases_nothing", "turmoil", edit("mod.rs", "self.is_leaving(claim.owner, &competitor);", "")),
+    ("releases_nothing", "turmoil", edit("mod.rs", "leaving.note(claim.owner, competitor, now);", "")),
     // Two holders, or the same token twice.
     (
         "believes_what_it_was_told",
@@ -107,24 +138,22 @@ const FLAWS: [(&str, &str, Edit); 14] = [
         "a_renewal_finds_out",
         edit("mod.rs", "=> self.lose(&competitor, LossReason::NotOwner)", "=> {}"),
     ),
-    ("keeps_its_doubts", "doubts", edit("mod.rs", "next.doubt();", "")),
+    ("keeps_its_doubts", "doubts", edit("word.rs", "next.doubt();", "")),
     // Something that is left for ever.
     (
         "notes_what_is_left_too_late",
         "losses",
         edit(
             "mod.rs",
-            "self.is_leaving(holder, competitor);
-            Some((next, standing.word.take()))
-        });
-        let Some((next, word)) = lost else { return };",
-            "Some((next, holder, standing.word.take()))
-        });
-        let Some((next, holder, word)) = lost else { return };
-        self.is_leaving(holder, competitor);",
+            "let lost = self
+            .lanes
+            .with(competitor, |standing, leaving| standing.lose(competitor, leaving, Moment::now()));",
+            "let mut late = Leaving::default();
+        let lost = self.lanes.with(competitor, |standing, _| standing.lose(competitor, &mut late, Moment::now()));
+        self.lanes.with(competitor, |_, leaving| leaving.join(late));",
         ),
     ),
-    ("keeps_every_lane", "turmoil", edit("mod.rs", "if standing.lane.is_empty() {", "if false {")),
+    ("keeps_every_lane", "turmoil", edit("shards.rs", "if there.get().lane.is_empty() {", "if false {")),
 ];
 
 impl Edit {

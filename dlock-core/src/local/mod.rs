@@ -5,20 +5,22 @@
 //! the one which competes for all (I1: while it holds, exactly one of those behind it has the lock).
 
 mod lane;
+mod leaving;
+mod shards;
+mod word;
 
 use crate::backend::RevokedFuture;
 use crate::backend::wakeups::{Waiter, Wakeups};
-use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, LossSignal, Mode, Progress};
+use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
-use crate::key::LockKey;
-use crate::lease::{Interest, LossReason, OwnerId, Ttl};
+use crate::lease::{LossReason, OwnerId};
 use crate::time::{Moment, sleep_until};
-use lane::{Entered, Lane, Left};
-use parking_lot::Mutex;
-use std::collections::HashMap;
+use lane::{Entered, Left};
+use leaving::Leaving;
+use shards::{Shards, Standing};
 use std::fmt;
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
+use word::{Losses, Word};
 
 pub use lane::HandOver;
 
@@ -29,39 +31,8 @@ pub(crate) struct Local(Arc<Shared>);
 struct Shared {
     backend: Arc<dyn Backend>,
     hand_over: HandOver,
-    lanes: Mutex<HashMap<Place, Standing>>,
+    lanes: Shards,
     wakeups: Wakeups<Turn>,
-    /// Owners whose lane does not know them any more, with the acquisition that the backend is still to release.
-    leaving: Mutex<HashMap<OwnerId, Leaving>>,
-}
-
-/// Acquisitions of different lengths compete by themselves: one lease cannot have two.
-type Place = (LockKey, Ttl);
-
-/// A lane, and whom it tells what.
-#[derive(Default)]
-struct Standing {
-    lane: Lane,
-    /// What the competitor waits for, and so everybody here.
-    progress: Arc<Progress>,
-    /// What the backend says of the competitor's grant, from before it is asked for it.
-    word: Option<Word>,
-}
-
-/// What the backend says of a grant, and to whom.
-struct Word {
-    /// Who hears it, for as long as this is kept.
-    heard_by: Arc<Losses>,
-    /// Whom it concerns: who asked, or was handed the lock over.
-    concerns: LossSignal,
-    is_doubt: bool,
-    /// It came before the lane held.
-    loss: Option<LossReason>,
-}
-
-struct Leaving {
-    competitors: Vec<Claim>,
-    since: Moment,
 }
 
 /// What a waiter is told.
@@ -73,99 +44,114 @@ enum Turn {
     Has(Grant),
 }
 
+/// A grant that is gone: whom that concerns, and who is to ask next.
+struct Lost {
+    word: Option<Word>,
+    next: Option<(OwnerId, Claim)>,
+}
+
 impl Local {
     pub(crate) fn new(backend: Arc<dyn Backend>, hand_over: HandOver) -> Self {
-        Self(Arc::new(Shared {
-            backend,
-            hand_over,
-            lanes: Mutex::default(),
-            wakeups: Wakeups::default(),
-            leaving: Mutex::default(),
-        }))
+        let (lanes, wakeups) = Default::default();
+        Self(Arc::new(Shared { backend, hand_over, lanes, wakeups }))
+    }
+}
+
+impl Standing {
+    /// Ends what the competitor was granted. The holder, who may leave at any moment, finds it noted.
+    fn lose(&mut self, competitor: &Claim, leaving: &mut Leaving, now: Moment) -> Option<Lost> {
+        let (holder, next) = self.lane.lost(competitor.owner)?;
+        leaving.note(holder, competitor, now);
+        Some(Lost { word: self.word.take(), next })
+    }
+
+    /// A holder that is gone with its runtime tells nobody; its lease is over some time.
+    fn end_overdue(&mut self, leaving: &mut Leaving, now: Moment) -> Option<Lost> {
+        let competitor = self.lane.overdue(now)?;
+        self.lose(&competitor, leaving, now)
+    }
+
+    /// A try does not wait here either, and passes nobody.
+    fn enter(&mut self, request: &AcquireRequest) -> Result<Entered, LockError> {
+        let is_free = self.lane.is_empty() || self.lane.held_by(request.claim.owner).is_some();
+        if request.mode == Mode::Try && !is_free {
+            return Err(busy());
+        }
+        request.progress.follow(&self.progress);
+        Ok(self.lane.enter(&request.claim))
     }
 }
 
 impl Shared {
-    /// Looks at the lane of this claim. A lane that nobody uses is not kept.
-    fn with<T>(&self, claim: &Claim, look: impl FnOnce(&mut Standing) -> T) -> T {
-        let place = (claim.key.clone(), claim.ttl);
-        let mut lanes = self.lanes.lock();
-        let standing = lanes.entry(place.clone()).or_default();
-        let seen = look(standing);
-        if standing.lane.is_empty() {
-            lanes.remove(&place);
-        }
-        seen
-    }
-
     async fn acquire(self: &Arc<Self>, request: &AcquireRequest) -> Result<Grant, LockError> {
-        let waiter = self.wakeups.enter(request.claim.owner);
-        let mut turn = self.enter(request)?;
+        let mut waiter = None;
+        let mut turn = self.enter(request, &mut waiter)?;
         let place = InLine { shared: self, claim: &request.claim };
         loop {
-            match turn {
-                Some(Turn::Ask(competitor)) => return place.settle(self.ask(request, competitor).await),
-                Some(Turn::Has(grant)) if self.take(request) => return place.settle(Ok(grant)),
+            match (turn, &waiter) {
+                (Some(Turn::Ask(competitor)), _) => {
+                    return place.settle(self.ask(request, competitor).await);
+                }
+                (Some(Turn::Has(grant)), _) if self.take(request) => return place.settle(Ok(grant)),
+                (None, Some(waiter)) => turn = self.told(waiter, &request.claim).await,
                 // Lost on the way here.
-                Some(Turn::Has(_)) => turn = self.enter(request)?,
-                None => turn = self.told(&waiter, &request.claim).await,
+                _ => turn = self.enter(request, &mut waiter)?,
             }
         }
     }
 
-    /// Waits to be told. A holder that is gone with its runtime tells nobody; its lease is over some time.
+    /// Who has to wait can be woken before anybody else looks at the lane.
+    fn enter<'a>(
+        &'a self,
+        request: &AcquireRequest,
+        waiter: &mut Option<Waiter<'a, Turn>>,
+    ) -> Result<Option<Turn>, LockError> {
+        let (lost, turn) = self.lanes.with(&request.claim, |standing, leaving| {
+            let lost = standing.end_overdue(leaving, Moment::now());
+            let turn = standing.enter(request).map(|entered| match entered {
+                Entered::Ask(competitor) => Some(Turn::Ask(competitor)),
+                Entered::Has(grant) => Some(Turn::Has(grant)),
+                Entered::Wait => {
+                    waiter.get_or_insert_with(|| self.wakeups.enter(request.claim.owner));
+                    None
+                }
+            });
+            (lost, turn)
+        });
+        self.tell(lost, LossReason::Expired);
+        turn
+    }
+
+    /// Waits to be told, or for the end of the lease that is waited for.
     async fn told(&self, waiter: &Waiter<'_, Turn>, claim: &Claim) -> Option<Turn> {
-        let ends = self.with(claim, |standing| standing.lane.valid_until());
+        let ends = self.lanes.with(claim, |standing, _| standing.lane.valid_until());
         tokio::select! {
             biased;
             turn = waiter.woken() => turn,
             () = until(ends) => {
-                self.end_overdue(claim);
+                let lost = self.lanes.with(claim, |standing, leaving| standing.end_overdue(leaving, Moment::now()));
+                self.tell(lost, LossReason::Expired);
                 None
             }
         }
-    }
-
-    fn end_overdue(&self, claim: &Claim) {
-        if let Some(competitor) = self.with(claim, |standing| standing.lane.overdue(Moment::now())) {
-            self.lose(&competitor, LossReason::Expired);
-        }
-    }
-
-    /// A try does not wait here either, and passes nobody.
-    fn enter(&self, request: &AcquireRequest) -> Result<Option<Turn>, LockError> {
-        let claim = &request.claim;
-        self.end_overdue(claim);
-        self.with(claim, |standing| {
-            let is_free = standing.lane.is_empty() || standing.lane.held_by(claim.owner).is_some();
-            if request.mode == Mode::Try && !is_free {
-                return Err(busy());
-            }
-            request.progress.follow(&standing.progress);
-            Ok(match standing.lane.enter(claim) {
-                Entered::Ask(competitor) => Some(Turn::Ask(competitor)),
-                Entered::Has(grant) => Some(Turn::Has(grant)),
-                Entered::Wait => None,
-            })
-        })
     }
 
     /// Asks the backend for the whole lane.
     async fn ask(self: &Arc<Self>, request: &AcquireRequest, competitor: Claim) -> Result<Grant, LockError> {
         let owner = request.claim.owner;
         let losses = Arc::new(Losses { shared: Arc::downgrade(self), competitor: competitor.clone() });
-        let progress = self.with(&request.claim, |standing| {
+        let progress = self.lanes.with(&request.claim, |standing, _| {
             standing.word = Some(Word::unsaid(Arc::clone(&losses), request.loss()));
             Arc::clone(&standing.progress)
         });
         let asked = AcquireRequest::of(competitor.clone(), request.mode, progress, losses);
         let outcome = self.backend.acquire(&asked).await;
         if request.mode == Mode::Try && outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy) {
-            let next = self.with(&request.claim, |standing| standing.lane.refused(owner));
+            let next = self.lanes.with(&request.claim, |standing, _| standing.lane.refused(owner));
             self.have_ask(next);
         }
         let grant = outcome?;
-        let loss = self.with(&request.claim, |standing| {
+        let loss = self.lanes.with(&request.claim, |standing, _| {
             standing.progress.queued();
             standing.lane.granted(owner, &grant, Moment::now());
             standing.word.as_ref().and_then(|word| word.loss)
@@ -178,7 +164,7 @@ impl Shared {
 
     /// Takes what was handed over: from here on what the backend says of it concerns this request.
     fn take(&self, request: &AcquireRequest) -> bool {
-        self.with(&request.claim, |standing| {
+        self.lanes.with(&request.claim, |standing, _| {
             let has_it = standing.lane.held_by(request.claim.owner).is_some();
             if let Some(word) = standing.word.as_mut().filter(|_| has_it) {
                 word.pass_to(request.loss());
@@ -188,12 +174,11 @@ impl Shared {
     }
 
     async fn renew(self: &Arc<Self>, claim: &Claim) -> Result<Moment, LockError> {
-        let held = self.with(claim, |standing| standing.lane.held_by(claim.owner).cloned());
-        let Some(competitor) = held else { return Err(not_owner()) };
+        let Some(competitor) = self.held_by(claim) else { return Err(not_owner()) };
         let outcome = self.backend.renew(&competitor).await;
         match &outcome {
             Ok(valid_until) => {
-                self.with(claim, |standing| standing.lane.renewed(competitor.owner, *valid_until));
+                self.lanes.with(claim, |standing, _| standing.lane.renewed(competitor.owner, *valid_until));
             }
             // It may be another's by now.
             Err(error) if error.kind() == ErrorKind::Lost => self.lose(&competitor, LossReason::NotOwner),
@@ -202,60 +187,64 @@ impl Shared {
         outcome
     }
 
+    /// What was granted for this claim's lane, if this claim has it.
+    fn held_by(&self, claim: &Claim) -> Option<Claim> {
+        self.lanes.with(claim, |standing, _| standing.lane.held_by(claim.owner).cloned())
+    }
+
     /// What the competitor was granted is gone. Tells whom that concerns, if anybody.
     fn lose(&self, competitor: &Claim, reason: LossReason) {
-        let lost = self.with(competitor, |standing| {
-            let (holder, next) = standing.lane.lost(competitor.owner)?;
-            // With the lane in hand: the holder, who may leave at any moment, is to find it.
-            self.is_leaving(holder, competitor);
-            Some((next, standing.word.take()))
-        });
-        let Some((next, word)) = lost else { return };
+        let lost = self
+            .lanes
+            .with(competitor, |standing, leaving| standing.lose(competitor, leaving, Moment::now()));
+        self.tell(lost, reason);
+    }
+
+    fn tell(&self, lost: Option<Lost>, reason: LossReason) {
+        let Some(Lost { word, next }) = lost else { return };
         if let Some(word) = word {
-            word.concerns.lose(reason);
+            word.end(reason);
         }
         self.have_ask(next);
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), LockError> {
-        let handed_over = self.leave(claim) == Gone::HandedOver;
-        let mut outcome = if handed_over { Ok(()) } else { Err(not_owner()) };
-        while let Some(competitor) = self.left_over(claim.owner) {
+        let (is_handed_over, mut left_over) = self.leave(claim);
+        let mut outcome = if is_handed_over { Ok(()) } else { Err(not_owner()) };
+        while let Some(competitor) = left_over {
             outcome = self.backend.release(&competitor).await;
             if outcome.as_ref().is_err_and(|error| error.kind() != ErrorKind::Lost) {
                 // The caller will ask again.
                 return outcome;
             }
-            self.is_gone(claim.owner, &competitor);
+            left_over = self.lanes.with(claim, |_, leaving| {
+                leaving.is_gone(claim.owner, competitor.owner);
+                leaving.of(claim.owner)
+            });
         }
         outcome
     }
 
-    /// Makes the owner leave its lane, and tells whom that concerns. Does not wait.
-    fn leave(&self, claim: &Claim) -> Gone {
-        let left = self.with(claim, |standing| {
-            let left = standing.lane.leave(claim.owner, self.hand_over, Moment::now());
-            if matches!(left, Left::Over(..)) {
+    /// Makes the owner leave its lane, and tells whom that concerns. Does not wait. Returns whether another one has its
+    /// grant now, and what the backend is to release first.
+    fn leave(&self, claim: &Claim) -> (bool, Option<Claim>) {
+        let (left, left_over) = self.lanes.with(claim, |standing, leaving| {
+            let now = Moment::now();
+            let left = standing.lane.leave(claim.owner, self.hand_over, now);
+            if let Left::Over(competitor, _) = &left {
                 standing.word = None;
+                leaving.note(claim.owner, competitor, now);
             }
-            left
+            (left, leaving.of(claim.owner))
         });
+        let is_handed_over = matches!(left, Left::HandedOver(..));
         match left {
-            Left::Unknown | Left::Quietly => Gone::WithoutGrant,
-            Left::Passed(next, competitor) => {
-                self.wakeups.wake(next, Turn::Ask(competitor));
-                Gone::WithoutGrant
-            }
-            Left::HandedOver(next, grant) => {
-                self.wakeups.wake(next, Turn::Has(grant));
-                Gone::HandedOver
-            }
-            Left::Over(competitor, next) => {
-                self.is_leaving(claim.owner, &competitor);
-                self.have_ask(next);
-                Gone::WithoutGrant
-            }
+            Left::Unknown | Left::Quietly => {}
+            Left::Passed(next, competitor) => self.wakeups.wake(next, Turn::Ask(competitor)),
+            Left::HandedOver(next, grant) => self.wakeups.wake(next, Turn::Has(grant)),
+            Left::Over(_, next) => self.have_ask(next),
         }
+        (is_handed_over, left_over)
     }
 
     fn have_ask(&self, next: Option<(OwnerId, Claim)>) {
@@ -263,39 +252,6 @@ impl Shared {
             self.wakeups.wake(owner, Turn::Ask(competitor));
         }
     }
-
-    /// The release of `owner` has to reach the backend.
-    fn is_leaving(&self, owner: OwnerId, competitor: &Claim) {
-        let (mut leaving, now) = (self.leaving.lock(), Moment::now());
-        if leaving.len() >= MANY {
-            leaving.retain(|_, left| now.since(left.since) < LONGEST);
-        }
-        let left = leaving.entry(owner).or_insert(Leaving { competitors: Vec::new(), since: now });
-        left.competitors.push(competitor.clone());
-    }
-
-    fn left_over(&self, owner: OwnerId) -> Option<Claim> {
-        self.leaving.lock().get(&owner)?.competitors.last().cloned()
-    }
-
-    fn is_gone(&self, owner: OwnerId, competitor: &Claim) {
-        let mut leaving = self.leaving.lock();
-        if let Some(left) = leaving.get_mut(&owner) {
-            left.competitors.retain(|claim| claim.owner != competitor.owner);
-            if left.competitors.is_empty() {
-                leaving.remove(&owner);
-            }
-        }
-    }
-}
-
-/// How an owner left its lane.
-#[derive(PartialEq, Eq)]
-enum Gone {
-    /// Another one has its grant.
-    HandedOver,
-    /// What its grant was, if it had one, is for the backend to say.
-    WithoutGrant,
 }
 
 /// A place in a lane. Dropped before it is settled, its owner leaves at once, so that the others go on; what the
@@ -327,72 +283,6 @@ async fn until(moment: Option<Moment>) {
     }
 }
 
-/// Releases that were never confirmed are looked for when there are so many, and forgotten when the longest lease
-/// is over.
-const MANY: usize = 16_384;
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Hears from the backend that a grant is gone.
-struct Losses {
-    shared: Weak<Shared>,
-    competitor: Claim,
-}
-
-impl fmt::Debug for Losses {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Losses").finish_non_exhaustive()
-    }
-}
-
-impl Losses {
-    /// Notes what the backend says, unless it is about an earlier grant.
-    fn note(&self, said: impl FnOnce(&mut Word)) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.with(&self.competitor, |standing| {
-                let is_this = |word: &&mut Word| word.heard_by.competitor.owner == self.competitor.owner;
-                standing.word.as_mut().filter(is_this).map(said)
-            });
-        }
-    }
-}
-
-impl Interest for Losses {
-    fn lose(&self, reason: LossReason) {
-        self.note(|word| word.loss = Some(reason));
-        if let Some(shared) = self.shared.upgrade() {
-            shared.lose(&self.competitor, reason);
-        }
-    }
-
-    fn doubt(&self) {
-        self.note(|word| {
-            word.is_doubt = true;
-            word.concerns.doubt();
-        });
-    }
-
-    fn trust(&self) {
-        self.note(|word| {
-            word.is_doubt = false;
-            word.concerns.trust();
-        });
-    }
-}
-
-impl Word {
-    fn unsaid(heard_by: Arc<Losses>, concerns: LossSignal) -> Self {
-        Self { heard_by, concerns, is_doubt: false, loss: None }
-    }
-
-    /// From here on it concerns somebody else, who learns what was said before.
-    fn pass_to(&mut self, next: LossSignal) {
-        if self.is_doubt {
-            next.doubt();
-        }
-        self.concerns = next;
-    }
-}
-
 fn busy() -> LockError {
     LockError::new(ErrorKind::Busy, "another owner has it or waits for it; try again later or wait")
 }
@@ -421,10 +311,10 @@ impl Backend for Local {
     /// Whoever asks the competitor to let go means the holder, and not the one after it in this process.
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
         Box::pin(async move {
-            match self.0.with(claim, |standing| standing.lane.held_by(claim.owner).cloned()) {
+            match self.0.held_by(claim) {
                 Some(competitor) => {
                     self.0.backend.revoked(&competitor).await;
-                    self.0.with(claim, |standing| standing.lane.revoked(competitor.owner));
+                    self.0.lanes.with(claim, |standing, _| standing.lane.revoked(competitor.owner));
                 }
                 None => std::future::pending().await,
             }

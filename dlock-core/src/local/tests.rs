@@ -9,9 +9,12 @@
 
 use super::*;
 use crate::backend::embedded::EmbeddedBackend;
-use crate::lease::FencingToken;
+use crate::key::LockKey;
+use crate::lease::{FencingToken, Ttl};
 use crate::manager::LockManager;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const LONG: Duration = Duration::from_secs(600);
@@ -187,7 +190,7 @@ async fn queued(backend: Arc<dyn Backend>, claim: &Claim) -> tokio::task::JoinHa
 
 /// Nothing is kept of a key that nobody uses.
 fn is_clean(local: &Local) -> bool {
-    local.0.lanes.lock().is_empty() && local.0.leaving.lock().is_empty()
+    local.0.lanes.are_empty()
 }
 
 /// A lease that is lost is lost for its holder, and the next waiter competes for another one.
