@@ -1,8 +1,8 @@
 //! Whom to wake: the waiters of one backend value in this process.
 
 use crate::lease::OwnerId;
+use foldhash::HashMap;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};

@@ -3,7 +3,7 @@
 use crate::backend::Claim;
 use crate::lease::OwnerId;
 use crate::time::Moment;
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::time::Duration;
 
 /// By the owner whose release has to reach the backend.

@@ -210,19 +210,20 @@ impl Shared {
 
     async fn release(&self, claim: &Claim) -> Result<(), LockError> {
         let (is_handed_over, mut left_over) = self.leave(claim);
-        let mut outcome = if is_handed_over { Ok(()) } else { Err(not_owner()) };
+        let mut outcome = is_handed_over.then_some(Ok(()));
         while let Some(competitor) = left_over {
-            outcome = self.backend.release(&competitor).await;
-            if outcome.as_ref().is_err_and(|error| error.kind() != ErrorKind::Lost) {
+            let released = self.backend.release(&competitor).await;
+            if released.as_ref().is_err_and(|error| error.kind() != ErrorKind::Lost) {
                 // The caller will ask again.
-                return outcome;
+                return released;
             }
+            outcome = Some(released);
             left_over = self.lanes.with(claim, |_, leaving| {
                 leaving.is_gone(claim.owner, competitor.owner);
                 leaving.of(claim.owner)
             });
         }
-        outcome
+        outcome.unwrap_or_else(|| Err(not_owner()))
     }
 
     /// Makes the owner leave its lane, and tells whom that concerns. Does not wait. Returns whether another one has its

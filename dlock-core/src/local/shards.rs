@@ -6,9 +6,10 @@ use super::word::Word;
 use crate::backend::{Claim, Progress};
 use crate::key::LockKey;
 use crate::lease::Ttl;
+use foldhash::HashMap;
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::collections::hash_map::{Entry, RandomState};
+use std::collections::hash_map::Entry;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 

@@ -5,8 +5,9 @@
 use crate::key::LockKey;
 use crate::lease::{FencingToken, OwnerId, Ttl};
 use crate::time::Moment;
+use foldhash::HashMap;
+use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, OccupiedEntry};
-use std::collections::{HashMap, VecDeque};
 
 /// All locks that are held or waited for. A key that is neither takes no room.
 #[derive(Debug, Default)]

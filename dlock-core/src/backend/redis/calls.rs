@@ -135,7 +135,7 @@ impl Calls {
         keys: &[&[u8]],
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Reply<T>, LockError> {
-        Ok(run(&self.servers, self.limit, script, keys, arguments).await?)
+        Ok(Box::pin(run(&self.servers, self.limit, script, keys, arguments)).await?)
     }
 }
 

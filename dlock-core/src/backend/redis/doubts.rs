@@ -6,8 +6,8 @@
 
 use crate::lease::OwnerId;
 use crate::time::Moment;
+use foldhash::HashMap;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// The owners in doubt, and since when.

@@ -2,7 +2,7 @@
 
 use crate::lease::OwnerId;
 use crate::time::Moment;
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 /// Something for each owner that holds a lock, until its lease is over.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ const SMALLEST_SWEEP: usize = 64;
 
 impl<T> Default for Holdings<T> {
     fn default() -> Self {
-        Self { by_owner: HashMap::new(), sweep_at: SMALLEST_SWEEP }
+        Self { by_owner: HashMap::default(), sweep_at: SMALLEST_SWEEP }
     }
 }
 

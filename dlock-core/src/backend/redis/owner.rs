@@ -26,14 +26,15 @@ impl Inbox {
         format!("{:016x}", self.0)
     }
 
+    /// It is written for every request, and the formatting of the standard library takes several times as long.
     pub(super) fn owner(self, claim: &Claim) -> String {
         let mut text = String::with_capacity(OWNER_LENGTH);
         text.push_str("dl1|");
-        push_hex::<16>(&mut text, self.0.into());
+        text.push_str(const_hex::Buffer::<8>::new().format(&self.0.to_be_bytes()));
         text.push('|');
-        push_hex::<32>(&mut text, claim.owner.as_u128());
+        text.push_str(const_hex::Buffer::<16>::new().format(&claim.owner.as_u128().to_be_bytes()));
         text.push('|');
-        text.push_str(&claim.ttl.as_millis().to_string());
+        text.push_str(itoa::Buffer::new().format(claim.ttl.as_millis()));
         text
     }
 
@@ -55,13 +56,6 @@ impl Inbox {
 
 /// The longest ttl has eight digits.
 const OWNER_LENGTH: usize = "dl1|".len() + 16 + 1 + 32 + 1 + 8;
-
-/// Writes a number of so many hexadecimal digits. An owner is written for every request, and the formatting of the
-/// standard library takes several times as long.
-fn push_hex<const DIGITS: u32>(text: &mut String, number: u128) {
-    let digit = |place: u32| u32::try_from((number >> (4 * place)) & 0xf).unwrap_or_default();
-    text.extend((0..DIGITS).rev().filter_map(|place| char::from_digit(digit(place), 16)));
-}
 
 /// What the message of a hand-off says.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use super::owner::{HandOff, Inbox};
 use crate::backend::wakeups::{Waiter, Wakeups};
 use crate::lease::{FencingToken, OwnerId};
+use foldhash::{HashMap, HashSet};
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value};
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 

@@ -8,8 +8,8 @@ use crate::backend::Claim;
 use crate::error::LockError;
 use crate::lease::{FencingToken, OwnerId};
 use crate::time::Moment;
+use foldhash::HashMap;
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
