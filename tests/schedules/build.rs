@@ -150,7 +150,7 @@ const FLAWS: [(&str, &str, Edit); 14] = [
             .with(competitor, |standing, leaving| standing.lose(competitor, leaving, Moment::now()));",
             "let mut late = Leaving::default();
         let lost = self.lanes.with(competitor, |standing, _| standing.lose(competitor, &mut late, Moment::now()));
-        self.lanes.with(competitor, |_, leaving| leaving.join(late));",
+        self.lanes.leaving(competitor, |leaving| leaving.join(late));",
         ),
     ),
     ("keeps_every_lane", "turmoil", edit("shards.rs", "if there.get().lane.is_empty() {", "if false {")),

@@ -32,7 +32,8 @@ impl Leaving {
             self.owners.retain(|_, left| now.since(left.since) < LONGEST);
             self.many = 2 * self.owners.len();
         }
-        let left = self.owners.entry(owner).or_insert(Left { competitors: Vec::new(), since: now });
+        let left =
+            self.owners.entry(owner).or_insert(Left { competitors: Vec::with_capacity(1), since: now });
         left.competitors.push(competitor.clone());
     }
 

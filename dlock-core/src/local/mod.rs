@@ -218,7 +218,7 @@ impl Shared {
                 return released;
             }
             outcome = Some(released);
-            left_over = self.lanes.with(claim, |_, leaving| {
+            left_over = self.lanes.leaving(claim, |leaving| {
                 leaving.is_gone(claim.owner, competitor.owner);
                 leaving.of(claim.owner)
             });

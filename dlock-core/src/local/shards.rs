@@ -67,6 +67,11 @@ impl Shards {
         }
     }
 
+    /// Looks at what is leaving such lanes as this claim's.
+    pub(super) fn leaving<T>(&self, claim: &Claim, look: impl FnOnce(&mut Leaving) -> T) -> T {
+        look(&mut self.shard(&(claim.key.clone(), claim.ttl)).lock().leaving)
+    }
+
     /// Whether nothing is kept of anybody.
     #[cfg(test)]
     pub(super) fn are_empty(&self) -> bool {
