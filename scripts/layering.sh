@@ -47,20 +47,21 @@ done
 {
   may "$core/backend/mod.rs" $leaves testing conformance_suite
   may "$core/backend/wakeups.rs" $leaves
+  may "$core/backend/expiring.rs" $leaves
   for backend in embedded redis zookeeper; do
-    within "$core/backend/$backend" $leaves backend backend::wakeups "backend::$backend" \
+    within "$core/backend/$backend" $leaves backend backend::{expiring,wakeups} "backend::$backend" \
       backend::{AcquireRequest,Backend,BackendFuture,Claim,Grant,LossSignal,Mode,Progress,RevokedFuture} ErrorKind
   done
   may "$core/acquisition.rs" $leaves backend
   may "$core/spans.rs" $leaves backend backend::Claim
   within "$core/renewal" $leaves backend backend::Backend acquisition
   may "$core/release.rs" $leaves backend
-  within "$core/local" $leaves backend backend::wakeups backend::embedded manager testing conformance_suite \
+  within "$core/local" $leaves backend backend::{expiring,wakeups,embedded} manager testing conformance_suite \
     backend::{AcquireRequest,Backend,BackendFuture,Claim,Grant,LossSignal,Mode,Progress,RevokedFuture}
 }
 
-for file in "$core"/{local/lane,template,renewal/schedule,renewal/table,backend/embedded/store}.rs \
-  "$core"/backend/redis/{failure,holdings,keys,owner,recipe,servers/address,servers/slots,redlock/pauses,redlock/votes}.rs "$core"/backend/zookeeper/{dialect,path,pulse,recipe,sequence}.rs; do
+for file in "$core"/{local/lane,local/leaving,template,renewal/schedule,renewal/table,backend/expiring,backend/embedded/store}.rs \
+  "$core"/backend/redis/{failure,keys,owner,recipe,servers/address,servers/slots,redlock/pauses,redlock/votes}.rs "$core"/backend/zookeeper/{dialect,path,pulse,recipe,sequence}.rs; do
   pure "$file"
 done
 

@@ -41,11 +41,7 @@ fn view(file: &str) -> &'static str {
         "leaving.rs" => {
             "impl Leaving {
                 pub(super) fn is_empty(&self) -> bool {
-                    self.owners.is_empty()
-                }
-
-                pub(super) fn join(&mut self, others: Self) {
-                    self.owners.extend(others.owners);
+                    self.0.len() == 0
                 }
             }"
         }
@@ -148,9 +144,14 @@ const FLAWS: [(&str, &str, Edit); 14] = [
             "let lost = self
             .lanes
             .with(competitor, |standing, leaving| standing.lose(competitor, leaving, Moment::now()));",
-            "let mut late = Leaving::default();
-        let lost = self.lanes.with(competitor, |standing, _| standing.lose(competitor, &mut late, Moment::now()));
-        self.lanes.leaving(competitor, |leaving| leaving.join(late));",
+            "let lost = self.lanes.with(competitor, |standing, _| {
+            let (holder, next) = standing.lane.lost(competitor.owner)?;
+            Some((holder, Lost { word: standing.word.take(), next }))
+        });
+        if let Some((holder, _)) = &lost {
+            self.lanes.leaving(competitor, |leaving| leaving.note(*holder, competitor, Moment::now()));
+        }
+        let lost = lost.map(|(_, lost)| lost);",
         ),
     ),
     ("keeps_every_lane", "turmoil", edit("shards.rs", "if there.get().lane.is_empty() {", "if false {")),

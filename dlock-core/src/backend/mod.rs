@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
 pub mod embedded;
+pub(crate) mod expiring;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub(crate) mod wakeups;

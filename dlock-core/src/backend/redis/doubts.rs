@@ -4,15 +4,15 @@
 //! also after its connection was closed. Carried out after the owner's release it would take the lock for
 //! nobody. So the release of such an owner leaves word with the server (I4, I5).
 
+use crate::backend::expiring::Expiring;
 use crate::lease::OwnerId;
 use crate::time::Moment;
-use foldhash::HashMap;
 use parking_lot::Mutex;
 use std::time::Duration;
 
-/// The owners in doubt, and since when.
+/// The owners in doubt.
 #[derive(Debug, Default)]
-pub(super) struct Doubts(Mutex<HashMap<OwnerId, Moment>>);
+pub(super) struct Doubts(Mutex<Expiring<()>>);
 
 /// After this time no request of an owner is waited for any more. Only owners whose release never succeeded
 /// are still here then.
@@ -25,18 +25,16 @@ impl Doubts {
     }
 
     pub(super) fn is_in_doubt(&self, owner: OwnerId) -> bool {
-        self.0.lock().contains_key(&owner)
+        self.0.lock().get(owner).is_some()
     }
 
     /// The owner has left, and the server knows.
     pub(super) fn forget(&self, owner: OwnerId) {
-        self.0.lock().remove(&owner);
+        self.0.lock().remove(owner);
     }
 
     fn note(&self, owner: OwnerId, now: Moment) {
-        let mut doubts = self.0.lock();
-        doubts.retain(|_, since| now.since(*since) < LONGEST);
-        doubts.entry(owner).or_insert(now);
+        self.0.lock().set(owner, (), now.after(LONGEST), now);
     }
 }
 
@@ -77,13 +75,5 @@ mod tests {
         assert!(doubts.is_in_doubt(owner), "the second answer says nothing about the first request");
         doubts.forget(owner);
         assert!(!doubts.is_in_doubt(owner));
-    }
-
-    #[test]
-    fn old_doubts_take_no_room() {
-        let (doubts, old, new) = (Doubts::default(), OwnerId::random().unwrap(), OwnerId::random().unwrap());
-        doubts.note(old, Moment::START);
-        doubts.note(new, Moment::START.after(LONGEST));
-        assert!(!doubts.is_in_doubt(old) && doubts.is_in_doubt(new));
     }
 }

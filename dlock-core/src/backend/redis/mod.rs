@@ -6,7 +6,6 @@ mod builder;
 mod calls;
 mod doubts;
 mod failure;
-mod holdings;
 mod keys;
 mod owner;
 mod plain;

@@ -2,12 +2,12 @@
 
 use super::attempt::{Attempt, Held};
 use super::calls::{strange, token};
-use super::holdings::Holdings;
 use super::keys::Keys;
 use super::not_owner;
 use super::owner::Inbox;
 use super::scripts;
 use super::servers::{CallError, Exclusive, Job, Servers};
+use crate::backend::expiring::Expiring;
 use crate::backend::{Claim, Grant};
 use crate::error::LockError;
 use crate::lease::FencingToken;
@@ -26,7 +26,7 @@ pub(super) struct Plain {
     limit: Duration,
     exclusive: Exclusive,
     /// The tokens of the locks that this process holds.
-    tokens: Mutex<Holdings<FencingToken>>,
+    tokens: Mutex<Expiring<FencingToken>>,
     /// Which of [`REMOVALS`] and [`RENEWALS`] the server is known to refuse: those before these.
     removal: AtomicUsize,
     renewal: AtomicUsize,
@@ -60,7 +60,7 @@ impl Plain {
     /// Asks once. The transaction makes the token younger than every token handed out before it, and older
     /// than every one after. An owner that has the lock already keeps its token, and is renewed.
     pub(super) async fn ask(&self, claim: &Claim) -> Result<Attempt, LockError> {
-        let known = self.tokens.lock().get(claim.owner);
+        let known = self.tokens.lock().get(claim.owner).copied();
         if let Some(token) = known {
             return Ok(Attempt::Granted(Grant::new(token, self.renew(claim).await?)));
         }
@@ -96,7 +96,7 @@ impl Plain {
         }
         let valid_until = claim.ttl.valid_until(sent);
         let mut tokens = self.tokens.lock();
-        if let Some(token) = tokens.get(claim.owner) {
+        if let Some(token) = tokens.get(claim.owner).copied() {
             tokens.set(claim.owner, token, valid_until, sent);
         }
         Ok(valid_until)

@@ -2,11 +2,11 @@
 
 use super::attempt::{Attempt, Held};
 use super::calls::{millis, run, strange, token};
-use super::holdings::Holdings;
 use super::keys::Keys;
 use super::not_owner;
 use super::scripts::{self, Script};
 use super::servers::Servers;
+use crate::backend::expiring::Expiring;
 use crate::backend::{Claim, Grant};
 use crate::error::{ErrorKind, LockError};
 use crate::lease::{FencingToken, OwnerId};
@@ -21,7 +21,7 @@ use tokio::sync::Mutex as AsyncMutex;
 pub(super) struct Timestamp {
     server: Server,
     /// What this process holds. The server does not know more of an owner than the end of its lease.
-    owners: Mutex<Holdings<Standing>>,
+    owners: Mutex<Expiring<Standing>>,
 }
 
 /// What one owner holds, locked while a request of it is under way.
@@ -113,13 +113,13 @@ impl Timestamp {
     }
 
     fn known(&self, owner: OwnerId) -> Option<Standing> {
-        self.owners.lock().get(owner)
+        self.owners.lock().get(owner).cloned()
     }
 
     /// What the owner of this claim holds, remembered for a lease that begins at `now`.
     fn standing(&self, claim: &Claim, now: Moment) -> Standing {
         let mut owners = self.owners.lock();
-        let standing = owners.get(claim.owner).unwrap_or_default();
+        let standing = owners.get(claim.owner).cloned().unwrap_or_default();
         owners.set(claim.owner, Arc::clone(&standing), claim.ttl.valid_until(now), now);
         standing
     }
