@@ -212,7 +212,7 @@ impl<'a> Acquire<'a> {
     }
 
     async fn give_up_place(&self, session: &Session, node: &Node) -> Result<(), Error> {
-        session.delete(&node.path).await?;
+        session.leave(node).await?;
         self.shared.owners.leave(self.owner());
         Ok(())
     }

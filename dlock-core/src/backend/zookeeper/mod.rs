@@ -24,6 +24,8 @@ mod token;
 mod turn;
 mod url;
 mod watch;
+mod write;
+mod writer;
 
 use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, RevokedFuture};
 use crate::error::{LockError, Operation};

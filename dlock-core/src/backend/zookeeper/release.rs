@@ -51,7 +51,7 @@ async fn remove(shared: &Shared, claim: &Claim, known: &Known) -> Result<bool, E
         return simple::remove(&shared.owners, claim, &shared.dir(&claim.key), &known.session).await;
     }
     if let Some(node) = &known.node {
-        return known.session.delete(&node.path).await;
+        return known.session.leave(node).await;
     }
     let (dir, prefix) = (shared.dir(&claim.key), shared.prefix(claim.owner));
     let children = known.session.list_synced(&dir).await?;

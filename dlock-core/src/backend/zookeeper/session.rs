@@ -3,10 +3,11 @@
 use super::keeper::{Keeper, within};
 use super::life::{Life, Link};
 use super::owners::{Node, Owners};
-use super::path;
 use super::settings::Settings;
 use super::turn::Turn;
 use super::watch::{Budget, Watch};
+use super::write::Write;
+use super::writer::Writer;
 use crate::time::Moment;
 use futures_util::future::{OptionFuture, join};
 use std::future::Future;
@@ -30,9 +31,11 @@ pub(super) struct Session {
     /// Where the session's tasks run.
     runtime: Handle,
     watches: Arc<Budget>,
+    writer: Arc<Writer>,
     /// Whether the servers know container nodes.
     containers: AtomicBool,
     _keeper: AbortOnDropHandle<()>,
+    _writing: AbortOnDropHandle<()>,
 }
 
 /// What came of a request for a place in the queue.
@@ -73,9 +76,22 @@ impl Session {
         let keeper = Keeper { number, client: client.clone(), life: Arc::clone(&life), root, owners };
         let runtime = Handle::current();
         let keeper = AbortOnDropHandle::new(runtime.spawn(keeper.run()));
+        let writer = Arc::new(Writer::new(client.clone(), Arc::clone(&settings), Arc::clone(&life)));
+        let writing = AbortOnDropHandle::new(runtime.spawn(Arc::clone(&writer).run()));
         tracing::info!(backend = "zookeeper", session = %client.session_id(), timeout = ?client.session_timeout(), "session opened");
         let (watches, containers) = (Arc::default(), AtomicBool::new(true));
-        Ok(Self { number, client, life, settings, runtime, watches, containers, _keeper: keeper })
+        Ok(Self {
+            number,
+            client,
+            life,
+            settings,
+            runtime,
+            watches,
+            writer,
+            containers,
+            _keeper: keeper,
+            _writing: writing,
+        })
     }
 
     /// Tells the sessions of one backend value apart.
@@ -123,31 +139,16 @@ impl Session {
         stat.ephemeral_owner == self.id()
     }
 
-    /// Makes a node at the end of the queue in `dir`, in one flight.
-    ///
-    /// In the same transaction the directory is written to, for the sake of the answer: it says how many nodes
-    /// there are, and by which transaction. No node with a lower number can come later, so who is alone holds
-    /// the lock. A list in a request of its own would cost a second flight, since the client's small packets
-    /// wait for one another.
+    /// Makes a node at the end of the queue in `dir`, and before it the directory if it may not be there.
     pub(super) async fn enqueue(&self, dir: &str, prefix: &str, make_dir: bool) -> Result<Enqueued, Error> {
-        let sent = Moment::now();
         let made =
             make_dir.then(|| self.client.create(dir, &[], &self.settings.dir_options(self.dir_mode())));
-        let mut both = self.client.new_multi_writer();
-        both.add_create(
-            &path::join(dir, prefix),
-            &[],
-            &self.settings.node_options(CreateMode::EphemeralSequential),
-        )?;
-        both.add_set_data(dir, &[], None)?;
-        let (made, both) = self.within(join(OptionFuture::from(made), both.commit())).await?;
-        match (both, self.check_made(made)) {
-            (Ok(results), _) => {
-                self.life.acknowledge(sent);
-                enqueued(&results)
-            }
+        let written = self.writer.write(Write::Enqueue { dir: dir.to_owned(), prefix: prefix.to_owned() });
+        let (made, written) = self.within(join(OptionFuture::from(made), written)).await?;
+        match (written, self.check_made(made)) {
+            (Ok(results), _) => enqueued(&results),
             (Err(_), Err(cause)) => Err(cause),
-            (Err(cause), Ok(())) => Err(cause.into()),
+            (Err(cause), Ok(())) => Err(cause),
         }
     }
 
@@ -266,7 +267,16 @@ impl Session {
         }
     }
 
-    /// Removes the node at `path`, and says whether it was there.
+    /// Removes an owner's node in a queue, and says whether it was there.
+    pub(super) async fn leave(&self, node: &Node) -> Result<bool, Error> {
+        let written = self.writer.write(Write::Remove { path: node.path.clone() });
+        match self.within(written).await? {
+            Err(Error::NoNode) => Ok(false),
+            written => written.map(|_| true),
+        }
+    }
+
+    /// Removes the node at `path`, whosever it is, and says whether it was there.
     pub(super) async fn delete(&self, path: &str) -> Result<bool, Error> {
         let sent = Moment::now();
         match self.within(self.client.delete(path, None)).await? {
@@ -318,6 +328,7 @@ impl Session {
     }
 }
 
+/// What the answer to [`Write::Enqueue`] says.
 fn enqueued(results: &[MultiWriteResult]) -> Result<Enqueued, Error> {
     let [MultiWriteResult::Create { path, .. }, MultiWriteResult::SetData { stat: dir_stat }] = results
     else {

@@ -1,0 +1,118 @@
+//! What owners write, and what of it goes in one transaction. Pure.
+
+/// A write of one owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Write {
+    /// Makes a node at the end of the queue in `dir`.
+    ///
+    /// In the same transaction the directory is written to, for the sake of the answer: it says how many nodes
+    /// there are, and by which transaction. No node with a lower number can come later, so who is alone holds
+    /// the lock. A list in a request of its own would cost a second flight, since the client's small packets
+    /// wait for one another.
+    Enqueue { dir: String, prefix: String },
+    /// Removes a node whose path no other owner's node can have.
+    Remove { path: String },
+}
+
+impl Write {
+    /// How many results of a transaction are its own.
+    pub(super) fn results(&self) -> usize {
+        match self {
+            Self::Enqueue { .. } => 2,
+            Self::Remove { .. } => 1,
+        }
+    }
+
+    fn makes_a_node_beside(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Enqueue { dir, .. }, Self::Enqueue { dir: other, .. }) => dir == other,
+            _ => false,
+        }
+    }
+}
+
+/// A write that is to be sent, and where its answer goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Order<A> {
+    pub(super) number: u64,
+    pub(super) write: Write,
+    pub(super) answer: A,
+    /// Whether a transaction failed that it was in.
+    pub(super) goes_alone: bool,
+}
+
+impl<A> Order<A> {
+    /// Whether it may be in one transaction with `others`. Two nodes of one directory may not: they would have one
+    /// fencing token (I2).
+    fn goes_with(&self, others: &[Self]) -> bool {
+        let is_apart = |other: &Self| {
+            other.goes_alone || self.goes_alone || self.write.makes_a_node_beside(&other.write)
+        };
+        others.len() < MOST && !others.iter().any(is_apart)
+    }
+}
+
+/// So many writes with the longest paths are far from the megabyte that a server takes in one request.
+const MOST: usize = 64;
+
+/// The transactions for these writes, in their order.
+pub(super) fn transactions<A>(orders: Vec<Order<A>>) -> Vec<Vec<Order<A>>> {
+    let mut transactions: Vec<Vec<Order<A>>> = Vec::new();
+    for order in orders {
+        match transactions.last_mut() {
+            Some(last) if order.goes_with(last) => last.push(order),
+            _ => transactions.push(vec![order]),
+        }
+    }
+    transactions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enqueue(dir: &str) -> Write {
+        Write::Enqueue { dir: dir.to_owned(), prefix: "lock-".to_owned() }
+    }
+
+    fn remove(path: &str) -> Write {
+        Write::Remove { path: path.to_owned() }
+    }
+
+    fn orders(writes: impl IntoIterator<Item = Write>) -> Vec<Order<()>> {
+        let order = |(number, write)| Order { number, write, answer: (), goes_alone: false };
+        (0..).zip(writes).map(order).collect()
+    }
+
+    fn numbers(orders: Vec<Order<()>>) -> Vec<Vec<u64>> {
+        let numbers = |orders: Vec<Order<()>>| orders.into_iter().map(|order| order.number).collect();
+        transactions(orders).into_iter().map(numbers).collect()
+    }
+
+    #[test]
+    fn writes_for_many_keys_go_in_one_transaction() {
+        let writes = [enqueue("/a"), remove("/b/lock-0"), enqueue("/b"), remove("/c/lock-0")];
+        assert_eq!(numbers(orders(writes)), [[0, 1, 2, 3]]);
+        assert!(numbers(orders([])).is_empty());
+    }
+
+    #[test]
+    fn one_transaction_makes_one_node_of_a_directory() {
+        let writes = [enqueue("/a"), enqueue("/b"), enqueue("/a"), enqueue("/c"), enqueue("/a")];
+        assert_eq!(numbers(orders(writes)), [vec![0, 1], vec![2, 3], vec![4]]);
+    }
+
+    #[test]
+    fn what_failed_in_company_goes_alone() {
+        let mut orders = orders([enqueue("/a"), enqueue("/b"), enqueue("/c"), enqueue("/d")]);
+        orders[1].goes_alone = true;
+        assert_eq!(numbers(orders), [vec![0], vec![1], vec![2, 3]]);
+    }
+
+    #[test]
+    fn a_transaction_is_not_too_long() {
+        let writes = (0..=MOST).map(|number| enqueue(&format!("/{number}")));
+        let lengths: Vec<_> = numbers(orders(writes)).iter().map(Vec::len).collect();
+        assert_eq!(lengths, [MOST, 1]);
+    }
+}
