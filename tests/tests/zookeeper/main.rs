@@ -28,6 +28,7 @@ mod sessions;
 mod simple;
 mod snapshot;
 mod states;
+mod together;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use dlock_core::{

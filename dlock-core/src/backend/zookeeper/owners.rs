@@ -23,7 +23,7 @@ struct Entry {
 }
 
 /// An owner's node in the directory of its key.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) path: String,
     /// The transaction that made the node: where its fencing tokens come from (I2). Unlike the sequence number it rises when

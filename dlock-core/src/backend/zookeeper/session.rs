@@ -6,7 +6,7 @@ use super::owners::{Node, Owners};
 use super::settings::Settings;
 use super::turn::Turn;
 use super::watch::{Budget, Watch};
-use super::write::Write;
+use super::write::{Enqueued, Write, unasked};
 use super::writer::Writer;
 use crate::time::Moment;
 use futures_util::future::{OptionFuture, join};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak};
 use tokio::runtime::Handle;
 use tokio::sync::watch::Receiver;
 use tokio_util::task::AbortOnDropHandle;
-use zookeeper::{Client, CreateMode, Error, MultiWriteResult, SessionState, Stat};
+use zookeeper::{Client, CreateMode, Error, SessionState, Stat};
 
 /// A session, from its connect to its end. Dropping it ends it, and with it every node it made.
 ///
@@ -36,13 +36,6 @@ pub(super) struct Session {
     containers: AtomicBool,
     _keeper: AbortOnDropHandle<()>,
     _writing: AbortOnDropHandle<()>,
-}
-
-/// What came of a request for a place in the queue.
-pub(super) struct Enqueued {
-    pub(super) node: Node,
-    /// Whether it is the only node in the directory.
-    pub(super) is_alone: bool,
 }
 
 /// A node, as a request found it.
@@ -146,7 +139,7 @@ impl Session {
         let written = self.writer.write(Write::Enqueue { dir: dir.to_owned(), prefix: prefix.to_owned() });
         let (made, written) = self.within(join(OptionFuture::from(made), written)).await?;
         match (written, self.check_made(made)) {
-            (Ok(results), _) => enqueued(&results),
+            (Ok(enqueued), _) => enqueued.ok_or_else(unasked),
             (Err(_), Err(cause)) => Err(cause),
             (Err(cause), Ok(())) => Err(cause),
         }
@@ -326,17 +319,6 @@ impl Session {
     async fn within<T>(&self, request: impl Future<Output = T>) -> Result<T, Error> {
         within(self.settings.request_timeout(), request).await.ok_or(Error::Timeout)
     }
-}
-
-/// What the answer to [`Write::Enqueue`] says.
-fn enqueued(results: &[MultiWriteResult]) -> Result<Enqueued, Error> {
-    let [MultiWriteResult::Create { path, .. }, MultiWriteResult::SetData { stat: dir_stat }] = results
-    else {
-        return Err(Error::UnexpectedError("other results than were asked for".to_owned()));
-    };
-    // The create's own stat is not to be relied on (ZOOKEEPER-4026).
-    let node = Node { path: path.clone(), created: dir_stat.mzxid };
-    Ok(Enqueued { node, is_alone: dir_stat.num_children == 1 })
 }
 
 fn found(looked: Result<(Vec<u8>, Stat), Error>) -> Result<Option<Seen>, Error> {

@@ -1,5 +1,8 @@
 //! What owners write, and what of it goes in one transaction. Pure.
 
+use super::owners::Node;
+use zookeeper::{Error, MultiWriteResult};
+
 /// A write of one owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Write {
@@ -14,12 +17,29 @@ pub(super) enum Write {
     Remove { path: String },
 }
 
+/// What came of a request for a place in the queue.
+#[derive(Debug)]
+pub(super) struct Enqueued {
+    pub(super) node: Node,
+    /// Whether it is the only node in the directory.
+    pub(super) is_alone: bool,
+}
+
 impl Write {
-    /// How many results of a transaction are its own.
-    pub(super) fn results(&self) -> usize {
-        match self {
-            Self::Enqueue { .. } => 2,
-            Self::Remove { .. } => 1,
+    /// Takes its own results, which come first, and says which place it got, if it asked for one.
+    pub(super) fn outcome(
+        &self,
+        results: &mut impl Iterator<Item = MultiWriteResult>,
+    ) -> Result<Option<Enqueued>, Error> {
+        match (self, results.next()) {
+            (Self::Remove { .. }, Some(MultiWriteResult::Delete)) => Ok(None),
+            (Self::Enqueue { .. }, Some(MultiWriteResult::Create { path, .. })) => {
+                let Some(MultiWriteResult::SetData { stat }) = results.next() else { return Err(unasked()) };
+                // The create's own stat is not to be relied on (ZOOKEEPER-4026).
+                let node = Node { path, created: stat.mzxid };
+                Ok(Some(Enqueued { node, is_alone: stat.num_children == 1 }))
+            }
+            _ => Err(unasked()),
         }
     }
 
@@ -29,6 +49,11 @@ impl Write {
             _ => false,
         }
     }
+}
+
+/// The error for results that do not fit the writes.
+pub(super) fn unasked() -> Error {
+    Error::UnexpectedError("other results than were asked for".to_owned())
 }
 
 /// A write that is to be sent, and where its answer goes.

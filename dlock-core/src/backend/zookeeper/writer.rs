@@ -12,9 +12,9 @@
 use super::life::Life;
 use super::path;
 use super::settings::Settings;
-use super::write::{Order, Write, transactions};
+use super::write::{Enqueued, Order, Write, transactions};
 use crate::time::Moment;
-use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _, join_all, ready};
+use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _, ready};
 use parking_lot::Mutex;
 use std::future::Future;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ struct Gathered {
     is_closed: bool,
 }
 
-type Outcome = Result<Vec<MultiWriteResult>, Error>;
+type Outcome = Result<Option<Enqueued>, Error>;
 type Pending = Order<oneshot::Sender<Outcome>>;
 
 impl Writer {
@@ -48,7 +48,7 @@ impl Writer {
         Self { client, settings, life, gathered: Mutex::default(), asked: Notify::new() }
     }
 
-    /// Writes, and gives the results that are this write's own.
+    /// Writes, and says which place in a queue came of it, if one was asked for.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the write made or not, as the invariant above says.
@@ -74,31 +74,34 @@ impl Writer {
     pub(super) async fn run(self: Arc<Self>) {
         let _closing = Closing(&self);
         loop {
-            self.asked.notified().await;
-            while self.send_gathered().await {
+            match self.send_gathered().await {
+                0 => self.asked.notified().await,
+                1 => {}
                 // Who was just answered has its say first: what it asks for now goes with the rest.
-                yield_now().await;
+                _ => yield_now().await,
             }
         }
     }
 
-    /// Whether there was anything to send. It has been answered.
-    async fn send_gathered(&self) -> bool {
-        let sent = self.send();
-        let is_any = !sent.is_empty();
-        join_all(sent).await;
-        is_any
+    /// How many writes there were to send. They have been answered.
+    async fn send_gathered(&self) -> usize {
+        let mut count = 0;
+        // All are on their way, and answers come in the order of the requests.
+        for answered in self.send() {
+            count += answered.await;
+        }
+        count
     }
 
     /// Sends while nobody can give anything up.
-    fn send(&self) -> Vec<impl Future<Output = ()>> {
+    fn send(&self) -> Vec<impl Future<Output = usize>> {
         let mut gathered = self.gathered.lock();
         let orders = std::mem::take(&mut gathered.orders);
         transactions(orders).into_iter().map(|together| self.send_together(together)).collect()
     }
 
-    fn send_together(&self, orders: Vec<Pending>) -> impl Future<Output = ()> {
-        let sent = Moment::now();
+    fn send_together(&self, orders: Vec<Pending>) -> impl Future<Output = usize> {
+        let (sent, count) = (Moment::now(), orders.len());
         let outcome = self.request(&orders);
         async move {
             let outcome = outcome.await;
@@ -106,6 +109,7 @@ impl Writer {
                 self.life.acknowledge(sent);
             }
             self.answer(orders, outcome);
+            count
         }
     }
 
@@ -141,7 +145,7 @@ impl Writer {
                 let mut results = results.into_iter();
                 for Order { write, answer, .. } in orders {
                     // Who gave up does not listen.
-                    let _ = answer.send(Ok(results.by_ref().take(write.results()).collect()));
+                    let _ = answer.send(write.outcome(&mut results));
                 }
             }
             Err(MultiWriteError::OperationFailed { .. }) if orders.len() > 1 => self.put_back(orders),
@@ -157,7 +161,8 @@ impl Writer {
     /// Nothing of it was carried out. What was given up meanwhile is as good as not sent.
     fn put_back(&self, orders: Vec<Pending>) {
         let mut gathered = self.gathered.lock();
-        let is_wanted = |order: &Pending| !order.answer.is_closed() || order.write.results() == 1;
+        let is_wanted =
+            |order: &Pending| !order.answer.is_closed() || matches!(order.write, Write::Remove { .. });
         let wanted = orders.into_iter().filter(is_wanted).map(|order| Order { goes_alone: true, ..order });
         gathered.orders.splice(0..0, wanted);
     }
