@@ -61,7 +61,7 @@ done
 }
 
 for file in "$core"/{local/lane,local/leaving,template,renewal/schedule,renewal/table,backend/expiring,backend/embedded/store}.rs \
-  "$core"/backend/redis/{failure,keys,owner,recipe,servers/address,servers/slots,redlock/pauses,redlock/votes}.rs "$core"/backend/zookeeper/{dialect,path,pulse,recipe,sequence}.rs; do
+  "$core"/backend/redis/{failure,keys,owner,recipe,servers/address,servers/slots,redlock/pauses,redlock/votes}.rs "$core"/backend/zookeeper/{dialect,path,pulse,recipe,sequence,write}.rs; do
   pure "$file"
 done
 

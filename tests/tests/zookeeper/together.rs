@@ -143,8 +143,8 @@ async fn the_end_of_the_runtime_ends_what_is_asked_for() {
     relay.hold(code::MULTI);
     let waiter = Waiter::start(&backend, &claim);
     until("it is under way", async || relay.is_holding()).await;
-    relay.let_go();
     tokio::task::spawn_blocking(move || drop(other)).await.unwrap();
+    relay.let_go();
     waiter.grant().await;
     release(&backend, &claim).await.unwrap();
 }
