@@ -405,6 +405,7 @@ const COST: &[Scenario] = &[
             "cost::each_step_costs_these_requests",
             "cost::the_first_lock_of_a_key_costs_its_directory",
             "cost::a_hundred_locks_cost_the_heartbeats_of_one_session",
+            "together::many_locks_cost_what_one_does",
             "simple::a_free_lock_costs_one_request_and_a_release_another",
             "zookeeper_ensemble/flights::a_free_lock_takes_one_and_its_release_another",
         ],

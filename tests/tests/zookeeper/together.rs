@@ -131,20 +131,24 @@ async fn what_is_given_up_in_a_transaction_that_fails_leaves_nothing() {
     assert!(operator.queue(&held.key).is_empty(), "it was removed");
 }
 
-/// The session's runtime ends while a lock is asked for: nobody waits in vain.
+/// The session's runtime ends while one lock is asked for and another is about to be: nobody waits in vain.
 #[tokio::test]
 async fn the_end_of_the_runtime_ends_what_is_asked_for() {
     let relay = Relay::to(shared_zookeeper()).await;
     let other = tokio::task::spawn_blocking(|| Runtime::new().unwrap()).await.unwrap();
     let hosts = relay.hosts();
-    let built = other.spawn(async move { patient(&hosts).build().await.unwrap() });
+    let built = other.spawn(async move { patient(&hosts).request_timeout(LIMIT * 2).build().await.unwrap() });
     let backend = soon("it is connected", built).await.unwrap();
-    let claim = claim(&fresh_key("ended"));
+    let claims = [(); 2].map(|()| claim(&fresh_key("ended")));
     relay.hold(code::MULTI);
-    let waiter = Waiter::start(&backend, &claim);
+    let under_way = Waiter::start(&backend, &claims[0]);
     until("it is under way", async || relay.is_holding()).await;
+    let unsent = Waiter::start(&backend, &claims[1]);
+    tokio::task::yield_now().await;
     tokio::task::spawn_blocking(move || drop(other)).await.unwrap();
     relay.let_go();
-    waiter.grant().await;
-    release(&backend, &claim).await.unwrap();
+    for (waiter, claim) in [under_way, unsent].into_iter().zip(&claims) {
+        waiter.grant().await;
+        release(&backend, claim).await.unwrap();
+    }
 }
