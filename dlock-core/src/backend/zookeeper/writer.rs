@@ -6,8 +6,9 @@
 //!
 //! A transaction is carried out as a whole or not at all. If one write of it cannot be, each of them is sent alone.
 //!
-//! Invariant: what an owner gave up has been sent before its next request, or never will be. The removal of a node
-//! is sent in any case.
+//! Invariant (I4): a place that an owner gave up asking for has been asked for before its next request, or never will
+//! be. A removal is sent in any case; it may come after later requests, which harms nobody, since no other node ever
+//! has that path.
 
 use super::life::Life;
 use super::path;
