@@ -53,7 +53,8 @@ pub use dialect::Dialect;
 /// one waiter. This is the recipe of the [ZooKeeper documentation][recipe], with the node names of Apache
 /// Curator: Java programs that use its `InterProcessMutex` on `/locks/order:42`, and dlock with the key
 /// `order:42`, exclude each other, and so do clients of go-zookeeper. A lock that is free costs one request, a
-/// release another; those that many tasks ask for at once go in one. For keys that are tried rather than waited for there is [`Recipe::Simple`].
+/// release another; those that many tasks ask for at once go in one. For keys that are tried rather than waited for
+/// there is [`Recipe::Simple`].
 ///
 /// ```no_run
 /// use dlock_core::{LockManager, ZooKeeperBackend};
