@@ -13,8 +13,9 @@
 -- Returns token                     granted, with a block of tokens that begins with this one; an owner that had
 --                                   the lock already gets its old block
 --         {0, left, rank, foreign, last}  not granted: what is left of the holder's lease in ms (-1: it never
---                                   expires), or after how many ms to ask again if nobody has it; how many wait before this owner (-1: it does not wait), 1 if
---                                   the holder is no dlock client, and the last token of the key
+--                                   expires), or after how many ms to ask again if nobody has it; how many
+--                                   wait before this owner (-1: it does not wait), 1 if the holder is no dlock
+--                                   client, and the last token of the key
 --         {2}                       the owner gave up: this request comes late
 --         {3, left}                 no grants for so many ms yet
 --         error WRONGTYPE           a key is of another type
