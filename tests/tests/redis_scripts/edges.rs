@@ -1,11 +1,11 @@
 //! Where random steps do not come: single moments, and what the scripts do there that their headers do not say.
 
 use super::script::Scripts;
-use super::server::{Invocation, Names, Outcome, Script, Server, words};
+use super::server::{Inbox, Invocation, Names, Outcome, Script, Server, words};
 use super::span::Span;
 use super::state::{Fence, Slot, WRONG_TYPE};
 use super::step::Part;
-use dlock_tests::{fresh_key, shared_redis};
+use dlock_tests::{RedisServer, fresh_key, shared_redis};
 
 const ME: &str = "dl1|aaaa|1|600000";
 const OTHER: &str = "dl1|aaaa|2|600000";
@@ -17,7 +17,11 @@ struct Edge {
 
 impl Edge {
     fn new() -> Self {
-        let server = Server::connect(shared_redis(), &Scripts::real());
+        Self::on(shared_redis(), &Scripts::real())
+    }
+
+    fn on(redis: &RedisServer, scripts: &Scripts) -> Self {
+        let server = Server::connect(redis, scripts);
         Self { server, names: [Names::fresh(&fresh_key("dlock:m"))] }
     }
 
@@ -48,6 +52,21 @@ impl Edge {
     fn acquire(&mut self, owner: &str) -> Outcome {
         self.call(Script::Acquire, &format!("{owner} 600000 0"))
     }
+}
+
+/// A release while a living process waits, after these commands. The waiter asks for a lease of so many ms.
+fn hand_off(redis: &RedisServer, scripts: &Scripts, ttl: i64, before: &[&str]) -> (Outcome, String) {
+    let inbox = Inbox::open(redis, fresh_key("").replace('-', ""));
+    let waiter = format!("dl1|{}|2|{ttl}", inbox.name);
+    let mut edge = Edge::on(redis, scripts);
+    edge.acquire(ME).answer.unwrap();
+    edge.run(&[&format!("ZADD {{queue}} 1 {waiter}"), "PEXPIRE {queue} 600000"]);
+    edge.run(before);
+    (edge.call(Script::Release, ME), waiter)
+}
+
+fn now(redis: &RedisServer) -> i64 {
+    Server::connect(redis, &Scripts::real()).states(&[]).0
 }
 
 fn holder(outcome: &Outcome) -> Option<&str> {
@@ -114,6 +133,71 @@ fn a_fence_lives_anew_once_an_hour() {
     let outcome = edge.acquire(ME);
     let Slot::Holds(_, Some(ends)) = outcome.states[0].fence else { unreachable!("{:?}", outcome.states) };
     assert!(ends.from - now / 1000 > 600_000_000, "{ends:?}");
+}
+
+#[test]
+fn a_fence_lives_anew_once_an_hour_by_hand_offs_alone() {
+    let lives_anew = |scripts: &Scripts| {
+        let now = now(shared_redis());
+        let old = format!("SET {{fence}} {} PX 900000", now - 2 * 3_600_000_000);
+        let (outcome, waiter) = hand_off(shared_redis(), scripts, 600_000, &[&old]);
+        assert_eq!(holder(&outcome), Some(&*waiter));
+        let ends = outcome.states[0].fence.ends().unwrap();
+        ends.from - now / 1000 > 600_000_000
+    };
+    assert!(lives_anew(&Scripts::real()));
+    let counting = Scripts::with("step > 63 and step <= newest % 3600000000 and", "step > 63 and");
+    assert!(!lives_anew(&counting), "one that only counts is noticed");
+}
+
+/// The server does not count it.
+#[test]
+fn a_hand_off_past_a_fence_with_zeros_before_it_writes_the_fence() {
+    let is_written = |scripts: &Scripts| {
+        let before = now(shared_redis());
+        let zeros = format!("SET {{fence}} 000{before} PX 900000");
+        let (outcome, _) = hand_off(shared_redis(), scripts, 600_000, &[&zeros]);
+        matches!(&outcome.states[0].fence, Slot::Holds(Fence::Token(token), _) if token.from > before)
+    };
+    assert!(is_written(&Scripts::real()));
+    let counting = Scripts::with(
+        "and type(redis.pcall('INCRBY', fence, step)) == 'number'\n      and",
+        "and redis.pcall('INCRBY', fence, step) and",
+    );
+    assert!(!is_written(&counting), "one that does not look whether it was counted is noticed");
+}
+
+#[test]
+fn a_hand_off_for_a_lease_that_the_server_refuses_leaves_a_free_lock() {
+    let is_free = |scripts: &Scripts| {
+        let (outcome, _) = hand_off(shared_redis(), scripts, 0, &[]);
+        assert_eq!(outcome.answer, Ok(vec![Span::exactly(1)]));
+        holder(&outcome).is_none()
+    };
+    assert!(is_free(&Scripts::real()));
+    let blind = Scripts::with(
+        "redis.pcall('SET', lock, head, 'PX', ttl_ms).ok",
+        "redis.pcall('SET', lock, head, 'PX', ttl_ms)",
+    );
+    assert!(!is_free(&blind), "one that does not look is noticed");
+}
+
+#[test]
+fn a_full_server_hands_off() {
+    let redis = RedisServer::start();
+    let handed = |scripts: &Scripts| {
+        redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
+        let (outcome, waiter) = hand_off(&redis, scripts, 600_000, &["CONFIG SET maxmemory 1"]);
+        outcome.answer == Ok(vec![Span::exactly(1)]) && holder(&outcome) == Some(&*waiter)
+    };
+    assert!(handed(&Scripts::real()));
+    let raising = Scripts::with(
+        "and type(redis.pcall('INCRBY', fence, step)) == 'number'\n      and",
+        "and redis.call('INCRBY', fence, step) and",
+    );
+    assert!(!handed(&raising), "one that does not go on is noticed");
+    let set_first = Scripts::with("  redis.call('DEL', lock)\nelseif queued", "elseif queued");
+    assert!(!handed(&set_first), "one that writes with a SET first is noticed");
 }
 
 /// One call may hand out as many tokens as it walks over dead waiters.

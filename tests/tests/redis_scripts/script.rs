@@ -24,7 +24,8 @@ impl Scripts {
         Self {
             acquire: text!("keys", "fence", "take_free", "acquire_free", "tokens", "grant", "acquire")
                 .to_owned(),
-            release: text!("keys", "release_only", "fence", "tokens", "grant", "release").to_owned(),
+            release: text!("keys", "release_only", "release_next", "fence", "tokens", "grant", "release")
+                .to_owned(),
             renew: text!("renew").to_owned(),
             batch: text!("fence", "take_free", "batch").to_owned(),
             in_batches: false,

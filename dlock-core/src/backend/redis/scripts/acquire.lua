@@ -59,7 +59,7 @@ if quarantined > 0 then return {3, quarantined} end
 
 if free then
   local next
-  next, last = hand_off(prefix, me, last)
+  next, last = hand_off(prefix, me, last, 0)
   if next == 'me' or next == 'nobody' then
     local token = grant(me, ttl_ms, last)
     redis.call('ZREM', queue, me)

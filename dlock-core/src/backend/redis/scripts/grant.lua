@@ -28,10 +28,11 @@ local function tell(prefix, inbox, message)
   return redis.call('PUBLISH', 'dlock:i:' .. inbox, message)
 end
 
--- Grants the free lock to the first waiter whose process listens. `me` is granted by the caller instead.
+-- Grants the free lock to the first waiter whose process listens. `me` is granted by the caller instead, and `passed`
+-- dead waiters were passed over before.
 -- Returns 'me', 'other', 'nobody' if the queue is empty, or 'unknown' after the longest walk; and the last token.
-local function hand_off(prefix, me, last)
-  for _ = 1, LONGEST_WALK do
+local function hand_off(prefix, me, last, passed)
+  for _ = passed + 1, LONGEST_WALK do
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
     if not head then return 'nobody', last end
     if head == me then return 'me', last end

@@ -51,10 +51,10 @@ local function pass_on()
   local last = last_token()
   if not last then return end
   if barging or is_gap() or quarantine_left(quarantine_ms) > 0 then return wake_first(prefix) end
-  hand_off(prefix, nil, last)
+  hand_off(prefix, nil, last, passed)
 end
 
-local had_it = redis.call('GET', lock) == me
+local had_it = passed > 0 or redis.call('GET', lock) == me
 if had_it then
   -- First, because a full server refuses a SET as a script's first write, but not after another write.
   redis.call('DEL', lock)
