@@ -106,14 +106,14 @@ fn a_free_lock_s_block_of_tokens_that_overlaps() {
 fn a_free_lock_s_fence_ahead_of_the_clock() {
     is_noticed(
         FAIR,
-        "if not last or last >= now then return nil, beside end",
-        "if not last then return nil, beside end",
+        "if not last or last >= now then return nil, beside,",
+        "if not last then return nil, beside,",
     );
 }
 
 #[test]
 fn a_free_lock_s_fence_that_is_not_checked() {
-    is_noticed(FAIR, "string.find(text, '^%d+$') and tonumber(text)\n  if not now", "0\n  if not now");
+    is_noticed(FAIR, "string.find(text, '^%d+$') and tonumber(text)\n  local beside", "0\n  local beside");
 }
 
 #[test]
@@ -221,13 +221,13 @@ fn a_waiter_that_loses_its_place_by_asking_again() {
 
 #[test]
 fn a_queue_that_stays_for_ever() {
-    is_noticed(FAIR, "  redis.call('PEXPIRE', queue, math.max(QUEUE_TTL_MS, tonumber(ttl_ms)))\n", "");
+    is_noticed(FAIR, "  redis.call('PEXPIRE', queue, queue_ttl_ms)\n", "");
 }
 
 #[test]
 fn a_late_request_that_takes_the_lock() {
     is_noticed(
-        FAIR,
+        WITH_QUARANTINE,
         "redis.call('ZSCORE', marks, me) then return {2} end",
         "not redis.call('ZCARD', marks) then return {2} end",
     );
@@ -328,6 +328,70 @@ fn a_quarantine_that_a_restart_does_not_begin() {
         "if known ~= me or tonumber(over) - now > quarantine_ms then",
         "if not known then",
     );
+}
+
+#[test]
+fn a_late_request_for_a_held_lock() {
+    is_noticed(FAIR, "if beside > 0 and redis.call('ZSCORE', marks, ARGV[1]) then return {2} end", "");
+}
+
+#[test]
+fn a_held_lock_s_fence_that_is_not_checked() {
+    is_noticed(FAIR, "if last and last < 9000000000000000 then", "if last then");
+}
+
+#[test]
+fn a_holder_that_is_told_to_wait_for_itself() {
+    is_noticed(FAIR, "holder and holder ~= ARGV[1] and tonumber(", "holder and tonumber(");
+}
+
+#[test]
+fn a_held_lock_whose_foreign_holder_is_not_known() {
+    is_noticed(
+        FAIR,
+        "tonumber(string.match(holder, '^dl1|%x+|%x+|(%d+)$'))\n  local left_ms",
+        "(tonumber(string.match(holder, '^dl1|%x+|%x+|(%d+)$')) or 900000)\n  local left_ms",
+    );
+}
+
+#[test]
+fn a_held_lock_s_lease_without_an_end() {
+    is_noticed(FAIR, "if left_ms and left_ms >= 0 and", "if left_ms and");
+}
+
+#[test]
+fn a_held_lock_s_lease_that_is_not_cut_short() {
+    is_noticed(FAIR, "left_ms >= 0 and left_ms <= longest_ms then", "left_ms >= 0 then");
+}
+
+#[test]
+fn a_question_about_a_held_lock_that_queues() {
+    is_noticed(FAIR, "if ARGV[3] ~= '0' then", "if true then");
+}
+
+#[test]
+fn a_waiter_for_a_held_lock_that_loses_its_place_by_asking_again() {
+    is_noticed(FAIR, "redis.call('ZADD', queue, 'NX', time", "redis.call('ZADD', queue, time");
+}
+
+#[test]
+fn a_waiter_for_a_held_lock_in_a_place_that_is_not_its_own() {
+    is_noticed(FAIR, "string.sub('00000' .. time[2], -6), ARGV[1])", "time[2], ARGV[1])");
+}
+
+#[test]
+fn a_held_lock_s_queue_that_stays_for_ever() {
+    is_noticed(FAIR, "      redis.call('PEXPIRE', queue, queue_ttl_ms)\n", "");
+}
+
+#[test]
+fn a_queue_that_ends_before_the_longest_lease() {
+    is_noticed(FAIR, "tonumber(ARGV[2]) > 60000 and ARGV[2] or '60000'", "'60000'");
+}
+
+#[test]
+fn a_waiter_for_a_held_lock_that_is_always_the_first() {
+    is_noticed(FAIR, "rank = beside > 0 and redis.call('ZRANK', queue, ARGV[1]) or 0", "rank = 0");
 }
 
 /// The next ones are about the release that goes straight to the next waiter.
@@ -482,11 +546,6 @@ fn messages_and_expiries_are_judged_without_the_model() {
         "> 0 then return 'other', last end",
         "> 0 then redis.call('DEL', lock) return 'other', last end",
     );
-    breaks(
-        "a queue expires",
-        FAIR,
-        "  redis.call('PEXPIRE', queue, math.max(QUEUE_TTL_MS, tonumber(ttl_ms)))\n",
-        "",
-    );
+    breaks("a queue expires", FAIR, "  redis.call('PEXPIRE', queue, queue_ttl_ms)\n", "");
     breaks("a fence expires", FAIR, ", 'PX', 604800000)", ")");
 }

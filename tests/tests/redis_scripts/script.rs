@@ -22,8 +22,17 @@ pub(crate) use text;
 impl Scripts {
     pub(crate) fn real() -> Self {
         Self {
-            acquire: text!("keys", "fence", "take_free", "acquire_free", "tokens", "grant", "acquire")
-                .to_owned(),
+            acquire: text!(
+                "keys",
+                "fence",
+                "take_free",
+                "acquire_free",
+                "acquire_held",
+                "tokens",
+                "grant",
+                "acquire"
+            )
+            .to_owned(),
             release: text!("keys", "release_only", "release_next", "fence", "tokens", "grant", "release")
                 .to_owned(),
             renew: text!("renew").to_owned(),

@@ -19,7 +19,7 @@ macro_rules! script {
     };
 }
 
-script!(ACQUIRE: "keys", "fence", "take_free", "acquire_free", "tokens", "grant", "acquire");
+script!(ACQUIRE: "keys", "fence", "take_free", "acquire_free", "acquire_held", "tokens", "grant", "acquire");
 script!(RELEASE: "keys", "release_only", "release_next", "fence", "tokens", "grant", "release");
 script!(RENEW: "renew");
 script!(BATCH: "fence", "take_free", "batch");

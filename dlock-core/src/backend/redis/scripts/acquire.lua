@@ -24,9 +24,6 @@
 local me, ttl_ms, waits = ARGV[1], ARGV[2], ARGV[3] ~= '0'
 local barging, prefix = ARGV[4] == '1', ARGV[5] or ''
 
--- How long a queue outlives the last sign of life of anybody in it, if not the ttl is longer.
-local QUEUE_TTL_MS = 60000
-
 -- Before the first write: an error later on would not undo it.
 local last = last_token()
 if not last then return redis.error_reply('DLOCKCORRUPT the fence holds no token') end
@@ -53,7 +50,7 @@ end
 
 if waits then
   redis.call('ZADD', queue, 'NX', server_micros(), me)
-  redis.call('PEXPIRE', queue, math.max(QUEUE_TTL_MS, tonumber(ttl_ms)))
+  redis.call('PEXPIRE', queue, queue_ttl_ms)
 end
 if quarantined > 0 then return {3, quarantined} end
 
