@@ -138,6 +138,10 @@ impl Lane {
             return false;
         }
         self.waiters.pop_front();
+        if self.waiters.is_empty() {
+            // A lock that is held takes no room for waiters.
+            self.waiters = VecDeque::new();
+        }
         self.hold = Some(Hold {
             holder: owner,
             token: grant.token,

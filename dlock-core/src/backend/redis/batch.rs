@@ -20,6 +20,8 @@ use tokio::task::yield_now;
 
 /// So many requests go alone at a time: up to here what carriers do takes longer than what they save.
 const ALONE: usize = 16;
+/// Of renewals, one. Many come due together, and nobody waits for them.
+const RENEWALS_ALONE: usize = 1;
 /// So many calls of several requests are under way at a time.
 const CARRIERS: usize = 2;
 /// The longest batch: it takes the server a fraction of a millisecond.
@@ -49,6 +51,15 @@ pub(super) enum Errand {
     Acquire,
     Release,
     Renew,
+}
+
+impl Errand {
+    fn alone(self) -> usize {
+        match self {
+            Self::Acquire | Self::Release => ALONE,
+            Self::Renew => RENEWALS_ALONE,
+        }
+    }
 }
 
 struct Item {
@@ -120,7 +131,7 @@ impl Batches {
     /// Has the request wait for a carrier, unless it is to go alone.
     fn gather(&self, errand: Errand, asker: Asker<'_>) -> Option<oneshot::Receiver<Outcome>> {
         let mut gathering = self.0.gathering.lock();
-        let few = gathering.alone < ALONE && gathering.carriers == 0;
+        let few = gathering.carriers == 0 && gathering.alone < errand.alone();
         let Some(runtime) = (!few).then(Handle::try_current).and_then(Result::ok) else {
             gathering.alone += 1;
             return None;
