@@ -7,7 +7,9 @@ use crate::order::Tally;
 use crate::{clock, gate, machine, statistics};
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -46,10 +48,12 @@ pub(super) async fn work<L: Locks>(locks: &Arc<L>, prefix: &str, plan: Plan<'_>)
 }
 
 fn tally(logs: Vec<Log>, span: Duration) -> Tally {
-    let per_task = logs.iter().map(|log| log.count).collect();
+    let per_task: Vec<u64> = logs.iter().map(|log| log.count).collect();
+    let wake_ups: u64 = logs.iter().map(|log| log.wake_ups).sum();
     let longest = logs.iter().map(|log| log.longest_wait).max().unwrap_or_default();
     let mut cycles: Vec<u64> = logs.into_iter().flat_map(|log| log.cycles).collect();
-    let mut further = BTreeMap::new();
+    let grants: u64 = per_task.iter().sum();
+    let mut further = BTreeMap::from([("wake-ups".to_owned(), wake_ups as f64 / grants.max(1) as f64)]);
     for (name, share) in [("cycle p50 µs", 0.5), ("cycle p99 µs", 0.99)] {
         let nanos = statistics::percentile(&mut cycles, share);
         further.extend(nanos.map(|nanos| (name.to_owned(), nanos as f64 / 1e3)));
@@ -81,6 +85,8 @@ struct Style {
 #[derive(Default)]
 struct Log {
     count: u64,
+    /// How often it was woken while it waited for locks.
+    wake_ups: u64,
     longest_wait: u64,
     /// How long cycles took.
     cycles: Vec<u64>,
@@ -109,7 +115,9 @@ async fn task<L: Locks>(locks: Arc<L>, place: Arc<Place>, end: u64, style: Style
     let mut log = Log::default();
     let mut wanted = clock::now();
     while wanted < end {
-        let held = locks.acquire(&place.key).await?;
+        let (held, wake_ups) = acquire(&*locks, &place.key).await;
+        let held = held?;
+        log.wake_ups += wake_ups;
         let had = clock::now();
         ensure!(
             !place.inside.swap(true, Ordering::SeqCst),
@@ -129,6 +137,16 @@ async fn task<L: Locks>(locks: Arc<L>, place: Arc<Place>, end: u64, style: Style
     Ok(log)
 }
 
+/// Waits for the lock, and counts how often that wakes the task.
+async fn acquire<L: Locks>(locks: &L, key: &str) -> (Result<L::Held>, u64) {
+    let (mut asked, mut polls) = (pin!(locks.acquire(key)), 0);
+    let outcome = poll_fn(|context| {
+        polls += 1;
+        asked.as_mut().poll(context)
+    });
+    (outcome.await, polls - 1)
+}
+
 impl Log {
     /// Who waits when time is up has waited until then, and got nothing.
     fn add(&mut self, stamp: Stamp, free: u64, end: u64, style: Style) {
@@ -142,5 +160,40 @@ impl Log {
         if style.stamps {
             self.stamps.push(stamp);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Has others run so often before it grants.
+    struct Yields(usize);
+
+    impl Locks for Yields {
+        type Held = ();
+
+        async fn acquire(&self, _: &str) -> Result<()> {
+            for _ in 0..self.0 {
+                tokio::task::yield_now().await;
+            }
+            Ok(())
+        }
+
+        async fn release(&self, (): ()) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_granted_at_once_wakes_nobody() {
+        assert_eq!(acquire(&Yields(0), "k").await.1, 0);
+        assert_eq!(acquire(&Yields(3), "k").await.1, 3);
+    }
+
+    #[test]
+    fn wake_ups_are_told_per_grant() {
+        let logs = [(3, 4), (1, 2)].map(|(count, wake_ups)| Log { count, wake_ups, ..Log::default() });
+        assert_eq!(tally(logs.into(), Duration::from_secs(1)).further["wake-ups"], 1.5);
     }
 }

@@ -16,6 +16,7 @@ pub(super) fn redis(spans: Spans) -> Workload {
     .goal(
         Goal::ratio(DlockInLine, "hand-off p50 µs", Baton).must(AtMost(1.8)).aim(AtMost(1.3)).prototype(1.0),
     )
+    .goal(Goal::value(DlockInLine, "wake-ups").beside(Baton))
     .goal(Goal::value(DlockInLine, "commands").beside(Baton).must(AtMost(2.05)))
     .goal(Goal::ratio(DlockInLine, "operations/s", Baton))
 }

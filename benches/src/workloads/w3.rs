@@ -13,6 +13,7 @@ pub(super) fn redis(spans: Spans) -> Workload {
         .goal(Goal::ratio(Dlock, "operations/s", Baton))
         .goal(Goal::value(Dlock, "Jain").beside(Rslock).must(AtLeast(0.99)))
         .goal(Goal::value(Dlock, "longest wait ms").beside(Rslock).must(AtMost(50.0)))
+        .goal(Goal::value(Dlock, "wake-ups").beside(Rslock))
         .goal(Goal::value(Dlock, "commands").beside(Rslock).must(AtMost(0.1)))
 }
 
@@ -25,5 +26,6 @@ pub(super) fn zookeeper(spans: Spans) -> Workload {
                 .aim(AtLeast(50.0))
                 .prototype(61.0),
         )
+        .goal(Goal::value(DlockZooKeeper, "wake-ups").beside(ZooKeeperRecipe))
         .goal(Goal::value(DlockZooKeeper, "longest wait ms").beside(ZooKeeperRecipe))
 }

@@ -12,6 +12,7 @@ pub(super) fn redis(spans: Spans) -> Workload {
         .goal(Goal::ratio(Dlock, "operations/s", Baton))
         .goal(Goal::value(Dlock, "Jain").beside(Rslock).must(AtLeast(0.98)))
         .goal(Goal::value(Dlock, "longest wait ms").beside(Rslock).must(AtMost(30.0)))
+        .goal(Goal::value(Dlock, "wake-ups").beside(Rslock))
         .goal(Goal::value(Dlock, "commands").beside(Rslock).must(AtMost(0.5)))
         .goal(Goal::value(Dlock, "hand-off p50 µs").beside(Baton))
 }
@@ -27,5 +28,6 @@ pub(super) fn zookeeper(spans: Spans) -> Workload {
                 .prototype(8.4),
         )
         .goal(Goal::ratio(DlockZooKeeper, "hand-off p50 µs", ZooKeeperRecipe))
+        .goal(Goal::value(DlockZooKeeper, "wake-ups").beside(ZooKeeperRecipe))
         .goal(Goal::value(DlockZooKeeper, "longest wait ms").beside(ZooKeeperRecipe))
 }

@@ -79,7 +79,7 @@ impl Shards {
         self.shards.iter().all(|shard| is_empty(&shard.lock()))
     }
 
-    #[allow(clippy::indexing_slicing, reason = "a remainder of so many is less")]
+    #[expect(clippy::indexing_slicing, reason = "a remainder of so many is less")]
     fn shard(&self, place: &Place) -> &Mutex<Shard> {
         &self.shards[self.places.hash_one(place) as usize % SHARDS]
     }

@@ -54,6 +54,12 @@ impl Edge {
     }
 }
 
+/// It holds with the scripts as they are, and with another text in this one's place it does not.
+fn hangs_on(text: &str, other: &str, holds: impl Fn(&Scripts) -> bool) {
+    assert!(holds(&Scripts::real()));
+    assert!(!holds(&Scripts::with(text, other)), "it holds with {other:?} as well");
+}
+
 /// A release while a living process waits, after these commands. The waiter asks for a lease of so many ms.
 fn hand_off(redis: &RedisServer, scripts: &Scripts, ttl: i64, before: &[&str]) -> (Outcome, String) {
     let inbox = Inbox::open(redis, fresh_key("").replace('-', ""));
@@ -145,9 +151,7 @@ fn a_fence_lives_anew_once_an_hour_by_hand_offs_alone() {
         let ends = outcome.states[0].fence.ends().unwrap();
         ends.from - now / 1000 > 600_000_000
     };
-    assert!(lives_anew(&Scripts::real()));
-    let counting = Scripts::with("step > 63 and step <= newest % 3600000000 and", "step > 63 and");
-    assert!(!lives_anew(&counting), "one that only counts is noticed");
+    hangs_on("step > 63 and step <= newest % 3600000000 and", "step > 63 and", lives_anew);
 }
 
 /// The server does not count it.
@@ -159,12 +163,11 @@ fn a_hand_off_past_a_fence_with_zeros_before_it_writes_the_fence() {
         let (outcome, _) = hand_off(shared_redis(), scripts, 600_000, &[&zeros]);
         matches!(&outcome.states[0].fence, Slot::Holds(Fence::Token(token), _) if token.from > before)
     };
-    assert!(is_written(&Scripts::real()));
-    let counting = Scripts::with(
+    hangs_on(
         "and type(redis.pcall('INCRBY', fence, step)) == 'number'\n      and",
         "and redis.pcall('INCRBY', fence, step) and",
+        is_written,
     );
-    assert!(!is_written(&counting), "one that does not look whether it was counted is noticed");
 }
 
 #[test]
@@ -174,12 +177,8 @@ fn a_hand_off_for_a_lease_that_the_server_refuses_leaves_a_free_lock() {
         assert_eq!(outcome.answer, Ok(vec![Span::exactly(1)]));
         holder(&outcome).is_none()
     };
-    assert!(is_free(&Scripts::real()));
-    let blind = Scripts::with(
-        "redis.pcall('SET', lock, head, 'PX', ttl_ms).ok",
-        "redis.pcall('SET', lock, head, 'PX', ttl_ms)",
-    );
-    assert!(!is_free(&blind), "one that does not look is noticed");
+    let set = "redis.pcall('SET', lock, head, 'PX', ttl_ms)";
+    hangs_on(&format!("{set}.ok"), set, is_free);
 }
 
 #[test]
@@ -190,14 +189,12 @@ fn a_full_server_hands_off() {
         let (outcome, waiter) = hand_off(&redis, scripts, 600_000, &["CONFIG SET maxmemory 1"]);
         outcome.answer == Ok(vec![Span::exactly(1)]) && holder(&outcome) == Some(&*waiter)
     };
-    assert!(handed(&Scripts::real()));
-    let raising = Scripts::with(
+    hangs_on(
         "and type(redis.pcall('INCRBY', fence, step)) == 'number'\n      and",
         "and redis.call('INCRBY', fence, step) and",
+        handed,
     );
-    assert!(!handed(&raising), "one that does not go on is noticed");
-    let set_first = Scripts::with("  redis.call('DEL', lock)\nelseif queued", "elseif queued");
-    assert!(!handed(&set_first), "one that writes with a SET first is noticed");
+    hangs_on("  redis.call('DEL', lock)\nelseif queued", "elseif queued", handed);
 }
 
 /// One call may hand out as many tokens as it walks over dead waiters.

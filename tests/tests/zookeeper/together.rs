@@ -21,6 +21,12 @@ fn writes(relay: &Relay) -> Vec<i32> {
     relay.take_requests().into_iter().filter(|code| writes.contains(code)).collect()
 }
 
+/// Drops what is asked for and not answered.
+async fn give_up<T: std::fmt::Debug>(asked: JoinHandle<T>) {
+    asked.abort();
+    assert!(asked.await.unwrap_err().is_cancelled());
+}
+
 fn start_release(backend: &ZooKeeperBackend, claim: &Claim) -> JoinHandle<Result<(), LockError>> {
     let (backend, claim) = (backend.clone(), claim.clone());
     tokio::spawn(async move { backend.release(&claim).await })
@@ -97,9 +103,8 @@ async fn what_is_given_up_unsent_leaves_nothing() {
     until("the first is under way", async || relay.is_holding()).await;
     let (second, released) = (Waiter::start(&backend, &given_up), start_release(&backend, &held));
     tokio::task::yield_now().await;
-    second.task.abort();
-    released.abort();
-    assert!(second.task.await.unwrap_err().is_cancelled() && released.await.unwrap_err().is_cancelled());
+    give_up(second.task).await;
+    give_up(released).await;
     relay.let_go();
     first.grant().await;
     release(&backend, &under_way).await.unwrap();
@@ -118,9 +123,8 @@ async fn what_is_given_up_in_a_transaction_that_fails_leaves_nothing() {
     let first = Waiter::start(&backend, &new);
     let (second, released) = (Waiter::start(&backend, &given_up), start_release(&backend, &held));
     until("they are under way", async || relay.is_holding()).await;
-    second.task.abort();
-    released.abort();
-    assert!(second.task.await.unwrap_err().is_cancelled() && released.await.unwrap_err().is_cancelled());
+    give_up(second.task).await;
+    give_up(released).await;
     let undone = start_release(&backend, &given_up);
     relay.let_go();
     let undone = soon("there is nothing to undo", undone).await.unwrap();
