@@ -56,11 +56,11 @@ done
   may "$core/spans.rs" $leaves backend backend::Claim
   within "$core/renewal" $leaves backend backend::Backend acquisition
   may "$core/release.rs" $leaves backend
-  within "$core/local" $leaves backend backend::{expiring,wakeups,embedded} manager testing conformance_suite \
+  within "$core/hand_over" $leaves backend backend::{expiring,wakeups,embedded} manager testing conformance_suite \
     backend::{AcquireRequest,Backend,BackendFuture,Claim,Grant,LossSignal,Mode,Progress,RevokedFuture}
 }
 
-for file in "$core"/{local/lane,local/leaving,template,renewal/schedule,renewal/table,backend/expiring,backend/embedded/store}.rs \
+for file in "$core"/{hand_over/queue,hand_over/pending_releases,template,renewal/schedule,renewal/table,backend/expiring,backend/embedded/store}.rs \
   "$core"/backend/redis/{failure,keys,owner,recipe,servers/address,servers/slots,redlock/pauses,redlock/votes}.rs "$core"/backend/zookeeper/{dialect,path,pulse,recipe,sequence,write}.rs; do
   pure "$file"
 done

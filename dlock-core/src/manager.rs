@@ -3,9 +3,9 @@
 use crate::acquisition::Acquisition;
 use crate::backend::Backend;
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::hand_over::{HandOver, Local};
 use crate::key::LockKey;
 use crate::lease::{LossReason, Ttl};
-use crate::local::{HandOver, Local};
 use crate::release;
 use crate::renewal::Renewal;
 use crate::request::LockRequest;

@@ -6,11 +6,11 @@ use std::{env, fs, io};
 
 /// The sources of the layer: the shell, its pure parts, its table of lanes, and that of whom to wake.
 const SOURCES: [(&str, &str); 6] = [
-    ("mod.rs", "local/mod.rs"),
-    ("lane.rs", "local/lane.rs"),
-    ("leaving.rs", "local/leaving.rs"),
-    ("shards.rs", "local/shards.rs"),
-    ("word.rs", "local/word.rs"),
+    ("mod.rs", "hand_over/mod.rs"),
+    ("queue.rs", "hand_over/queue.rs"),
+    ("pending_releases.rs", "hand_over/pending_releases.rs"),
+    ("queue_map.rs", "hand_over/queue_map.rs"),
+    ("loss_relay.rs", "hand_over/loss_relay.rs"),
     ("wakeups.rs", "backend/wakeups.rs"),
 ];
 
@@ -38,14 +38,14 @@ fn view(file: &str) -> &'static str {
                 }
             }"
         }
-        "leaving.rs" => {
+        "pending_releases.rs" => {
             "impl Leaving {
                 pub(super) fn is_empty(&self) -> bool {
                     self.0.len() == 0
                 }
             }"
         }
-        "shards.rs" => {
+        "queue_map.rs" => {
             "impl Shards {
                 pub(super) fn are_empty(&self) -> bool {
                     let is_empty = |shard: &Shard| shard.lanes.is_empty() && shard.leaving.is_empty();
@@ -117,7 +117,7 @@ const FLAWS: [(&str, &str, Edit); 14] = [
         "asks_while_another_holds",
         "turmoil",
         edit(
-            "lane.rs",
+            "queue.rs",
             "if self.hold.is_some() {\n            return None;",
             "if false {\n            return None;",
         ),
@@ -127,14 +127,14 @@ const FLAWS: [(&str, &str, Edit); 14] = [
         "losses",
         edit("mod.rs", ".and_then(|word| word.loss)", ".and_then(|_| None)"),
     ),
-    ("hands_the_same_token_over", "doubts", edit("lane.rs", "hold.token = grant.token;", "")),
+    ("hands_the_same_token_over", "doubts", edit("queue.rs", "hold.token = grant.token;", "")),
     // A holder that is not told.
     (
         "keeps_what_a_renewal_finds",
         "a_renewal_finds_out",
         edit("mod.rs", "=> self.lose(&competitor, LossReason::NotOwner)", "=> {}"),
     ),
-    ("keeps_its_doubts", "doubts", edit("word.rs", "next.doubt();", "")),
+    ("keeps_its_doubts", "doubts", edit("loss_relay.rs", "next.doubt();", "")),
     // Something that is left for ever.
     (
         "notes_what_is_left_too_late",
@@ -154,7 +154,7 @@ const FLAWS: [(&str, &str, Edit); 14] = [
         let lost = lost.map(|(_, lost)| lost);",
         ),
     ),
-    ("keeps_every_lane", "turmoil", edit("shards.rs", "if there.get().lane.is_empty() {", "if false {")),
+    ("keeps_every_lane", "turmoil", edit("queue_map.rs", "if there.get().lane.is_empty() {", "if false {")),
 ];
 
 impl Edit {

@@ -2,9 +2,9 @@
 
 use crate::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use crate::error::LockError;
+use crate::hand_over::HandOver;
 use crate::key::LockKey;
 use crate::lease::{OwnerId, Ttl};
-use crate::local::HandOver;
 use crate::manager::LockManager;
 use crate::time::{Moment, sleep_until};
 use std::fmt;

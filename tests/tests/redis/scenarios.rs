@@ -521,11 +521,11 @@ const FENCING: &[Scenario] = &[
         "B84",
         "Tokens set aside for a hand-over in one process are never above a later grant.",
         &[
-            "core/local/tests::tokens_rise_over_local_and_remote_grants",
+            "core/hand_over/tests::tokens_rise_over_local_and_remote_grants",
             "redis_scripts/broken::blocks_of_tokens_that_overlap",
         ],
     )
-    .control(&["core/local/tests::blocks_that_overlap_are_noticed"]),
+    .control(&["core/hand_over/tests::blocks_that_overlap_are_noticed"]),
 ];
 
 /// Replication, and servers that do not serve.

@@ -364,7 +364,7 @@ const HAND_OVER: &[Scenario] = &[
         &[
             "local::a_hundred_waiters_of_one_process_are_one_in_the_queue",
             "local::a_hundred_turns_of_one_process_take_few_places",
-            "core/local/tests::another_process_has_its_turn",
+            "core/hand_over/tests::another_process_has_its_turn",
         ],
     )
     .control(&["local::a_hundred_waiters_of_one_process_are_one_in_the_queue"]),
@@ -373,17 +373,17 @@ const HAND_OVER: &[Scenario] = &[
         "Tokens rise over ten thousand grants, those of the servers and those inside a process.",
         &[
             "local::tokens_rise_over_local_and_remote_grants",
-            "core/local/tests::tokens_rise_over_local_and_remote_grants",
+            "core/hand_over/tests::tokens_rise_over_local_and_remote_grants",
             "conformance::tokens_rise_from_holder_to_holder",
         ],
     )
-    .control(&["core/local/tests::blocks_that_overlap_are_noticed", "flaws::token_order"]),
+    .control(&["core/hand_over/tests::blocks_that_overlap_are_noticed", "flaws::token_order"]),
     shown(
         "S40",
         "When the first of them leaves with its request under way, the second inherits what comes of it.",
         &[
             "local::the_next_inherits_the_request_of_the_first",
-            "core/local/tests::the_next_asks_on_for_who_is_dropped",
+            "core/hand_over/tests::the_next_asks_on_for_who_is_dropped",
         ],
     ),
     shown(
@@ -391,7 +391,7 @@ const HAND_OVER: &[Scenario] = &[
         "The end of the session reaches all that hold by it, and those behind them hold by the next one.",
         &[
             "local::the_end_of_a_session_reaches_all_who_hold_by_it",
-            "core/local/tests::a_lost_lease_goes_to_the_next_waiter",
+            "core/hand_over/tests::a_lost_lease_goes_to_the_next_waiter",
         ],
     ),
 ];

@@ -4,10 +4,10 @@
 //! It is a backend over a backend. Every acquisition has a claim of its own here; the backend below sees that of
 //! the one which competes for all (I1: while it holds, exactly one of those behind it has the lock).
 
-mod lane;
-mod leaving;
-mod shards;
-mod word;
+mod loss_relay;
+mod pending_releases;
+mod queue;
+mod queue_map;
 
 use crate::backend::RevokedFuture;
 use crate::backend::wakeups::{Waiter, Wakeups};
@@ -15,14 +15,14 @@ use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode}
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::lease::{LossReason, OwnerId};
 use crate::time::{Moment, sleep_until};
-use lane::{Entered, Left};
-use leaving::Leaving;
-use shards::{Shards, Standing};
+use loss_relay::{Losses, Word};
+use pending_releases::Leaving;
+use queue::{Entered, Left};
+use queue_map::{Shards, Standing};
 use std::fmt;
 use std::sync::Arc;
-use word::{Losses, Word};
 
-pub use lane::HandOver;
+pub use queue::HandOver;
 
 /// Queues the acquisitions of this process before `backend`.
 #[derive(Clone)]

@@ -1,8 +1,8 @@
 //! The lanes of this process, by key, so that those of two keys seldom wait for each other.
 
-use super::lane::Lane;
-use super::leaving::Leaving;
-use super::word::Word;
+use super::loss_relay::Word;
+use super::pending_releases::Leaving;
+use super::queue::Lane;
 use crate::backend::{Claim, Progress};
 use crate::key::LockKey;
 use crate::lease::Ttl;
