@@ -47,9 +47,9 @@ done
 {
   may "$core/backend/mod.rs" $leaves testing conformance_suite
   may "$core/backend/wakeups.rs" $leaves
-  may "$core/backend/expiring.rs" $leaves
+  may "$core/backend/expiring_map.rs" $leaves
   for backend in embedded redis zookeeper; do
-    within "$core/backend/$backend" $leaves backend backend::{expiring,wakeups} "backend::$backend" \
+    within "$core/backend/$backend" $leaves backend backend::{expiring_map,wakeups} "backend::$backend" \
       backend::{AcquireRequest,Backend,BackendFuture,Claim,Grant,LossSignal,Mode,Progress,RevokedFuture} ErrorKind
   done
   may "$core/acquisition.rs" $leaves backend
@@ -60,8 +60,8 @@ done
     backend::{AcquireRequest,Backend,BackendFuture,Claim,Grant,LossSignal,Mode,Progress,RevokedFuture}
 }
 
-for file in "$core"/{hand_over/queue,hand_over/pending_releases,template,renewal/schedule,renewal/table,backend/expiring,backend/embedded/store}.rs \
-  "$core"/backend/redis/{failure,keys,owner,recipe,servers/address,servers/slots,redlock/pauses,redlock/votes}.rs "$core"/backend/zookeeper/{dialect,path,pulse,recipe,sequence,write}.rs; do
+for file in "$core"/{hand_over/queue,hand_over/pending_releases,template,renewal/schedule,renewal/table,backend/expiring_map,backend/embedded/store}.rs \
+  "$core"/backend/redis/{failure,keys,wire,recipe/mod,servers/address,servers/slots,redlock/retry,redlock/votes}.rs "$core"/backend/zookeeper/{path,recipe/dialect,recipe/order,recipe/sequence,session/validity,session/transactions}.rs; do
   pure "$file"
 done
 
@@ -72,7 +72,7 @@ fi
 if sed '/^\[dev-dependencies\]/,$d' dlock-macros/Cargo.toml | grep -n 'dlock-' | grep -vE 'name|description' >&2; then
   complain "dlock-macros depends on no crate of ours"
 fi
-if grep -n 'format!' "$core"/backend/redis/{calls,scripts}.rs >&2; then
+if grep -n 'format!' "$core"/backend/redis/{script_calls,scripts}.rs >&2; then
   complain "scripts are constants: data goes into KEYS and ARGV"
 fi
 

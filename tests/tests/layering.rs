@@ -60,7 +60,7 @@ fn wrong_arrows_are_noticed() {
         ("dlock-core/src/backend/mod.rs", "use crate::guard::LockGuard;"),
         ("dlock-core/src/backend/redis/mod.rs", "use crate::backend::zookeeper::ZooKeeperBackend;"),
         ("dlock-core/src/backend/embedded/mod.rs", "use crate::renewal::Renewal;"),
-        ("dlock-core/src/backend/zookeeper/session.rs", "use crate::EmbeddedBackend;"),
+        ("dlock-core/src/backend/zookeeper/session/requests.rs", "use crate::EmbeddedBackend;"),
         ("dlock-core/src/renewal/mod.rs", "use crate::release::until_gone;"),
         ("dlock-core/src/release.rs", "use crate::renewal::Renewal;"),
         ("dlock-core/src/renewal/schedule.rs", "async fn wait() {}"),

@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
 pub mod embedded;
-pub(crate) mod expiring;
+pub(crate) mod expiring_map;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub(crate) mod wakeups;

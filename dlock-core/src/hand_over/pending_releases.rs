@@ -1,7 +1,7 @@
 //! Acquisitions that no lane knows any more and that the backend is still to release. Plain data.
 
 use crate::backend::Claim;
-use crate::backend::expiring::Expiring;
+use crate::backend::expiring_map::Expiring;
 use crate::lease::OwnerId;
 use crate::time::Moment;
 use std::time::Duration;

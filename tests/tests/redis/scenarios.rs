@@ -574,7 +574,7 @@ const REPLICATION: &[Scenario] = &[
         "A server that may evict locks is warned of.",
         &[
             "traces::a_server_that_may_evict_locks_is_warned_of",
-            "core/backend/redis/startup::a_server_evicts_if_it_has_a_limit_and_a_policy",
+            "core/backend/redis/preflight::a_server_evicts_if_it_has_a_limit_and_a_policy",
         ],
     ),
 ];
@@ -617,7 +617,7 @@ const SERVERS: &[Scenario] = &[
         "A replica in the place of a primary.",
         &[
             "sentinel::a_demoted_primary_is_left",
-            "core/backend/redis/startup::servers_of_another_kind_and_old_ones_are_refused",
+            "core/backend/redis/preflight::servers_of_another_kind_and_old_ones_are_refused",
         ],
     ),
     shown(

@@ -135,7 +135,7 @@ const SESSIONS: &[Scenario] = &[
         &[
             "states::a_guard_that_stays_cut_off_is_suspect_then_lost_and_stays_so",
             "sessions::a_guard_is_lost_while_the_server_stands_still_and_stays_lost",
-            "core/backend/zookeeper/pulse::regular_heartbeats_give_the_percentage_of_the_timeout",
+            "core/backend/zookeeper/session/validity::regular_heartbeats_give_the_percentage_of_the_timeout",
         ],
     ),
     shown(
@@ -227,17 +227,17 @@ const ORDER: &[Scenario] = &[
         "Children with any other name are passed over: no panic, no error, no wait.",
         &[
             "names::strangers_in_the_directory_are_passed_over",
-            "core/backend/zookeeper/recipe::strangers_are_passed_over",
-            "core/backend/zookeeper/recipe::no_name_is_too_odd",
+            "core/backend/zookeeper/recipe/order::strangers_are_passed_over",
+            "core/backend/zookeeper/recipe/order::no_name_is_too_odd",
         ],
     ),
     shown(
         "S21",
         "Numbers are followed past their sign change, and near their end nobody is granted the lock.",
         &[
-            "core/backend/zookeeper/recipe::the_counter_is_followed_past_its_sign_change",
-            "core/backend/zookeeper/recipe::predecessors_are_a_chain_in_order_of_arrival",
-            "core/backend/zookeeper/sequence::past_the_sign_change_nothing_is_left",
+            "core/backend/zookeeper/recipe/order::the_counter_is_followed_past_its_sign_change",
+            "core/backend/zookeeper/recipe/order::predecessors_are_a_chain_in_order_of_arrival",
+            "core/backend/zookeeper/recipe/sequence::past_the_sign_change_nothing_is_left",
             "sequence::near_the_end_of_the_numbers_nobody_is_granted_the_lock",
             "sequence::a_node_found_again_is_refused_as_well",
         ],

@@ -2,8 +2,8 @@
 
 mod store;
 
-use super::wakeups::Wakeups;
 use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
+use crate::backend::wakeups::Wakeups;
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::time::{Moment, sleep};
 use parking_lot::Mutex;

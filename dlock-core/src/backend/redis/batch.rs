@@ -4,9 +4,9 @@
 //! it done and take what waits then; and while there is a carrier, every other one does. Nobody waits for a request that
 //! went alone: its future may not be polled for a while.
 
-use super::calls::{Asker, run};
 use super::failure::breaks_connection;
 use super::keys::Keys;
+use super::script_calls::{Asker, run};
 use super::scripts;
 use super::servers::{CallError, Reply, Servers};
 use crate::error::LockError;

@@ -1,19 +1,19 @@
 //! Settings of a [`RedisBackend`].
 
 use super::batch::Batches;
-use super::calls::{Calls, Conduct, Gap};
-use super::doubts::Doubts;
-use super::owner::Inbox;
-use super::plain::Plain;
-use super::pushes::Pushes;
-use super::queue::Queue;
+use super::in_flight::Doubts;
+use super::notifications::Pushes;
+use super::preflight::{self, Needs};
 use super::recipe::Recipe;
+use super::recipe::plain::Plain;
+use super::recipe::queue::Queue;
+use super::recipe::timestamp::Timestamp;
 use super::replicas::Replicas;
+use super::script_calls::{Calls, Conduct, Gap};
 use super::scripts::{self, Script};
 use super::servers::{Cluster, Connection, Connector, Exclusive, Limits, Opening, Sentinels, Servers};
 use super::servers::{ServersUrl, Source};
-use super::startup::{self, Needs};
-use super::timestamp::Timestamp;
+use super::wire::Inbox;
 use super::{Kept, RedisBackend, Shared};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::lease::OwnerId;
@@ -165,7 +165,7 @@ impl RedisBackendBuilder {
         let (servers, address) = self.servers(&pushes)?;
         servers.ensure().await?;
         let (queue, info) = (self.has_queue(), !self.conduct.quarantine.is_zero());
-        startup::check(&servers, inbox, Needs { queue, info, limit: self.limits.request }).await?;
+        preflight::check(&servers, inbox, Needs { queue, info, limit: self.limits.request }).await?;
         let servers = Arc::new(servers);
         let (kept, replicas) = (self.kept(&servers, &pushes), self.replicas(&servers, inbox));
         let shared = Arc::new(Shared { address, pushes, kept, replicas });

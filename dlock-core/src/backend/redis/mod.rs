@@ -1,35 +1,32 @@
 //! Locks in Redis: one string key each, with expiry, owner-checked release and a queue.
 
-mod attempt;
 mod batch;
 mod builder;
-mod calls;
-mod doubts;
 mod failure;
+mod in_flight;
 mod keys;
-mod owner;
-mod plain;
-mod pushes;
-mod queue;
+mod notifications;
+mod outcome;
+mod preflight;
 mod recipe;
 mod redlock;
 mod replicas;
+mod script_calls;
 mod scripts;
 mod servers;
-mod startup;
-mod timestamp;
+mod wire;
 
-use super::wakeups::Waiter;
 use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
+use crate::backend::wakeups::Waiter;
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::lease::{FencingToken, Ttl};
 use crate::time::{Moment, backoff, jittered, sleep};
-use attempt::{Attempt, Held};
-use plain::Plain;
-use pushes::Pushes;
-use queue::{Queue, Watching};
+use notifications::Pushes;
+use outcome::{Attempt, Held};
+use recipe::plain::Plain;
+use recipe::queue::{Queue, Watching};
+use recipe::timestamp::Timestamp;
 use replicas::Replicas;
-use timestamp::Timestamp;
 
 use std::fmt;
 use std::sync::Arc;

@@ -2,9 +2,9 @@
 
 use super::keys::Keys;
 use super::not_owner;
-use super::owner::Inbox;
 use super::scripts;
 use super::servers::{Exclusive, Job, Servers};
+use super::wire::Inbox;
 use crate::backend::Claim;
 use crate::error::{ErrorKind, LockError};
 use crate::time::Moment;
@@ -67,7 +67,7 @@ impl Job for RenewAndWait<'_> {
         let mut pipeline = redis::pipe();
         let mut renewal = scripts::RENEW.by_text(&[self.key]);
         renewal.arg(self.owner).arg(self.claim.ttl.as_millis());
-        let patience_ms = super::calls::millis(self.replicas.patience);
+        let patience_ms = super::script_calls::millis(self.replicas.patience);
         pipeline.add_command(renewal).cmd("WAIT").arg(self.replicas.required).arg(patience_ms);
         pipeline.query_async(connection).await
     }

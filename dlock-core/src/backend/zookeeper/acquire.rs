@@ -1,15 +1,15 @@
 //! Acquiring: a node at the end of the queue, and waiting until it is the first.
 
-use super::choice::Recipe;
+use super::acquisitions::Node;
 use super::failure::{classify, unavailable};
-use super::keeper::within;
-use super::life::Link;
-use super::owners::Node;
-use super::recipe::{self, Standing};
-use super::sequence::{self, Left};
-use super::session::Session;
-use super::token::{BLOCK, first_token};
-use super::write::Enqueued;
+use super::recipe::Recipe;
+use super::recipe::order::{self, Standing};
+use super::recipe::sequence::{self, Left};
+use super::recipe::token::{BLOCK, first_token};
+use super::session::liveness::Link;
+use super::session::monitor::within;
+use super::session::requests::Session;
+use super::session::transactions::Enqueued;
 use super::{Shared, path};
 use crate::backend::{AcquireRequest, Grant, Mode};
 use crate::error::{ErrorKind, LockError};
@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use zookeeper::Error;
 
-/// One acquire. It leaves no trace in itself: what it brought about is in [`Owners`](super::owners::Owners),
+/// One acquire. It leaves no trace in itself: what it brought about is in [`Owners`](super::acquisitions::Owners),
 /// so it may be dropped at any await (I4).
 pub(super) struct Acquire<'a> {
     pub(super) shared: &'a Shared,
@@ -113,7 +113,7 @@ impl<'a> Acquire<'a> {
         }
         let children = session.list_synced(&self.dir).await?;
         let mut own = None;
-        for name in recipe::of_owner(&children, &self.prefix) {
+        for name in order::of_owner(&children, &self.prefix) {
             let path = path::join(&self.dir, name);
             match session.stat(&path).await? {
                 Some(stat) if session.owns(&stat) && own.is_none() => {
@@ -192,7 +192,7 @@ impl<'a> Acquire<'a> {
 
     fn standing(&self, node: &Node, children: &[String]) -> Standing {
         self.shared.note_strangers(children);
-        recipe::standing(children, node.name())
+        order::standing(children, node.name())
     }
 
     /// Somebody removed the node, or the session is over. Nothing is left to adopt, so there will be a new one.

@@ -1,31 +1,14 @@
 //! Locks in ZooKeeper: the queue of ephemeral sequential nodes, kept by one session.
 
-mod access;
 mod acquire;
-mod builder;
-mod choice;
-mod dialect;
+mod acquisitions;
+mod config;
 mod failure;
-mod keeper;
-mod life;
-mod owners;
 mod path;
-mod pulse;
 mod recipe;
 mod release;
 mod revocation;
-mod sequence;
 mod session;
-mod sessions;
-mod settings;
-mod simple;
-mod tls;
-mod token;
-mod turn;
-mod url;
-mod watch;
-mod write;
-mod writer;
 
 use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, RevokedFuture};
 use crate::error::{LockError, Operation};
@@ -33,18 +16,18 @@ use crate::key::LockKey;
 use crate::lease::OwnerId;
 use crate::time::Moment;
 use acquire::Acquire;
-use owners::Owners;
+use acquisitions::Owners;
+use config::settings::Settings;
 use parking_lot::Mutex;
-use sessions::Sessions;
-use settings::Settings;
+use session::manager::Sessions;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use builder::ZooKeeperBackendBuilder;
-pub use choice::Recipe;
-pub use dialect::Dialect;
+pub use config::builder::ZooKeeperBackendBuilder;
+pub use recipe::Recipe;
+pub use recipe::dialect::Dialect;
 
 /// Keeps the locks in a ZooKeeper ensemble.
 ///
@@ -181,7 +164,7 @@ impl Shared {
 
     /// Says once that the queue of a lock has nodes in it that Curator would wait for.
     fn note_strangers(&self, children: &[String]) {
-        if recipe::has_strangers(children) && !self.met_strangers.swap(true, Ordering::Relaxed) {
+        if recipe::order::has_strangers(children) && !self.met_strangers.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 backend = NAME,
                 "a lock's directory has nodes in it that are no lock nodes of a client that is known; they are passed \

@@ -1,9 +1,10 @@
 //! Releasing and renewing.
 
-use super::choice::Recipe;
+use super::acquisitions::Known;
 use super::failure::{classify, lost, not_removable};
-use super::owners::Known;
-use super::{Shared, path, recipe, simple};
+use super::recipe::Recipe;
+use super::recipe::{order, simple};
+use super::{Shared, path};
 use crate::backend::Claim;
 use crate::error::LockError;
 use crate::time::Moment;
@@ -56,7 +57,7 @@ async fn remove(shared: &Shared, claim: &Claim, known: &Known) -> Result<bool, E
     let (dir, prefix) = (shared.dir(&claim.key), shared.prefix(claim.owner));
     let children = known.session.list_synced(&dir).await?;
     let mut was_there = false;
-    for name in recipe::of_owner(&children, &prefix) {
+    for name in order::of_owner(&children, &prefix) {
         was_there |= known.session.delete(&path::join(&dir, name)).await?;
     }
     Ok(was_there)

@@ -1,9 +1,10 @@
 //! Asking a holder to let go, as Curator does: `__REVOKE__` is written into the data of its node.
 
-use super::choice::Recipe;
 use super::failure::{classify, unavailable};
-use super::session::Session;
-use super::{Shared, path, recipe, simple};
+use super::recipe::Recipe;
+use super::recipe::{order, simple};
+use super::session::requests::Session;
+use super::{Shared, path};
 use crate::backend::Claim;
 use crate::error::{ErrorKind, LockError};
 use crate::key::LockKey;
@@ -58,7 +59,7 @@ async fn find(shared: &Shared, session: &Session, dir: &str) -> Result<Option<(S
     match shared.settings.recipe() {
         Recipe::Sequential => {
             let children = session.list_synced(dir).await.map_err(classify)?;
-            Ok(recipe::first(&children).map(|name| (path::join(dir, name), REQUEST.to_vec())))
+            Ok(order::first(&children).map(|name| (path::join(dir, name), REQUEST.to_vec())))
         }
         Recipe::Simple => {
             let Some(seen) = session.look_synced(dir).await.map_err(classify)? else { return Ok(None) };

@@ -1,16 +1,16 @@
 //! Settings of a [`RedlockBackend`].
 
-use super::super::builder::DEFAULT_LIMITS;
-use super::super::calls::{Calls, Conduct};
-use super::super::owner::Inbox;
-use super::super::pushes::Pushes;
-use super::super::scripts::{self, Script};
-use super::super::servers::{Connection, Connector, Limits, Opening, Servers, ServersUrl, Source};
-use super::super::startup::{self, Needs};
 use super::RedlockBackend;
 use super::node::Node;
 use super::quorum::out_of_reach;
 use super::votes::majority;
+use crate::backend::redis::builder::DEFAULT_LIMITS;
+use crate::backend::redis::notifications::Pushes;
+use crate::backend::redis::preflight::{self, Needs};
+use crate::backend::redis::script_calls::{Calls, Conduct};
+use crate::backend::redis::scripts::{self, Script};
+use crate::backend::redis::servers::{Connection, Connector, Limits, Opening, Servers, ServersUrl, Source};
+use crate::backend::redis::wire::Inbox;
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::lease::OwnerId;
 use futures_util::future::join_all;
@@ -145,8 +145,8 @@ async fn open(node: &Node, inbox: Inbox, limit: Duration) -> Result<Option<Strin
     let servers = &node.calls.servers;
     let opened = async {
         servers.ensure().await?;
-        startup::check(servers, inbox, Needs { queue: true, info: false, limit }).await?;
-        Ok(startup::run_id(servers).await)
+        preflight::check(servers, inbox, Needs { queue: true, info: false, limit }).await?;
+        Ok(preflight::run_id(servers).await)
     };
     opened.await.inspect_err(|error: &LockError| {
         tracing::warn!(backend = "redlock", server = node.address, %error, "a server is not used for now");

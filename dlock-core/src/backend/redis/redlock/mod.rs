@@ -1,29 +1,29 @@
 //! Locks at a majority of independent Redis servers.
 
+mod acquisitions;
 mod builder;
+mod fan_out;
+mod fifo;
 #[cfg(test)]
 mod model;
 mod node;
-mod pauses;
+mod participant;
 mod quorum;
-mod round;
-mod seat;
-mod tenures;
-mod turns;
+mod retry;
 mod votes;
 
-use super::owner::Inbox;
+use super::wire::Inbox;
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::time::{Moment, backoff, sleep};
+use acquisitions::{Tenure, Tenures};
 use node::Node;
-use pauses::Pauses;
+use participant::Leaving;
 use quorum::Attempt;
-use seat::Leaving;
+use retry::Pauses;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tenures::{Tenure, Tenures};
 
 pub use builder::RedlockBackendBuilder;
 

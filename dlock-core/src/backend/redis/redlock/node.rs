@@ -1,10 +1,10 @@
 //! One of the independent servers.
 
-use super::super::calls::{Calls, run, strange, token};
-use super::super::keys::Keys;
-use super::super::scripts;
-use super::super::servers::Reply;
 use super::votes::Vote;
+use crate::backend::redis::keys::Keys;
+use crate::backend::redis::script_calls::{Calls, run, strange, token};
+use crate::backend::redis::scripts;
+use crate::backend::redis::servers::Reply;
 use crate::error::{ErrorKind, LockError};
 use crate::lease::FencingToken;
 use redis::Cmd;

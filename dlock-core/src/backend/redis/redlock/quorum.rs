@@ -1,11 +1,11 @@
 //! Asking all servers, until a majority has decided.
 
-use super::super::{grant, not_owner};
-use super::round::Round;
-use super::seat::{Leaving, Seat};
-use super::tenures::Tenure;
+use super::acquisitions::Tenure;
+use super::fan_out::Round;
+use super::participant::{Leaving, Seat};
 use super::votes::{Ballot, Outcome, Poll, Verdict, Vote, majority, proposal};
 use crate::backend::Grant;
+use crate::backend::redis::{grant, not_owner};
 use crate::error::{ErrorKind, LockError};
 use crate::lease::FencingToken;
 use crate::time::{Moment, sleep, unix_time};

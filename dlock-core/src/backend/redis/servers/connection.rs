@@ -3,7 +3,7 @@
 use super::sentinel::Sentinels;
 use super::{CallError, Connector, Reply, Request};
 use crate::backend::redis::failure::{breaks_connection, classify, met_dead_connection};
-use crate::backend::redis::pushes::{Pushes, Receiver};
+use crate::backend::redis::notifications::{Pushes, Receiver};
 use crate::backend::redis::scripts::{self, Script};
 use crate::error::{ErrorKind, LockError};
 use crate::time::{Moment, backoff};

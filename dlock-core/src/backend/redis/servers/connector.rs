@@ -2,7 +2,7 @@
 
 use super::address::Address;
 use crate::backend::redis::failure::classify;
-use crate::backend::redis::pushes::Receiver;
+use crate::backend::redis::notifications::Receiver;
 use crate::error::LockError;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;

@@ -9,7 +9,7 @@ use super::CallError;
 use super::connector::Connector;
 use super::slots::tag_in_slot;
 use crate::backend::redis::failure::breaks_connection;
-use crate::backend::redis::pushes::{Pushes, Receiver};
+use crate::backend::redis::notifications::{Pushes, Receiver};
 use crate::error::LockError;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;

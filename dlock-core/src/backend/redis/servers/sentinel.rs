@@ -3,7 +3,7 @@
 use super::address::Address;
 use super::connector::Connector;
 use crate::backend::redis::failure::classify;
-use crate::backend::redis::pushes::Receiver;
+use crate::backend::redis::notifications::Receiver;
 use crate::error::{ErrorKind, LockError};
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;

@@ -1,0 +1,133 @@
+//! What servers send unasked, and whom it wakes.
+
+use super::wire::{HandOff, Inbox};
+use crate::backend::wakeups::{Waiter, Wakeups};
+use crate::lease::{FencingToken, OwnerId};
+use foldhash::{HashMap, HashSet};
+use parking_lot::Mutex;
+use redis::{PushInfo, PushKind, Value};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// The waiters of one backend value, and what they want to hear of.
+pub(super) struct Pushes {
+    pub(super) inbox: Inbox,
+    wakeups: Wakeups<FencingToken>,
+    /// Keys that a client of another library holds, each with the first of our waiters for it.
+    watched: Mutex<HashMap<Vec<u8>, OwnerId>>,
+    /// Owners that may be granted a lock: from before they wait until they leave.
+    known: Mutex<HashSet<OwnerId>>,
+    on_stray: OnceLock<Box<dyn Fn(Stray) + Send + Sync>>,
+}
+
+/// A grant for an owner that is not known here, or has left.
+pub(super) struct Stray {
+    pub(super) key: Vec<u8>,
+    /// The owner as it stands in Redis.
+    pub(super) owner: String,
+}
+
+/// The word to ask again: no grant has this token.
+const ASK: FencingToken = FencingToken::new(0);
+
+impl Pushes {
+    pub(super) fn new(inbox: Inbox) -> Self {
+        let (watched, known, on_stray) = (Mutex::default(), Mutex::default(), OnceLock::new());
+        Self { inbox, wakeups: Wakeups::default(), watched, known, on_stray }
+    }
+
+    /// Enters a waiter, before it asks. Its owner is known until it is forgotten.
+    pub(super) fn enter(&self, owner: OwnerId) -> Waiter<'_, FencingToken> {
+        self.known.lock().insert(owner);
+        self.wakeups.enter(owner)
+    }
+
+    /// The owner leaves: what it is granted from here on is for nobody.
+    pub(super) fn forget(&self, owner: OwnerId) {
+        self.known.lock().remove(&owner);
+    }
+
+    /// What to do about a grant for nobody. It is called where it must not block.
+    pub(super) fn on_stray(&self, give_back: impl Fn(Stray) + Send + Sync + 'static) {
+        let _ = self.on_stray.set(Box::new(give_back));
+    }
+
+    /// Has everybody ask again: a push may have been missed.
+    pub(super) fn wake_all(&self) {
+        self.wakeups.wake_all();
+    }
+
+    /// Has `owner` woken when the value of `key` changes, which is to be read after this.
+    pub(super) fn watch(&self, key: &[u8], owner: OwnerId) -> Watch<'_> {
+        self.watched.lock().insert(key.to_vec(), owner);
+        Watch { pushes: self, key: key.to_vec(), owner }
+    }
+
+    fn changed(&self, keys: Option<&Value>) {
+        let mut watched = self.watched.lock();
+        let owners: Vec<_> = match keys {
+            Some(Value::Array(keys)) => keys.iter().filter_map(|key| watched.remove(text(key)?)).collect(),
+            // The server forgot all keys at once.
+            _ => watched.drain().map(|(_, owner)| owner).collect(),
+        };
+        drop(watched);
+        owners.into_iter().for_each(|owner| self.wakeups.wake(owner, ASK));
+    }
+}
+
+/// An owner's interest in a key, until dropped.
+pub(super) struct Watch<'a> {
+    pushes: &'a Pushes,
+    key: Vec<u8>,
+    owner: OwnerId,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        let mut watched = self.pushes.watched.lock();
+        if watched.get(&self.key) == Some(&self.owner) {
+            watched.remove(&self.key);
+        }
+    }
+}
+
+/// The end of one connection that hears what the server sends unasked. It runs in the task that reads the
+/// socket, so it must not block.
+pub(super) struct Receiver {
+    pub(super) pushes: Arc<Pushes>,
+    /// Set when the connection is of no use any more.
+    pub(super) broken: Arc<AtomicBool>,
+}
+
+impl Receiver {
+    pub(super) fn receive(&self, push: &PushInfo) {
+        match push.kind {
+            PushKind::Message | PushKind::SMessage => self.granted(push.data.get(1)),
+            PushKind::Invalidate => self.pushes.changed(push.data.first()),
+            // A shard subscription ends by itself when its slot moves.
+            PushKind::Disconnection | PushKind::SUnsubscribe => {
+                self.broken.store(true, Ordering::Release);
+                self.pushes.wake_all();
+            }
+            _ => {}
+        }
+    }
+
+    fn granted(&self, message: Option<&Value>) {
+        let hand_off = message.and_then(text).and_then(|text| self.pushes.inbox.parse(text));
+        let Some(HandOff { owner, owner_text, token, key }) = hand_off else { return };
+        if self.pushes.known.lock().contains(&owner) {
+            self.pushes.wakeups.wake(owner, token);
+        } else if let (Some(give_back), true) = (self.pushes.on_stray.get(), token != ASK) {
+            give_back(Stray { key: key.to_vec(), owner: owner_text });
+        }
+    }
+}
+
+fn text(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::BulkString(text) => Some(text),
+        Value::SimpleString(text) => Some(text.as_bytes()),
+        _ => None,
+    }
+}

@@ -1,0 +1,156 @@
+//! What is looked at once, when a backend is built: the kind of server, its settings, and the account's rights.
+
+use super::script_calls::run;
+use super::scripts;
+use super::servers::Servers;
+use super::wire::Inbox;
+use crate::error::{ErrorKind, LockError};
+use redis::Cmd;
+use std::time::Duration;
+
+/// What a backend needs of its servers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Needs {
+    /// Scripts that keep a queue, and publish.
+    pub(super) queue: bool,
+    /// `INFO` in scripts.
+    pub(super) info: bool,
+    /// How long one answer may take.
+    pub(super) limit: Duration,
+}
+
+/// Refuses servers and accounts that cannot keep the backend's promises, and warns of settings that may break
+/// them. Both questions travel together.
+pub(super) async fn check(servers: &Servers, inbox: Inbox, needs: Needs) -> Result<(), LockError> {
+    let info = redis::cmd("INFO");
+    let (answers, rights) =
+        tokio::join!(servers.call_each::<String>(&info), check_rights(servers, inbox, needs));
+    match answers {
+        Ok(answers) => {
+            let in_cluster = matches!(servers, Servers::Cluster(_));
+            answers.iter().try_for_each(|info| judge(info, in_cluster))?;
+        }
+        Err(error) if error.kind() == ErrorKind::Auth => {
+            tracing::debug!(backend = "redis", "the account may not ask for the server's settings (INFO)");
+        }
+        Err(error) => return Err(error),
+    }
+    rights
+}
+
+/// What one server calls itself for as long as it runs, if it tells: the same under every address.
+pub(super) async fn run_id(servers: &Servers) -> Option<String> {
+    let answers = servers.call_each::<String>(redis::cmd("INFO").arg("server")).await.ok()?;
+    answers.first().and_then(|info| field(info, "run_id")).map(str::to_owned)
+}
+
+/// Runs every command of the scripts on keys of this process alone.
+async fn check_rights(servers: &Servers, inbox: Inbox, needs: Needs) -> Result<(), LockError> {
+    if !needs.queue {
+        return Ok(());
+    }
+    let own = format!("dlock:c:{{{}}}", inbox.name());
+    let prefix = servers.channel_prefix(own.as_bytes());
+    let channel = prefix.as_ref().map_or_else(|| inbox.channel(), |prefix| prefix.clone() + &inbox.name());
+    let publish = if prefix.is_some() { "SPUBLISH" } else { "PUBLISH" };
+    let arguments = |command: &mut Cmd| _ = command.arg(&channel).arg(publish).arg(u8::from(needs.info));
+    let keys = [own.as_bytes(), &[own.as_bytes(), b":q"].concat()];
+    let refused = run::<Vec<String>>(servers, needs.limit, &scripts::CHECK, &keys, arguments).await?.value;
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let detail = format!(
+        "the server refuses commands of the scripts: {}; grant the rights listed at RedisBackend, or choose \
+         Recipe::Plain",
+        refused.join(", ")
+    );
+    Err(LockError::new(ErrorKind::Auth, detail))
+}
+
+/// What a server says of itself in `INFO`. Pure.
+fn judge(info: &str, in_cluster: bool) -> Result<(), LockError> {
+    let refuse = |kind, detail: &'static str| Err(LockError::new(kind, detail));
+    match (field(info, "redis_mode"), in_cluster) {
+        (Some("sentinel"), _) => {
+            return refuse(ErrorKind::InvalidOption, "the server is a sentinel; use redis+sentinel://");
+        }
+        (Some("cluster"), false) => {
+            return refuse(
+                ErrorKind::InvalidOption,
+                "the server is a node of a cluster; use redis+cluster://",
+            );
+        }
+        (Some("standalone"), true) => {
+            return refuse(ErrorKind::InvalidOption, "the server is not part of a cluster; use redis://");
+        }
+        _ => {}
+    }
+    let oldest = if in_cluster { (7, 0) } else { (6, 2) };
+    if version(info).is_some_and(|version| version < oldest) {
+        let detail = "the server is too old; use Redis 6.2 or newer, for a cluster 7.0 or newer";
+        return refuse(ErrorKind::Unsupported, detail);
+    }
+    if field(info, "role") == Some("slave") && !in_cluster {
+        let detail = "the server is a replica; name the primary, or the sentinels (redis+sentinel://)";
+        return refuse(ErrorKind::Unavailable, detail);
+    }
+    if let Some(policy) = evicting(info) {
+        tracing::warn!(
+            backend = "redis",
+            policy,
+            "the server may evict locks when its memory is full, and grant them twice; set maxmemory-policy to \
+             noeviction"
+        );
+    }
+    Ok(())
+}
+
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
+fn version(info: &str) -> Option<(u32, u32)> {
+    let mut parts = field(info, "redis_version")?.split('.').map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+}
+
+/// The policy by which a server evicts keys, if it can come to that. Every lock has an expiry, so the volatile
+/// policies hit locks too.
+fn evicting(info: &str) -> Option<&str> {
+    let policy = field(info, "maxmemory_policy")?;
+    (policy != "noeviction" && field(info, "maxmemory") != Some("0")).then_some(policy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_evicts_if_it_has_a_limit_and_a_policy() {
+        let info = |limit, policy| {
+            format!("# Memory\r\nmaxmemory:{limit}\r\nmaxmemory_human:x\r\nmaxmemory_policy:{policy}\r\n")
+        };
+        assert_eq!(evicting(&info("100", "allkeys-lru")), Some("allkeys-lru"));
+        assert_eq!(evicting(&info("100", "volatile-ttl")), Some("volatile-ttl"));
+        assert_eq!(evicting(&info("100", "noeviction")), None);
+        assert_eq!(evicting(&info("0", "allkeys-lru")), None, "no limit");
+        assert_eq!(evicting("what else there may be"), None);
+    }
+
+    #[test]
+    fn servers_of_another_kind_and_old_ones_are_refused() {
+        let verdict = |version: &str, mode: &str, role: &str, in_cluster| {
+            let info = format!("redis_version:{version}\r\nredis_mode:{mode}\r\nrole:{role}\r\n");
+            judge(&info, in_cluster).map_err(|error| error.kind())
+        };
+        assert_eq!(verdict("6.2.14", "standalone", "master", false), Ok(()));
+        assert_eq!(verdict("7.0.0", "cluster", "master", true), Ok(()));
+        assert_eq!(verdict("6.0.9", "standalone", "master", false), Err(ErrorKind::Unsupported));
+        assert_eq!(verdict("6.2.0", "cluster", "master", true), Err(ErrorKind::Unsupported));
+        assert_eq!(verdict("7.0.0", "cluster", "master", false), Err(ErrorKind::InvalidOption));
+        assert_eq!(verdict("7.0.0", "sentinel", "master", false), Err(ErrorKind::InvalidOption));
+        assert_eq!(verdict("7.0.0", "standalone", "master", true), Err(ErrorKind::InvalidOption));
+        assert_eq!(verdict("7.0.0", "standalone", "slave", false), Err(ErrorKind::Unavailable));
+        assert_eq!(judge("what else there may be", false).map_err(|error| error.kind()), Ok(()));
+    }
+}

@@ -1,0 +1,195 @@
+//! The recipe for servers that forbid scripts or publishing.
+
+use crate::backend::expiring_map::Expiring;
+use crate::backend::redis::keys::Keys;
+use crate::backend::redis::not_owner;
+use crate::backend::redis::outcome::{Attempt, Held};
+use crate::backend::redis::script_calls::{strange, token};
+use crate::backend::redis::scripts;
+use crate::backend::redis::servers::{CallError, Exclusive, Job, Servers};
+use crate::backend::redis::wire::Inbox;
+use crate::backend::{Claim, Grant};
+use crate::error::LockError;
+use crate::lease::FencingToken;
+use crate::time::Moment;
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, RedisError, RedisResult, ServerErrorKind, cmd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Locks that are a string key and nothing else.
+pub(crate) struct Plain {
+    servers: Arc<Servers>,
+    inbox: Inbox,
+    limit: Duration,
+    exclusive: Exclusive,
+    /// The tokens of the locks that this process holds.
+    tokens: Mutex<Expiring<FencingToken>>,
+    /// Which of [`REMOVALS`] and [`RENEWALS`] the server is known to refuse: those before these.
+    removal: AtomicUsize,
+    renewal: AtomicUsize,
+}
+
+/// A way to change the key if the owner has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// `DELEX key IFEQ value`, Redis 8.4 and Valkey 9.2.
+    Delex,
+    /// `DELIFEQ key value`, Valkey 9.0.
+    DelIfEq,
+    /// `SET key value IFEQ value PX ttl`, Redis 8.4 and Valkey 8.1.
+    SetIfEq,
+    Script,
+    /// A transaction on a connection of its own.
+    Watch,
+}
+
+/// The best way first. The last one works on every server.
+const REMOVALS: &[Way] = &[Way::Delex, Way::DelIfEq, Way::Script, Way::Watch];
+const RENEWALS: &[Way] = &[Way::SetIfEq, Way::Script, Way::Watch];
+
+impl Plain {
+    pub(crate) fn new(servers: Arc<Servers>, inbox: Inbox, limit: Duration) -> Self {
+        let (removal, renewal) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (exclusive, tokens) = (Exclusive::new(limit), Mutex::default());
+        Self { servers, inbox, limit, exclusive, tokens, removal, renewal }
+    }
+
+    /// Asks once. The transaction makes the token younger than every token handed out before it, and older
+    /// than every one after. An owner that has the lock already keeps its token, and is renewed.
+    pub(crate) async fn ask(&self, claim: &Claim) -> Result<Attempt, LockError> {
+        let known = self.tokens.lock().get(claim.owner).copied();
+        if let Some(token) = known {
+            return Ok(Attempt::Granted(Grant::new(token, self.renew(claim).await?)));
+        }
+        let (keys, owner, sent) = (Keys::of(&claim.key)?, self.inbox.owner(claim), Moment::now());
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        pipeline
+            .cmd("SET")
+            .arg(keys.lock())
+            .arg(&owner)
+            .arg("NX")
+            .arg("PX")
+            .arg(claim.ttl.as_millis())
+            .ignore();
+        pipeline.cmd("GET").arg(keys.lock()).cmd("PTTL").arg(keys.lock()).cmd("TIME");
+        let reply = self.servers.call(keys.lock(), &pipeline, self.limit).await?;
+        let (holder, left_ms, (seconds, micros)): (Vec<u8>, i64, (i64, i64)) = reply.value;
+        if holder == owner.as_bytes() {
+            let micros = seconds.checked_mul(1_000_000).and_then(|whole| whole.checked_add(micros));
+            let (token, valid_until) = (token(micros.ok_or_else(strange)?)?, claim.ttl.valid_until(sent));
+            self.tokens.lock().set(claim.owner, token, valid_until, sent);
+            return Ok(Attempt::Granted(Grant::new(token, valid_until)));
+        }
+        let expires_in = u64::try_from(left_ms).ok().map(Duration::from_millis);
+        let held = Held { expires_in, first: true, silent: true, last: FencingToken::new(0) };
+        Ok(Attempt::Held { held, sent })
+    }
+
+    pub(crate) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
+        let sent = Moment::now();
+        if !self.change(RENEWALS, &self.renewal, claim).await? {
+            return Err(not_owner());
+        }
+        let valid_until = claim.ttl.valid_until(sent);
+        let mut tokens = self.tokens.lock();
+        if let Some(token) = tokens.get(claim.owner).copied() {
+            tokens.set(claim.owner, token, valid_until, sent);
+        }
+        Ok(valid_until)
+    }
+
+    pub(crate) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
+        let released = self.change(REMOVALS, &self.removal, claim).await?;
+        self.tokens.lock().remove(claim.owner);
+        released.then_some(()).ok_or_else(not_owner)
+    }
+
+    /// Changes the key, if the owner has it, in the best way that the server allows.
+    async fn change(&self, ways: &[Way], refused: &AtomicUsize, claim: &Claim) -> Result<bool, LockError> {
+        let keys = Keys::of(&claim.key)?;
+        let change = Change { key: keys.lock(), owner: &self.inbox.owner(claim), claim };
+        loop {
+            let at = refused.load(Ordering::Relaxed);
+            let way = ways.get(at).copied().unwrap_or(Way::Watch);
+            match self.change_by(way, &change, ways == REMOVALS).await {
+                Err(CallError::Redis(cause)) if way != Way::Watch && is_refused(&cause) => {
+                    refused.store(at + 1, Ordering::Relaxed);
+                }
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
+    async fn change_by(&self, way: Way, change: &Change<'_>, remove: bool) -> Result<bool, CallError> {
+        let command = match way {
+            Way::Delex => cmd("DELEX").arg(change.key).arg("IFEQ").arg(change.owner).take(),
+            Way::DelIfEq => cmd("DELIFEQ").arg(change.key).arg(change.owner).take(),
+            Way::SetIfEq => {
+                let (owner, ttl_ms) = (change.owner, change.claim.ttl.as_millis());
+                let mut set = cmd("SET");
+                set.arg(change.key).arg(owner).arg("IFEQ").arg(owner).arg("PX").arg(ttl_ms).take()
+            }
+            Way::Script if remove => scripts::REMOVE.by_text(&[change.key]).arg(change.owner).take(),
+            Way::Script => {
+                let mut script = scripts::RENEW.by_text(&[change.key]);
+                script.arg(change.owner).arg(change.claim.ttl.as_millis()).take()
+            }
+            Way::Watch => {
+                let transaction = Transaction { change, remove };
+                let outcome = self.exclusive.run(&self.servers, change.key, &transaction).await;
+                return outcome.map_err(CallError::Connect);
+            }
+        };
+        self.servers.call(change.key, &command, self.limit).await.map(|reply| reply.value)
+    }
+}
+
+struct Change<'a> {
+    key: &'a [u8],
+    owner: &'a str,
+    claim: &'a Claim,
+}
+
+/// Whether the server does not know the command, or forbids it.
+fn is_refused(cause: &RedisError) -> bool {
+    let kind = cause.kind();
+    kind == ServerErrorKind::NoPerm.into() || kind == ServerErrorKind::ResponseError.into()
+}
+
+/// Compares and changes in two requests; a change by anybody in between makes the second do nothing.
+struct Transaction<'a> {
+    change: &'a Change<'a>,
+    remove: bool,
+}
+
+impl Job for Transaction<'_> {
+    type Output = bool;
+
+    async fn run(&self, connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+        let mut look = redis::pipe();
+        look.cmd("WATCH").arg(self.change.key).ignore().cmd("GET").arg(self.change.key);
+        let (holder,): (Option<Vec<u8>>,) = look.query_async(connection).await?;
+        if holder.as_deref() != Some(self.change.owner.as_bytes()) {
+            cmd("UNWATCH").exec_async(connection).await?;
+            return Ok(false);
+        }
+        let mut transaction = redis::pipe();
+        transaction.atomic().add_command(self.command());
+        // Nothing, if the key changed: then it is another's, or nobody's.
+        let done: Option<(bool,)> = transaction.query_async(connection).await?;
+        Ok(done.is_some_and(|(done,)| done))
+    }
+}
+
+impl Transaction<'_> {
+    fn command(&self) -> Cmd {
+        match self.remove {
+            true => cmd("DEL").arg(self.change.key).take(),
+            false => cmd("PEXPIRE").arg(self.change.key).arg(self.change.claim.ttl.as_millis()).take(),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The recipes with a queue: fair, and barging.
+
+use crate::backend::redis::in_flight::Doubts;
+use crate::backend::redis::keys::Keys;
+use crate::backend::redis::notifications::{Pushes, Stray, Watch};
+use crate::backend::redis::outcome::{Attempt, Held};
+use crate::backend::redis::script_calls::{Answer, Asker, Calls, millis};
+use crate::backend::redis::{grant, not_owner};
+use crate::backend::{Claim, Mode};
+use crate::error::{ErrorKind, LockError};
+use crate::key::LockKey;
+use crate::time::Moment;
+use redis::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Locks whose waiters stand in a queue at the server.
+pub(crate) struct Queue {
+    calls: Calls,
+    pushes: Arc<Pushes>,
+    doubts: Doubts,
+    /// Set once the server refused to say when a key changes.
+    cannot_watch: AtomicBool,
+}
+
+impl Queue {
+    pub(crate) fn new(calls: Calls, pushes: Arc<Pushes>, doubts: Doubts) -> Self {
+        Self { calls, pushes, doubts, cannot_watch: AtomicBool::new(false) }
+    }
+
+    /// Asks once. A waiter is entered into the queue only where a hand-off can be heard; the first question
+    /// in a new slot of a cluster comes before that, for most locks are free.
+    pub(crate) async fn ask(&self, claim: &Claim, mode: Mode) -> Result<Attempt, LockError> {
+        let keys = Keys::of(&claim.key)?;
+        self.check_ttl(claim)?;
+        if mode == Mode::Wait && !self.calls.servers.hears(keys.lock()) {
+            return Box::pin(self.ask_in_new_slot(&keys, claim)).await;
+        }
+        self.ask_once(&keys, claim, mode).await
+    }
+
+    async fn ask_in_new_slot(&self, keys: &Keys, claim: &Claim) -> Result<Attempt, LockError> {
+        match self.ask_once(keys, claim, Mode::Try).await? {
+            Attempt::Held { .. } => self.calls.servers.listen(keys.lock()).await?,
+            settled => return Ok(settled),
+        }
+        self.ask_once(keys, claim, Mode::Wait).await
+    }
+
+    /// A lease that outlasts the quarantine could be valid still when the quarantine is over.
+    fn check_ttl(&self, claim: &Claim) -> Result<(), LockError> {
+        let quarantine = self.calls.conduct.quarantine;
+        if quarantine.is_zero() || claim.ttl.as_duration() <= quarantine {
+            return Ok(());
+        }
+        let detail = format!("the ttl is longer than the backend's quarantine of {quarantine:?}");
+        Err(LockError::new(ErrorKind::InvalidOption, detail))
+    }
+
+    async fn ask_once(&self, keys: &Keys, claim: &Claim, mode: Mode) -> Result<Attempt, LockError> {
+        let owner = self.pushes.inbox.owner(claim);
+        let (doubt, sent) = (self.doubts.about(claim.owner), Moment::now());
+        let asker = Asker { keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
+        let reply = self.calls.acquire(asker, mode == Mode::Wait).await?;
+        if !reply.repeated {
+            doubt.settle();
+        }
+        match reply.value {
+            Answer::Granted(token) => Ok(Attempt::Granted(grant(token, claim.ttl.valid_until(sent)))),
+            Answer::Held(held) => Ok(Attempt::Held { held, sent }),
+            Answer::Quarantined(left) => Ok(Attempt::Quarantined(left)),
+            Answer::GivenUp => Err(LockError::new(ErrorKind::Lost, "the acquisition was given up before")),
+        }
+    }
+
+    /// Has the server tell when a holder's key changes that will not tell by itself. `None` if it cannot, or if
+    /// that has happened already.
+    pub(crate) async fn watch<'a>(&'a self, claim: &Claim, held: &Held) -> Watching<'a> {
+        if !held.first || !held.silent || self.cannot_watch.load(Ordering::Relaxed) {
+            return Watching::Not;
+        }
+        let key = claim.key.as_bytes();
+        let watch = self.pushes.watch(key, claim.owner);
+        match self.read_watched(key).await {
+            Ok(Value::Nil) => Watching::Changed,
+            Ok(_) => Watching::Until(watch),
+            Err(error) => {
+                if error.kind() == ErrorKind::Auth || error.kind() == ErrorKind::Unsupported {
+                    self.cannot_watch.store(true, Ordering::Relaxed);
+                    tracing::warn!(
+                        backend = "redis",
+                        %error,
+                        "the account may not have itself told of other clients' releases; asking every 100 ms instead"
+                    );
+                }
+                Watching::Not
+            }
+        }
+    }
+
+    /// Reads the key in a way that makes the server tell of its next change. The three travel together, since
+    /// the second is about the very next command.
+    async fn read_watched(&self, key: &[u8]) -> Result<Value, LockError> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN").ignore();
+        pipeline.cmd("CLIENT").arg("CACHING").arg("YES").ignore();
+        pipeline.cmd("GET").arg(key);
+        let reply = self.calls.servers.call::<(Value,)>(key, &pipeline, self.calls.limit).await?;
+        Ok(reply.value.0)
+    }
+
+    /// Makes an owner leave that nobody here knows, who was granted a lock all the same.
+    pub(crate) async fn give_back(&self, stray: Stray) -> Result<(), LockError> {
+        let keys = Keys::of(&LockKey::new(stray.key)?)?;
+        let asker = Asker { keys: &keys, owner: &stray.owner, ttl_ms: 0 };
+        self.calls.release(asker, 0).await.map(drop)
+    }
+
+    /// Whether a request of this owner may still be under way.
+    pub(crate) fn is_in_doubt(&self, claim: &Claim) -> bool {
+        self.doubts.is_in_doubt(claim.owner)
+    }
+
+    pub(crate) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
+        let (keys, owner, sent) = (Keys::of(&claim.key)?, self.pushes.inbox.owner(claim), Moment::now());
+        let asker = Asker { keys: &keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
+        let renewed = self.calls.renew(asker).await?;
+        renewed.then(|| claim.ttl.valid_until(sent)).ok_or_else(not_owner)
+    }
+
+    pub(crate) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
+        let (keys, owner) = (Keys::of(&claim.key)?, self.pushes.inbox.owner(claim));
+        let late_ms = if self.is_in_doubt(claim) { millis(claim.ttl.as_duration()) } else { 0 };
+        self.pushes.forget(claim.owner);
+        let asker = Asker { keys: &keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
+        let reply = self.calls.release(asker, late_ms).await?;
+        self.doubts.forget(claim.owner);
+        // Sent twice, the second copy finds what the first one left.
+        (reply.value || reply.repeated).then_some(()).ok_or_else(not_owner)
+    }
+}
+
+/// Whether the server will tell of a change.
+pub(crate) enum Watching<'a> {
+    Not,
+    Until(#[expect(dead_code, reason = "it is watched for as long as this lives")] Watch<'a>),
+    /// The change has come already.
+    Changed,
+}

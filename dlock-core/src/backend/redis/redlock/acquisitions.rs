@@ -1,0 +1,77 @@
+//! The owners that one backend value knows.
+
+use super::node::Node;
+use super::participant::{Seat, Terms};
+use crate::backend::Claim;
+use crate::backend::redis::keys::Keys;
+use crate::backend::redis::wire::Inbox;
+use crate::error::LockError;
+use crate::lease::{FencingToken, OwnerId};
+use crate::time::Moment;
+use foldhash::HashMap;
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// One owner, from its acquire to its release: its seat at every server.
+#[derive(Clone)]
+pub(super) struct Tenure {
+    pub(super) terms: Arc<Terms>,
+    pub(super) seats: Arc<[Arc<Seat>]>,
+}
+
+impl Tenure {
+    pub(super) fn new(nodes: &[Arc<Node>], inbox: Inbox, claim: &Claim) -> Result<Self, LockError> {
+        let terms = Arc::new(Terms {
+            keys: Keys::of(&claim.key)?,
+            owner: inbox.owner(claim),
+            ttl: claim.ttl,
+            token: Mutex::default(),
+            leaving: OnceLock::new(),
+        });
+        let seat = |node: &Arc<Node>| Arc::new(Seat::new(Arc::clone(node), Arc::clone(&terms)));
+        Ok(Self { seats: nodes.iter().map(seat).collect(), terms })
+    }
+
+    /// From here on nothing takes the lock for this owner.
+    pub(super) fn begin_leaving(&self) {
+        self.terms.leaving.get_or_init(Moment::now);
+    }
+
+    pub(super) fn token(&self) -> Option<FencingToken> {
+        *self.terms.token.lock()
+    }
+
+    pub(super) fn set_token(&self, token: Option<FencingToken>) {
+        *self.terms.token.lock() = token;
+    }
+}
+
+/// The owners that have something, or may have.
+#[derive(Default)]
+pub(super) struct Tenures(Mutex<HashMap<OwnerId, Tenure>>);
+
+/// Owners whose release was never confirmed are forgotten when their leases are over twice, and not before.
+const LEAST_MEMORY: Duration = Duration::from_secs(120);
+
+impl Tenures {
+    pub(super) fn find(&self, owner: OwnerId) -> Option<Tenure> {
+        self.0.lock().get(&owner).cloned()
+    }
+
+    pub(super) fn enter(&self, owner: OwnerId, tenure: &Tenure) {
+        self.0.lock().insert(owner, tenure.clone());
+    }
+
+    pub(super) fn forget(&self, owner: OwnerId) {
+        self.0.lock().remove(&owner);
+    }
+
+    /// Forgets those who left long ago.
+    pub(super) fn sweep(&self, now: Moment) {
+        self.0.lock().retain(|_, tenure| {
+            let memory = LEAST_MEMORY.max(tenure.terms.ttl.as_duration() * 2);
+            tenure.terms.leaving.get().is_none_or(|since| now.since(*since) < memory)
+        });
+    }
+}

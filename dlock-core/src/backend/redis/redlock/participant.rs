@@ -1,0 +1,149 @@
+//! What one owner has at one server, and what is under way for it there.
+
+use super::fifo::{Turn, Turns};
+use super::node::Node;
+use super::votes::Vote;
+use crate::backend::redis::keys::Keys;
+use crate::backend::redis::script_calls::Asker;
+use crate::error::{ErrorKind, LockError};
+use crate::lease::{FencingToken, Ttl};
+use crate::time::{Moment, backoff, sleep};
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// What is the same at every server.
+pub(super) struct Terms {
+    pub(super) keys: Keys,
+    pub(super) owner: String,
+    pub(super) ttl: Ttl,
+    /// The token of the grant.
+    pub(super) token: Mutex<Option<FencingToken>>,
+    /// Since when the owner leaves, for good: from then on nothing takes the lock for it.
+    pub(super) leaving: OnceLock<Moment>,
+}
+
+impl Terms {
+    fn asker(&self) -> Asker<'_> {
+        Asker { keys: &self.keys, owner: &self.owner, ttl_ms: self.ttl.as_millis() }
+    }
+}
+
+/// One owner at one server. Its requests go there one after the other, so that a release comes after what it
+/// undoes (I4).
+pub(super) struct Seat {
+    node: Arc<Node>,
+    terms: Arc<Terms>,
+    turns: Turns,
+    /// Whether the owner may have the lock here.
+    may_hold: AtomicBool,
+    /// Whether a request may still be carried out, long after it was sent (I5).
+    in_doubt: AtomicBool,
+    /// The answer to the release for good.
+    left: OnceLock<bool>,
+    /// Whether a task goes on leaving.
+    kept: AtomicBool,
+}
+
+/// Which servers an owner leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// Each says whether it had the lock.
+    All,
+    /// Those that surely gave it nothing are not asked.
+    WhereItMayHold,
+}
+
+impl Seat {
+    pub(super) fn new(node: Arc<Node>, terms: Arc<Terms>) -> Self {
+        let flag = || AtomicBool::new(false);
+        let (turns, left) = (Turns::default(), OnceLock::new());
+        Self { node, terms, turns, may_hold: flag(), in_doubt: flag(), left, kept: flag() }
+    }
+
+    /// The place of the next request.
+    pub(super) fn turn(&self) -> Turn {
+        self.turns.next()
+    }
+
+    /// Takes the lock here, under a token.
+    pub(super) async fn propose(&self, mut turn: Turn, token: FencingToken) -> Result<Vote, LockError> {
+        turn.come().await;
+        self.node.ensure().await?;
+        if self.terms.leaving.get().is_some() {
+            return Err(LockError::new(ErrorKind::Lost, "the acquisition was given up before"));
+        }
+        let Terms { keys, owner, ttl, .. } = &*self.terms;
+        self.may_hold.store(true, Ordering::Release);
+        let doubt_before = self.in_doubt.swap(true, Ordering::AcqRel);
+        let reply = self.node.propose(keys, owner, ttl.as_millis(), token).await?;
+        let doubt = doubt_before || reply.repeated;
+        self.in_doubt.store(doubt, Ordering::Release);
+        if matches!(reply.value, Vote::Held(_)) {
+            self.may_hold.store(doubt, Ordering::Release);
+        }
+        Ok(reply.value)
+    }
+
+    /// Renews the lease here. Whether the owner has it.
+    pub(super) async fn renew(&self) -> Result<bool, LockError> {
+        self.node.calls.renew(self.terms.asker()).await
+    }
+
+    /// Gives back what an attempt may have got here; the owner will ask again.
+    pub(super) async fn withdraw(&self, mut turn: Turn) -> Result<(), LockError> {
+        turn.come().await;
+        if self.may_hold.load(Ordering::Acquire) {
+            self.release(0).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the owner leave for good. Whether it had the lock here. A request that may come late is refused
+    /// from then on.
+    pub(super) async fn leave(&self, mut turn: Turn, which: Leaving) -> Result<bool, LockError> {
+        turn.come().await;
+        if which == Leaving::WhereItMayHold && !self.may_hold.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        if let Some(had_it) = self.left.get() {
+            return Ok(*had_it);
+        }
+        let in_doubt = self.in_doubt.load(Ordering::Acquire);
+        let late_ms = if in_doubt { self.terms.ttl.as_millis() } else { 0 };
+        let had_it = self.release(late_ms).await?;
+        self.may_hold.store(false, Ordering::Release);
+        Ok(*self.left.get_or_init(|| had_it))
+    }
+
+    /// Goes on leaving until the server confirms it, or the lease is over anyway. A server that was never sent
+    /// a thing has nothing to confirm.
+    pub(super) async fn keep_leaving(&self) {
+        if self.kept.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let patience = LEAST_EFFORT.max(self.terms.ttl.as_duration());
+        let give_up = Moment::now().after(patience);
+        for pause in backoff(Duration::from_millis(50), Duration::from_secs(5)) {
+            if !self.may_hold.load(Ordering::Acquire) || Moment::now() >= give_up {
+                return;
+            }
+            sleep(pause).await;
+            let turn = self.turn();
+            match self.leave(turn, Leaving::WhereItMayHold).await {
+                Err(error) if error.kind().is_retryable() => {}
+                _ => return,
+            }
+        }
+    }
+
+    async fn release(&self, late_ms: u64) -> Result<bool, LockError> {
+        let had_it = self.node.calls.release(self.terms.asker(), late_ms).await?.value;
+        self.may_hold.store(self.in_doubt.load(Ordering::Acquire), Ordering::Release);
+        Ok(had_it)
+    }
+}
+
+/// A request that the network kept for so long may still be undone.
+const LEAST_EFFORT: Duration = Duration::from_secs(60);

@@ -1,0 +1,209 @@
+//! What this process has asked for: one entry per owner, from its first create until its release.
+//!
+//! Invariant: an owner without an entry has no node, and no request of its under way that could make one.
+//! So an entry is made before the create is sent, and goes only when the node is gone, or goes with a session
+//! that is over.
+
+use super::session::requests::Session;
+use crate::backend::LossSignal;
+use crate::lease::{LossReason, OwnerId};
+use parking_lot::Mutex;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// The entries of one backend value.
+#[derive(Default)]
+pub(super) struct Owners(Mutex<HashMap<OwnerId, Entry>>);
+
+struct Entry {
+    /// The session that all requests of the owner went to since the last search for its nodes.
+    session: Arc<Session>,
+    node: Option<Node>,
+    state: State,
+}
+
+/// An owner's node in the directory of its key.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) path: String,
+    /// The transaction that made the node: where its fencing tokens come from (I2). Unlike the sequence number it rises when
+    /// the directory is removed and made again, too.
+    pub(super) created: i64,
+}
+
+impl Node {
+    /// The name in the directory.
+    pub(super) fn name(&self) -> &str {
+        self.path.rsplit_once('/').map_or(&self.path, |(_, name)| name)
+    }
+}
+
+enum State {
+    /// Asking or waiting.
+    Asking,
+    Granted(LossSignal),
+    /// Was granted, and its node is being removed.
+    Leaving,
+    /// Was granted, and lost it.
+    Lost,
+}
+
+/// What is known of an owner's node that is to be removed.
+pub(super) enum Release {
+    /// It is there, unless somebody else removed it.
+    First(Node),
+    /// It may have been removed by an earlier request.
+    Again(Node),
+    /// There may be one, or not.
+    Unknown,
+}
+
+/// What is known of one owner.
+pub(super) struct Known {
+    pub(super) session: Arc<Session>,
+    pub(super) node: Option<Node>,
+    pub(super) is_granted: bool,
+}
+
+impl Owners {
+    pub(super) fn knows(&self, owner: OwnerId) -> bool {
+        self.0.lock().contains_key(&owner)
+    }
+
+    /// Enters the owner with `session`, to which its next create goes. A grant in the same session stays.
+    pub(super) fn enter(&self, owner: OwnerId, session: &Arc<Session>) {
+        let mut entries = self.0.lock();
+        if entries.get(&owner).is_some_and(|entry| Arc::ptr_eq(&entry.session, session)) {
+            return;
+        }
+        let entry = Entry { session: Arc::clone(session), node: None, state: State::Asking };
+        let before = entries.insert(owner, entry);
+        // Not under the mutex: it may be the last word of an old session.
+        drop(entries);
+        drop(before);
+    }
+
+    pub(super) fn place(&self, owner: OwnerId, node: Option<&Node>) {
+        if let Some(entry) = self.0.lock().get_mut(&owner) {
+            entry.node = node.cloned();
+        }
+    }
+
+    pub(super) fn grant(&self, owner: OwnerId, loss: LossSignal) {
+        if let Some(entry) = self.0.lock().get_mut(&owner) {
+            entry.state = State::Granted(loss);
+            entry.pass_doubt_on();
+        }
+    }
+
+    /// Tells every grant of this session whether the session is in doubt. A grant made meanwhile asks by itself:
+    /// both look at the session under the mutex, so the later one has the last word.
+    pub(super) fn pass_doubt_on(&self, session: u64) {
+        let entries = self.0.lock();
+        entries.values().filter(|entry| entry.session.number() == session).for_each(Entry::pass_doubt_on);
+    }
+
+    pub(super) fn look(&self, owner: OwnerId) -> Option<Known> {
+        let entries = self.0.lock();
+        let Entry { session, node, state } = entries.get(&owner)?;
+        let is_granted = matches!(state, State::Granted(_) | State::Leaving);
+        Some(Known { session: Arc::clone(session), node: node.clone(), is_granted })
+    }
+
+    /// The session of the owner's grant, if it has one.
+    pub(super) fn granted_by(&self, owner: OwnerId) -> Option<Arc<Session>> {
+        let entries = self.0.lock();
+        let entry = entries.get(&owner).filter(|entry| entry.granted().is_some())?;
+        Some(Arc::clone(&entry.session))
+    }
+
+    /// The owner's node before it is removed. From the first call on nobody looks whether it is there, and nobody
+    /// else removes it.
+    pub(super) fn begin_release(&self, owner: OwnerId) -> Release {
+        let mut entries = self.0.lock();
+        let Some(entry) = entries.get_mut(&owner) else { return Release::Unknown };
+        let Some(node) = entry.node.clone() else { return Release::Unknown };
+        match entry.state {
+            State::Granted(_) => {
+                entry.state = State::Leaving;
+                Release::First(node)
+            }
+            _ => Release::Again(node),
+        }
+    }
+
+    /// The session and the node of the owner's grant, if it has one.
+    pub(super) fn granted(&self, owner: OwnerId) -> Option<(Arc<Session>, Node)> {
+        let entries = self.0.lock();
+        let entry = entries.get(&owner)?;
+        Some((Arc::clone(&entry.session), entry.granted()?.clone()))
+    }
+
+    /// Forgets the owner. Nothing of it is left with the servers, or will be.
+    pub(super) fn leave(&self, owner: OwnerId) {
+        let before = self.0.lock().remove(&owner);
+        drop(before);
+    }
+
+    /// Tells every grant of this session that it is gone, and returns the paths of their nodes.
+    pub(super) fn lose_session(&self, session: u64) -> Vec<String> {
+        let mut entries = self.0.lock();
+        let of_session = entries.values_mut().filter(|entry| entry.session.number() == session);
+        let lost: Vec<_> = of_session.filter_map(Entry::lose).collect();
+        drop(entries);
+        tell(lost, LossReason::SessionExpired)
+    }
+
+    /// All grants of this session, by owner and token.
+    pub(super) fn granted_in(&self, session: u64) -> Vec<(OwnerId, i64)> {
+        let entries = self.0.lock();
+        let of_session = entries.iter().filter(|(_, entry)| entry.session.number() == session);
+        of_session.filter_map(|(owner, entry)| Some((*owner, entry.granted()?.created))).collect()
+    }
+
+    /// Tells every grant in `granted` whose node's path is not in `there` that somebody removed it.
+    pub(super) fn lose_missing(&self, granted: Vec<(OwnerId, i64)>, there: &HashSet<String>) {
+        let mut entries = self.0.lock();
+        let lost: Vec<_> = granted
+            .into_iter()
+            .filter_map(|(owner, token)| {
+                let entry = entries.get_mut(&owner)?;
+                let node = entry.granted().filter(|node| node.created == token)?;
+                if there.contains(&node.path) { None } else { entry.lose() }
+            })
+            .collect();
+        drop(entries);
+        tell(lost, LossReason::NotOwner);
+    }
+}
+
+fn tell(lost: Vec<(String, LossSignal)>, reason: LossReason) -> Vec<String> {
+    let tell = |(path, loss): (String, LossSignal)| {
+        loss.lose(reason);
+        path
+    };
+    lost.into_iter().map(tell).collect()
+}
+
+impl Entry {
+    fn granted(&self) -> Option<&Node> {
+        self.node.as_ref().filter(|_| matches!(self.state, State::Granted(_)))
+    }
+
+    fn pass_doubt_on(&self) {
+        match &self.state {
+            State::Granted(loss) if self.session.is_doubted() => loss.doubt(),
+            State::Granted(loss) => loss.trust(),
+            _ => {}
+        }
+    }
+
+    /// The path of a grant's node, and whom to tell that it is gone: not under the mutex, since that is logged.
+    fn lose(&mut self) -> Option<(String, LossSignal)> {
+        let path = self.granted()?.path.clone();
+        match std::mem::replace(&mut self.state, State::Lost) {
+            State::Granted(loss) => Some((path, loss)),
+            _ => None,
+        }
+    }
+}

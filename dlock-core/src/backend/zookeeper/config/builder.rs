@@ -1,0 +1,163 @@
+//! Settings of a [`ZooKeeperBackend`].
+
+use super::settings::{Settings, Wrong};
+use super::url;
+use crate::backend::zookeeper::recipe::Recipe;
+use crate::backend::zookeeper::{Dialect, NAME, ZooKeeperBackend};
+use crate::error::{ErrorKind, LockError, Operation};
+use std::fmt;
+use std::time::Duration;
+
+/// Settings of a [`ZooKeeperBackend`]. A setting that is wrong is reported by [`build`](Self::build).
+#[derive(Clone, Default)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct ZooKeeperBackendBuilder {
+    settings: Settings,
+    /// What was wrong first.
+    wrong: Option<Wrong>,
+}
+
+impl ZooKeeperBackendBuilder {
+    /// All of it in one line: `zookeeper://[user:password@]host[:2181][,host[:2181]…][/root]`, with user and
+    /// password percent-encoded. What the URL does not name stays as it was.
+    ///
+    /// `zookeeper+tls://…` connects over TLS (feature `zookeeper-tls`), and needs `root_certificates`.
+    pub fn url(self, url: impl AsRef<str>) -> Self {
+        self.set(|settings| url::apply(url.as_ref(), settings))
+    }
+
+    /// The servers, separated by commas, by default `127.0.0.1:2181`. One that can be reached is enough.
+    pub fn hosts(self, hosts: impl AsRef<str>) -> Self {
+        self.set(|settings| settings.set_hosts(hosts.as_ref()))
+    }
+
+    /// The node below which each key has its directory, by default `/locks`. It is made if it is missing.
+    pub fn root(self, root: impl AsRef<str>) -> Self {
+        self.set(|settings| settings.set_root(root.as_ref()))
+    }
+
+    /// Whose names the lock nodes bear, by default [`Dialect::Curator`]. It matters only if programs in other
+    /// languages lock the same keys.
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.settings.set_dialect(dialect);
+        self
+    }
+
+    /// How long the servers keep the locks of a process that they do not hear of: 50 ms to 24 h, by default 10
+    /// seconds. The servers move it into their own bounds, two to twenty ticks unless set otherwise.
+    ///
+    /// A guard is lost after a part of it without an answer, see
+    /// [`lost_after_percent`](Self::lost_after_percent). Connecting is given up after all of it, too.
+    pub fn session_timeout(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.set_session_timeout(timeout))
+    }
+
+    /// How long a guard outlives the last answer of the leader, in percent of the session timeout that the servers
+    /// grant: 40 to 75, by default 60. More of it keeps locks through longer outages; less tells a holder that is
+    /// cut off earlier, and leaves more time until the next one is granted. In no case does a guard outlive the
+    /// moment from which the leader may end the session: heartbeats that came irregularly shorten it.
+    pub fn lost_after_percent(self, percent: u32) -> Self {
+        self.set(|settings| settings.set_lost_after_percent(percent))
+    }
+
+    /// How long the servers may take for one answer: 50 ms to 24 h, by default 3 seconds. Whether a request
+    /// that takes longer was carried out is found out later.
+    pub fn request_timeout(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.set_request_timeout(timeout))
+    }
+
+    /// Who this client is, by the scheme `digest`. What it makes then belongs to this account, and to those of
+    /// [`share_with`](Self::share_with): others may see its lock nodes, and neither change them nor use its
+    /// directories. Without it anybody may do anything.
+    ///
+    /// The account needs the rights to create, read, write and delete in the root and in the directories of the
+    /// locks. Where it made them itself it has them, so a tenant needs no more than a directory of its own, below
+    /// which the [`root`](Self::root) lies. Behind a node that this account may not read, as some clients make them,
+    /// a waiter looks twice a second whether it is gone.
+    ///
+    /// The servers compare nothing when a client connects: a wrong password is noticed when the root or a lock
+    /// turns out to belong to somebody else. Without TLS the password travels in clear text.
+    pub fn digest_auth(self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
+        self.set(|settings| settings.access_mut().set_digest(user.as_ref(), password.as_ref().as_bytes()))
+    }
+
+    /// Lets others use the root and the directories that this client makes from now on, and so take the same locks:
+    /// an account, as access lists name it by scheme and id (`"digest"`, `"user:HASH"`), or all clients of an
+    /// address (`"ip"`, `"10.0.0.0/8"`). Called again it adds to them. Needs [`digest_auth`](Self::digest_auth).
+    ///
+    /// Whoever may take a lock may also free it while another one holds it.
+    ///
+    /// ```no_run
+    /// use dlock_core::ZooKeeperBackend;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let backend = ZooKeeperBackend::builder()
+    ///     .hosts("zk1:2181")
+    ///     .digest_auth("billing", "secret")
+    ///     .share_with("digest", "reports:xQJmxLMiHGwaqBvst5y6rkB6HQs=")
+    ///     .build()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn share_with(self, scheme: impl AsRef<str>, id: impl AsRef<str>) -> Self {
+        self.set(|settings| settings.access_mut().share_with(scheme.as_ref(), id.as_ref()))
+    }
+
+    /// Connects over TLS, to servers whose certificates are signed by one of these authorities, in PEM, and for the
+    /// host that was named. The servers listen for it on a port of its own (`secureClientPort`). There is no
+    /// default: what the system trusts is not trusted.
+    #[cfg(feature = "zookeeper-tls")]
+    pub fn root_certificates(self, pem: impl AsRef<[u8]>) -> Self {
+        self.set(|settings| settings.tls_mut().set_roots(pem.as_ref()))
+    }
+
+    /// Who this client is on TLS, in PEM: its certificate, and the key of that. Servers ask for it unless they have
+    /// `ssl.clientAuth=none`.
+    #[cfg(feature = "zookeeper-tls")]
+    pub fn client_certificate(self, certificate: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
+        self.set(|settings| settings.tls_mut().set_identity(certificate.as_ref(), key.as_ref()))
+    }
+
+    /// Which way the locks are kept, by default [`Recipe::Sequential`].
+    pub fn recipe(self, recipe: Recipe) -> Self {
+        self.set(|settings| {
+            settings.set_recipe(recipe);
+            Ok(())
+        })
+    }
+
+    fn set(mut self, setter: impl FnOnce(&mut Settings) -> Result<(), Wrong>) -> Self {
+        if let Err(wrong) = setter(&mut self.settings) {
+            self.wrong.get_or_insert(wrong);
+        }
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidOption`] for a setting that is wrong, [`ErrorKind::Unavailable`] if no server takes
+    /// the connection in time, [`ErrorKind::Auth`] if the root belongs to another account, and
+    /// [`ErrorKind::NotConfigured`] outside a Tokio runtime.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the connection up.
+    pub async fn build(self) -> Result<ZooKeeperBackend, LockError> {
+        let wrong = self.wrong.or_else(|| self.settings.check().err());
+        let built = match wrong {
+            Some(wrong) => Err(LockError::new(ErrorKind::InvalidOption, wrong)),
+            None => ZooKeeperBackend::connect(self.settings).await,
+        };
+        built.map_err(|error| error.with_operation(Operation::Connect).with_backend(NAME))
+    }
+}
+
+/// Without user and password.
+impl fmt::Debug for ZooKeeperBackendBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ZooKeeperBackendBuilder")
+            .field("settings", &self.settings)
+            .field("wrong", &self.wrong)
+            .finish()
+    }
+}

@@ -1,0 +1,7 @@
+//! What a ZooKeeper client is told: servers, root, accounts, TLS.
+
+pub(crate) mod access;
+pub(crate) mod builder;
+pub(crate) mod settings;
+pub(crate) mod tls;
+pub(crate) mod url;

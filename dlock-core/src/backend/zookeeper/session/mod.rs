@@ -1,0 +1,11 @@
+//! A session with the servers: its requests, its watches, and how long its word is good.
+
+pub(crate) mod liveness;
+pub(crate) mod manager;
+pub(crate) mod monitor;
+pub(crate) mod predecessor;
+pub(crate) mod requests;
+pub(crate) mod transactions;
+mod validity;
+pub(crate) mod watch;
+pub(crate) mod writer;

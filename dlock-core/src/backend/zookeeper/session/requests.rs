@@ -1,0 +1,330 @@
+//! One session with the servers, and the requests that go through it.
+
+use super::liveness::{Life, Link};
+use super::monitor::{Keeper, within};
+use super::predecessor::Turn;
+use super::transactions::{Enqueued, Write, unasked};
+use super::watch::{Budget, Watch};
+use super::writer::Writer;
+use crate::backend::zookeeper::acquisitions::{Node, Owners};
+use crate::backend::zookeeper::config::settings::Settings;
+use crate::time::Moment;
+use futures_util::future::{OptionFuture, join};
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use tokio::runtime::Handle;
+use tokio::sync::watch::Receiver;
+use tokio_util::task::AbortOnDropHandle;
+use zookeeper::{Client, CreateMode, Error, SessionState, Stat};
+
+/// A session, from its connect to its end. Dropping it ends it, and with it every node it made.
+///
+/// Every request is bounded by the request timeout: while there is no connection the client keeps requests
+/// back for longer than a session lasts. A request that ran out of time may still be carried out, but before
+/// any later one of the same session.
+pub(crate) struct Session {
+    number: u64,
+    client: Client,
+    life: Arc<Life>,
+    settings: Arc<Settings>,
+    /// Where the session's tasks run.
+    runtime: Handle,
+    watches: Arc<Budget>,
+    writer: Arc<Writer>,
+    /// Whether the servers know container nodes.
+    containers: AtomicBool,
+    _keeper: AbortOnDropHandle<()>,
+    _writing: AbortOnDropHandle<()>,
+}
+
+/// A node, as a request found it.
+pub(crate) struct Seen {
+    pub(crate) data: Vec<u8>,
+    pub(crate) stat: Stat,
+}
+
+impl Seen {
+    /// A node of which only the stat may be known.
+    fn from_outside(stat: Stat) -> Self {
+        Self { data: Vec::new(), stat }
+    }
+}
+
+impl Session {
+    /// Connects. To be called in the runtime that the session is to live in.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the connection up.
+    pub(crate) async fn open(
+        settings: Arc<Settings>,
+        number: u64,
+        owners: Weak<Owners>,
+    ) -> Result<Self, Error> {
+        let sent = Moment::now();
+        let client =
+            within(settings.connect_limit(), settings.connect()).await.unwrap_or(Err(Error::Timeout))?;
+        let life = Arc::new(Life::new(client.session_timeout(), settings.lost_after_percent(), sent));
+        let root = settings.root().to_owned();
+        let keeper = Keeper { number, client: client.clone(), life: Arc::clone(&life), root, owners };
+        let runtime = Handle::current();
+        let keeper = AbortOnDropHandle::new(runtime.spawn(keeper.run()));
+        let writer = Arc::new(Writer::new(client.clone(), Arc::clone(&settings), Arc::clone(&life)));
+        let writing = AbortOnDropHandle::new(runtime.spawn(Arc::clone(&writer).run()));
+        tracing::info!(backend = "zookeeper", session = %client.session_id(), timeout = ?client.session_timeout(), "session opened");
+        let (watches, containers) = (Arc::default(), AtomicBool::new(true));
+        Ok(Self {
+            number,
+            client,
+            life,
+            settings,
+            runtime,
+            watches,
+            writer,
+            containers,
+            _keeper: keeper,
+            _writing: writing,
+        })
+    }
+
+    /// Tells the sessions of one backend value apart.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.life.is_over()
+    }
+
+    /// Whether nobody vouches for the session for the moment.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.life.is_doubted()
+    }
+
+    pub(crate) fn link(&self) -> Receiver<Link> {
+        self.life.link()
+    }
+
+    /// Waits until a server answers, or the session is over.
+    pub(crate) async fn settled(&self) {
+        self.life.settled().await;
+    }
+
+    /// Until when grants of this session may be believed. `None` if it is over.
+    pub(crate) fn valid_until(&self) -> Option<Moment> {
+        let valid_until = self.life.valid_until();
+        (!self.is_over()).then_some(valid_until)
+    }
+
+    /// Until when grants of this session may be believed, after a heartbeat if the last one is old. `None` if
+    /// the session is over.
+    pub(crate) async fn confirmed(&self) -> Result<Option<Moment>, Error> {
+        self.within(self.life.confirmed()).await
+    }
+
+    /// Its number with the servers.
+    pub(crate) fn id(&self) -> i64 {
+        self.client.session_id().0
+    }
+
+    /// Whether the node with this stat belongs to this session.
+    pub(crate) fn owns(&self, stat: &Stat) -> bool {
+        stat.ephemeral_owner == self.id()
+    }
+
+    /// Makes a node at the end of the queue in `dir`, and before it the directory if it may not be there.
+    pub(crate) async fn enqueue(&self, dir: &str, prefix: &str, make_dir: bool) -> Result<Enqueued, Error> {
+        let made =
+            make_dir.then(|| self.client.create(dir, &[], &self.settings.dir_options(self.dir_mode())));
+        let written = self.writer.write(Write::Enqueue { dir: dir.to_owned(), prefix: prefix.to_owned() });
+        let (made, written) = self.within(join(OptionFuture::from(made), written)).await?;
+        match (written, self.check_made(made)) {
+            (Ok(enqueued), _) => enqueued.ok_or_else(unasked),
+            (Err(_), Err(cause)) => Err(cause),
+            (Err(cause), Ok(())) => Err(cause),
+        }
+    }
+
+    fn dir_mode(&self) -> CreateMode {
+        match self.containers.load(Ordering::Relaxed) && !self.settings.dialect().keeps_directories() {
+            true => CreateMode::Container,
+            false => CreateMode::Persistent,
+        }
+    }
+
+    /// Whether the directory was made, is there, or lacks its own parent: the create after it tells. Servers
+    /// without container nodes get persistent ones.
+    fn check_made<T>(&self, made: Option<Result<T, Error>>) -> Result<(), Error> {
+        match made {
+            Some(Err(Error::Unimplemented)) => {
+                self.containers.store(false, Ordering::Relaxed);
+                Err(Error::NoNode)
+            }
+            Some(Err(cause)) if !matches!(cause, Error::NodeExists | Error::NoNode) => Err(cause),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the directory that all locks lie in.
+    pub(crate) async fn make_root(&self) -> Result<(), Error> {
+        if self.settings.root() == "/" {
+            return Ok(());
+        }
+        let options = self.settings.dir_options(self.dir_mode());
+        let made = self.within(self.client.mkdir(self.settings.root(), &options)).await?;
+        self.check_made(Some(made))
+    }
+
+    /// The queue in `dir`, as the server has it that the client is connected to.
+    pub(crate) async fn list(&self, dir: &str) -> Result<Vec<String>, Error> {
+        self.within(self.client.list_children(dir)).await?
+    }
+
+    /// The queue in `dir` after everything that any earlier request of this session brought about, over
+    /// whatever connection: a server that lags behind the leader would miss a node made a moment ago.
+    pub(crate) async fn list_synced(&self, dir: &str) -> Result<Vec<String>, Error> {
+        let sent = Moment::now();
+        let synced = self.client.sync(dir);
+        let listed = self.client.list_children(dir);
+        let (synced, listed) = self.within(join(synced, listed)).await?;
+        synced?;
+        self.life.acknowledge(sent);
+        match listed {
+            Err(Error::NoNode) => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
+    pub(crate) async fn stat(&self, path: &str) -> Result<Option<Stat>, Error> {
+        self.within(self.client.check_stat(path)).await?
+    }
+
+    /// Makes an ephemeral node.
+    pub(crate) async fn create_plain(&self, path: &str, data: &[u8]) -> Result<Node, Error> {
+        let (sent, options) = (Moment::now(), self.settings.node_options(CreateMode::Ephemeral));
+        let (stat, _) = self.within(self.client.create(path, data, &options)).await??;
+        self.life.acknowledge(sent);
+        Ok(Node { path: path.to_owned(), created: stat.czxid })
+    }
+
+    /// The node at `path`, as the server has it that the client is connected to. Of one that may not be read
+    /// there is no data.
+    pub(crate) async fn look(&self, path: &str) -> Result<Option<Seen>, Error> {
+        match found(self.within(self.client.get_data(path)).await?) {
+            Err(Error::NoAuth) => Ok(self.stat(path).await?.map(Seen::from_outside)),
+            looked => looked,
+        }
+    }
+
+    /// The node at `path` after everything that any earlier request of this session brought about, unless it may
+    /// not be read: then it is another account's.
+    pub(crate) async fn look_synced(&self, path: &str) -> Result<Option<Seen>, Error> {
+        let sent = Moment::now();
+        let (synced, looked) = self.within(join(self.client.sync(path), self.client.get_data(path))).await?;
+        synced?;
+        self.life.acknowledge(sent);
+        match found(looked) {
+            Err(Error::NoAuth) => Ok(None),
+            looked => looked,
+        }
+    }
+
+    /// The node at `path`, and a watch that fires when it changes or goes.
+    pub(crate) async fn look_and_watch(&self, path: &str) -> Result<Option<(Seen, Option<Watch>)>, Error> {
+        let Some(room) = Budget::take(&self.watches, path.len()) else {
+            let seen = self.look(path).await?;
+            return Ok(seen.map(|seen| (seen, Some(Watch::by_asking_again()))));
+        };
+        match self.within(self.client.get_and_watch_data(path)).await? {
+            Ok((data, stat, watcher)) => {
+                Ok(Some((Seen { data, stat }, Some(Watch::new(watcher, room, &self.runtime)))))
+            }
+            Err(Error::NoNode) => Ok(None),
+            Err(Error::NoAuth) => self.look_from_outside(path).await,
+            Err(cause) => Err(cause),
+        }
+    }
+
+    /// The same for a node that may not be read. Servers say whether it is there, but newer ones tell nobody who may
+    /// not read it when it goes, though they take the watch.
+    async fn look_from_outside(&self, path: &str) -> Result<Option<(Seen, Option<Watch>)>, Error> {
+        let seen = self.stat(path).await?.map(Seen::from_outside);
+        Ok(seen.map(|seen| (seen, Some(Watch::by_asking_again()))))
+    }
+
+    /// Whether this client may read the node at `path`, or there is none.
+    pub(crate) async fn check_access(&self, path: &str) -> Result<(), Error> {
+        match self.within(self.client.get_data(path)).await? {
+            Ok(_) | Err(Error::NoNode) => Ok(()),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    /// Removes an owner's node in a queue, and says whether it was there.
+    pub(crate) async fn leave(&self, node: &Node) -> Result<bool, Error> {
+        let written = self.writer.write(Write::Remove { path: node.path.clone() });
+        match self.within(written).await? {
+            Err(Error::NoNode) => Ok(false),
+            written => written.map(|_| true),
+        }
+    }
+
+    /// Removes the node at `path`, whosever it is, and says whether it was there.
+    pub(crate) async fn delete(&self, path: &str) -> Result<bool, Error> {
+        let sent = Moment::now();
+        match self.within(self.client.delete(path, None)).await? {
+            Ok(()) => {
+                self.life.acknowledge(sent);
+                Ok(true)
+            }
+            Err(Error::NoNode) => Ok(false),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    pub(crate) async fn set_data(&self, path: &str, data: &[u8]) -> Result<(), Error> {
+        let sent = Moment::now();
+        self.within(self.client.set_data(path, data, None)).await??;
+        self.life.acknowledge(sent);
+        Ok(())
+    }
+
+    /// Watches the node at `path` for its removal. Unlike a watch by `exists` this leaves none on a node that
+    /// is gone already.
+    pub(crate) async fn watch(&self, path: &str) -> Result<Watch, Error> {
+        let Some(room) = Budget::take(&self.watches, path.len()) else { return Ok(Watch::by_asking_again()) };
+        match self.within(self.client.get_and_watch_data(path)).await? {
+            Ok((_, _, watcher)) => Ok(Watch::new(watcher, room, &self.runtime)),
+            Err(Error::NoAuth) => Ok(Watch::by_asking_again()),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    /// Watches a node and the only one ahead of it. `None` if one of them is gone or cannot be watched, or a
+    /// connection has come or gone.
+    pub(crate) async fn watch_turn(&self, own: &str, ahead: &str) -> Result<Option<Turn>, Error> {
+        let Some(room) = Budget::take(&self.watches, own.len() + ahead.len()) else { return Ok(None) };
+        let mut states = self.client.state_watcher();
+        if states.state() != SessionState::SyncConnected {
+            return Ok(None);
+        }
+        let (own, ahead) = (self.client.get_and_watch_data(own), self.client.get_and_watch_data(ahead));
+        match self.within(join(own, ahead)).await? {
+            (Ok((.., own)), Ok((.., ahead))) => Ok(Some(Turn::new(own, ahead, states, room, &self.runtime))),
+            (Err(Error::NoNode | Error::NoAuth), _) | (_, Err(Error::NoNode | Error::NoAuth)) => Ok(None),
+            (Err(cause), _) | (_, Err(cause)) => Err(cause),
+        }
+    }
+
+    async fn within<T>(&self, request: impl Future<Output = T>) -> Result<T, Error> {
+        within(self.settings.request_timeout(), request).await.ok_or(Error::Timeout)
+    }
+}
+
+fn found(looked: Result<(Vec<u8>, Stat), Error>) -> Result<Option<Seen>, Error> {
+    match looked {
+        Ok((data, stat)) => Ok(Some(Seen { data, stat })),
+        Err(Error::NoNode) => Ok(None),
+        Err(cause) => Err(cause),
+    }
+}

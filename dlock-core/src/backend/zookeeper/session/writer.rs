@@ -1,0 +1,222 @@
+//! Sends the writes of all owners of a session, as many as there are in one transaction.
+//!
+//! A server has nearly as much to do for a small request as for one with many writes, and the client's small packets
+//! wait for one another anyway. So what is asked for while a transaction is under way gathers, and goes with the
+//! next one. A write that comes while none is under way is sent at once.
+//!
+//! A transaction is carried out as a whole or not at all. If one write of it cannot be, each of them is sent alone.
+//!
+//! Invariant (I4): a place that an owner gave up asking for has been asked for before its next request, or never will
+//! be. A removal is sent in any case; it may come after later requests, which harms nobody, since no other node ever
+//! has that path.
+
+use super::liveness::Life;
+use super::transactions::{Enqueued, Order, Write, transactions};
+use crate::backend::zookeeper::config::settings::Settings;
+use crate::backend::zookeeper::path;
+use crate::time::Moment;
+use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _, ready};
+use parking_lot::Mutex;
+use std::future::Future;
+use std::sync::Arc;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::yield_now;
+use zookeeper::{Client, CreateMode, Error, MultiWriteError, MultiWriteResult, MultiWriter};
+
+pub(crate) struct Writer {
+    client: Client,
+    settings: Arc<Settings>,
+    life: Arc<Life>,
+    gathered: Mutex<Gathered>,
+    asked: Notify,
+}
+
+/// What was asked for and is not sent yet.
+#[derive(Default)]
+struct Gathered {
+    orders: Vec<Pending>,
+    /// How many writes were asked for.
+    count: u64,
+    /// Whether nobody sends any more.
+    is_closed: bool,
+}
+
+type Outcome = Result<Option<Enqueued>, Error>;
+type Pending = Order<oneshot::Sender<Outcome>>;
+
+impl Writer {
+    pub(crate) fn new(client: Client, settings: Arc<Settings>, life: Arc<Life>) -> Self {
+        Self { client, settings, life, gathered: Mutex::default(), asked: Notify::new() }
+    }
+
+    /// Writes, and says which place in a queue came of it, if one was asked for.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the write made or not, as the invariant above says.
+    pub(crate) async fn write(&self, write: Write) -> Outcome {
+        self.ask(write)?.outcome().await
+    }
+
+    fn ask(&self, write: Write) -> Result<Asked<'_>, Error> {
+        let (answer, outcome) = oneshot::channel();
+        let mut gathered = self.gathered.lock();
+        if gathered.is_closed {
+            return Err(Error::ClientClosed);
+        }
+        gathered.count += 1;
+        let number = gathered.count;
+        gathered.orders.push(Order { number, write, answer, goes_alone: false });
+        drop(gathered);
+        self.asked.notify_one();
+        Ok(Asked { writer: self, number, outcome, is_answered: false })
+    }
+
+    /// Sends what is asked for. It has a task of its own: no owner has to wait until another one is polled.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let _closing = Closing(&self);
+        loop {
+            match self.send_gathered().await {
+                0 => self.asked.notified().await,
+                1 => {}
+                // Who was just answered has its say first: what it asks for now goes with the rest.
+                _ => yield_now().await,
+            }
+        }
+    }
+
+    /// How many writes there were to send. They have been answered.
+    async fn send_gathered(&self) -> usize {
+        let mut count = 0;
+        // All are on their way, and answers come in the order of the requests.
+        for answered in self.send() {
+            count += answered.await;
+        }
+        count
+    }
+
+    /// Sends while nobody can give anything up.
+    fn send(&self) -> Vec<impl Future<Output = usize>> {
+        let mut gathered = self.gathered.lock();
+        let orders = std::mem::take(&mut gathered.orders);
+        transactions(orders).into_iter().map(|together| self.send_together(together)).collect()
+    }
+
+    fn send_together(&self, orders: Vec<Pending>) -> impl Future<Output = usize> {
+        let (sent, count) = (Moment::now(), orders.len());
+        let outcome = self.request(&orders);
+        async move {
+            let outcome = outcome.await;
+            if outcome.is_ok() {
+                self.life.acknowledge(sent);
+            }
+            self.answer(orders, outcome);
+            count
+        }
+    }
+
+    /// Sent when called.
+    fn request(&self, orders: &[Pending]) -> BoxFuture<'_, Result<Vec<MultiWriteResult>, MultiWriteError>> {
+        if let [Order { write: Write::Remove { path }, .. }] = orders {
+            let removed = self.client.delete(path, None);
+            return removed.map_ok(|()| vec![MultiWriteResult::Delete]).err_into().boxed();
+        }
+        let mut writer = self.client.new_multi_writer();
+        for (index, order) in orders.iter().enumerate() {
+            if let Err(source) = self.add(&mut writer, &order.write) {
+                return ready(Err(MultiWriteError::OperationFailed { index, source })).boxed();
+            }
+        }
+        writer.commit().boxed()
+    }
+
+    fn add(&self, writer: &mut MultiWriter<'_>, write: &Write) -> Result<(), Error> {
+        match write {
+            Write::Enqueue { dir, prefix } => {
+                let options = self.settings.node_options(CreateMode::EphemeralSequential);
+                writer.add_create(&path::join(dir, prefix), &[], &options)?;
+                writer.add_set_data(dir, &[], None)
+            }
+            Write::Remove { path } => writer.add_delete(path, None),
+        }
+    }
+
+    fn answer(&self, orders: Vec<Pending>, outcome: Result<Vec<MultiWriteResult>, MultiWriteError>) {
+        match outcome {
+            Ok(results) => {
+                let mut results = results.into_iter();
+                for Order { write, answer, .. } in orders {
+                    // Who gave up does not listen.
+                    let _ = answer.send(write.outcome(&mut results));
+                }
+            }
+            Err(MultiWriteError::OperationFailed { .. }) if orders.len() > 1 => self.put_back(orders),
+            Err(cause) => {
+                let cause = Error::from(cause);
+                for Order { answer, .. } in orders {
+                    let _ = answer.send(Err(cause.clone()));
+                }
+            }
+        }
+    }
+
+    /// Nothing of it was carried out. What was given up meanwhile is as good as not sent.
+    fn put_back(&self, orders: Vec<Pending>) {
+        let mut gathered = self.gathered.lock();
+        let is_wanted =
+            |order: &Pending| !order.answer.is_closed() || matches!(order.write, Write::Remove { .. });
+        let wanted = orders.into_iter().filter(is_wanted).map(|order| Order { goes_alone: true, ..order });
+        gathered.orders.splice(0..0, wanted);
+    }
+
+    fn give_up(&self, number: u64) {
+        let mut gathered = self.gathered.lock();
+        let Some(place) = gathered.orders.iter().position(|order| order.number == number) else { return };
+        if let Write::Remove { path } = gathered.orders.remove(place).write {
+            // Sent when called.
+            drop(self.client.delete(&path, None));
+        }
+    }
+
+    fn close(&self) {
+        let mut gathered = self.gathered.lock();
+        gathered.is_closed = true;
+        let unsent = std::mem::take(&mut gathered.orders);
+        drop(gathered);
+        drop(unsent);
+    }
+}
+
+/// However the task ends, also with its runtime: nobody waits in vain.
+struct Closing<'a>(&'a Writer);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// A write that was asked for.
+struct Asked<'a> {
+    writer: &'a Writer,
+    number: u64,
+    outcome: oneshot::Receiver<Outcome>,
+    is_answered: bool,
+}
+
+impl Asked<'_> {
+    async fn outcome(&mut self) -> Outcome {
+        let outcome = (&mut self.outcome).await;
+        self.is_answered = true;
+        outcome.unwrap_or(Err(Error::ClientClosed))
+    }
+}
+
+impl Drop for Asked<'_> {
+    /// Closed first: a write that is put back meanwhile either is seen to be given up or found.
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.outcome.close();
+            self.writer.give_up(self.number);
+        }
+    }
+}
