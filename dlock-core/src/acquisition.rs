@@ -1,7 +1,7 @@
 //! One acquisition, from its request to its release.
 
 use crate::backend::{Claim, Grant};
-use crate::lease::{Doubt, Interest, LeaseState, LossReason};
+use crate::lease::{Doubt, LeaseObserver, LeaseState, LossReason};
 use crate::time::Moment;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::Handle;
@@ -75,7 +75,7 @@ impl Acquisition {
     }
 }
 
-impl Interest for Acquisition {
+impl LeaseObserver for Acquisition {
     fn lose(&self, reason: LossReason) {
         self.end(reason);
     }

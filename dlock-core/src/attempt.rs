@@ -2,12 +2,13 @@
 //! request may leave.
 
 use crate::acquisition::Acquisition;
-use crate::backend::{AcquireRequest, Claim, Grant, Mode};
+use crate::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::guard::LockGuard;
-use crate::lease::Ttl;
-use crate::request::LockRequest;
+use crate::key::LockKey;
+use crate::lease::{OwnerId, Ttl};
 use crate::scope;
+use crate::shared::Shared;
 use crate::spans::AcquireSpan;
 use crate::time::{Moment, sleep};
 use std::future::{Future, poll_fn};
@@ -20,6 +21,15 @@ use tokio::runtime::Handle;
 /// A request that waits.
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<LockGuard, LockError>> + Send>>;
 
+/// What a request asks for. The key is as its caller gave it: a wrong one is told when the request is awaited.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) manager: Arc<Shared>,
+    pub(crate) key: Result<LockKey, LockError>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) wait: Option<Duration>,
+}
+
 /// Dropped before it is settled, its owner leaves in the background (I4): the guard is there from the start.
 pub(crate) struct Attempt {
     guard: LockGuard,
@@ -28,14 +38,13 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn prepare(request: LockRequest) -> Result<Self, LockError> {
-        let LockRequest { locks, key, ttl, wait } = request;
-        let manager = locks.into_inner();
+    pub(crate) fn prepare(wanted: Wanted) -> Result<Self, LockError> {
+        let Wanted { manager, key, ttl, wait } = wanted;
         let key = key.map_err(|error| error.with_operation(Operation::Acquire))?;
         let name = |error: LockError| error.with_operation(Operation::Acquire).with_key(&key);
         let ttl = ttl.map_or(Ok(manager.ttl), Ttl::new).map_err(name)?;
         let runtime = Handle::try_current().map_err(|cause| name(no_runtime().with_source(cause)))?;
-        let claim = Claim::by_way_of(&*manager.backend, key, ttl)?;
+        let claim = Claim { owner: new_owner(&*manager.backend).map_err(name)?, ttl, key: key.clone() };
         let (wait, span) = (wait.unwrap_or(manager.wait), AcquireSpan::new(&claim, manager.backend.name()));
         let acquisition = Arc::new(Acquisition::new(claim, runtime, manager.backend.name()));
         Ok(Self { guard: LockGuard::pending(manager, acquisition), wait, span })
@@ -106,6 +115,14 @@ impl Attempt {
             self.guard.set_to_release(false);
         }
         self.guard.name(error, Operation::Acquire)
+    }
+}
+
+/// The id of a new acquisition by way of `backend`.
+fn new_owner(backend: &dyn Backend) -> Result<OwnerId, LockError> {
+    match backend.is_local() {
+        true => Ok(OwnerId::local()),
+        false => OwnerId::random(),
     }
 }
 

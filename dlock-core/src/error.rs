@@ -22,9 +22,9 @@ use std::fmt;
 /// assert!(busy.to_string().contains("order:42"));
 /// # held.release().await }
 /// ```
-pub struct LockError(Box<Inner>);
+pub struct LockError(Box<Details>);
 
-struct Inner {
+struct Details {
     kind: ErrorKind,
     operation: Option<Operation>,
     backend: Option<&'static str>,
@@ -132,7 +132,7 @@ impl LockError {
     #[must_use]
     pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
-        Self(Box::new(Inner { kind, operation: None, backend: None, key: None, detail, source: None }))
+        Self(Box::new(Details { kind, operation: None, backend: None, key: None, detail, source: None }))
     }
 
     /// Names the operation, unless one is named already.
@@ -191,7 +191,7 @@ impl LockError {
 /// `acquire "order:42" on redis: the lock is busy: …`
 impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, operation, backend, key, detail, .. } = &*self.0;
+        let Details { kind, operation, backend, key, detail, .. } = &*self.0;
         if let Some(operation) = operation {
             write!(f, "{operation} ")?;
         }
@@ -208,7 +208,7 @@ impl fmt::Display for LockError {
 
 impl fmt::Debug for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, operation, backend, key, detail, source } = &*self.0;
+        let Details { kind, operation, backend, key, detail, source } = &*self.0;
         f.debug_struct("LockError")
             .field("kind", kind)
             .field("operation", operation)

@@ -4,9 +4,9 @@ use crate::acquisition::Acquisition;
 use crate::backend::Grant;
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::LockKey;
-use crate::lease::{FencingToken, GuardState, LossReason};
-use crate::manager::Inner;
+use crate::lease::{FencingToken, GuardState, Lease, LossReason};
 use crate::scope::LockScope;
+use crate::shared::Shared;
 use crate::spans::HoldSpan;
 use crate::time::Moment;
 use std::fmt;
@@ -28,7 +28,7 @@ use std::time::Duration;
 /// runtime. [`release`](LockGuard::release) does the same and reports.
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct LockGuard {
-    manager: Arc<Inner>,
+    manager: Arc<Shared>,
     lease: Lease,
     /// Whether the backend may have something of this owner.
     to_release: bool,
@@ -37,8 +37,8 @@ pub struct LockGuard {
 
 impl LockGuard {
     /// The guard of a lock that is still to be asked for.
-    pub(crate) fn pending(manager: Arc<Inner>, acquisition: Arc<Acquisition>) -> Self {
-        Self { manager, lease: Lease(acquisition), to_release: false, span: HoldSpan::NONE }
+    pub(crate) fn pending(manager: Arc<Shared>, acquisition: Arc<Acquisition>) -> Self {
+        Self { manager, lease: Lease::of(acquisition), to_release: false, span: HoldSpan::NONE }
     }
 
     pub(crate) fn set_to_release(&mut self, to_release: bool) {
@@ -48,7 +48,7 @@ impl LockGuard {
     /// Takes the granted lease under renewal.
     pub(crate) fn granted(mut self, grant: &Grant, now: Moment) -> Self {
         self.to_release = true;
-        let held = &self.lease.0;
+        let held = &self.lease.acquisition();
         held.grant(grant);
         self.manager.renewal.enter(Arc::clone(held), now);
         self.span = HoldSpan::new(&held.claim, self.manager.backend.name(), grant.token);
@@ -56,10 +56,10 @@ impl LockGuard {
     }
 
     pub(crate) fn acquisition(&self) -> &Arc<Acquisition> {
-        &self.lease.0
+        &self.lease.acquisition()
     }
 
-    pub(crate) fn manager(&self) -> &Arc<Inner> {
+    pub(crate) fn manager(&self) -> &Arc<Shared> {
         &self.manager
     }
 
@@ -129,7 +129,7 @@ impl LockGuard {
     /// # Cancel safety
     /// Dropping the future leaves nothing behind. A request made meanwhile is seen by the next call.
     pub async fn revoked(&self) {
-        self.manager.backend.revoked(&self.lease.0.claim).await;
+        self.manager.backend.revoked(&self.lease.acquisition().claim).await;
     }
 
     /// A view of the lease that can be passed around. It does not keep the lock.
@@ -160,7 +160,7 @@ impl LockGuard {
     /// # Ok(()) }
     /// ```
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, LockError> {
-        let (scope, mut work, mut lost) = (self.scope(), pin!(work), pin!(self.lease.0.lost()));
+        let (scope, mut work, mut lost) = (self.scope(), pin!(work), pin!(self.lease.acquisition().lost()));
         let outcome = poll_fn(|context| {
             if let Some(reason) = self.lease.loss() {
                 return Poll::Ready(Err(reason));
@@ -172,7 +172,7 @@ impl LockGuard {
             }
         });
         outcome.await.map_err(|reason| {
-            self.lease.0.end(reason);
+            self.lease.acquisition().end(reason);
             self.lost_error(reason, Operation::Run)
         })
     }
@@ -186,7 +186,7 @@ impl LockGuard {
     /// # Cancel safety
     /// Dropping the future leaves the release going on in the background.
     pub async fn release(mut self) -> Result<(), LockError> {
-        let (now, claim) = (Moment::now(), &self.lease.0.claim);
+        let (now, claim) = (Moment::now(), &self.lease.acquisition().claim);
         let lost = self.give_up(now);
         let outcome = match self.manager.backend.release_at_once(claim, now) {
             Some(outcome) => outcome,
@@ -209,10 +209,10 @@ impl LockGuard {
     /// Ends the lease locally *before* anything is sent: from here on nobody believes in it. Why it was lost, if it
     /// was.
     fn give_up(&self, now: Moment) -> Option<LossReason> {
-        self.manager.renewal.remove(&self.lease.0);
+        self.manager.renewal.remove(&self.lease.acquisition());
         // A lease whose time passed before anybody looked was lost, whatever its holder does now.
-        let lost = self.lease.0.lease().loss(now);
-        self.lease.0.end(lost.unwrap_or(LossReason::Released));
+        let lost = self.lease.acquisition().lease().loss(now);
+        self.lease.acquisition().end(lost.unwrap_or(LossReason::Released));
         lost
     }
 
@@ -232,7 +232,7 @@ impl Drop for LockGuard {
             let _entered = self.span.enter();
             let now = Moment::now();
             self.give_up(now);
-            self.manager.release_in_background(&self.lease.0, now);
+            self.manager.release_in_background(&self.lease.acquisition(), now);
         }
     }
 }
@@ -240,76 +240,5 @@ impl Drop for LockGuard {
 impl fmt::Debug for LockGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.lease.fmt_as("LockGuard", f)
-    }
-}
-
-/// A view of a lock that is held: its token, its deadline, its loss. It does not keep the lock; only the
-/// [`LockGuard`] does.
-#[derive(Clone)]
-pub struct Lease(Arc<Acquisition>);
-
-impl Lease {
-    /// What is locked.
-    #[must_use]
-    pub fn key(&self) -> &LockKey {
-        &self.0.claim.key
-    }
-
-    /// The fencing token of the grant.
-    #[must_use]
-    pub fn token(&self) -> FencingToken {
-        self.0.lease().token()
-    }
-
-    /// As [`LockGuard::is_valid`].
-    #[must_use]
-    pub fn is_valid(&self) -> bool {
-        self.loss().is_none()
-    }
-
-    /// As [`LockGuard::remaining`].
-    #[must_use]
-    pub fn remaining(&self) -> Duration {
-        self.0.lease().remaining(Moment::now())
-    }
-
-    /// As [`LockGuard::state`].
-    #[must_use]
-    pub fn state(&self) -> GuardState {
-        self.0.lease().state(Moment::now())
-    }
-
-    /// As [`LockGuard::state_changed`].
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves nothing behind.
-    pub async fn state_changed(&self, seen: GuardState) -> GuardState {
-        self.0.lease().state_other_than(seen).await
-    }
-
-    /// As [`LockGuard::lost`]; also fires when the guard is released.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves nothing behind.
-    pub async fn lost(&self) -> LossReason {
-        self.0.lost().await
-    }
-
-    fn loss(&self) -> Option<LossReason> {
-        self.0.lease().loss(Moment::now())
-    }
-
-    fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct(name)
-            .field("key", self.key())
-            .field("token", &self.token())
-            .field("remaining", &self.remaining())
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Lease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fmt_as("Lease", f)
     }
 }

@@ -41,6 +41,7 @@
 mod acquisition;
 mod attempt;
 mod connect;
+mod current;
 mod error;
 mod guard;
 mod hand_over;
@@ -51,6 +52,7 @@ mod release;
 mod renewal;
 mod request;
 mod scope;
+mod shared;
 mod spans;
 mod template;
 mod time;
@@ -68,14 +70,15 @@ pub use backend::embedded::EmbeddedBackend;
 pub use backend::redis::{RedisBackend, RedisBackendBuilder, RedlockBackend, RedlockBackendBuilder};
 #[cfg(feature = "zookeeper")]
 pub use backend::zookeeper::{ZooKeeperBackend, ZooKeeperBackendBuilder};
+pub use current::with_locks;
 pub use error::{ErrorKind, LockError, Operation};
-pub use guard::{Lease, LockGuard};
+pub use guard::LockGuard;
 pub use hand_over::HandOver;
 pub use key::LockKey;
-pub use lease::{FencingToken, GuardState, LossReason, OwnerId, Ttl};
+pub use lease::{FencingToken, GuardState, Lease, LossReason, OwnerId, Ttl};
 pub use manager::{LockManager, LockManagerBuilder};
 pub use request::{AcquireFuture, LockRequest};
-pub use scope::{LockScope, with_locks};
+pub use scope::LockScope;
 pub use template::KeyTemplate;
 pub use time::{Moment, sleep_until};
 

@@ -1,17 +1,14 @@
 //! Where the layers meet: a backend, its renewal, and what happens in the background.
 
-use crate::acquisition::Acquisition;
 use crate::backend::Backend;
-use crate::error::{ErrorKind, LockError, Operation};
+use crate::error::{ErrorKind, LockError};
 use crate::hand_over::{HandOver, Local};
 use crate::key::LockKey;
 use crate::lease::{LossReason, Ttl};
-use crate::release;
 use crate::renewal::Renewal;
 use crate::request::LockRequest;
-use crate::scope;
+use crate::shared::Shared;
 use crate::time::Moment;
-use parking_lot::RwLock;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
@@ -37,21 +34,8 @@ use tokio_util::task::TaskTracker;
 /// ```
 #[derive(Clone)]
 pub struct LockManager {
-    inner: Arc<Inner>,
+    shared: Arc<Shared>,
 }
-
-pub(crate) struct Inner {
-    /// Which manager of this process it is.
-    pub(crate) number: u64,
-    pub(crate) backend: Arc<dyn Backend>,
-    pub(crate) ttl: Ttl,
-    pub(crate) wait: Duration,
-    pub(crate) renewal: Renewal,
-    pub(crate) closed: CancellationToken,
-    background: TaskTracker,
-}
-
-static INSTALLED: RwLock<Option<LockManager>> = RwLock::new(None);
 
 impl LockManager {
     /// A manager over `backend`, with the defaults named at each setter.
@@ -93,34 +77,6 @@ impl LockManager {
         Self::builder(crate::connect::backend(url).await?).build()
     }
 
-    /// Makes `manager` the one that [`LockManager::installed`] returns and that annotations use which name
-    /// none. Returns the one installed before.
-    pub fn install(manager: Self) -> Option<Self> {
-        INSTALLED.write().replace(manager)
-    }
-
-    /// The installed manager.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotConfigured`] if none was installed.
-    pub fn installed() -> Result<Self, LockError> {
-        INSTALLED.read().clone().ok_or_else(|| {
-            LockError::new(
-                ErrorKind::NotConfigured,
-                "no lock manager is installed; call LockManager::install at start, or name one with `locks = …`",
-            )
-        })
-    }
-
-    /// The manager of annotations that name none: that of the innermost [`with_locks`](crate::with_locks) around
-    /// the caller, or the installed one.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotConfigured`] if there is neither.
-    pub fn current() -> Result<Self, LockError> {
-        scope::locks().map_or_else(Self::installed, Ok)
-    }
-
     /// A request for the lock on `key`: set what it needs, then `.await` it.
     ///
     /// A key that is not valid is reported when the request is awaited.
@@ -129,7 +85,7 @@ impl LockManager {
         K: TryInto<LockKey>,
         K::Error: Into<LockError>,
     {
-        LockRequest::new(self.clone(), key.try_into().map_err(Into::into))
+        LockRequest::new(Arc::clone(&self.shared), key.try_into().map_err(Into::into))
     }
 
     /// Acquires the lock on `key`, runs `work` under it and releases it; `work` is dropped at its next await
@@ -164,25 +120,25 @@ impl LockManager {
     /// The name of the backend, such as `"redis"`.
     #[must_use]
     pub fn backend_name(&self) -> &'static str {
-        self.inner.backend.name()
+        self.shared.backend.name()
     }
 
     /// Whether `other` is a clone of this manager.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.inner, &other.inner)
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// Whether the manager was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.inner.closed.is_cancelled()
+        self.shared.closed.is_cancelled()
     }
 
     /// Grants no more locks: who waits, and who asks from now on, gets [`ErrorKind::Closed`]. Locks that are
     /// held stay held and renewed.
     pub fn close(&self) {
-        self.inner.closed.cancel();
+        self.shared.closed.cancel();
     }
 
     /// Closes the manager, releases every lock that is still held (their guards read as lost), and waits
@@ -192,16 +148,20 @@ impl LockManager {
     /// Dropping the future leaves the releases going on in the background.
     pub async fn shutdown(&self) {
         self.close();
-        for held in self.inner.renewal.clear() {
+        for held in self.shared.renewal.clear() {
             held.end(LossReason::Released);
-            self.inner.release_in_background(&held, Moment::now());
+            self.shared.release_in_background(&held, Moment::now());
         }
-        self.inner.background.close();
-        self.inner.background.wait().await;
+        self.shared.background.close();
+        self.shared.background.wait().await;
     }
 
-    pub(crate) fn into_inner(self) -> Arc<Inner> {
-        self.inner
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub(crate) fn into_shared(self) -> Arc<Shared> {
+        self.shared
     }
 }
 
@@ -213,31 +173,7 @@ impl AsRef<Self> for LockManager {
 
 impl fmt::Debug for LockManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockManager")
-            .field("backend", &self.inner.backend)
-            .field("ttl", &self.inner.ttl)
-            .field("wait", &self.inner.wait)
-            .field("closed", &self.is_closed())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Inner {
-    /// Makes the owner leave, whatever became of its requests. Never blocks, never panics, and needs no runtime
-    /// of the caller's (I9): the task runs on the runtime that the lock was acquired in.
-    pub(crate) fn release_in_background(&self, acquisition: &Acquisition, now: Moment) {
-        let Acquisition { claim, runtime, .. } = acquisition;
-        if self.backend.release_at_once(claim, now).is_none() {
-            let released = release::until_gone(Arc::clone(&self.backend), claim.clone());
-            self.background.spawn_on(released, runtime);
-        }
-    }
-
-    pub(crate) fn closed_error(&self, key: &LockKey) -> LockError {
-        LockError::new(ErrorKind::Closed, "the manager was closed or shut down; make a new one")
-            .with_operation(Operation::Acquire)
-            .with_backend(self.backend.name())
-            .with_key(key)
+        self.shared.fmt(f)
     }
 }
 
@@ -319,8 +255,8 @@ impl LockManagerBuilder {
         let renewal = Renewal::new(Arc::clone(&self.backend));
         let (closed, background) = (CancellationToken::new(), TaskTracker::new());
         let number = MANAGERS.fetch_add(1, Ordering::Relaxed);
-        let inner =
-            Inner { number, backend: self.backend, ttl, wait: self.wait, renewal, closed, background };
-        Ok(LockManager { inner: Arc::new(inner) })
+        let shared =
+            Shared { number, backend: self.backend, ttl, wait: self.wait, renewal, closed, background };
+        Ok(LockManager { shared: Arc::new(shared) })
     }
 }

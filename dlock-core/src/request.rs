@@ -1,42 +1,38 @@
 //! Asking for a lock: its options, and the future that asks.
 
-use crate::attempt::{Attempt, Waiting};
+use crate::attempt::{Attempt, Waiting, Wanted};
 use crate::error::{ErrorKind, LockError};
 use crate::guard::LockGuard;
 use crate::key::LockKey;
-use crate::manager::LockManager;
+use crate::shared::Shared;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::ops::ControlFlow;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A request for one lock. Awaiting it is [`acquire`](LockRequest::acquire).
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is awaited"]
-pub struct LockRequest {
-    pub(crate) locks: LockManager,
-    pub(crate) key: Result<LockKey, LockError>,
-    pub(crate) ttl: Option<Duration>,
-    pub(crate) wait: Option<Duration>,
-}
+pub struct LockRequest(Wanted);
 
 impl LockRequest {
-    pub(crate) fn new(locks: LockManager, key: Result<LockKey, LockError>) -> Self {
-        Self { locks, key, ttl: None, wait: None }
+    pub(crate) fn new(manager: Arc<Shared>, key: Result<LockKey, LockError>) -> Self {
+        Self(Wanted { manager, key, ttl: None, wait: None })
     }
 
     /// The length of the lease, renewed while the guard lives: 100 ms to 24 h, by default the manager's.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl);
+        self.0.ttl = Some(ttl);
         self
     }
 
     /// How long to wait for the lock's turn, by default the manager's. Zero tries once;
     /// [`Duration::MAX`] waits without end.
     pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = Some(wait);
+        self.0.wait = Some(wait);
         self
     }
 
@@ -116,7 +112,7 @@ impl IntoFuture for LockRequest {
     type IntoFuture = AcquireFuture;
 
     fn into_future(self) -> AcquireFuture {
-        AcquireFuture(Stage::Asked(self))
+        AcquireFuture(Stage::Asked(self.0))
     }
 }
 
@@ -125,19 +121,15 @@ impl IntoFuture for LockRequest {
 pub struct AcquireFuture(Stage);
 
 enum Stage {
-    Asked(LockRequest),
+    Asked(Wanted),
     /// In a box: only what has to wait pays for the room.
     Waiting(Waiting),
     Done,
 }
 
 impl AcquireFuture {
-    fn start(
-        &mut self,
-        request: LockRequest,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<LockGuard, LockError>> {
-        match Attempt::prepare(request)?.at_once() {
+    fn start(&mut self, wanted: Wanted, context: &mut Context<'_>) -> Poll<Result<LockGuard, LockError>> {
+        match Attempt::prepare(wanted)?.at_once() {
             ControlFlow::Break(outcome) => Poll::Ready(outcome),
             ControlFlow::Continue(attempt) => {
                 let mut waiting = attempt.wait();
@@ -157,7 +149,7 @@ impl Future for AcquireFuture {
             return waiting.as_mut().poll(context);
         }
         match std::mem::replace(&mut self.0, Stage::Done) {
-            Stage::Asked(request) => self.start(request, context),
+            Stage::Asked(wanted) => self.start(wanted, context),
             // Only a caller that polls again after the output gets here.
             Stage::Waiting(_) | Stage::Done => Poll::Pending,
         }

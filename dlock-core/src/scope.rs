@@ -4,13 +4,14 @@
 //! whatever thread polls it, needs no runtime, and ends where another task begins.
 
 use crate::error::{ErrorKind, LockError};
-use crate::guard::Lease;
 use crate::key::LockKey;
-use crate::manager::{Inner, LockManager};
+use crate::lease::Lease;
+use crate::shared::Shared;
 use std::cell::RefCell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 
 thread_local! {
     /// What the poll that goes on in this thread is inside of, the innermost last.
@@ -22,7 +23,7 @@ enum Level {
     /// A lock of the manager with this number is held.
     Held { manager: u64, lease: Lease },
     /// Annotations that name no manager use this one.
-    Locks(LockManager),
+    Locks(Arc<Shared>),
 }
 
 /// The scope of a lock: code inside it that asks the same manager for the same key gets
@@ -50,7 +51,12 @@ enum Level {
 pub struct LockScope(Level);
 
 impl LockScope {
-    pub(crate) fn of(manager: &Inner, lease: &Lease) -> Self {
+    /// Inside, annotations that name no manager use this one.
+    pub(crate) fn of_locks(locks: Arc<Shared>) -> Self {
+        Self(Level::Locks(locks))
+    }
+
+    pub(crate) fn of(manager: &Shared, lease: &Lease) -> Self {
         Self(Level::Held { manager: manager.number, lease: lease.clone() })
     }
 
@@ -84,7 +90,7 @@ impl LockScope {
     /// # Ok(()) }
     /// ```
     pub fn enter<T>(&self, step: impl FnOnce() -> T) -> T {
-        let _entered = Entered::push(&self.0);
+        let _entered = EnteredScope::push(&self.0);
         step()
     }
 
@@ -107,36 +113,16 @@ impl fmt::Debug for LockScope {
     }
 }
 
-/// Runs `work` with `locks` as the manager of annotations that name none; for tests, mostly. It comes before the
-/// one that is [installed](LockManager::install), and holds for what `work` awaits, not for what it spawns.
-///
-/// # Cancel safety
-/// Dropping the future drops `work`.
-///
-/// ```
-/// use dlock_core::{LockManager, with_locks};
-///
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
-/// let locks = LockManager::connect("memory:").await?;
-/// let used = with_locks(locks.clone(), async { LockManager::current() }).await?;
-/// assert!(used.is_same(&locks));
-/// assert!(LockManager::current().is_err()); // none is installed
-/// # Ok(()) }
-/// ```
-pub async fn with_locks<F: Future>(locks: LockManager, work: F) -> F::Output {
-    LockScope(Level::Locks(locks)).run(work).await
-}
-
-/// The manager of the innermost [`with_locks`].
-pub(crate) fn locks() -> Option<LockManager> {
+/// The manager of the innermost [`with_locks`](crate::with_locks).
+pub(crate) fn locks() -> Option<Arc<Shared>> {
     find(|level| match level {
-        Level::Locks(locks) => Some(locks.clone()),
+        Level::Locks(locks) => Some(Arc::clone(locks)),
         Level::Held { .. } => None,
     })
 }
 
 /// Refuses a key that the code that asks for it is under the lock of.
-pub(crate) fn check(manager: &Inner, key: &LockKey) -> Result<(), LockError> {
+pub(crate) fn check(manager: &Shared, key: &LockKey) -> Result<(), LockError> {
     let held = |level: &Level| match level {
         Level::Held { manager: holder, lease } => {
             (*holder == manager.number && lease.key() == key && lease.is_valid()).then_some(())
@@ -164,16 +150,16 @@ fn find<T>(wanted: impl Fn(&Level) -> Option<T>) -> Option<T> {
 }
 
 /// A level that is entered, until this is dropped.
-struct Entered;
+struct EnteredScope;
 
-impl Entered {
+impl EnteredScope {
     fn push(level: &Level) -> Self {
         let _ = ENTERED.try_with(|levels| levels.borrow_mut().push(level.clone()));
         Self
     }
 }
 
-impl Drop for Entered {
+impl Drop for EnteredScope {
     fn drop(&mut self) {
         // What the level keeps may end here. That is foreign code, so it must not run while the stack is borrowed.
         let level = ENTERED.try_with(|levels| levels.borrow_mut().pop());
@@ -185,6 +171,7 @@ impl Drop for Entered {
 mod tests {
     use super::*;
     use crate::backend::embedded::EmbeddedBackend;
+    use crate::manager::LockManager;
     use std::task::{Context, Poll, Waker};
 
     fn manager(store: &EmbeddedBackend) -> LockManager {
@@ -253,20 +240,6 @@ mod tests {
         std::panic::catch_unwind(panics).unwrap_err();
         assert!(!is_locked(guard.key()));
         assert!(scope.enter(|| is_locked(guard.key())));
-    }
-
-    #[tokio::test]
-    async fn the_innermost_manager_counts() {
-        let store = EmbeddedBackend::new();
-        let (outer, inner) = (manager(&store), manager(&store));
-        let inside = async {
-            assert!(locks().unwrap().is_same(&outer));
-            assert!(with_locks(inner.clone(), async { locks() }).await.unwrap().is_same(&inner));
-            assert!(outer.run("a", async { locks() }).await.unwrap().unwrap().is_same(&outer));
-            assert!(tokio::spawn(async { locks() }).await.unwrap().is_none());
-        };
-        with_locks(outer.clone(), inside).await;
-        assert!(locks().is_none());
     }
 
     fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::backend::{Claim, LossSignal};
-use crate::lease::{Interest, LossReason};
+use crate::lease::{LeaseObserver, LossReason};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -60,7 +60,7 @@ impl Losses {
     }
 }
 
-impl Interest for Losses {
+impl LeaseObserver for Losses {
     fn lose(&self, reason: LossReason) {
         self.note(|word| word.loss = Some(reason));
         if let Some(shared) = self.shared.upgrade() {

@@ -1,6 +1,7 @@
 //! The local state of one lease.
 
-use super::{FencingToken, GuardState, LossReason};
+use super::loss::{GuardState, LossReason};
+use super::token::FencingToken;
 use crate::time::{Moment, sleep_until};
 use std::fmt;
 use std::pin::pin;
@@ -31,7 +32,7 @@ pub(crate) enum Doubt {
 }
 
 /// Wants to know what becomes of a grant.
-pub(crate) trait Interest: fmt::Debug + Send + Sync {
+pub(crate) trait LeaseObserver: fmt::Debug + Send + Sync {
     /// It is gone.
     fn lose(&self, reason: LossReason);
 

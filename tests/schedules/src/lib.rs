@@ -14,12 +14,14 @@
     reason = "a part of dlock-core is used"
 )]
 
+#[path = "../../../dlock-core/src/acquisition.rs"]
+pub mod acquisition;
 #[path = "../../../dlock-core/src/backend/mod.rs"]
 pub mod backend;
 #[path = "../../../dlock-core/src/error.rs"]
 pub mod error;
 mod guard;
-#[path = "../../../dlock-core/src/key.rs"]
+#[path = "../../../dlock-core/src/key/mod.rs"]
 pub mod key;
 mod layers;
 #[path = "../../../dlock-core/src/lease/mod.rs"]

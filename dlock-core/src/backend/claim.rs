@@ -1,0 +1,43 @@
+//! Who wants what.
+
+use crate::error::{ErrorKind, LockError, Operation};
+use crate::key::LockKey;
+use crate::lease::{OwnerId, Ttl};
+
+/// Who wants which key for how long: the same in every request of one acquisition.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Claim {
+    /// What is locked.
+    pub key: LockKey,
+    /// The acquisition.
+    pub owner: OwnerId,
+    /// The length of the lease.
+    pub ttl: Ttl,
+}
+
+impl Claim {
+    /// A claim of a new owner.
+    ///
+    /// # Errors
+    /// As [`OwnerId::random`].
+    pub fn new(key: LockKey, ttl: Ttl) -> Result<Self, LockError> {
+        Ok(Self { key, owner: OwnerId::random()?, ttl })
+    }
+
+    /// Says in an error what was done about which key.
+    pub(crate) fn named(&self, operation: Operation) -> impl Fn(LockError) -> LockError + '_ {
+        move |error| error.with_operation(operation).with_key(&self.key)
+    }
+
+    /// An error about this claim.
+    #[must_use]
+    pub fn error(
+        &self,
+        operation: Operation,
+        kind: ErrorKind,
+        detail: impl Into<std::borrow::Cow<'static, str>>,
+    ) -> LockError {
+        LockError::new(kind, detail).with_operation(operation).with_key(&self.key)
+    }
+}

@@ -1,0 +1,138 @@
+//! What a backend promises.
+
+use super::claim::Claim;
+use super::grant::Grant;
+use super::request::AcquireRequest;
+use crate::error::LockError;
+use crate::time::Moment;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// What the methods of a [`Backend`] return.
+pub type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, LockError>> + Send + 'a>>;
+
+/// What [`Backend::revoked`] returns.
+pub type RevokedFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Keeps locks: the implementor's side of this crate.
+///
+/// An *owner* is one acquisition (I8). Every request of one acquisition carries the same [`Claim`], so each
+/// of them can be repeated: a lost reply is *unknown*, not failed (I5).
+///
+/// Every method returns within a time the backend bounds by itself, save an acquire that waits.
+///
+/// A backend may say that it keeps no queue. Of its promises those of the order among waiters (I6) fall away:
+/// whoever asks when the lock is free may be granted it, and waiters ask again by themselves.
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// The backend's name in errors and traces, such as `"redis"`.
+    fn name(&self) -> &'static str;
+
+    /// Whether the locks are kept in this process, so that nobody gains by waiting in line before they ask, and
+    /// owners need be unique in this process alone.
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    /// Acquires the lock for the claim's owner.
+    ///
+    /// # Behavior
+    /// - While one owner's grant is valid no other owner is granted the key (I1).
+    /// - Tokens of one key strictly rise in grant order (I2).
+    /// - [`Grant::valid_until`] is counted from before the request was sent (I3).
+    /// - [`Mode::Try`] answers [`ErrorKind::Busy`] at once if another owner has the key or waits for it, and
+    ///   then leaves nothing behind.
+    /// - [`Mode::Wait`] waits without end, first come first served (I6), through reconnects. It tells
+    ///   [`AcquireRequest::progress`] what it is waiting for, and returns an error only if waiting cannot help.
+    /// - An owner that has the key already is granted it again, with the same token (I5).
+    /// - The future may be dropped at any await, and may return an error with its effect unknown. The caller
+    ///   then calls [`release`](Backend::release), which must undo all that the acquire left or may still
+    ///   leave (I4).
+    /// - If the backend learns later that the grant is gone, it says so on [`AcquireRequest::loss`]. If it learns
+    ///   that it cannot vouch for it for the moment, it may say that there, too, and takes it back once it can.
+    fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant>;
+
+    /// Renews the owner's lease, and returns until when it is valid now (I3).
+    ///
+    /// # Behavior
+    /// - Only the owner's own lease is renewed (I8); a lock that is gone is not made again.
+    /// - [`ErrorKind::Lost`] says that the owner does not have the key any more. Any other error leaves the
+    ///   lease as it was.
+    fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment>;
+
+    /// Makes the owner leave: gives up the grant, the place in the queue, and whatever an earlier request of
+    /// the same owner may still bring about.
+    ///
+    /// # Behavior
+    /// - The next waiter is granted the key, and it alone is woken (I6).
+    /// - No other owner is touched (I8).
+    /// - [`ErrorKind::Lost`] says that the owner had no grant any more.
+    /// - After [`ErrorKind::Unavailable`] the caller repeats the call until the lease is over anyway.
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()>;
+
+    /// Acquires the lock without waiting and without asking anybody else. That takes locks that are kept in this
+    /// process; other backends keep the default, which is `None`.
+    ///
+    /// # Behavior
+    /// - As [`acquire`](Backend::acquire) with [`Mode::Try`], but that the grant counts from `now`, which was read
+    ///   just before, and that the backend has nothing to say of it later.
+    /// - `None` says nothing and leaves nothing behind: the caller goes on to `acquire`, with the same owner.
+    fn acquire_at_once(&self, _claim: &Claim, _now: Moment) -> Option<Grant> {
+        None
+    }
+
+    /// Makes the owner leave without waiting and without asking anybody else, where that is possible; by default it
+    /// is not. It may be called outside of a runtime.
+    ///
+    /// # Behavior
+    /// - As [`release`](Backend::release) at `now`, which was read just before.
+    /// - `None` says that nothing was done: the caller goes on to `release`.
+    fn release_at_once(&self, _claim: &Claim, _now: Moment) -> Option<Result<(), LockError>> {
+        None
+    }
+
+    /// Waits until somebody asks the owner to let go. Never ends where nobody can, which is the default.
+    ///
+    /// # Behavior
+    /// - The owner keeps the key.
+    /// - What it costs is paid by who waits: an owner that does not pays nothing.
+    /// - The future may be dropped at any await.
+    fn revoked<'a>(&'a self, _claim: &'a Claim) -> RevokedFuture<'a> {
+        Box::pin(std::future::pending())
+    }
+}
+
+impl<B: Backend + ?Sized> Backend for Arc<B> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn is_local(&self) -> bool {
+        (**self).is_local()
+    }
+
+    fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        (**self).acquire(request)
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
+        (**self).renew(claim)
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
+        (**self).release(claim)
+    }
+
+    fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {
+        (**self).acquire_at_once(claim, now)
+    }
+
+    fn release_at_once(&self, claim: &Claim, now: Moment) -> Option<Result<(), LockError>> {
+        (**self).release_at_once(claim, now)
+    }
+
+    fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
+        (**self).revoked(claim)
+    }
+}

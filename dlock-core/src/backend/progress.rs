@@ -1,0 +1,85 @@
+//! What an acquire is waiting for.
+
+use crate::error::{ErrorKind, LockError};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// What an acquire is waiting for, so that a caller whose wait ends learns why.
+#[derive(Debug, Default)]
+pub struct Progress(Mutex<Standing>);
+
+#[derive(Debug, Default)]
+enum Standing {
+    #[default]
+    Unanswered,
+    Queued,
+    Failing(Arc<LockError>),
+    /// What somebody else waits for, who asks for us too.
+    As(Arc<Progress>),
+}
+
+impl Progress {
+    /// The backend answered that the key is another owner's.
+    pub fn queued(&self) {
+        *self.0.lock() = Standing::Queued;
+    }
+
+    /// Whether the backend's last word was [`queued`](Progress::queued).
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        match &*self.0.lock() {
+            Standing::As(other) => other.is_queued(),
+            standing => matches!(standing, Standing::Queued),
+        }
+    }
+
+    /// From here on what `other` waits for is waited for here.
+    pub(crate) fn follow(&self, other: &Arc<Self>) {
+        *self.0.lock() = Standing::As(Arc::clone(other));
+    }
+
+    /// The backend cannot be reached for the moment.
+    pub fn failing(&self, cause: LockError) {
+        *self.0.lock() = Standing::Failing(Arc::new(cause));
+    }
+
+    /// The error of a wait that ended after `waited`, in words without key and operation.
+    pub(crate) fn verdict(&self, waited: std::time::Duration) -> LockError {
+        match &*self.0.lock() {
+            Standing::As(other) => other.verdict(waited),
+            Standing::Queued => LockError::new(
+                ErrorKind::Busy,
+                format!("another owner held it for all of {waited:?}; try again later or wait longer"),
+            ),
+            Standing::Unanswered => LockError::new(
+                ErrorKind::Unavailable,
+                format!("no answer within the wait of {waited:?}; try again later or wait longer"),
+            ),
+            Standing::Failing(cause) => LockError::new(
+                cause.kind(),
+                format!("not reachable within the wait of {waited:?}; check the server and the network"),
+            )
+            .with_source(Arc::clone(cause)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_wait_that_ends_says_what_it_waited_for() {
+        let wait = Duration::from_secs(2);
+        let progress = Progress::default();
+        assert_eq!(progress.verdict(wait).kind(), ErrorKind::Unavailable);
+        progress.queued();
+        assert_eq!(progress.verdict(wait).kind(), ErrorKind::Busy);
+        progress.queued();
+        progress.failing(LockError::new(ErrorKind::Unavailable, "refused"));
+        let failing = progress.verdict(wait);
+        assert_eq!(failing.kind(), ErrorKind::Unavailable);
+        assert!(std::error::Error::source(&failing).is_some());
+    }
+}

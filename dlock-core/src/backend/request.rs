@@ -1,0 +1,99 @@
+//! What a backend is asked when a lock is acquired, and where it reports later.
+
+use super::claim::Claim;
+use super::progress::Progress;
+use crate::lease::{LeaseObserver, LossReason};
+use std::sync::{Arc, Weak};
+
+/// Whether an acquire waits its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Answer at once.
+    Try,
+    /// Wait until granted.
+    Wait,
+}
+
+/// What a [`Backend`] is asked when a lock is acquired.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct AcquireRequest {
+    /// Who wants what.
+    pub claim: Claim,
+    /// Whether to wait.
+    pub mode: Mode,
+    /// Where the backend says what it is waiting for.
+    pub progress: Arc<Progress>,
+    interest: Arc<dyn LeaseObserver>,
+}
+
+impl AcquireRequest {
+    /// A request for `claim`.
+    #[must_use]
+    pub fn new(claim: Claim, mode: Mode) -> Self {
+        Self::of(claim, mode, Arc::default(), Arc::new(Nobody))
+    }
+
+    /// A request whose progress and loss somebody else wants to know.
+    pub(crate) fn of(
+        claim: Claim,
+        mode: Mode,
+        progress: Arc<Progress>,
+        interest: Arc<dyn LeaseObserver>,
+    ) -> Self {
+        Self { claim, mode, progress, interest }
+    }
+
+    /// Where the backend says, after the grant, that it is gone or in doubt. To be kept for as long as the grant lasts.
+    #[must_use]
+    pub fn loss(&self) -> LossSignal {
+        LossSignal(Arc::downgrade(&self.interest))
+    }
+}
+
+/// Nobody wants to know.
+#[derive(Debug)]
+struct Nobody;
+
+impl LeaseObserver for Nobody {
+    fn lose(&self, _: LossReason) {}
+
+    fn doubt(&self) {}
+
+    fn trust(&self) {}
+}
+
+/// Tells the guard of a grant what becomes of the grant. Does nothing once there is no guard.
+#[derive(Debug, Clone)]
+pub struct LossSignal(Weak<dyn LeaseObserver>);
+
+impl LossSignal {
+    /// Ends the lease, once.
+    pub fn lose(&self, reason: LossReason) {
+        if let Some(interest) = self.0.upgrade() {
+            interest.lose(reason);
+        }
+    }
+
+    /// Says that the backend cannot vouch for the grant for the moment: the guard is
+    /// [`Suspect`](crate::GuardState::Suspect) until [`trust`](Self::trust), whatever renewals say. The deadline
+    /// of the lease stays.
+    pub fn doubt(&self) {
+        if let Some(interest) = self.0.upgrade() {
+            interest.doubt();
+        }
+    }
+
+    /// Takes back what [`doubt`](Self::doubt) said.
+    pub fn trust(&self) {
+        if let Some(interest) = self.0.upgrade() {
+            interest.trust();
+        }
+    }
+
+    /// Whether nobody has an interest in the grant any more.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}

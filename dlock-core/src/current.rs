@@ -1,0 +1,87 @@
+//! Which manager annotations use that name none.
+
+use crate::error::{ErrorKind, LockError};
+use crate::manager::LockManager;
+use crate::scope::{self, LockScope};
+use parking_lot::RwLock;
+use std::future::Future;
+
+static INSTALLED: RwLock<Option<LockManager>> = RwLock::new(None);
+
+impl LockManager {
+    /// Makes `manager` the one that [`LockManager::installed`] returns and that annotations use which name
+    /// none. Returns the one installed before.
+    pub fn install(manager: Self) -> Option<Self> {
+        INSTALLED.write().replace(manager)
+    }
+
+    /// The installed manager.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotConfigured`] if none was installed.
+    pub fn installed() -> Result<Self, LockError> {
+        INSTALLED.read().clone().ok_or_else(|| {
+            LockError::new(
+                ErrorKind::NotConfigured,
+                "no lock manager is installed; call LockManager::install at start, or name one with `locks = …`",
+            )
+        })
+    }
+
+    /// The manager of annotations that name none: that of the innermost [`with_locks`](crate::with_locks) around
+    /// the caller, or the installed one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotConfigured`] if there is neither.
+    pub fn current() -> Result<Self, LockError> {
+        scope::locks().map(Self::of).map_or_else(Self::installed, Ok)
+    }
+}
+
+/// Runs `work` with `locks` as the manager of annotations that name none; for tests, mostly. It comes before the
+/// one that is [installed](LockManager::install), and holds for what `work` awaits, not for what it spawns.
+///
+/// # Cancel safety
+/// Dropping the future drops `work`.
+///
+/// ```
+/// use dlock_core::{LockManager, with_locks};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+/// let locks = LockManager::connect("memory:").await?;
+/// let used = with_locks(locks.clone(), async { LockManager::current() }).await?;
+/// assert!(used.is_same(&locks));
+/// assert!(LockManager::current().is_err()); // none is installed
+/// # Ok(()) }
+/// ```
+pub async fn with_locks<F: Future>(locks: LockManager, work: F) -> F::Output {
+    LockScope::of_locks(locks.into_shared()).run(work).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::embedded::EmbeddedBackend;
+
+    fn manager(store: &EmbeddedBackend) -> LockManager {
+        LockManager::builder(store.clone()).build().unwrap()
+    }
+
+    fn locks() -> Option<LockManager> {
+        scope::locks().map(LockManager::of)
+    }
+
+    #[tokio::test]
+    async fn the_innermost_manager_counts() {
+        let store = EmbeddedBackend::new();
+        let (outer, inner) = (manager(&store), manager(&store));
+        let inside = async {
+            assert!(locks().unwrap().is_same(&outer));
+            assert!(with_locks(inner.clone(), async { locks() }).await.unwrap().is_same(&inner));
+            assert!(outer.run("a", async { locks() }).await.unwrap().unwrap().is_same(&outer));
+            assert!(tokio::spawn(async { locks() }).await.unwrap().is_none());
+        };
+        with_locks(outer.clone(), inside).await;
+        assert!(locks().is_none());
+    }
+}

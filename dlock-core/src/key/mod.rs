@@ -1,0 +1,6 @@
+//! What is locked.
+
+mod lock_key;
+mod validation;
+
+pub use lock_key::LockKey;
