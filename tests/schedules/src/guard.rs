@@ -1,6 +1,6 @@
 //! What an owner knows of its lock, and whether all of them together are right.
 
-use crate::lease::{FencingToken, Interest, LossReason};
+use crate::lease::{FencingToken, LeaseObserver, LossReason};
 use crate::time::Moment;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
@@ -56,7 +56,7 @@ impl Guard {
     }
 }
 
-impl Interest for Guard {
+impl LeaseObserver for Guard {
     fn lose(&self, _reason: LossReason) {
         self.end();
     }

@@ -4,9 +4,9 @@
 //! it done and take what waits then; and while there is a carrier, every other one does. Nobody waits for a request that
 //! went alone: its future may not be polled for a while.
 
+use super::caller::Caller;
 use super::failure::breaks_connection;
 use super::keys::Keys;
-use super::script_calls::{Asker, run};
 use super::scripts;
 use super::servers::{CallError, Reply, Servers};
 use crate::error::LockError;
@@ -28,9 +28,9 @@ const CARRIERS: usize = 2;
 const LARGEST: usize = 64;
 
 /// The requests of one backend value.
-pub(super) struct Batches(Arc<Shared>);
+pub(super) struct Batches(Arc<BatchState>);
 
-struct Shared {
+struct BatchState {
     servers: Arc<Servers>,
     /// How long a server may say that it cannot for the moment.
     limit: Duration,
@@ -47,13 +47,13 @@ struct Gathering {
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Errand {
+pub(super) enum BatchOp {
     Acquire,
     Release,
     Renew,
 }
 
-impl Errand {
+impl BatchOp {
     fn alone(self) -> usize {
         match self {
             Self::Acquire | Self::Release => ALONE,
@@ -63,14 +63,14 @@ impl Errand {
 }
 
 struct Item {
-    errand: Errand,
+    op: BatchOp,
     keys: Keys,
     owner: String,
     ttl_ms: u64,
-    outcome: oneshot::Sender<Outcome>,
+    outcome: oneshot::Sender<BatchOutcome>,
 }
 
-enum Outcome {
+enum BatchOutcome {
     /// What the script gave.
     Answered(Reply<i64>),
     /// The connection failed the call.
@@ -78,7 +78,7 @@ enum Outcome {
 }
 
 /// How a request goes on.
-pub(super) enum Turn<'a> {
+pub(super) enum BatchTurn<'a> {
     /// It was carried out, with this number.
     Done(Reply<i64>),
     /// It is to be made alone, while this lives.
@@ -87,11 +87,11 @@ pub(super) enum Turn<'a> {
 
 /// A request that is made alone.
 pub(super) struct Alone<'a> {
-    counted: Option<&'a Shared>,
+    counted: Option<&'a BatchState>,
     in_doubt: bool,
 }
 
-impl Turn<'_> {
+impl BatchTurn<'_> {
     /// Alone, and not counted among the requests under way.
     pub(super) const ALONE: Self = Self::Alone(Alone { counted: None, in_doubt: false });
 
@@ -111,34 +111,34 @@ impl Drop for Alone<'_> {
 
 impl Batches {
     pub(super) fn new(servers: Arc<Servers>, limit: Duration) -> Self {
-        Self(Arc::new(Shared { servers, limit, gathering: Mutex::default() }))
+        Self(Arc::new(BatchState { servers, limit, gathering: Mutex::default() }))
     }
 
     /// Waits for the request to be carried out with others, or for nothing if it is to go alone.
-    pub(super) async fn turn(&self, errand: Errand, asker: Asker<'_>) -> Result<Turn<'_>, LockError> {
-        let Some(outcome) = self.gather(errand, asker) else {
-            return Ok(Turn::Alone(Alone { counted: Some(&*self.0), in_doubt: false }));
+    pub(super) async fn turn(&self, op: BatchOp, caller: Caller<'_>) -> Result<BatchTurn<'_>, LockError> {
+        let Some(outcome) = self.gather(op, caller) else {
+            return Ok(BatchTurn::Alone(Alone { counted: Some(&*self.0), in_doubt: false }));
         };
         match outcome.await {
-            Ok(Outcome::Answered(Reply { value: 0, .. })) => Ok(Turn::ALONE),
-            Ok(Outcome::Answered(reply)) => Ok(Turn::Done(reply)),
-            Ok(Outcome::Failed(cause)) => Err(CallError::Redis(cause).into()),
+            Ok(BatchOutcome::Answered(Reply { value: 0, .. })) => Ok(BatchTurn::ALONE),
+            Ok(BatchOutcome::Answered(reply)) => Ok(BatchTurn::Done(reply)),
+            Ok(BatchOutcome::Failed(cause)) => Err(CallError::Redis(cause).into()),
             // The call was refused, or the carrier ended with its runtime.
-            Err(_) => Ok(Turn::Alone(Alone { counted: None, in_doubt: true })),
+            Err(_) => Ok(BatchTurn::Alone(Alone { counted: None, in_doubt: true })),
         }
     }
 
     /// Has the request wait for a carrier, unless it is to go alone.
-    fn gather(&self, errand: Errand, asker: Asker<'_>) -> Option<oneshot::Receiver<Outcome>> {
+    fn gather(&self, op: BatchOp, caller: Caller<'_>) -> Option<oneshot::Receiver<BatchOutcome>> {
         let mut gathering = self.0.gathering.lock();
-        let few = gathering.carriers == 0 && gathering.alone < errand.alone();
+        let few = gathering.carriers == 0 && gathering.alone < op.alone();
         let Some(runtime) = (!few).then(Handle::try_current).and_then(Result::ok) else {
             gathering.alone += 1;
             return None;
         };
         let (outcome, receiver) = oneshot::channel();
-        let Asker { keys, owner, ttl_ms } = asker;
-        gathering.waiting.push(Item { errand, keys: keys.clone(), owner: owner.to_owned(), ttl_ms, outcome });
+        let Caller { keys, owner, ttl_ms } = caller;
+        gathering.waiting.push(Item { op, keys: keys.clone(), owner: owner.to_owned(), ttl_ms, outcome });
         let carrier = gathering.hire(&self.0);
         // A runtime that has ended drops the carrier at once, which looks at what is gathered.
         drop(gathering);
@@ -148,7 +148,7 @@ impl Batches {
 }
 
 impl Gathering {
-    fn hire(&mut self, shared: &Arc<Shared>) -> Option<Carrier> {
+    fn hire(&mut self, shared: &Arc<BatchState>) -> Option<Carrier> {
         let hires = self.carriers < CARRIERS;
         self.carriers += usize::from(hires);
         hires.then(|| Carrier { shared: Arc::clone(shared), has_left: false })
@@ -157,7 +157,7 @@ impl Gathering {
 
 /// A task that carries requests. It ends when none waits.
 struct Carrier {
-    shared: Arc<Shared>,
+    shared: Arc<BatchState>,
     has_left: bool,
 }
 
@@ -194,7 +194,7 @@ impl Drop for Carrier {
     }
 }
 
-/// Requests of one ttl, by errand.
+/// Requests of one ttl, by op.
 struct Batch(Vec<Item>);
 
 impl Batch {
@@ -209,49 +209,50 @@ impl Batch {
             fits
         };
         let mut items: Vec<_> = waiting.extract_if(.., fits).collect();
-        items.sort_by_key(|item| item.errand);
+        items.sort_by_key(|item| item.op);
         Some(Self(items))
     }
 
-    async fn carry_out(self, shared: &Shared) {
+    async fn carry_out(self, shared: &BatchState) {
         match self.call(shared).await {
             Ok(Reply { value: numbers, repeated }) => {
-                let answers = numbers.into_iter().map(|value| Outcome::Answered(Reply { value, repeated }));
+                let answers =
+                    numbers.into_iter().map(|value| BatchOutcome::Answered(Reply { value, repeated }));
                 self.tell(answers);
             }
             Err(CallError::Redis(cause)) if breaks_connection(&cause) => {
-                self.tell(std::iter::repeat_with(|| Outcome::Failed(cause.clone())));
+                self.tell(std::iter::repeat_with(|| BatchOutcome::Failed(cause.clone())));
             }
             // Each goes alone, and finds out for itself.
             Err(_) => drop(self),
         }
     }
 
-    fn tell(self, outcomes: impl Iterator<Item = Outcome>) {
+    fn tell(self, outcomes: impl Iterator<Item = BatchOutcome>) {
         for (item, outcome) in self.0.into_iter().zip(outcomes) {
             let _ = item.outcome.send(outcome);
         }
     }
 
-    async fn call(&self, shared: &Shared) -> Result<Reply<Vec<i64>>, CallError> {
+    async fn call(&self, shared: &BatchState) -> Result<Reply<Vec<i64>>, CallError> {
         let keys: Vec<_> = self.0.iter().flat_map(Item::keys).collect();
         let arguments = |command: &mut Cmd| {
-            let count = |errand| self.0.iter().filter(|item| item.errand == errand).count();
+            let count = |op| self.0.iter().filter(|item| item.op == op).count();
             command.arg(self.0.first().map(|item| item.ttl_ms));
-            command.arg(count(Errand::Acquire)).arg(count(Errand::Release));
+            command.arg(count(BatchOp::Acquire)).arg(count(BatchOp::Release));
             self.0.iter().for_each(|item| _ = command.arg(&item.owner));
         };
-        run(&shared.servers, shared.limit, &scripts::BATCH, &keys, arguments).await
+        shared.servers.run(shared.limit, &scripts::BATCH, &keys, arguments).await
     }
 }
 
 impl Item {
-    /// The keys that its errand needs.
+    /// The keys that its op needs.
     fn keys(&self) -> impl Iterator<Item = &[u8]> {
-        let many = match self.errand {
-            Errand::Acquire => 4,
-            Errand::Release => 2,
-            Errand::Renew => 1,
+        let many = match self.op {
+            BatchOp::Acquire => 4,
+            BatchOp::Release => 2,
+            BatchOp::Renew => 1,
         };
         self.keys.all().into_iter().take(many)
     }
@@ -262,10 +263,10 @@ mod tests {
     use super::*;
     use crate::key::LockKey;
 
-    fn item(number: u64, errand: Errand, ttl_ms: u64) -> (Item, oneshot::Receiver<Outcome>) {
+    fn item(number: u64, op: BatchOp, ttl_ms: u64) -> (Item, oneshot::Receiver<BatchOutcome>) {
         let keys = Keys::of(&LockKey::new(format!("order:{number}")).unwrap()).unwrap();
         let (outcome, receiver) = oneshot::channel();
-        (Item { errand, keys, owner: number.to_string(), ttl_ms, outcome }, receiver)
+        (Item { op, keys, owner: number.to_string(), ttl_ms, outcome }, receiver)
     }
 
     fn owners(batch: Option<Batch>) -> Vec<String> {
@@ -274,9 +275,9 @@ mod tests {
 
     #[test]
     fn a_batch_is_of_one_ttl_and_by_errand() {
-        let errands = [Errand::Renew, Errand::Acquire, Errand::Release, Errand::Acquire];
+        let errands = [BatchOp::Renew, BatchOp::Acquire, BatchOp::Release, BatchOp::Acquire];
         let (mut waiting, _receivers): (Vec<_>, Vec<_>) =
-            (0..).zip(errands).map(|(number, errand)| item(number, errand, 100 + number / 3)).unzip();
+            (0..).zip(errands).map(|(number, op)| item(number, op, 100 + number / 3)).unzip();
         assert_eq!(owners(Batch::of(&mut waiting)), ["1", "2", "0"]);
         assert_eq!(owners(Batch::of(&mut waiting)), ["3"]);
         assert!(Batch::of(&mut waiting).is_none());
@@ -285,7 +286,7 @@ mod tests {
     #[test]
     fn nothing_is_asked_for_nobody() {
         let (mut waiting, mut receivers): (Vec<_>, Vec<_>) =
-            (0..3).map(|number| item(number, Errand::Acquire, 100)).unzip();
+            (0..3).map(|number| item(number, BatchOp::Acquire, 100)).unzip();
         receivers.remove(1);
         assert_eq!(owners(Batch::of(&mut waiting)), ["0", "2"]);
     }
@@ -294,7 +295,7 @@ mod tests {
     fn a_batch_has_an_end_and_the_rest_stays() {
         let many = LARGEST as u64 + 3;
         let (mut waiting, _receivers): (Vec<_>, Vec<_>) =
-            (0..many).map(|number| item(number, Errand::Release, 100)).unzip();
+            (0..many).map(|number| item(number, BatchOp::Release, 100)).unzip();
         assert_eq!(owners(Batch::of(&mut waiting)).len(), LARGEST);
         assert_eq!(owners(Batch::of(&mut waiting)).len(), 3);
     }

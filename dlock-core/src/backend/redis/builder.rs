@@ -1,20 +1,21 @@
 //! Settings of a [`RedisBackend`].
 
+use super::backend::{Kept, RedisBackend, RedisLocks};
 use super::batch::Batches;
-use super::in_flight::Doubts;
+use super::in_flight::InFlight;
 use super::notifications::Pushes;
 use super::preflight::{self, Needs};
 use super::recipe::Recipe;
-use super::recipe::plain::Plain;
+use super::recipe::plain::PlainRecipe;
 use super::recipe::queue::Queue;
 use super::recipe::timestamp::Timestamp;
 use super::replicas::Replicas;
-use super::script_calls::{Calls, Conduct, Gap};
+use super::script_calls::Calls;
+use super::script_options::{Gap, ScriptOptions};
 use super::scripts::{self, Script};
 use super::servers::{Cluster, Connection, Connector, Exclusive, Limits, Opening, Sentinels, Servers};
 use super::servers::{ServersUrl, Source};
 use super::wire::Inbox;
-use super::{Kept, RedisBackend, Shared};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::lease::OwnerId;
 use std::fmt;
@@ -31,8 +32,15 @@ pub struct RedisBackendBuilder {
     limits: Limits,
     root_certificates: Option<Vec<u8>>,
     recipe: Recipe,
-    conduct: Conduct,
+    options: ScriptOptions,
     required_replicas: usize,
+}
+
+impl RedisBackend {
+    /// Settings, to be built.
+    pub fn builder() -> RedisBackendBuilder {
+        RedisBackendBuilder::default()
+    }
 }
 
 impl Default for RedisBackendBuilder {
@@ -43,7 +51,7 @@ impl Default for RedisBackendBuilder {
             limits: DEFAULT_LIMITS,
             root_certificates: None,
             recipe: Recipe::default(),
-            conduct: Conduct::default(),
+            options: ScriptOptions::default(),
             required_replicas: 0,
         }
     }
@@ -110,7 +118,7 @@ impl RedisBackendBuilder {
     /// client and 200 ms in node-redlock. Every process should set the same. Only for [`Recipe::Fair`]: with
     /// the others a released lock is free anyway.
     pub fn foreign_gap(mut self, between: Duration, gap: Duration) -> Self {
-        self.conduct.gap = (!gap.is_zero()).then_some(Gap { between, length: gap });
+        self.options.gap = (!gap.is_zero()).then_some(Gap { between, length: gap });
         self
     }
 
@@ -139,7 +147,7 @@ impl RedisBackendBuilder {
     /// used for the first time, the same time passes; a slot that moved counts as promoted. Every process must
     /// set the same. A longer ttl is refused.
     pub fn quarantine(mut self, duration: Duration) -> Self {
-        self.conduct.quarantine = duration;
+        self.options.quarantine = duration;
         self
     }
 
@@ -159,26 +167,26 @@ impl RedisBackendBuilder {
 
     async fn connect(mut self) -> Result<RedisBackend, LockError> {
         self.check_options()?;
-        self.conduct.barging = self.recipe == Recipe::Barging;
+        self.options.barging = self.recipe == Recipe::Barging;
         let inbox = Inbox::new(OwnerId::random()?);
         let pushes = Arc::new(Pushes::new(inbox));
         let (servers, address) = self.servers(&pushes)?;
         servers.ensure().await?;
-        let (queue, info) = (self.has_queue(), !self.conduct.quarantine.is_zero());
+        let (queue, info) = (self.has_queue(), !self.options.quarantine.is_zero());
         preflight::check(&servers, inbox, Needs { queue, info, limit: self.limits.request }).await?;
         let servers = Arc::new(servers);
         let (kept, replicas) = (self.kept(&servers, &pushes), self.replicas(&servers, inbox));
-        let shared = Arc::new(Shared { address, pushes, kept, replicas });
-        give_back_strays(&shared);
-        Ok(RedisBackend(shared))
+        let locks = Arc::new(RedisLocks { address, pushes, kept, replicas });
+        give_back_strays(&locks);
+        Ok(RedisBackend::of(locks))
     }
 
     fn check_options(&self) -> Result<(), LockError> {
         let refuse = |detail| Err(LockError::new(ErrorKind::InvalidOption, detail));
-        if self.conduct.gap.is_some() && self.recipe != Recipe::Fair {
+        if self.options.gap.is_some() && self.recipe != Recipe::Fair {
             return refuse("foreign_gap is for Recipe::Fair; with the others a released lock is free anyway");
         }
-        if !self.conduct.quarantine.is_zero() && !self.has_queue() {
+        if !self.options.quarantine.is_zero() && !self.has_queue() {
             return refuse("quarantine needs the scripts of Recipe::Fair or Recipe::Barging");
         }
         if self.required_replicas > 0 && !self.has_queue() {
@@ -254,12 +262,12 @@ impl RedisBackendBuilder {
         match self.recipe {
             Recipe::Fair | Recipe::Barging => {
                 // In a cluster the keys of one call lie in one slot; and a batch knows no quarantine.
-                let in_batches = matches!(*servers, Servers::One(_)) && self.conduct.quarantine.is_zero();
+                let in_batches = matches!(*servers, Servers::One(_)) && self.options.quarantine.is_zero();
                 let batches = in_batches.then(|| Batches::new(Arc::clone(&servers), limit));
-                let calls = Calls { servers, limit, conduct: self.conduct, batches };
-                Kept::Queue(Queue::new(calls, Arc::clone(pushes), Doubts::default()))
+                let calls = Calls { servers, limit, options: self.options, batches };
+                Kept::Queue(Queue::new(calls, Arc::clone(pushes), InFlight::default()))
             }
-            Recipe::Plain => Kept::Plain(Plain::new(servers, pushes.inbox, limit)),
+            Recipe::Plain => Kept::Plain(PlainRecipe::new(servers, pushes.inbox, limit)),
             Recipe::Timestamp => Kept::Timestamp(Timestamp::new(servers, limit)),
         }
     }
@@ -275,12 +283,12 @@ impl RedisBackendBuilder {
 
 /// A place in a queue can outlive its owner's interest, if the word that it left was lost. What is granted to it
 /// is given back at once.
-fn give_back_strays(shared: &Arc<Shared>) {
-    let backend = Arc::downgrade(shared);
-    shared.pushes.on_stray(move |stray| {
-        let (Some(shared), Ok(runtime)) = (backend.upgrade(), Handle::try_current()) else { return };
+fn give_back_strays(locks: &Arc<RedisLocks>) {
+    let backend = Arc::downgrade(locks);
+    locks.pushes.on_stray(move |stray| {
+        let (Some(locks), Ok(runtime)) = (backend.upgrade(), Handle::try_current()) else { return };
         runtime.spawn(async move {
-            if let Kept::Queue(queue) = &shared.kept {
+            if let Kept::Queue(queue) = &locks.kept {
                 // If it fails, the lease ends it.
                 let _ = queue.give_back(stray).await;
             }
@@ -294,7 +302,7 @@ impl fmt::Debug for RedisBackendBuilder {
         f.debug_struct("RedisBackendBuilder")
             .field("limits", &self.limits)
             .field("recipe", &self.recipe)
-            .field("conduct", &self.conduct)
+            .field("options", &self.options)
             .field("required_replicas", &self.required_replicas)
             .finish_non_exhaustive()
     }

@@ -12,16 +12,16 @@ use std::time::Duration;
 
 /// The owners in doubt.
 #[derive(Debug, Default)]
-pub(super) struct Doubts(Mutex<Expiring<()>>);
+pub(super) struct InFlight(Mutex<Expiring<()>>);
 
 /// After this time no request of an owner is waited for any more. Only owners whose release never succeeded
 /// are still here then.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
-impl Doubts {
+impl InFlight {
     /// To be made before a request of `owner` is sent, and settled by its answer.
-    pub(super) fn about(&self, owner: OwnerId) -> Doubt<'_> {
-        Doubt { doubts: self, owner, settled: false }
+    pub(super) fn about(&self, owner: OwnerId) -> RequestInFlight<'_> {
+        RequestInFlight { doubts: self, owner, settled: false }
     }
 
     pub(super) fn is_in_doubt(&self, owner: OwnerId) -> bool {
@@ -40,20 +40,20 @@ impl Doubts {
 
 /// A request under way. Dropped without an answer, it leaves its owner in doubt.
 #[derive(Debug)]
-pub(super) struct Doubt<'a> {
-    doubts: &'a Doubts,
+pub(super) struct RequestInFlight<'a> {
+    doubts: &'a InFlight,
     owner: OwnerId,
     settled: bool,
 }
 
-impl Doubt<'_> {
+impl RequestInFlight<'_> {
     /// The one copy of the request was answered: it will not be carried out any more.
     pub(super) fn settle(mut self) {
         self.settled = true;
     }
 }
 
-impl Drop for Doubt<'_> {
+impl Drop for RequestInFlight<'_> {
     fn drop(&mut self) {
         if !self.settled {
             self.doubts.note(self.owner, Moment::now());
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn only_an_answer_settles_a_doubt_and_only_a_release_ends_one() {
-        let (doubts, owner) = (Doubts::default(), OwnerId::random().unwrap());
+        let (doubts, owner) = (InFlight::default(), OwnerId::random().unwrap());
         doubts.about(owner).settle();
         assert!(!doubts.is_in_doubt(owner));
         drop(doubts.about(owner));

@@ -58,9 +58,9 @@ impl Pushes {
     }
 
     /// Has `owner` woken when the value of `key` changes, which is to be read after this.
-    pub(super) fn watch(&self, key: &[u8], owner: OwnerId) -> Watch<'_> {
+    pub(super) fn watch(&self, key: &[u8], owner: OwnerId) -> KeyWatch<'_> {
         self.watched.lock().insert(key.to_vec(), owner);
-        Watch { pushes: self, key: key.to_vec(), owner }
+        KeyWatch { pushes: self, key: key.to_vec(), owner }
     }
 
     fn changed(&self, keys: Option<&Value>) {
@@ -76,13 +76,13 @@ impl Pushes {
 }
 
 /// An owner's interest in a key, until dropped.
-pub(super) struct Watch<'a> {
+pub(super) struct KeyWatch<'a> {
     pushes: &'a Pushes,
     key: Vec<u8>,
     owner: OwnerId,
 }
 
-impl Drop for Watch<'_> {
+impl Drop for KeyWatch<'_> {
     fn drop(&mut self) {
         let mut watched = self.pushes.watched.lock();
         if watched.get(&self.key) == Some(&self.owner) {

@@ -1,15 +1,16 @@
 //! What asking for a lock once may come to.
 
 use crate::backend::Grant;
+use crate::error::{ErrorKind, LockError};
 use crate::lease::FencingToken;
 use crate::time::Moment;
 use std::time::Duration;
 
-pub(super) enum Attempt {
+pub(super) enum AskOutcome {
     Granted(Grant),
     /// Another has it, by the answer to a request sent at this moment.
     Held {
-        held: Held,
+        held: HeldByOther,
         sent: Moment,
     },
     /// Nobody is granted anything for this long.
@@ -18,7 +19,7 @@ pub(super) enum Attempt {
 
 /// A lock that another has.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Held {
+pub(super) struct HeldByOther {
     /// What is left of its lease; `None` if it never expires.
     pub(super) expires_in: Option<Duration>,
     /// Whether the asking owner is the first in the queue.
@@ -27,4 +28,15 @@ pub(super) struct Held {
     pub(super) silent: bool,
     /// The last token of the key: a hand-off with no greater one is an old story.
     pub(super) last: FencingToken,
+}
+
+/// A grant by the scripts, which give so many tokens to each.
+pub(super) fn grant(token: FencingToken, valid_until: Moment) -> Grant {
+    const TOKENS: u32 = 64;
+    Grant::new(token, valid_until).with_tokens(TOKENS)
+}
+
+/// The error of an owner that does not have the lock.
+pub(super) fn not_owner() -> LockError {
+    LockError::new(ErrorKind::Lost, "the key is gone or another owner's; acquire the lock again")
 }

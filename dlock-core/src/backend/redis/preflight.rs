@@ -1,6 +1,5 @@
 //! What is looked at once, when a backend is built: the kind of server, its settings, and the account's rights.
 
-use super::script_calls::run;
 use super::scripts;
 use super::servers::Servers;
 use super::wire::Inbox;
@@ -55,7 +54,7 @@ async fn check_rights(servers: &Servers, inbox: Inbox, needs: Needs) -> Result<(
     let publish = if prefix.is_some() { "SPUBLISH" } else { "PUBLISH" };
     let arguments = |command: &mut Cmd| _ = command.arg(&channel).arg(publish).arg(u8::from(needs.info));
     let keys = [own.as_bytes(), &[own.as_bytes(), b":q"].concat()];
-    let refused = run::<Vec<String>>(servers, needs.limit, &scripts::CHECK, &keys, arguments).await?.value;
+    let refused = servers.run::<Vec<String>>(needs.limit, &scripts::CHECK, &keys, arguments).await?.value;
     if refused.is_empty() {
         return Ok(());
     }

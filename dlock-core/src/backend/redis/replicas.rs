@@ -1,7 +1,7 @@
 //! Having replicas acknowledge a grant before it is believed.
 
 use super::keys::Keys;
-use super::not_owner;
+use super::outcome::not_owner;
 use super::scripts;
 use super::servers::{Exclusive, Job, Servers};
 use super::wire::Inbox;
@@ -67,7 +67,7 @@ impl Job for RenewAndWait<'_> {
         let mut pipeline = redis::pipe();
         let mut renewal = scripts::RENEW.by_text(&[self.key]);
         renewal.arg(self.owner).arg(self.claim.ttl.as_millis());
-        let patience_ms = super::script_calls::millis(self.replicas.patience);
+        let patience_ms = super::wire::millis(self.replicas.patience);
         pipeline.add_command(renewal).cmd("WAIT").arg(self.replicas.required).arg(patience_ms);
         pipeline.query_async(connection).await
     }

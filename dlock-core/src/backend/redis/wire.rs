@@ -1,7 +1,8 @@
-//! How an owner is written in Redis. Pure.
+//! How owners and times are written in Redis. Pure.
 
 use crate::backend::Claim;
 use crate::lease::{FencingToken, OwnerId};
+use std::time::Duration;
 
 /// The channel and the owner texts of one backend value: where its waiters are told of a hand-off.
 ///
@@ -65,6 +66,11 @@ pub(super) struct HandOff<'a> {
     pub(super) owner_text: String,
     pub(super) token: FencingToken,
     pub(super) key: &'a [u8],
+}
+
+/// Whole milliseconds, as the commands take them.
+pub(super) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

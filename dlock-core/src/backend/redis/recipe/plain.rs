@@ -2,9 +2,9 @@
 
 use crate::backend::expiring_map::Expiring;
 use crate::backend::redis::keys::Keys;
-use crate::backend::redis::not_owner;
-use crate::backend::redis::outcome::{Attempt, Held};
-use crate::backend::redis::script_calls::{strange, token};
+use crate::backend::redis::outcome::not_owner;
+use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
+use crate::backend::redis::replies::{strange, token};
 use crate::backend::redis::scripts;
 use crate::backend::redis::servers::{CallError, Exclusive, Job, Servers};
 use crate::backend::redis::wire::Inbox;
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Locks that are a string key and nothing else.
-pub(crate) struct Plain {
+pub(crate) struct PlainRecipe {
     servers: Arc<Servers>,
     inbox: Inbox,
     limit: Duration,
@@ -50,7 +50,7 @@ enum Way {
 const REMOVALS: &[Way] = &[Way::Delex, Way::DelIfEq, Way::Script, Way::Watch];
 const RENEWALS: &[Way] = &[Way::SetIfEq, Way::Script, Way::Watch];
 
-impl Plain {
+impl PlainRecipe {
     pub(crate) fn new(servers: Arc<Servers>, inbox: Inbox, limit: Duration) -> Self {
         let (removal, renewal) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let (exclusive, tokens) = (Exclusive::new(limit), Mutex::default());
@@ -59,10 +59,10 @@ impl Plain {
 
     /// Asks once. The transaction makes the token younger than every token handed out before it, and older
     /// than every one after. An owner that has the lock already keeps its token, and is renewed.
-    pub(crate) async fn ask(&self, claim: &Claim) -> Result<Attempt, LockError> {
+    pub(crate) async fn ask(&self, claim: &Claim) -> Result<AskOutcome, LockError> {
         let known = self.tokens.lock().get(claim.owner).copied();
         if let Some(token) = known {
-            return Ok(Attempt::Granted(Grant::new(token, self.renew(claim).await?)));
+            return Ok(AskOutcome::Granted(Grant::new(token, self.renew(claim).await?)));
         }
         let (keys, owner, sent) = (Keys::of(&claim.key)?, self.inbox.owner(claim), Moment::now());
         let mut pipeline = redis::pipe();
@@ -82,11 +82,11 @@ impl Plain {
             let micros = seconds.checked_mul(1_000_000).and_then(|whole| whole.checked_add(micros));
             let (token, valid_until) = (token(micros.ok_or_else(strange)?)?, claim.ttl.valid_until(sent));
             self.tokens.lock().set(claim.owner, token, valid_until, sent);
-            return Ok(Attempt::Granted(Grant::new(token, valid_until)));
+            return Ok(AskOutcome::Granted(Grant::new(token, valid_until)));
         }
         let expires_in = u64::try_from(left_ms).ok().map(Duration::from_millis);
-        let held = Held { expires_in, first: true, silent: true, last: FencingToken::new(0) };
-        Ok(Attempt::Held { held, sent })
+        let held = HeldByOther { expires_in, first: true, silent: true, last: FencingToken::new(0) };
+        Ok(AskOutcome::Held { held, sent })
     }
 
     pub(crate) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {

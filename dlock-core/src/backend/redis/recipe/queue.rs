@@ -1,11 +1,14 @@
 //! The recipes with a queue: fair, and barging.
 
-use crate::backend::redis::in_flight::Doubts;
+use crate::backend::redis::caller::Caller;
+use crate::backend::redis::in_flight::InFlight;
 use crate::backend::redis::keys::Keys;
-use crate::backend::redis::notifications::{Pushes, Stray, Watch};
-use crate::backend::redis::outcome::{Attempt, Held};
-use crate::backend::redis::script_calls::{Answer, Asker, Calls, millis};
-use crate::backend::redis::{grant, not_owner};
+use crate::backend::redis::notifications::{KeyWatch, Pushes, Stray};
+use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
+use crate::backend::redis::outcome::{grant, not_owner};
+use crate::backend::redis::replies::AcquireReply;
+use crate::backend::redis::script_calls::Calls;
+use crate::backend::redis::wire::millis;
 use crate::backend::{Claim, Mode};
 use crate::error::{ErrorKind, LockError};
 use crate::key::LockKey;
@@ -18,19 +21,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Queue {
     calls: Calls,
     pushes: Arc<Pushes>,
-    doubts: Doubts,
+    doubts: InFlight,
     /// Set once the server refused to say when a key changes.
     cannot_watch: AtomicBool,
 }
 
 impl Queue {
-    pub(crate) fn new(calls: Calls, pushes: Arc<Pushes>, doubts: Doubts) -> Self {
+    pub(crate) fn new(calls: Calls, pushes: Arc<Pushes>, doubts: InFlight) -> Self {
         Self { calls, pushes, doubts, cannot_watch: AtomicBool::new(false) }
     }
 
     /// Asks once. A waiter is entered into the queue only where a hand-off can be heard; the first question
     /// in a new slot of a cluster comes before that, for most locks are free.
-    pub(crate) async fn ask(&self, claim: &Claim, mode: Mode) -> Result<Attempt, LockError> {
+    pub(crate) async fn ask(&self, claim: &Claim, mode: Mode) -> Result<AskOutcome, LockError> {
         let keys = Keys::of(&claim.key)?;
         self.check_ttl(claim)?;
         if mode == Mode::Wait && !self.calls.servers.hears(keys.lock()) {
@@ -39,9 +42,9 @@ impl Queue {
         self.ask_once(&keys, claim, mode).await
     }
 
-    async fn ask_in_new_slot(&self, keys: &Keys, claim: &Claim) -> Result<Attempt, LockError> {
+    async fn ask_in_new_slot(&self, keys: &Keys, claim: &Claim) -> Result<AskOutcome, LockError> {
         match self.ask_once(keys, claim, Mode::Try).await? {
-            Attempt::Held { .. } => self.calls.servers.listen(keys.lock()).await?,
+            AskOutcome::Held { .. } => self.calls.servers.listen(keys.lock()).await?,
             settled => return Ok(settled),
         }
         self.ask_once(keys, claim, Mode::Wait).await
@@ -49,7 +52,7 @@ impl Queue {
 
     /// A lease that outlasts the quarantine could be valid still when the quarantine is over.
     fn check_ttl(&self, claim: &Claim) -> Result<(), LockError> {
-        let quarantine = self.calls.conduct.quarantine;
+        let quarantine = self.calls.options.quarantine;
         if quarantine.is_zero() || claim.ttl.as_duration() <= quarantine {
             return Ok(());
         }
@@ -57,25 +60,29 @@ impl Queue {
         Err(LockError::new(ErrorKind::InvalidOption, detail))
     }
 
-    async fn ask_once(&self, keys: &Keys, claim: &Claim, mode: Mode) -> Result<Attempt, LockError> {
+    async fn ask_once(&self, keys: &Keys, claim: &Claim, mode: Mode) -> Result<AskOutcome, LockError> {
         let owner = self.pushes.inbox.owner(claim);
         let (doubt, sent) = (self.doubts.about(claim.owner), Moment::now());
-        let asker = Asker { keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
-        let reply = self.calls.acquire(asker, mode == Mode::Wait).await?;
+        let caller = Caller { keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
+        let reply = self.calls.acquire(caller, mode == Mode::Wait).await?;
         if !reply.repeated {
             doubt.settle();
         }
         match reply.value {
-            Answer::Granted(token) => Ok(Attempt::Granted(grant(token, claim.ttl.valid_until(sent)))),
-            Answer::Held(held) => Ok(Attempt::Held { held, sent }),
-            Answer::Quarantined(left) => Ok(Attempt::Quarantined(left)),
-            Answer::GivenUp => Err(LockError::new(ErrorKind::Lost, "the acquisition was given up before")),
+            AcquireReply::Granted(token) => {
+                Ok(AskOutcome::Granted(grant(token, claim.ttl.valid_until(sent))))
+            }
+            AcquireReply::Held(held) => Ok(AskOutcome::Held { held, sent }),
+            AcquireReply::Quarantined(left) => Ok(AskOutcome::Quarantined(left)),
+            AcquireReply::GivenUp => {
+                Err(LockError::new(ErrorKind::Lost, "the acquisition was given up before"))
+            }
         }
     }
 
     /// Has the server tell when a holder's key changes that will not tell by itself. `None` if it cannot, or if
     /// that has happened already.
-    pub(crate) async fn watch<'a>(&'a self, claim: &Claim, held: &Held) -> Watching<'a> {
+    pub(crate) async fn watch<'a>(&'a self, claim: &Claim, held: &HeldByOther) -> Watching<'a> {
         if !held.first || !held.silent || self.cannot_watch.load(Ordering::Relaxed) {
             return Watching::Not;
         }
@@ -112,8 +119,8 @@ impl Queue {
     /// Makes an owner leave that nobody here knows, who was granted a lock all the same.
     pub(crate) async fn give_back(&self, stray: Stray) -> Result<(), LockError> {
         let keys = Keys::of(&LockKey::new(stray.key)?)?;
-        let asker = Asker { keys: &keys, owner: &stray.owner, ttl_ms: 0 };
-        self.calls.release(asker, 0).await.map(drop)
+        let caller = Caller { keys: &keys, owner: &stray.owner, ttl_ms: 0 };
+        self.calls.release(caller, 0).await.map(drop)
     }
 
     /// Whether a request of this owner may still be under way.
@@ -123,8 +130,8 @@ impl Queue {
 
     pub(crate) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
         let (keys, owner, sent) = (Keys::of(&claim.key)?, self.pushes.inbox.owner(claim), Moment::now());
-        let asker = Asker { keys: &keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
-        let renewed = self.calls.renew(asker).await?;
+        let caller = Caller { keys: &keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
+        let renewed = self.calls.renew(caller).await?;
         renewed.then(|| claim.ttl.valid_until(sent)).ok_or_else(not_owner)
     }
 
@@ -132,8 +139,8 @@ impl Queue {
         let (keys, owner) = (Keys::of(&claim.key)?, self.pushes.inbox.owner(claim));
         let late_ms = if self.is_in_doubt(claim) { millis(claim.ttl.as_duration()) } else { 0 };
         self.pushes.forget(claim.owner);
-        let asker = Asker { keys: &keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
-        let reply = self.calls.release(asker, late_ms).await?;
+        let caller = Caller { keys: &keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
+        let reply = self.calls.release(caller, late_ms).await?;
         self.doubts.forget(claim.owner);
         // Sent twice, the second copy finds what the first one left.
         (reply.value || reply.repeated).then_some(()).ok_or_else(not_owner)
@@ -143,7 +150,7 @@ impl Queue {
 /// Whether the server will tell of a change.
 pub(crate) enum Watching<'a> {
     Not,
-    Until(#[expect(dead_code, reason = "it is watched for as long as this lives")] Watch<'a>),
+    Until(#[expect(dead_code, reason = "it is watched for as long as this lives")] KeyWatch<'a>),
     /// The change has come already.
     Changed,
 }

@@ -1,7 +1,7 @@
 //! The owners that one backend value knows.
 
-use super::node::Node;
-use super::participant::{Seat, Terms};
+use super::node::RedlockServer;
+use super::participant::{Participant, Terms};
 use crate::backend::Claim;
 use crate::backend::redis::keys::Keys;
 use crate::backend::redis::wire::Inbox;
@@ -13,15 +13,15 @@ use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// One owner, from its acquire to its release: its seat at every server.
+/// One owner, from its acquire to its release: its participant at every server.
 #[derive(Clone)]
-pub(super) struct Tenure {
+pub(super) struct RedlockAcquisition {
     pub(super) terms: Arc<Terms>,
-    pub(super) seats: Arc<[Arc<Seat>]>,
+    pub(super) participants: Arc<[Arc<Participant>]>,
 }
 
-impl Tenure {
-    pub(super) fn new(nodes: &[Arc<Node>], inbox: Inbox, claim: &Claim) -> Result<Self, LockError> {
+impl RedlockAcquisition {
+    pub(super) fn new(nodes: &[Arc<RedlockServer>], inbox: Inbox, claim: &Claim) -> Result<Self, LockError> {
         let terms = Arc::new(Terms {
             keys: Keys::of(&claim.key)?,
             owner: inbox.owner(claim),
@@ -29,8 +29,9 @@ impl Tenure {
             token: Mutex::default(),
             leaving: OnceLock::new(),
         });
-        let seat = |node: &Arc<Node>| Arc::new(Seat::new(Arc::clone(node), Arc::clone(&terms)));
-        Ok(Self { seats: nodes.iter().map(seat).collect(), terms })
+        let participant =
+            |node: &Arc<RedlockServer>| Arc::new(Participant::new(Arc::clone(node), Arc::clone(&terms)));
+        Ok(Self { participants: nodes.iter().map(participant).collect(), terms })
     }
 
     /// From here on nothing takes the lock for this owner.
@@ -49,18 +50,18 @@ impl Tenure {
 
 /// The owners that have something, or may have.
 #[derive(Default)]
-pub(super) struct Tenures(Mutex<HashMap<OwnerId, Tenure>>);
+pub(super) struct Acquisitions(Mutex<HashMap<OwnerId, RedlockAcquisition>>);
 
 /// Owners whose release was never confirmed are forgotten when their leases are over twice, and not before.
 const LEAST_MEMORY: Duration = Duration::from_secs(120);
 
-impl Tenures {
-    pub(super) fn find(&self, owner: OwnerId) -> Option<Tenure> {
+impl Acquisitions {
+    pub(super) fn find(&self, owner: OwnerId) -> Option<RedlockAcquisition> {
         self.0.lock().get(&owner).cloned()
     }
 
-    pub(super) fn enter(&self, owner: OwnerId, tenure: &Tenure) {
-        self.0.lock().insert(owner, tenure.clone());
+    pub(super) fn enter(&self, owner: OwnerId, acquisition: &RedlockAcquisition) {
+        self.0.lock().insert(owner, acquisition.clone());
     }
 
     pub(super) fn forget(&self, owner: OwnerId) {
@@ -69,9 +70,9 @@ impl Tenures {
 
     /// Forgets those who left long ago.
     pub(super) fn sweep(&self, now: Moment) {
-        self.0.lock().retain(|_, tenure| {
-            let memory = LEAST_MEMORY.max(tenure.terms.ttl.as_duration() * 2);
-            tenure.terms.leaving.get().is_none_or(|since| now.since(*since) < memory)
+        self.0.lock().retain(|_, acquisition| {
+            let memory = LEAST_MEMORY.max(acquisition.terms.ttl.as_duration() * 2);
+            acquisition.terms.leaving.get().is_none_or(|since| now.since(*since) < memory)
         });
     }
 }

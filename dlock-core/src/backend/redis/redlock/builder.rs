@@ -1,13 +1,14 @@
 //! Settings of a [`RedlockBackend`].
 
-use super::RedlockBackend;
-use super::node::Node;
+use super::backend::RedlockBackend;
+use super::node::RedlockServer;
 use super::quorum::out_of_reach;
 use super::votes::majority;
 use crate::backend::redis::builder::DEFAULT_LIMITS;
 use crate::backend::redis::notifications::Pushes;
 use crate::backend::redis::preflight::{self, Needs};
-use crate::backend::redis::script_calls::{Calls, Conduct};
+use crate::backend::redis::script_calls::Calls;
+use crate::backend::redis::script_options::ScriptOptions;
 use crate::backend::redis::scripts::{self, Script};
 use crate::backend::redis::servers::{Connection, Connector, Limits, Opening, Servers, ServersUrl, Source};
 use crate::backend::redis::wire::Inbox;
@@ -33,6 +34,13 @@ pub struct RedlockBackendBuilder {
 enum Places {
     Together(String),
     Each(Vec<String>),
+}
+
+impl RedlockBackend {
+    /// Settings, to be built.
+    pub fn builder() -> RedlockBackendBuilder {
+        RedlockBackendBuilder::default()
+    }
 }
 
 impl Default for RedlockBackendBuilder {
@@ -107,7 +115,7 @@ impl RedlockBackendBuilder {
         Ok(RedlockBackend::new(nodes, inbox))
     }
 
-    fn nodes(&self, pushes: &Arc<Pushes>) -> Result<Vec<Arc<Node>>, LockError> {
+    fn nodes(&self, pushes: &Arc<Pushes>) -> Result<Vec<Arc<RedlockServer>>, LockError> {
         let urls = self.urls()?;
         if urls.len() < LEAST_SERVERS {
             return Err(invalid(
@@ -129,19 +137,20 @@ impl RedlockBackendBuilder {
         }
     }
 
-    fn node(&self, url: &str, pushes: &Arc<Pushes>) -> Result<Arc<Node>, LockError> {
+    fn node(&self, url: &str, pushes: &Arc<Pushes>) -> Result<Arc<RedlockServer>, LockError> {
         static SCRIPTS: &[&Script] = &[&scripts::PROPOSE, &scripts::RENEW, &scripts::RELEASE];
         let connector = Connector::new(url, self.limits, self.root_certificates.clone())?;
         let address = connector.server();
         let opening = Opening { pushes: Arc::clone(pushes), listens: false, scripts: SCRIPTS };
         let servers = Arc::new(Servers::One(Connection::new(Source::Fixed(Box::new(connector)), opening)));
-        let calls = Calls { servers, limit: Duration::ZERO, conduct: Conduct::default(), batches: None };
-        Ok(Arc::new(Node { address, calls }))
+        let calls =
+            Calls { servers, limit: Duration::ZERO, options: ScriptOptions::default(), batches: None };
+        Ok(Arc::new(RedlockServer { address, calls }))
     }
 }
 
 /// Looks at one server. Its run id, if it tells.
-async fn open(node: &Node, inbox: Inbox, limit: Duration) -> Result<Option<String>, LockError> {
+async fn open(node: &RedlockServer, inbox: Inbox, limit: Duration) -> Result<Option<String>, LockError> {
     let servers = &node.calls.servers;
     let opened = async {
         servers.ensure().await?;

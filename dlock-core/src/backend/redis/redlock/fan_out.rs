@@ -1,34 +1,37 @@
 //! Asking all servers at once.
 
-use super::participant::Seat;
+use super::participant::Participant;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// The answers of all servers to one question, in the order in which they come. Each question is a task of its
 /// own and goes on when the round is dropped: nobody waits for a slow server once the others have decided, but
 /// its answer must be taken care of (I5).
-pub(super) struct Round<T>(mpsc::UnboundedReceiver<(usize, T)>);
+pub(super) struct FanOut<T>(mpsc::UnboundedReceiver<(usize, T)>);
 
-impl<T: Send + 'static> Round<T> {
-    /// Asks. `request` is called for each seat in turn; what it does before its future is ordered by that.
-    pub(super) fn ask<F>(seats: &[Arc<Seat>], request: impl Fn(Arc<Seat>) -> F) -> Self
+impl<T: Send + 'static> FanOut<T> {
+    /// Asks. `request` is called for each participant in turn; what it does before its future is ordered by that.
+    pub(super) fn ask<F>(participants: &[Arc<Participant>], request: impl Fn(Arc<Participant>) -> F) -> Self
     where
         F: Future<Output = T> + Send + 'static,
     {
-        Self::ask_and(seats, |seat, answer| {
-            let request = request(seat);
+        Self::ask_and(participants, |participant, answer| {
+            let request = request(participant);
             async move { answer.send(request.await) }
         })
     }
 
     /// The same for requests that go on after they gave their answer.
-    pub(super) fn ask_and<F>(seats: &[Arc<Seat>], request: impl Fn(Arc<Seat>, Answer<T>) -> F) -> Self
+    pub(super) fn ask_and<F>(
+        participants: &[Arc<Participant>],
+        request: impl Fn(Arc<Participant>, AnswerSender<T>) -> F,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let (answers, round) = mpsc::unbounded_channel();
-        for (server, seat) in seats.iter().enumerate() {
-            tokio::spawn(request(Arc::clone(seat), Answer { server, answers: answers.clone() }));
+        for (server, participant) in participants.iter().enumerate() {
+            tokio::spawn(request(Arc::clone(participant), AnswerSender { server, answers: answers.clone() }));
         }
         Self(round)
     }
@@ -40,12 +43,12 @@ impl<T: Send + 'static> Round<T> {
 }
 
 /// Where one server's answer goes.
-pub(super) struct Answer<T> {
+pub(super) struct AnswerSender<T> {
     server: usize,
     answers: mpsc::UnboundedSender<(usize, T)>,
 }
 
-impl<T> Answer<T> {
+impl<T> AnswerSender<T> {
     pub(super) fn send(self, answer: T) {
         // An error says that nobody listens any more: the question was settled without this answer.
         let _ = self.answers.send((self.server, answer));

@@ -5,26 +5,26 @@ use tokio::sync::oneshot;
 
 /// Gives out turns, in the order in which they are asked for, whenever their tasks come to run.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(super) struct Fifo {
     /// Ends when the last turn does.
     last: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 /// A place among the turns, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct FifoTurn {
     before: Option<oneshot::Receiver<()>>,
     _done: oneshot::Sender<()>,
 }
 
-impl Turns {
-    pub(super) fn next(&self) -> Turn {
+impl Fifo {
+    pub(super) fn next(&self) -> FifoTurn {
         let (done, over) = oneshot::channel();
-        Turn { before: self.last.lock().replace(over), _done: done }
+        FifoTurn { before: self.last.lock().replace(over), _done: done }
     }
 }
 
-impl Turn {
+impl FifoTurn {
     /// Waits until the turn before this one is over.
     pub(super) async fn come(&mut self) {
         if let Some(before) = self.before.take() {
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn turns_come_in_the_order_in_which_they_were_made() {
-        let turns = Turns::default();
+        let turns = Fifo::default();
         let (mut first, mut second) = (turns.next(), turns.next());
         let mut coming = Box::pin(second.come());
         assert!(coming.as_mut().now_or_never().is_none(), "asked first, but made later");

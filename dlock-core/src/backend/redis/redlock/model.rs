@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The rule that a twin lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flaw {
+enum ModelFlaw {
     None,
     /// A grant is believed though its lease ended before the majority was complete.
     IgnoresTheLease,
@@ -23,17 +23,17 @@ enum Flaw {
 
 /// What `propose.lua` does.
 #[derive(Debug, Default, Clone)]
-struct Server {
+struct ModelServer {
     holder: Option<usize>,
     fence: u64,
 }
 
-impl Server {
-    fn propose(&mut self, rival: usize, token: FencingToken, flaw: Flaw) -> Vote {
-        if *self.holder.get_or_insert(rival) != rival && flaw != Flaw::AgreesWithoutHolding {
+impl ModelServer {
+    fn propose(&mut self, rival: usize, token: FencingToken, flaw: ModelFlaw) -> Vote {
+        if *self.holder.get_or_insert(rival) != rival && flaw != ModelFlaw::AgreesWithoutHolding {
             return Vote::Held(None);
         }
-        if token.as_u64() <= self.fence && flaw != Flaw::AgreesToAnything {
+        if token.as_u64() <= self.fence && flaw != ModelFlaw::AgreesToAnything {
             return Vote::Outbid(FencingToken::new(self.fence));
         }
         self.fence = token.as_u64();
@@ -86,14 +86,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 struct World {
-    servers: Vec<Server>,
+    servers: Vec<ModelServer>,
     rivals: Vec<Rival>,
     last: FencingToken,
-    flaw: Flaw,
+    flaw: ModelFlaw,
 }
 
-fn run(steps: &[Step], flaw: Flaw) -> TestCaseResult {
-    let (nothing, servers) = (FencingToken::new(0), vec![Server::default(); SERVERS]);
+fn run(steps: &[Step], flaw: ModelFlaw) -> TestCaseResult {
+    let (nothing, servers) = (FencingToken::new(0), vec![ModelServer::default(); SERVERS]);
     let rivals = (0..RIVALS).map(|rival| Rival::ask(nothing, rival as u64)).collect();
     let mut world = World { servers, rivals, last: nothing, flaw };
     steps.iter().try_for_each(|step| world.take(*step))
@@ -133,11 +133,13 @@ impl World {
             return Ok(());
         }
         asking.votes.push((server, self.servers[server].propose(rival, asking.token, self.flaw)));
-        let of = if self.flaw == Flaw::CountsTheAnswers { asking.votes.len() } else { SERVERS };
+        let of = if self.flaw == ModelFlaw::CountsTheAnswers { asking.votes.len() } else { SERVERS };
         let mut ballot = Ballot::of(of);
         asking.votes.iter().for_each(|(_, vote)| ballot.add(*vote));
         match ballot.outcome() {
-            Some(Outcome::Won) if asking.lasts || self.flaw == Flaw::IgnoresTheLease => self.granted(rival),
+            Some(Outcome::Won) if asking.lasts || self.flaw == ModelFlaw::IgnoresTheLease => {
+                self.granted(rival)
+            }
             Some(Outcome::Outbid(seen)) => {
                 self.rivals[rival] = Rival::ask(seen, 0);
                 Ok(())
@@ -157,7 +159,7 @@ impl World {
     }
 }
 
-fn check(flaw: Flaw) -> bool {
+fn check(flaw: ModelFlaw) -> bool {
     let config = Config { cases: 4_000, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
     TestRunner::new(config).run(&steps(), |steps| run(&steps, flaw)).is_ok()
 }
@@ -165,14 +167,17 @@ fn check(flaw: Flaw) -> bool {
 /// I1, I2, B83.
 #[test]
 fn grants_exclude_each_other_and_their_tokens_rise() {
-    assert!(check(Flaw::None));
+    assert!(check(ModelFlaw::None));
 }
 
 #[test]
 fn a_twin_that_lacks_a_rule_is_noticed() {
-    for flaw in
-        [Flaw::IgnoresTheLease, Flaw::CountsTheAnswers, Flaw::AgreesToAnything, Flaw::AgreesWithoutHolding]
-    {
+    for flaw in [
+        ModelFlaw::IgnoresTheLease,
+        ModelFlaw::CountsTheAnswers,
+        ModelFlaw::AgreesToAnything,
+        ModelFlaw::AgreesWithoutHolding,
+    ] {
         assert!(!check(flaw), "{flaw:?} is not noticed");
     }
 }

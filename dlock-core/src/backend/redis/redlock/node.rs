@@ -2,7 +2,8 @@
 
 use super::votes::Vote;
 use crate::backend::redis::keys::Keys;
-use crate::backend::redis::script_calls::{Calls, run, strange, token};
+use crate::backend::redis::replies::{strange, token};
+use crate::backend::redis::script_calls::Calls;
 use crate::backend::redis::scripts;
 use crate::backend::redis::servers::Reply;
 use crate::error::{ErrorKind, LockError};
@@ -11,13 +12,13 @@ use redis::Cmd;
 use std::time::Duration;
 
 /// A server that knows nothing of the others.
-pub(super) struct Node {
+pub(super) struct RedlockServer {
     pub(super) address: String,
     /// Without patience for a server that cannot for the moment: the others are asked as well.
     pub(super) calls: Calls,
 }
 
-impl Node {
+impl RedlockServer {
     /// Makes sure that there is a connection. What fails here was surely never sent.
     pub(super) async fn ensure(&self) -> Result<(), LockError> {
         self.calls.servers.ensure().await
@@ -35,7 +36,7 @@ impl Node {
         let [lock, _, fence, marks] = keys.all();
         let Calls { servers, limit, .. } = &self.calls;
         let reply =
-            run::<Vec<i64>>(servers, *limit, &scripts::PROPOSE, &[lock, fence, marks], arguments).await?;
+            servers.run::<Vec<i64>>(*limit, &scripts::PROPOSE, &[lock, fence, marks], arguments).await?;
         Ok(Reply { value: vote(&reply.value)?, repeated: reply.repeated })
     }
 }

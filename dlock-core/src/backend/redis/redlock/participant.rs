@@ -1,10 +1,10 @@
 //! What one owner has at one server, and what is under way for it there.
 
-use super::fifo::{Turn, Turns};
-use super::node::Node;
+use super::fifo::{Fifo, FifoTurn};
+use super::node::RedlockServer;
 use super::votes::Vote;
+use crate::backend::redis::caller::Caller;
 use crate::backend::redis::keys::Keys;
-use crate::backend::redis::script_calls::Asker;
 use crate::error::{ErrorKind, LockError};
 use crate::lease::{FencingToken, Ttl};
 use crate::time::{Moment, backoff, sleep};
@@ -25,17 +25,17 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    fn asker(&self) -> Asker<'_> {
-        Asker { keys: &self.keys, owner: &self.owner, ttl_ms: self.ttl.as_millis() }
+    fn caller(&self) -> Caller<'_> {
+        Caller { keys: &self.keys, owner: &self.owner, ttl_ms: self.ttl.as_millis() }
     }
 }
 
 /// One owner at one server. Its requests go there one after the other, so that a release comes after what it
 /// undoes (I4).
-pub(super) struct Seat {
-    node: Arc<Node>,
+pub(super) struct Participant {
+    node: Arc<RedlockServer>,
     terms: Arc<Terms>,
-    turns: Turns,
+    turns: Fifo,
     /// Whether the owner may have the lock here.
     may_hold: AtomicBool,
     /// Whether a request may still be carried out, long after it was sent (I5).
@@ -48,27 +48,27 @@ pub(super) struct Seat {
 
 /// Which servers an owner leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leaving {
+pub(super) enum LeaveFrom {
     /// Each says whether it had the lock.
     All,
     /// Those that surely gave it nothing are not asked.
     WhereItMayHold,
 }
 
-impl Seat {
-    pub(super) fn new(node: Arc<Node>, terms: Arc<Terms>) -> Self {
+impl Participant {
+    pub(super) fn new(node: Arc<RedlockServer>, terms: Arc<Terms>) -> Self {
         let flag = || AtomicBool::new(false);
-        let (turns, left) = (Turns::default(), OnceLock::new());
+        let (turns, left) = (Fifo::default(), OnceLock::new());
         Self { node, terms, turns, may_hold: flag(), in_doubt: flag(), left, kept: flag() }
     }
 
     /// The place of the next request.
-    pub(super) fn turn(&self) -> Turn {
+    pub(super) fn turn(&self) -> FifoTurn {
         self.turns.next()
     }
 
     /// Takes the lock here, under a token.
-    pub(super) async fn propose(&self, mut turn: Turn, token: FencingToken) -> Result<Vote, LockError> {
+    pub(super) async fn propose(&self, mut turn: FifoTurn, token: FencingToken) -> Result<Vote, LockError> {
         turn.come().await;
         self.node.ensure().await?;
         if self.terms.leaving.get().is_some() {
@@ -88,11 +88,11 @@ impl Seat {
 
     /// Renews the lease here. Whether the owner has it.
     pub(super) async fn renew(&self) -> Result<bool, LockError> {
-        self.node.calls.renew(self.terms.asker()).await
+        self.node.calls.renew(self.terms.caller()).await
     }
 
     /// Gives back what an attempt may have got here; the owner will ask again.
-    pub(super) async fn withdraw(&self, mut turn: Turn) -> Result<(), LockError> {
+    pub(super) async fn withdraw(&self, mut turn: FifoTurn) -> Result<(), LockError> {
         turn.come().await;
         if self.may_hold.load(Ordering::Acquire) {
             self.release(0).await?;
@@ -102,9 +102,9 @@ impl Seat {
 
     /// Makes the owner leave for good. Whether it had the lock here. A request that may come late is refused
     /// from then on.
-    pub(super) async fn leave(&self, mut turn: Turn, which: Leaving) -> Result<bool, LockError> {
+    pub(super) async fn leave(&self, mut turn: FifoTurn, which: LeaveFrom) -> Result<bool, LockError> {
         turn.come().await;
-        if which == Leaving::WhereItMayHold && !self.may_hold.load(Ordering::Acquire) {
+        if which == LeaveFrom::WhereItMayHold && !self.may_hold.load(Ordering::Acquire) {
             return Ok(false);
         }
         if let Some(had_it) = self.left.get() {
@@ -131,7 +131,7 @@ impl Seat {
             }
             sleep(pause).await;
             let turn = self.turn();
-            match self.leave(turn, Leaving::WhereItMayHold).await {
+            match self.leave(turn, LeaveFrom::WhereItMayHold).await {
                 Err(error) if error.kind().is_retryable() => {}
                 _ => return,
             }
@@ -139,7 +139,7 @@ impl Seat {
     }
 
     async fn release(&self, late_ms: u64) -> Result<bool, LockError> {
-        let had_it = self.node.calls.release(self.terms.asker(), late_ms).await?.value;
+        let had_it = self.node.calls.release(self.terms.caller(), late_ms).await?.value;
         self.may_hold.store(self.in_doubt.load(Ordering::Acquire), Ordering::Release);
         Ok(had_it)
     }

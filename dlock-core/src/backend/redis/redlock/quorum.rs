@@ -1,11 +1,11 @@
 //! Asking all servers, until a majority has decided.
 
-use super::acquisitions::Tenure;
-use super::fan_out::Round;
-use super::participant::{Leaving, Seat};
+use super::acquisitions::RedlockAcquisition;
+use super::fan_out::FanOut;
+use super::participant::{LeaveFrom, Participant};
 use super::votes::{Ballot, Outcome, Poll, Verdict, Vote, majority, proposal};
 use crate::backend::Grant;
-use crate::backend::redis::{grant, not_owner};
+use crate::backend::redis::outcome::{grant, not_owner};
 use crate::error::{ErrorKind, LockError};
 use crate::lease::FencingToken;
 use crate::time::{Moment, sleep, unix_time};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What asking for a lock once came to.
-pub(super) enum Attempt {
+pub(super) enum RoundOutcome {
     Granted(Grant),
     /// Others have it, or parts of it. When it may be free, if that is known.
     Refused(Option<Duration>),
@@ -24,42 +24,42 @@ pub(super) enum Attempt {
 const RAISES: usize = 4;
 
 /// Asks once. An owner that has the lock already is granted it again, by a renewal (I5).
-pub(super) async fn ask(tenure: &Tenure) -> Attempt {
-    let Some(token) = tenure.token() else { return propose_until_settled(tenure).await };
-    match renew(tenure).await {
-        Ok(valid_until) => Attempt::Granted(grant(token, valid_until)),
+pub(super) async fn ask(acquisition: &RedlockAcquisition) -> RoundOutcome {
+    let Some(token) = acquisition.token() else { return propose_until_settled(acquisition).await };
+    match renew(acquisition).await {
+        Ok(valid_until) => RoundOutcome::Granted(grant(token, valid_until)),
         Err(error) if error.kind() == ErrorKind::Lost => {
-            tenure.set_token(None);
-            propose_until_settled(tenure).await
+            acquisition.set_token(None);
+            propose_until_settled(acquisition).await
         }
-        Err(error) => Attempt::Failed(error),
+        Err(error) => RoundOutcome::Failed(error),
     }
 }
 
 /// Proposes tokens, each greater than all that are known by then.
-async fn propose_until_settled(tenure: &Tenure) -> Attempt {
+async fn propose_until_settled(acquisition: &RedlockAcquisition) -> RoundOutcome {
     let mut seen = FencingToken::new(0);
     for _ in 0..=RAISES {
         let (sent, token) = (Moment::now(), proposal(seen, unix_time()));
-        let (ballot, failures) = propose(tenure, token).await;
+        let (ballot, failures) = propose(acquisition, token).await;
         match ballot.outcome() {
-            Some(Outcome::Won) => return believe(tenure, token, sent),
+            Some(Outcome::Won) => return believe(acquisition, token, sent),
             Some(Outcome::Outbid(greatest)) => seen = greatest,
-            Some(Outcome::Refused) => return Attempt::Refused(ballot.free_in()),
+            Some(Outcome::Refused) => return RoundOutcome::Refused(ballot.free_in()),
             Some(Outcome::Unreachable) | None => {
-                return Attempt::Failed(out_of_reach(failures, tenure.seats.len()));
+                return RoundOutcome::Failed(out_of_reach(failures, acquisition.participants.len()));
             }
         }
     }
-    Attempt::Refused(None)
+    RoundOutcome::Refused(None)
 }
 
-async fn propose(tenure: &Tenure, token: FencingToken) -> (Ballot, Vec<LockError>) {
-    let mut round = Round::ask(&tenure.seats, |seat| {
-        let turn = seat.turn();
-        async move { seat.propose(turn, token).await }
+async fn propose(acquisition: &RedlockAcquisition, token: FencingToken) -> (Ballot, Vec<LockError>) {
+    let mut round = FanOut::ask(&acquisition.participants, |participant| {
+        let turn = participant.turn();
+        async move { participant.propose(turn, token).await }
     });
-    let (mut ballot, mut failures) = (Ballot::of(tenure.seats.len()), Vec::new());
+    let (mut ballot, mut failures) = (Ballot::of(acquisition.participants.len()), Vec::new());
     while ballot.outcome().is_none() {
         match round.next().await {
             Some((_, Ok(vote))) => ballot.add(vote),
@@ -74,30 +74,30 @@ async fn propose(tenure: &Tenure, token: FencingToken) -> (Ballot, Vec<LockError
 }
 
 /// The grant, unless the majority took longer than the lease (I3).
-fn believe(tenure: &Tenure, token: FencingToken, sent: Moment) -> Attempt {
-    let valid_until = tenure.terms.ttl.valid_until(sent);
+fn believe(acquisition: &RedlockAcquisition, token: FencingToken, sent: Moment) -> RoundOutcome {
+    let valid_until = acquisition.terms.ttl.valid_until(sent);
     if valid_until <= Moment::now() {
-        return Attempt::Failed(LockError::new(
+        return RoundOutcome::Failed(LockError::new(
             ErrorKind::Unavailable,
             "a majority took longer to answer than the lease lasts; use a longer ttl",
         ));
     }
-    tenure.set_token(Some(token));
-    Attempt::Granted(grant(token, valid_until))
+    acquisition.set_token(Some(token));
+    RoundOutcome::Granted(grant(token, valid_until))
 }
 
 /// Frees what a failed attempt got, at every server; waits for those that answer. An owner that was granted the
 /// lock, and only could not be told so again, keeps it.
-pub(super) async fn give_back(tenure: &Tenure) {
-    if tenure.token().is_some() {
+pub(super) async fn give_back(acquisition: &RedlockAcquisition) {
+    if acquisition.token().is_some() {
         return;
     }
     let started = Moment::now();
-    let mut round = Round::ask(&tenure.seats, |seat| {
-        let turn = seat.turn();
-        async move { seat.withdraw(turn).await }
+    let mut round = FanOut::ask(&acquisition.participants, |participant| {
+        let turn = participant.turn();
+        async move { participant.withdraw(turn).await }
     });
-    for _ in 0..majority(tenure.seats.len()) {
+    for _ in 0..majority(acquisition.participants.len()) {
         // What fails is given back with the next attempt, or when the owner leaves.
         let _ = round.next().await;
     }
@@ -106,21 +106,21 @@ pub(super) async fn give_back(tenure: &Tenure) {
 
 /// Makes the owner leave. Servers that do not answer are asked again in the background. That it left a majority
 /// is enough, even if it is not known any more whether it had one: the lock is free.
-pub(super) async fn leave(tenure: &Tenure, which: Leaving) -> Result<(), LockError> {
-    tenure.begin_leaving();
+pub(super) async fn leave(acquisition: &RedlockAcquisition, which: LeaveFrom) -> Result<(), LockError> {
+    acquisition.begin_leaving();
     let started = Moment::now();
-    let mut round = Round::ask_and(&tenure.seats, |seat, answer| {
-        let turn = seat.turn();
+    let mut round = FanOut::ask_and(&acquisition.participants, |participant, answer| {
+        let turn = participant.turn();
         async move {
-            let left = seat.leave(turn, which).await;
+            let left = participant.leave(turn, which).await;
             let again = left.as_ref().is_err_and(|error| error.kind().is_retryable());
             answer.send(left);
             if again {
-                seat.keep_leaving().await;
+                participant.keep_leaving().await;
             }
         }
     });
-    let polled = poll(&mut round, tenure.seats.len()).await;
+    let polled = poll(&mut round, acquisition.participants.len()).await;
     drain(&mut round, started).await;
     let is_heard = polled.poll.is_heard();
     polled.into_result().map(drop).or_else(|error| match error.kind() {
@@ -131,29 +131,30 @@ pub(super) async fn leave(tenure: &Tenure, which: Leaving) -> Result<(), LockErr
 
 /// Renews at every server. It counts if a majority of all confirms it, and only then those that lost the lock
 /// are given it again: where no majority has it, it is gone (I8).
-pub(super) async fn renew(tenure: &Tenure) -> Result<Moment, LockError> {
-    let valid_until = tenure.terms.ttl.valid_until(Moment::now());
-    let mut round = Round::ask(&tenure.seats, |seat| async move { seat.renew().await });
-    let missing = poll(&mut round, tenure.seats.len()).await.into_result()?;
-    if let Some(token) = tenure.token() {
-        tokio::spawn(heal(Arc::clone(&tenure.seats), missing, round, token, valid_until));
+pub(super) async fn renew(acquisition: &RedlockAcquisition) -> Result<Moment, LockError> {
+    let valid_until = acquisition.terms.ttl.valid_until(Moment::now());
+    let mut round =
+        FanOut::ask(&acquisition.participants, |participant| async move { participant.renew().await });
+    let missing = poll(&mut round, acquisition.participants.len()).await.into_result()?;
+    if let Some(token) = acquisition.token() {
+        tokio::spawn(heal(Arc::clone(&acquisition.participants), missing, round, token, valid_until));
     }
     Ok(valid_until)
 }
 
 /// Takes the lock again where a renewal did not find it, so that the next server to forget it does no harm.
 async fn heal(
-    seats: Arc<[Arc<Seat>]>,
+    participants: Arc<[Arc<Participant>]>,
     mut missing: Vec<usize>,
-    mut round: Round<Result<bool, LockError>>,
+    mut round: FanOut<Result<bool, LockError>>,
     token: FencingToken,
     until: Moment,
 ) {
     loop {
-        for seat in missing.drain(..).filter_map(|at| seats.get(at)) {
+        for participant in missing.drain(..).filter_map(|at| participants.get(at)) {
             if Moment::now() < until {
                 // What it comes to is known by the next renewal.
-                let _ = seat.propose(seat.turn(), token).await;
+                let _ = participant.propose(participant.turn(), token).await;
             }
         }
         match round.next().await {
@@ -172,7 +173,7 @@ struct Polled {
     failures: Vec<LockError>,
 }
 
-async fn poll(round: &mut Round<Result<bool, LockError>>, servers: usize) -> Polled {
+async fn poll(round: &mut FanOut<Result<bool, LockError>>, servers: usize) -> Polled {
     let mut polled = Polled { servers, poll: Poll::of(servers), no: Vec::new(), failures: Vec::new() };
     while polled.poll.verdict().is_none() {
         match round.next().await {
@@ -209,7 +210,7 @@ impl Polled {
 
 /// Waits for the other answers as long again as the decision took since it was asked for: most come at once,
 /// and who ends its process after a release wants no server left out. A server that is away is not worth more.
-async fn drain<T: Send + 'static>(round: &mut Round<T>, asked: Moment) {
+async fn drain<T: Send + 'static>(round: &mut FanOut<T>, asked: Moment) {
     let rest = async { while round.next().await.is_some() {} };
     tokio::select! {
         () = rest => {}

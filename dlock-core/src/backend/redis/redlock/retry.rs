@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// The pauses of one acquire.
 #[derive(Debug, Default)]
-pub(super) struct Pauses {
+pub(super) struct RetryPauses {
     attempts: u32,
 }
 
@@ -16,7 +16,7 @@ const LEAST: Duration = Duration::from_millis(10);
 const FIRST_SPREAD: Duration = Duration::from_millis(30);
 const WIDEST_SPREAD: Duration = Duration::from_millis(240);
 
-impl Pauses {
+impl RetryPauses {
     /// The pause after an attempt that took `attempt` and was refused. `free_in` is when the lock will be free
     /// at a majority, if nobody releases or renews it before. `random` is from 0 to 1.
     pub(super) fn next(&mut self, attempt: Duration, free_in: Option<Duration>, random: f64) -> Duration {
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn pauses_spread_over_several_round_trips_and_widen() {
         for round_trip in [MILLI, MILLI * 50] {
-            let mut pauses = Pauses::default();
+            let mut pauses = RetryPauses::default();
             let widths: Vec<_> = (0..40).map(|_| pauses.next(round_trip, None, 1.0)).collect();
             assert!(widths.iter().all(|width| *width >= round_trip * 4), "{widths:?}");
             assert!(widths.is_sorted() && widths.last() > widths.first(), "{widths:?}");
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn nobody_sleeps_long_past_the_end_of_the_lease_and_not_all_wake_at_once() {
-        let mut pauses = Pauses { attempts: 9 };
+        let mut pauses = RetryPauses { attempts: 9 };
         let early = pauses.next(MILLI, Some(MILLI), 0.0);
         let late = pauses.next(MILLI, Some(MILLI), 1.0);
         assert!(early < late && late <= MILLI + LEAST + FIRST_SPREAD, "{early:?} {late:?}");
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn no_duration_is_too_long_to_reckon_with() {
-        let mut pauses = Pauses { attempts: u32::MAX };
+        let mut pauses = RetryPauses { attempts: u32::MAX };
         assert_eq!(pauses.next(Duration::from_secs(u64::MAX / 16), Some(MILLI), 0.0), LEAST);
         let _ = pauses.next(Duration::from_secs(1 << 40), Some(Duration::MAX), f64::NAN.max(1.0));
     }

@@ -4,8 +4,8 @@ use super::address::Address;
 use super::connection::{Connection, Opening, Source};
 use super::connector::Connector;
 use super::listener::Listener;
+use super::request::{CallError, Reply, Request};
 use super::slots::SlotMap;
-use super::{CallError, Reply, Request};
 use crate::error::{ErrorKind, LockError};
 use crate::time::Moment;
 use parking_lot::Mutex;
@@ -22,13 +22,13 @@ pub(crate) struct Cluster {
     connector: Connector,
     opening: Opening,
     map: Mutex<SlotMap>,
-    nodes: Mutex<HashMap<Address, Arc<Node>>>,
+    nodes: Mutex<HashMap<Address, Arc<ClusterNode>>>,
     /// When the map was asked for last.
     asking: tokio::sync::Mutex<Moment>,
 }
 
 /// What there is towards one node.
-struct Node {
+struct ClusterNode {
     address: Address,
     commands: Connection,
     listener: Listener,
@@ -67,7 +67,7 @@ impl Cluster {
     }
 
     /// Has the node of `slot` attempt something, and whichever node it says has the slot instead.
-    async fn follow<T, F>(&self, slot: u16, attempt: impl Fn(Arc<Node>) -> F) -> Result<T, CallError>
+    async fn follow<T, F>(&self, slot: u16, attempt: impl Fn(Arc<ClusterNode>) -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, CallError>>,
     {
@@ -148,7 +148,7 @@ impl Cluster {
         }
     }
 
-    async fn node(&self, slot: u16) -> Result<Arc<Node>, LockError> {
+    async fn node(&self, slot: u16) -> Result<Arc<ClusterNode>, LockError> {
         if let Some(node) = self.known_node(slot) {
             return Ok(node);
         }
@@ -156,18 +156,18 @@ impl Cluster {
         self.known_node(slot).ok_or_else(|| unavailable("no node of the cluster serves the key's slot"))
     }
 
-    fn known_node(&self, slot: u16) -> Option<Arc<Node>> {
+    fn known_node(&self, slot: u16) -> Option<Arc<ClusterNode>> {
         let address = self.map.lock().node(slot).cloned()?;
         Some(self.node_at(&address))
     }
 
-    fn node_at(&self, address: &Address) -> Arc<Node> {
+    fn node_at(&self, address: &Address) -> Arc<ClusterNode> {
         let mut nodes = self.nodes.lock();
         if let Some(node) = nodes.get(address) {
             return Arc::clone(node);
         }
         let connector = self.connector.at(address);
-        let node = Arc::new(Node {
+        let node = Arc::new(ClusterNode {
             address: address.clone(),
             commands: Connection::new(Source::Fixed(Box::new(connector.clone())), self.opening.clone()),
             listener: Listener::new(connector, Arc::clone(&self.opening.pushes)),
@@ -212,7 +212,7 @@ impl Cluster {
     }
 }
 
-impl Node {
+impl ClusterNode {
     /// Sends a request about a slot that is on its way to this node, whose other node refused it with `cause`.
     async fn ask<T: FromRedisValue>(
         &self,

@@ -1,7 +1,8 @@
 //! One connection to one server, made anew by itself.
 
+use super::connector::Connector;
+use super::request::{CallError, Reply, Request};
 use super::sentinel::Sentinels;
-use super::{CallError, Connector, Reply, Request};
 use crate::backend::redis::failure::{breaks_connection, classify, met_dead_connection};
 use crate::backend::redis::notifications::{Pushes, Receiver};
 use crate::backend::redis::scripts::{self, Script};
@@ -34,13 +35,13 @@ pub(crate) struct Opening {
 pub(crate) struct Connection {
     source: Source,
     opening: Opening,
-    live: Mutex<Option<Live>>,
+    live: Mutex<Option<LiveConnection>>,
     connecting: tokio::sync::Mutex<Pause>,
 }
 
 /// A connection that worked when it was last used.
 #[derive(Clone)]
-struct Live {
+struct LiveConnection {
     connection: MultiplexedConnection,
     broken: Arc<AtomicBool>,
 }
@@ -81,19 +82,19 @@ impl Connection {
         &self.source
     }
 
-    async fn get(&self) -> Result<Live, LockError> {
+    async fn get(&self) -> Result<LiveConnection, LockError> {
         match self.working() {
             Some(live) => Ok(live),
             None => Box::pin(self.reconnect()).await,
         }
     }
 
-    fn working(&self) -> Option<Live> {
+    fn working(&self) -> Option<LiveConnection> {
         self.live.lock().clone().filter(|live| !live.broken.load(Ordering::Acquire))
     }
 
     /// One attempt for all who wait for it, none before the pause after the last failure is over.
-    async fn reconnect(&self) -> Result<Live, LockError> {
+    async fn reconnect(&self) -> Result<LiveConnection, LockError> {
         let mut pause = self.connecting.lock().await;
         if let Some(live) = self.working() {
             return Ok(live);
@@ -118,7 +119,7 @@ impl Connection {
     }
 
     /// A new connection that listens before it carries a command, and knows the scripts.
-    async fn connect(&self) -> Result<Live, LockError> {
+    async fn connect(&self) -> Result<LiveConnection, LockError> {
         let broken = Arc::new(AtomicBool::new(false));
         let Opening { pushes, listens, scripts } = &self.opening;
         let receiver = Receiver { pushes: Arc::clone(pushes), broken: Arc::clone(&broken) };
@@ -134,7 +135,7 @@ impl Connection {
         scripts::load(&mut connection, scripts).await.map_err(classify)?;
         // Whoever waits may have missed a push.
         pushes.wake_all();
-        Ok(Live { connection, broken })
+        Ok(LiveConnection { connection, broken })
     }
 }
 

@@ -1,10 +1,10 @@
 //! Connections for requests that must not share one: a server that waits for its replicas answers nothing else
 //! on the same connection, and a transaction that watches a key is spoilt by any other request.
 
-use super::Servers;
 use super::address::Address;
 use super::connection::Source;
 use super::slots::slot;
+use super::topology::Servers;
 use crate::backend::redis::failure::classify;
 use crate::error::LockError;
 use parking_lot::Mutex;

@@ -5,8 +5,8 @@
 //! whatever command is under way. Here that can only be another subscription, and the connection is given up
 //! at once.
 
-use super::CallError;
 use super::connector::Connector;
+use super::request::CallError;
 use super::slots::tag_in_slot;
 use crate::backend::redis::failure::breaks_connection;
 use crate::backend::redis::notifications::{Pushes, Receiver};
@@ -26,12 +26,12 @@ pub(super) fn channel_prefix(slot: u16) -> String {
 pub(super) struct Listener {
     connector: Connector,
     pushes: Arc<Pushes>,
-    live: Mutex<Option<Live>>,
+    live: Mutex<Option<LiveSubscriptions>>,
     subscribing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone)]
-struct Live {
+struct LiveSubscriptions {
     connection: MultiplexedConnection,
     broken: Arc<AtomicBool>,
     slots: Arc<Mutex<HashSet<u16>>>,
@@ -66,18 +66,18 @@ impl Listener {
         Ok(())
     }
 
-    fn working(&self) -> Option<Live> {
+    fn working(&self) -> Option<LiveSubscriptions> {
         self.live.lock().clone().filter(|live| !live.broken.load(Ordering::Acquire))
     }
 
-    async fn get(&self) -> Result<Live, LockError> {
+    async fn get(&self) -> Result<LiveSubscriptions, LockError> {
         if let Some(live) = self.working() {
             return Ok(live);
         }
         let broken = Arc::new(AtomicBool::new(false));
         let receiver = Receiver { pushes: Arc::clone(&self.pushes), broken: Arc::clone(&broken) };
         let connection = self.connector.connect(Some(receiver)).await?;
-        let live = Live { connection, broken, slots: Arc::default() };
+        let live = LiveSubscriptions { connection, broken, slots: Arc::default() };
         *self.live.lock() = Some(live.clone());
         Ok(live)
     }

@@ -1,0 +1,347 @@
+//! Acquiring, renewing and releasing: the recipe asks once, and here it is waited.
+
+use super::notifications::Pushes;
+use super::outcome::{AskOutcome, HeldByOther, grant};
+use super::recipe::plain::PlainRecipe;
+use super::recipe::queue::{Queue, Watching};
+use super::recipe::timestamp::Timestamp;
+use super::replicas::Replicas;
+use crate::backend::wakeups::Waiter;
+use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
+use crate::error::{ErrorKind, LockError, Operation};
+use crate::lease::{FencingToken, Ttl};
+use crate::time::{Moment, backoff, jittered, sleep};
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Keeps the locks in Redis: one server, the primary that sentinels name, or a cluster.
+///
+/// The lock is the plain string key of the user's name, so it excludes every client that locks with
+/// `SET key value NX PX` on the same name. One script acquires and hands out the fencing token, one releases
+/// and grants the lock to the next waiter, whose process is told by a push on the one connection that also
+/// carries the commands, and needs to ask no more; waiters ask by themselves in case a push is lost. A free
+/// lock costs one command, its release another, and a hand-off none. Other ways to keep the lock are
+/// [recipes](Recipe).
+///
+/// The pattern is that of the [Redis documentation][pattern], with the queue, the token and the checks it
+/// leaves to the reader.
+///
+/// # Assumptions
+/// Exclusion of valid guards holds while the server keeps its memory, its clock does not jump forward, and clocks
+/// run at rates that differ by less than 1 %. A restart without `appendfsync always`, an eviction or a failover
+/// may forget a lock; replication is asynchronous, so an acknowledged lock can be lost with the primary.
+///
+/// - [`quarantine`](RedisBackendBuilder::quarantine) has such a server grant nothing until every forgotten lease
+///   is over: then exclusion holds across restarts, and across failovers if the old primary stops taking writes
+///   (`min-replicas-to-write 1` and `min-replicas-max-lag`).
+/// - [`require_replicas`](RedisBackendBuilder::require_replicas) makes the window smaller in which a failover
+///   forgets a lock. It does not close it.
+///
+/// Fencing tokens rise across all of that, unless a server's clock had run ahead *and* its data was lost. In a
+/// failover the clocks of the two servers must agree better than the time between the last grant of one and the
+/// first of the other, which a quarantine makes long.
+///
+/// A dead holder's lock is free after its lease. A waiter that died is passed over when the server knows that its
+/// connection is closed; where the network hid that, it costs one lease.
+///
+/// # In a cluster
+/// The keys of one lock lie in one slot, whatever its bytes are. Hand-offs are told on shard channels, to which
+/// each process subscribes once for every slot it waits in. While a slot moves, leases in it are renewed, and
+/// nobody is granted a lock until it has moved. With TLS the nodes must announce the names that their certificates
+/// carry (`cluster-preferred-endpoint-type hostname`).
+///
+/// # Other clients
+/// A lock that another library's client holds is waited for, even if it never expires; the server tells the
+/// first waiter when the key changes, or, where the account may not have itself told, it asks every 100 ms. In
+/// the other direction a lock with waiters of ours is never free, see
+/// [`foreign_gap`](RedisBackendBuilder::foreign_gap). Keys that begin with `dlock:` are dlock's own.
+///
+/// # Rights
+/// An account needs the keys it locks and the keys `dlock:*`, the channels `dlock:i:*`, and no more commands
+/// than these:
+///
+/// ```text
+/// ACL SETUSER dlock on >… resetkeys ~order:* ~dlock:* resetchannels &dlock:i:* -@all
+///   +hello +auth +select +ping +script|load +evalsha +eval +get +set +incrby +del +exists +pttl +pexpire
+///   +zadd +zrem +zrange +zrank +zscore +zremrangebyscore +time +publish +subscribe
+/// ```
+///
+/// | also | for |
+/// |---|---|
+/// | `+info` | warnings and refusals when the backend is built; needed for `quarantine` |
+/// | `+client\|tracking +client\|caching` | being told of other clients' releases |
+/// | `+role` | sentinels |
+/// | `+cluster\|slots +asking +ssubscribe +spublish` | a cluster (without `+publish +subscribe`) |
+/// | `+wait` | `require_replicas` |
+///
+/// [`Recipe::Plain`] needs none of the scripts and channels, but `+set +get +pttl +time +multi +exec`, and
+/// `+delex`, or `+eval`, or `+watch +unwatch +del +pexpire`.
+///
+/// Clones share the connection. Needs Redis 6.2 or newer (a cluster: 7.0) and a Tokio runtime; a connection
+/// whose runtime has ended is made anew in the next one.
+///
+/// [pattern]: https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/
+#[derive(Clone)]
+pub struct RedisBackend(Arc<RedisLocks>);
+
+/// What the clones of one backend value share.
+pub(super) struct RedisLocks {
+    pub(super) address: String,
+    pub(super) pushes: Arc<Pushes>,
+    pub(super) kept: Kept,
+    pub(super) replicas: Option<Replicas>,
+}
+
+/// The way the locks are kept.
+///
+/// A future is as large as the largest thing it may ever wait for, and is moved about before it is first polled. So
+/// here and below what is rarely waited for is boxed where it is.
+pub(super) enum Kept {
+    Queue(Queue),
+    Plain(PlainRecipe),
+    Timestamp(Timestamp),
+}
+
+impl RedisBackend {
+    pub(super) fn of(locks: Arc<RedisLocks>) -> Self {
+        Self(locks)
+    }
+
+    async fn ask(&self, claim: &Claim, mode: Mode) -> Result<AskOutcome, LockError> {
+        match &self.0.kept {
+            Kept::Queue(queue) => queue.ask(claim, mode).await,
+            Kept::Plain(plain) => Box::pin(plain.ask(claim)).await,
+            Kept::Timestamp(timestamp) => Box::pin(timestamp.ask(claim)).await,
+        }
+    }
+
+    /// Asks until granted. A push says that it is; the pauses are for the pushes that get lost, and each
+    /// question is a sign of life.
+    async fn wait(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
+        let claim = &request.claim;
+        let waiter = self.0.pushes.enter(claim.owner);
+        let mut failure_pauses = failure_pauses();
+        loop {
+            let outcome = match self.ask(claim, Mode::Wait).await {
+                Ok(AskOutcome::Granted(grant)) => self.confirm(claim, grant).await,
+                Ok(AskOutcome::Held { held, sent }) => {
+                    request.progress.queued();
+                    failure_pauses = self::failure_pauses();
+                    match Box::pin(self.woken(&waiter, claim, &held, sent)).await {
+                        Some(grant) => self.confirm(claim, grant).await,
+                        None => continue,
+                    }
+                }
+                Ok(AskOutcome::Quarantined(left)) => {
+                    request.progress.failing(quarantined(left));
+                    Box::pin(woken_or_after(&waiter, jittered(left.min(SIGN_OF_LIFE)))).await;
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Err(error) if error.kind().is_retryable() => {
+                    request.progress.failing(error);
+                    Box::pin(woken_or_after(&waiter, failure_pauses.next().unwrap_or(SIGN_OF_LIFE))).await;
+                }
+                settled => return settled,
+            }
+        }
+    }
+
+    /// Waits until it is worth while to ask again. The grant, if a push told of it.
+    async fn woken(
+        &self,
+        waiter: &Waiter<'_, FencingToken>,
+        claim: &Claim,
+        held: &HeldByOther,
+        sent: Moment,
+    ) -> Option<Grant> {
+        let watching = match &self.0.kept {
+            Kept::Queue(queue) => queue.watch(claim, held).await,
+            Kept::Plain(_) | Kept::Timestamp(_) => Watching::Not,
+        };
+        let silent = held.silent && matches!(watching, Watching::Not);
+        let pause = match watching {
+            Watching::Changed => return None,
+            Watching::Not | Watching::Until(_) => pause_before_next_question(held, silent),
+        };
+        let push = woken_or_after(waiter, pause).await;
+        push.and_then(|token| believe(token, held.last, claim.ttl, sent, Moment::now()))
+    }
+
+    /// The grant, if it is still one, and acknowledged by as many replicas as are required; else it is undone.
+    async fn confirm(&self, claim: &Claim, grant: Grant) -> Result<Grant, LockError> {
+        if grant.valid_until <= Moment::now() {
+            // Asked again, the owner is renewed, or told that it has lost the lock.
+            return Err(too_late());
+        }
+        match &self.0.replicas {
+            Some(replicas) => Box::pin(self.replicate(replicas, claim, grant)).await,
+            None => Ok(grant),
+        }
+    }
+
+    async fn replicate(&self, replicas: &Replicas, claim: &Claim, grant: Grant) -> Result<Grant, LockError> {
+        match replicas.renew(claim).await {
+            Ok(valid_until) => Ok(Grant { valid_until, ..grant }),
+            Err(error) => {
+                self.release(claim).await.or_else(|error| match error.kind() {
+                    ErrorKind::Lost => Ok(()),
+                    _ => Err(error),
+                })?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn acquire(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
+        if request.mode == Mode::Wait {
+            return self.wait(request).await;
+        }
+        match self.ask(&request.claim, Mode::Try).await? {
+            AskOutcome::Granted(grant) => self.confirm(&request.claim, grant).await,
+            AskOutcome::Held { .. } => Err(Box::pin(self.refuse(&request.claim)).await),
+            AskOutcome::Quarantined(left) => Err(quarantined(left)),
+        }
+    }
+
+    /// The error of a try that was refused. It leaves nothing, not even a copy under way (I4).
+    async fn refuse(&self, claim: &Claim) -> LockError {
+        let in_doubt = matches!(&self.0.kept, Kept::Queue(queue) if queue.is_in_doubt(claim));
+        let undone = if in_doubt { self.release(claim).await } else { Ok(()) };
+        match undone {
+            Err(error) if error.kind() != ErrorKind::Lost => error,
+            _ => LockError::new(
+                ErrorKind::Busy,
+                "another owner has it or waits for it; try again later or wait",
+            ),
+        }
+    }
+
+    async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
+        if let Some(replicas) = &self.0.replicas {
+            return Box::pin(replicas.renew(claim)).await;
+        }
+        match &self.0.kept {
+            Kept::Queue(queue) => queue.renew(claim).await,
+            Kept::Plain(plain) => Box::pin(plain.renew(claim)).await,
+            Kept::Timestamp(timestamp) => Box::pin(timestamp.renew(claim)).await,
+        }
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), LockError> {
+        match &self.0.kept {
+            Kept::Queue(queue) => queue.release(claim).await,
+            Kept::Plain(plain) => Box::pin(plain.release(claim)).await,
+            Kept::Timestamp(timestamp) => Box::pin(timestamp.release(claim)).await,
+        }
+    }
+}
+
+/// The grant that a push with `token` tells of, if the push can be believed by itself.
+///
+/// It cannot say how long it was on its way. But the last request, sent at `sent`, was answered with "held",
+/// so the grant came after that was carried out: its lease lasts until at least a ttl after `sent` (I3). And a
+/// token that is no greater than the last one in that answer belongs to a grant from before it, long over
+/// (I2). A grant with less than half of its lease left is asked about instead, which also renews it.
+fn believe(token: FencingToken, last: FencingToken, ttl: Ttl, sent: Moment, now: Moment) -> Option<Grant> {
+    let valid_until = ttl.valid_until(sent);
+    let fresh = token > last && valid_until.since(now) >= ttl.as_duration() / 2;
+    fresh.then(|| grant(token, valid_until))
+}
+
+fn quarantined(left: Duration) -> LockError {
+    let detail = format!(
+        "the server was started or promoted and may have forgotten locks; it grants none for {left:?}"
+    );
+    LockError::new(ErrorKind::Unavailable, detail)
+}
+
+fn too_late() -> LockError {
+    LockError::new(ErrorKind::Unavailable, "the answer took longer than the lease lasts; use a longer ttl")
+}
+
+/// How often a waiter asks when nothing tells it to.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+/// The same while the holder is a client that tells nobody of its release.
+const SILENT_HOLDER: Duration = Duration::from_millis(100);
+
+/// How long to wait for a push. The first waiter also asks when the holder's lease ends: a dead holder tells
+/// nobody.
+fn pause_before_next_question(held: &HeldByOther, silent: bool) -> Duration {
+    let regular = jittered(if silent { SILENT_HOLDER } else { SIGN_OF_LIFE });
+    match held.expires_in {
+        // Nothing is left where nobody has it: there were too many dead waiters for one answer.
+        Some(left) if held.first || left.is_zero() => regular.min(left + Duration::from_millis(1)),
+        _ => regular,
+    }
+}
+
+fn failure_pauses() -> impl Iterator<Item = Duration> + Send {
+    backoff(Duration::from_millis(20), SIGN_OF_LIFE)
+}
+
+/// Waits for a push, or this long. The push's token, if it was one.
+async fn woken_or_after(waiter: &Waiter<'_, FencingToken>, pause: Duration) -> Option<FencingToken> {
+    tokio::select! {
+        push = waiter.woken() => push,
+        () = sleep(pause) => None,
+    }
+}
+
+impl Backend for RedisBackend {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        Box::pin(self.acquire(request))
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
+        Box::pin(async move { self.renew(claim).await.map_err(claim.named(Operation::Renew)) })
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
+        Box::pin(async move { self.release(claim).await.map_err(claim.named(Operation::Release)) })
+    }
+}
+
+impl fmt::Debug for RedisBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBackend").field("address", &self.0.address).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_waiter_asks_at_the_end_of_the_lease() {
+        let soon = Duration::from_millis(10);
+        let pause = |first, silent, expires_in| {
+            let held = HeldByOther { expires_in, first, silent, last: FencingToken::new(7) };
+            pause_before_next_question(&held, silent)
+        };
+        assert_eq!(pause(true, false, Some(soon)), Duration::from_millis(11));
+        assert!(pause(false, false, Some(soon)) > SILENT_HOLDER);
+        assert!(pause(true, true, None) <= SILENT_HOLDER);
+    }
+
+    #[test]
+    fn a_push_is_believed_only_if_it_is_newer_than_the_last_answer_and_its_lease_is_long() {
+        let at = |millis| Moment::START.after(Duration::from_millis(millis));
+        let (token, ttl) = (FencingToken::new, Ttl::new(Duration::from_secs(10)).unwrap());
+        let believed = |push, now| believe(token(push), token(7), ttl, at(1_000), at(now));
+        let grant = believed(8, 1_500).unwrap();
+        assert_eq!((grant.token, grant.valid_until), (token(8), ttl.valid_until(at(1_000))));
+        assert!(believed(7, 1_500).is_none(), "a grant from before the answer");
+        assert!(believed(8, 5_800).is_some());
+        assert!(believed(8, 6_000).is_none(), "less than half is left");
+        assert!(believed(8, 20_000).is_none(), "it is over");
+    }
+}

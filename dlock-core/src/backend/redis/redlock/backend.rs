@@ -1,0 +1,180 @@
+//! Acquiring, renewing and releasing at a majority.
+
+use super::acquisitions::{Acquisitions, RedlockAcquisition};
+use super::node::RedlockServer;
+use super::participant::LeaveFrom;
+use super::quorum;
+use super::quorum::RoundOutcome;
+use super::retry::RetryPauses;
+use crate::backend::redis::wire::Inbox;
+use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
+use crate::error::{ErrorKind, LockError, Operation};
+use crate::time::{Moment, backoff, sleep};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Keeps each lock at a majority of several independent Redis servers: no replicas of each other, no cluster.
+///
+/// The lock is the plain string key of the user's name at every server, so it excludes every client that locks
+/// with `SET key value NX PX` at a majority of the same servers. All servers are asked at once. An acquire
+/// holds when more than half of *all* servers gave the lock and agreed to the same fencing token, and there is
+/// time left of the lease, which is counted from before the first of them was asked. A server that is slow or
+/// away is not waited for once the others have decided; whatever it got is undone there.
+///
+/// The pattern is the [Redlock of the Redis documentation][pattern], with the token, the renewal and the
+/// undoing that it leaves to the reader.
+///
+/// ```no_run
+/// use dlock_core::{LockManager, RedlockBackend};
+///
+/// # async fn example() -> Result<(), dlock_core::LockError> {
+/// let servers = ["redis://redis1/", "redis://redis2/", "redis://redis3/"];
+/// let locks = LockManager::builder(RedlockBackend::builder().servers(servers).build().await?).build()?;
+/// // The same: LockManager::connect("redlock://redis1,redis2,redis3").await?
+/// let guard = locks.lock("order:42").await?;
+/// guard.release().await?;
+/// # Ok(()) }
+/// ```
+///
+/// **Assumptions.** Exclusion of valid guards holds if of every majority the servers keep their memory, or come
+/// back no sooner than the longest lease after they forgot it (a restart without `appendfsync always`, or an
+/// eviction, may forget a lock: delay restarts by the longest ttl); if no server's clock jumps forward; and if
+/// clocks run at rates that differ by less than 1 %. Nothing here depends on what the clocks show.
+///
+/// Fencing tokens rise if the servers keep their fences, whatever the clocks show; and if servers forgot them,
+/// as long as the clients' clocks differ by less than the time between the two grants. A holder that was
+/// stopped for longer than its lease, and writes after it, is stopped by no lock, with one server or with many:
+/// pass the token to the store, and let it refuse smaller ones.
+///
+/// **No order.** The queues of several servers would soon differ, so there are none: who waits asks again after
+/// a random pause (10 to 250 ms, more over slow networks), and may be passed by any number of times. For a fair
+/// lock use [`RedisBackend`](crate::RedisBackend) or ZooKeeper.
+///
+/// **Failures.** Up to half of the servers, less one if their number is even, may be away. Three tolerate one,
+/// five two; four tolerate one as well. If a majority is away, nothing is granted or renewed, and holders lose
+/// their locks at the deadlines of their leases.
+///
+/// **Rights.** At every server those listed at [`RedisBackend`](crate::RedisBackend). Keys that begin with
+/// `dlock:` are dlock's own.
+///
+/// Clones share the connections, one to each server. Needs Redis 6.2 or newer and a Tokio runtime.
+///
+/// [pattern]: https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/
+#[derive(Clone)]
+pub struct RedlockBackend(Arc<RedlockState>);
+
+struct RedlockState {
+    nodes: Vec<Arc<RedlockServer>>,
+    inbox: Inbox,
+    acquisitions: Acquisitions,
+}
+
+impl RedlockBackend {
+    pub(super) fn new(nodes: Vec<Arc<RedlockServer>>, inbox: Inbox) -> Self {
+        Self(Arc::new(RedlockState { nodes, inbox, acquisitions: Acquisitions::default() }))
+    }
+
+    async fn acquire(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
+        let acquisition = self.enter(&request.claim)?;
+        let (mut pauses, mut failure_pauses) = (RetryPauses::default(), failure_pauses());
+        loop {
+            let sent = Moment::now();
+            let pause = match (quorum::ask(&acquisition).await, request.mode) {
+                (RoundOutcome::Granted(grant), _) => return Ok(grant),
+                (RoundOutcome::Refused(_), Mode::Try) => {
+                    self.leave_nothing(&request.claim, &acquisition).await;
+                    return Err(busy());
+                }
+                (RoundOutcome::Refused(free_in), Mode::Wait) => {
+                    request.progress.queued();
+                    pauses.next(Moment::now().since(sent), free_in, fastrand::f64())
+                }
+                (RoundOutcome::Failed(error), Mode::Wait) if error.kind().is_retryable() => {
+                    request.progress.failing(error);
+                    failure_pauses.next().unwrap_or_default()
+                }
+                (RoundOutcome::Failed(error), _) => {
+                    quorum::give_back(&acquisition).await;
+                    return Err(error);
+                }
+            };
+            // Rivals that each got a part of the servers must both let go, or neither ever gets a majority.
+            quorum::give_back(&acquisition).await;
+            sleep(pause).await;
+        }
+    }
+
+    /// The acquisition of an owner that acquires.
+    fn enter(&self, claim: &Claim) -> Result<RedlockAcquisition, LockError> {
+        if let Some(acquisition) = self.0.acquisitions.find(claim.owner) {
+            return Ok(acquisition);
+        }
+        let acquisition = self.acquisition(claim)?;
+        self.0.acquisitions.enter(claim.owner, &acquisition);
+        Ok(acquisition)
+    }
+
+    fn acquisition(&self, claim: &Claim) -> Result<RedlockAcquisition, LockError> {
+        RedlockAcquisition::new(&self.0.nodes, self.0.inbox, claim)
+    }
+
+    /// After a refused try, which nobody releases.
+    async fn leave_nothing(&self, claim: &Claim, acquisition: &RedlockAcquisition) {
+        let _ = quorum::leave(acquisition, LeaveFrom::WhereItMayHold).await;
+        self.0.acquisitions.forget(claim.owner);
+    }
+
+    async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
+        match self.0.acquisitions.find(claim.owner) {
+            Some(acquisition) => quorum::renew(&acquisition).await,
+            None => quorum::renew(&self.acquisition(claim)?).await,
+        }
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), LockError> {
+        let acquisition = match self.0.acquisitions.find(claim.owner) {
+            Some(acquisition) => acquisition,
+            None => self.acquisition(claim)?,
+        };
+        let outcome = quorum::leave(&acquisition, LeaveFrom::All).await;
+        match &outcome {
+            Err(error) if error.kind() != ErrorKind::Lost => self.0.acquisitions.sweep(Moment::now()),
+            _ => self.0.acquisitions.forget(claim.owner),
+        }
+        outcome
+    }
+}
+
+fn busy() -> LockError {
+    LockError::new(ErrorKind::Busy, "other owners have it at too many servers; try again later or wait")
+}
+
+fn failure_pauses() -> impl Iterator<Item = Duration> + Send {
+    backoff(Duration::from_millis(20), Duration::from_secs(1))
+}
+
+impl Backend for RedlockBackend {
+    fn name(&self) -> &'static str {
+        "redlock"
+    }
+
+    fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        Box::pin(self.acquire(request))
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
+        Box::pin(async move { self.renew(claim).await.map_err(claim.named(Operation::Renew)) })
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
+        Box::pin(async move { self.release(claim).await.map_err(claim.named(Operation::Release)) })
+    }
+}
+
+impl fmt::Debug for RedlockBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses: Vec<_> = self.0.nodes.iter().map(|node| &node.address).collect();
+        f.debug_struct("RedlockBackend").field("servers", &addresses).finish_non_exhaustive()
+    }
+}

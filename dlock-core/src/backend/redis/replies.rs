@@ -1,0 +1,84 @@
+//! What the scripts answer, read into types. Pure.
+
+use super::outcome::HeldByOther;
+use crate::error::{ErrorKind, LockError};
+use crate::lease::FencingToken;
+use redis::Value;
+use std::time::Duration;
+
+/// The answer of `acquire.lua`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum AcquireReply {
+    Granted(FencingToken),
+    Held(HeldByOther),
+    /// The owner gave up before; the request came late.
+    GivenUp,
+    /// The server grants nothing for this long.
+    Quarantined(Duration),
+}
+
+pub(super) fn answer(reply: &Value) -> Result<AcquireReply, LockError> {
+    let numbers = match reply {
+        Value::Int(first) => return Ok(AcquireReply::Granted(token(*first)?)),
+        Value::Array(values) => values.iter().map(number).collect::<Option<Vec<_>>>().ok_or_else(strange)?,
+        _ => return Err(strange()),
+    };
+    match *numbers {
+        [0, pttl, rank, foreign, last] => Ok(AcquireReply::Held(HeldByOther {
+            expires_in: u64::try_from(pttl).ok().map(Duration::from_millis),
+            first: rank == 0,
+            silent: foreign == 1,
+            last: token(last)?,
+        })),
+        [2] => Ok(AcquireReply::GivenUp),
+        [3, left] => {
+            Ok(AcquireReply::Quarantined(Duration::from_millis(u64::try_from(left).map_err(|_| strange())?)))
+        }
+        _ => Err(strange()),
+    }
+}
+
+fn number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Int(number) => Some(*number),
+        _ => None,
+    }
+}
+
+pub(super) fn token(number: i64) -> Result<FencingToken, LockError> {
+    u64::try_from(number).map(FencingToken::new).map_err(|_| strange())
+}
+
+pub(super) fn strange() -> LockError {
+    LockError::new(ErrorKind::Unsupported, "the server gave an answer that the script does not give")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_and_strange_ones_refused() {
+        let answer =
+            |numbers: &[i64]| answer(&Value::Array(numbers.iter().copied().map(Value::Int).collect()));
+        let last = FencingToken::new(7);
+        let held =
+            HeldByOther { expires_in: Some(Duration::from_millis(5)), first: true, silent: false, last };
+        assert_eq!(answer(&[0, 5, 0, 0, 7]).unwrap(), AcquireReply::Held(held));
+        let for_ever = HeldByOther { expires_in: None, first: false, silent: true, last };
+        assert_eq!(answer(&[0, -1, -1, 1, 7]).unwrap(), AcquireReply::Held(for_ever));
+        assert_eq!(answer(&[2]).unwrap(), AcquireReply::GivenUp);
+        assert_eq!(answer(&[3, 40]).unwrap(), AcquireReply::Quarantined(Duration::from_millis(40)));
+        for strange in [&[][..], &[1], &[1, 7], &[2, 0], &[3], &[3, -1], &[0, 1, 2], &[0, 1, 2, 0, -7]] {
+            assert_eq!(answer(strange).unwrap_err().kind(), ErrorKind::Unsupported, "{strange:?}");
+        }
+    }
+
+    #[test]
+    fn a_grant_is_a_token_alone() {
+        assert_eq!(answer(&Value::Int(7)).unwrap(), AcquireReply::Granted(FencingToken::new(7)));
+        for strange in [Value::Int(-7), Value::Nil, Value::Array(vec![Value::Nil])] {
+            assert_eq!(answer(&strange).unwrap_err().kind(), ErrorKind::Unsupported, "{strange:?}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! One server, or a cluster: where a request goes.
+
+use super::cluster::Cluster;
+use super::connection::Connection;
+use super::listener;
+use super::request::{CallError, Reply, Request};
+use super::slots::slot;
+use crate::backend::redis::failure::is_passing;
+use crate::backend::redis::scripts::Script;
+use crate::error::LockError;
+use crate::time::{Moment, backoff, sleep};
+use redis::{Cmd, FromRedisValue, ServerErrorKind};
+use std::time::Duration;
+
+/// The servers that keep the locks of one backend value.
+pub(crate) enum Servers {
+    One(Connection),
+    Cluster(Box<Cluster>),
+}
+
+impl Servers {
+    /// Sends a request to the server that keeps `key`, and again while that server answers that it cannot for
+    /// the moment, for no longer than `limit`.
+    pub(crate) async fn call<T: FromRedisValue>(
+        &self,
+        key: &[u8],
+        request: impl Into<Request<'_>>,
+        limit: Duration,
+    ) -> Result<Reply<T>, CallError> {
+        let (request, give_up) = (request.into(), Moment::now().after(limit));
+        let mut pauses = backoff(Duration::from_millis(5), Duration::from_millis(100));
+        loop {
+            match self.call_now(key, request).await {
+                Err(CallError::Redis(cause)) if is_passing(&cause) && Moment::now() < give_up => {
+                    Box::pin(sleep(pauses.next().unwrap_or_default())).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn call_now<T: FromRedisValue>(
+        &self,
+        key: &[u8],
+        request: Request<'_>,
+    ) -> Result<Reply<T>, CallError> {
+        match self {
+            Self::One(connection) => connection.call(request).await,
+            Self::Cluster(cluster) => Box::pin(cluster.call(slot(key), request)).await,
+        }
+    }
+
+    /// Runs a script by its hash, and once by its text if the server does not know it.
+    pub(crate) async fn run<T: FromRedisValue>(
+        &self,
+        limit: Duration,
+        script: &Script,
+        keys: &[&[u8]],
+        arguments: impl Fn(&mut Cmd),
+    ) -> Result<Reply<T>, CallError> {
+        let with_arguments = |mut command: Cmd| {
+            arguments(&mut command);
+            command
+        };
+        let lock = keys.first().copied().unwrap_or_default();
+        match self.call(lock, &with_arguments(script.by_hash(keys)), limit).await {
+            Err(CallError::Redis(cause)) if cause.kind() == ServerErrorKind::NoScript.into() => {
+                Box::pin(self.call(lock, &with_arguments(script.by_text(keys)), limit)).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Makes sure that the servers can be reached.
+    pub(crate) async fn ensure(&self) -> Result<(), LockError> {
+        match self {
+            Self::One(connection) => connection.ensure().await,
+            Self::Cluster(cluster) => cluster.ensure().await,
+        }
+    }
+
+    /// Whether the server that keeps `key` can tell us of a hand-off of it.
+    pub(crate) fn hears(&self, key: &[u8]) -> bool {
+        match self {
+            Self::One(_) => true,
+            Self::Cluster(cluster) => cluster.hears(slot(key)),
+        }
+    }
+
+    /// Makes sure that it can.
+    pub(crate) async fn listen(&self, key: &[u8]) -> Result<(), LockError> {
+        match self {
+            Self::One(_) => Ok(()),
+            Self::Cluster(cluster) => cluster.listen(slot(key)).await,
+        }
+    }
+
+    /// What the channel of a hand-off of `key` begins with, if it is not the channel of every key.
+    pub(crate) fn channel_prefix(&self, key: &[u8]) -> Option<String> {
+        match self {
+            Self::One(_) => None,
+            Self::Cluster(_) => Some(listener::channel_prefix(slot(key))),
+        }
+    }
+
+    /// Sends a request to each server once.
+    pub(crate) async fn call_each<T: FromRedisValue>(&self, request: &Cmd) -> Result<Vec<T>, LockError> {
+        match self {
+            Self::One(connection) => Ok(vec![connection.call(request.into()).await?.value]),
+            Self::Cluster(cluster) => cluster.call_each(request.into()).await,
+        }
+    }
+}
