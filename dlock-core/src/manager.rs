@@ -2,7 +2,7 @@
 
 use crate::backend::Backend;
 use crate::error::{ErrorKind, LockError};
-use crate::hand_over::{HandOver, Local};
+use crate::hand_over::{HandOver, HandOverBackend};
 use crate::key::LockKey;
 use crate::lease::{LossReason, Ttl};
 use crate::renewal::Renewal;
@@ -250,7 +250,7 @@ impl LockManagerBuilder {
             return Err(LockError::new(ErrorKind::InvalidOption, detail));
         }
         if self.hand_over.max > 1 && !self.backend.is_local() {
-            self.backend = Arc::new(Local::new(self.backend, self.hand_over));
+            self.backend = Arc::new(HandOverBackend::new(self.backend, self.hand_over));
         }
         let renewal = Renewal::new(Arc::clone(&self.backend));
         let (closed, background) = (CancellationToken::new(), TaskTracker::new());

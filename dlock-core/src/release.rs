@@ -15,10 +15,10 @@ pub(crate) async fn until_gone(backend: Arc<dyn Backend>, claim: Claim) {
     let give_up = Moment::now().after(LEAST_EFFORT.max(claim.ttl.as_duration()));
     for pause in backoff(Duration::from_millis(50), Duration::from_secs(5)) {
         let Err(error) = backend.release(&claim).await else { return };
-        match verdict(&error, Moment::now().after(pause) >= give_up) {
-            Verdict::Gone => return,
-            Verdict::Retry => sleep(pause).await,
-            Verdict::GiveUp => {
+        match next_step(&error, Moment::now().after(pause) >= give_up) {
+            NextStep::Gone => return,
+            NextStep::Retry => sleep(pause).await,
+            NextStep::GiveUp => {
                 let key = &claim.key;
                 tracing::warn!(%key, backend = backend.name(), %error, "release failed; the lease will end it");
                 return;
@@ -28,17 +28,17 @@ pub(crate) async fn until_gone(backend: Arc<dyn Backend>, claim: Claim) {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum NextStep {
     Gone,
     Retry,
     GiveUp,
 }
 
-fn verdict(error: &LockError, out_of_time: bool) -> Verdict {
+fn next_step(error: &LockError, out_of_time: bool) -> NextStep {
     match error.kind() {
-        ErrorKind::Lost => Verdict::Gone,
-        kind if kind.is_retryable() && !out_of_time => Verdict::Retry,
-        _ => Verdict::GiveUp,
+        ErrorKind::Lost => NextStep::Gone,
+        kind if kind.is_retryable() && !out_of_time => NextStep::Retry,
+        _ => NextStep::GiveUp,
     }
 }
 
@@ -49,9 +49,9 @@ mod tests {
     #[test]
     fn only_what_may_pass_is_tried_again_and_only_in_time() {
         let error = |kind| LockError::new(kind, "");
-        assert_eq!(verdict(&error(ErrorKind::Lost), false), Verdict::Gone);
-        assert_eq!(verdict(&error(ErrorKind::Unavailable), false), Verdict::Retry);
-        assert_eq!(verdict(&error(ErrorKind::Unavailable), true), Verdict::GiveUp);
-        assert_eq!(verdict(&error(ErrorKind::Auth), false), Verdict::GiveUp);
+        assert_eq!(next_step(&error(ErrorKind::Lost), false), NextStep::Gone);
+        assert_eq!(next_step(&error(ErrorKind::Unavailable), false), NextStep::Retry);
+        assert_eq!(next_step(&error(ErrorKind::Unavailable), true), NextStep::GiveUp);
+        assert_eq!(next_step(&error(ErrorKind::Auth), false), NextStep::GiveUp);
     }
 }

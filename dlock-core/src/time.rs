@@ -75,6 +75,16 @@ pub(crate) fn sleep(span: Duration) -> tokio::time::Sleep {
     tokio::time::sleep(span)
 }
 
+/// The output of `work`, unless it takes longer than `limit`.
+#[cfg(feature = "zookeeper")]
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        output = work => Some(output),
+        () = sleep(limit) => None,
+    }
+}
+
 /// The time of day, since 1970: only for locks whose value is a time of day. No lease of ours depends on it.
 #[cfg(feature = "redis")]
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the time of day")]

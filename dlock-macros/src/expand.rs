@@ -52,7 +52,7 @@ impl<'a> Lock<'a> {
     fn new(args: &'a Args, function: &'a Function, errors: &mut Errors) -> Option<Self> {
         let krate = args.krate();
         let key = args.key.as_ref().and_then(|key| errors.keep(key_expression(key, function, &krate)));
-        let work = errors.keep(function.work());
+        let work = errors.keep(Work::of(function));
         errors.keep(check_guard(args, function));
         Some(Self { args, function, krate, key: key?, work: work? })
     }

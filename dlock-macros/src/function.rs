@@ -1,6 +1,5 @@
 //! The function under the attribute, its parameters, and its body as it was written.
 
-use crate::work::Work;
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::ext::IdentExt;
@@ -58,14 +57,12 @@ impl Function {
         self.parameters.iter().find(|parameter| parameter.name == *name)
     }
 
-    /// What the lock is held for.
-    ///
     /// # Errors
-    /// If the function is of a form that cannot take a lock.
-    pub(crate) fn work(&self) -> syn::Result<Work> {
+    /// If the attribute stands there a second time.
+    pub(crate) fn check_once(&self) -> syn::Result<()> {
         match self.attributes.iter().find(|attribute| is_lock(attribute)) {
             Some(second) => Err(syn::Error::new_spanned(second, GIVEN_TWICE)),
-            None => Work::of(self),
+            None => Ok(()),
         }
     }
 

@@ -28,7 +28,10 @@ struct Boxed {
 }
 
 impl Work {
+    /// # Errors
+    /// If the function is of a form that cannot take a lock.
     pub(crate) fn of(function: &Function) -> syn::Result<Self> {
+        function.check_once()?;
         if function.signature.asyncness.is_some() {
             return Self::of_async(function);
         }

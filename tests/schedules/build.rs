@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// The sources of the layer: the shell, its pure parts, its table of lanes, and that of whom to wake.
+/// The sources of the layer: the shell, its pure parts, its table of queues, and that of whom to wake.
 const SOURCES: [(&str, &str); 6] = [
     ("mod.rs", "hand_over/mod.rs"),
     ("queue.rs", "hand_over/queue.rs"),
@@ -32,23 +32,23 @@ const TABLE: Edit = edit("mod.rs", "use crate::backend::wakeups::", "mod wakeups
 fn view(file: &str) -> &'static str {
     match file {
         "mod.rs" => {
-            "impl crate::Shell for Local {
+            "impl crate::Shell for HandOverBackend {
                 fn is_clean(&self) -> bool {
-                    self.0.lanes.are_empty() && self.0.wakeups.is_empty()
+                    self.0.queues.are_empty() && self.0.wakeups.is_empty()
                 }
             }"
         }
         "pending_releases.rs" => {
-            "impl Leaving {
+            "impl PendingReleases {
                 pub(super) fn is_empty(&self) -> bool {
                     self.0.len() == 0
                 }
             }"
         }
         "queue_map.rs" => {
-            "impl Shards {
+            "impl QueueMap {
                 pub(super) fn are_empty(&self) -> bool {
-                    let is_empty = |shard: &Shard| shard.lanes.is_empty() && shard.leaving.is_empty();
+                    let is_empty = |shard: &Shard| shard.queues.is_empty() && shard.pending.is_empty();
                     self.shards.iter().all(|shard| is_empty(&shard.lock()))
                 }
             }"
@@ -72,14 +72,14 @@ const FLAWS: [(&str, &str, Edit); 14] = [
         "turmoil",
         edit(
             "mod.rs",
-            "Entered::Wait => {
+            "EnterOutcome::Wait => {
                     waiter.get_or_insert_with(|| self.wakeups.enter(request.claim.owner));
                     None
                 }
             });
             (lost, turn)
         });",
-            "Entered::Wait => None,
+            "EnterOutcome::Wait => None,
             });
             (lost, turn)
         });
@@ -96,8 +96,8 @@ const FLAWS: [(&str, &str, Edit); 14] = [
         "turmoil",
         edit(
             "mod.rs",
-            "Left::Passed(next, competitor) => self.wakeups.wake(next, Turn::Ask(competitor)),",
-            "Left::Passed(..) => {}",
+            "LeaveOutcome::Passed(next, competitor) => self.wakeups.wake(next, WaiterNews::Ask(competitor)),",
+            "LeaveOutcome::Passed(..) => {}",
         ),
     ),
     (
@@ -106,7 +106,7 @@ const FLAWS: [(&str, &str, Edit); 14] = [
         edit("mod.rs", "(reason);\n        }\n        self.have_ask(next);", "(reason);\n        }"),
     ),
     ("sleeps_on_at_the_deadline", "a_silent_end", edit("mod.rs", "until(ends)", "until(ends.and(None))")),
-    ("releases_nothing", "turmoil", edit("mod.rs", "leaving.note(claim.owner, competitor, now);", "")),
+    ("releases_nothing", "turmoil", edit("mod.rs", "pending.note(claim.owner, competitor, now);", "")),
     // Two holders, or the same token twice.
     (
         "believes_what_it_was_told",
@@ -125,7 +125,7 @@ const FLAWS: [(&str, &str, Edit); 14] = [
     (
         "forgets_a_loss_that_comes_early",
         "losses",
-        edit("mod.rs", ".and_then(|word| word.loss)", ".and_then(|_| None)"),
+        edit("mod.rs", ".and_then(|relay| relay.loss)", ".and_then(|_| None)"),
     ),
     ("hands_the_same_token_over", "doubts", edit("queue.rs", "hold.token = grant.token;", "")),
     // A holder that is not told.
@@ -141,20 +141,18 @@ const FLAWS: [(&str, &str, Edit); 14] = [
         "losses",
         edit(
             "mod.rs",
-            "let lost = self
-            .lanes
-            .with(competitor, |standing, leaving| standing.lose(competitor, leaving, Moment::now()));",
-            "let lost = self.lanes.with(competitor, |standing, _| {
-            let (holder, next) = standing.lane.lost(competitor.owner)?;
-            Some((holder, Lost { word: standing.word.take(), next }))
+            "let lost = self.queues.with(competitor, |entry, pending| entry.lose(competitor, pending, now));",
+            "let lost = self.queues.with(competitor, |entry, _| {
+            let (holder, next) = entry.queue.lost(competitor.owner)?;
+            Some((holder, Lost { relay: entry.relay.take(), next }))
         });
         if let Some((holder, _)) = &lost {
-            self.lanes.leaving(competitor, |leaving| leaving.note(*holder, competitor, Moment::now()));
+            self.queues.pending(competitor, |pending| pending.note(*holder, competitor, now));
         }
         let lost = lost.map(|(_, lost)| lost);",
         ),
     ),
-    ("keeps_every_lane", "turmoil", edit("queue_map.rs", "if there.get().lane.is_empty() {", "if false {")),
+    ("keeps_every_lane", "turmoil", edit("queue_map.rs", "if there.get().queue.is_empty() {", "if false {")),
 ];
 
 impl Edit {

@@ -6,27 +6,27 @@ use foldhash::HashMap;
 
 /// Something for each owner, until it is removed; or until a moment, for owners whose end is never confirmed.
 #[derive(Debug)]
-pub(crate) struct Expiring<T> {
-    by_owner: HashMap<OwnerId, Entry<T>>,
+pub(crate) struct ExpiringMap<T> {
+    by_owner: HashMap<OwnerId, Remembered<T>>,
     /// At this size those whose moment has passed are looked for.
     sweep_at: usize,
 }
 
 #[derive(Debug)]
-struct Entry<T> {
+struct Remembered<T> {
     what: T,
     until: Moment,
 }
 
 const SMALLEST_SWEEP: usize = 64;
 
-impl<T> Default for Expiring<T> {
+impl<T> Default for ExpiringMap<T> {
     fn default() -> Self {
         Self { by_owner: HashMap::default(), sweep_at: SMALLEST_SWEEP }
     }
 }
 
-impl<T> Expiring<T> {
+impl<T> ExpiringMap<T> {
     pub(crate) fn get(&self, owner: OwnerId) -> Option<&T> {
         self.by_owner.get(&owner).map(|entry| &entry.what)
     }
@@ -41,7 +41,7 @@ impl<T> Expiring<T> {
             self.by_owner.retain(|_, entry| entry.until > now);
             self.sweep_at = SMALLEST_SWEEP.max(self.by_owner.len() * 2);
         }
-        self.by_owner.insert(owner, Entry { what, until });
+        self.by_owner.insert(owner, Remembered { what, until });
     }
 
     /// How many are remembered.
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_given_back_until_it_is_removed() {
-        let (mut expiring, one, until) = (Expiring::default(), owner(), Moment::START);
+        let (mut expiring, one, until) = (ExpiringMap::default(), owner(), Moment::START);
         expiring.set(one, 7, until, Moment::START);
         assert_eq!((expiring.get(one), expiring.get(owner())), (Some(&7), None));
         expiring.remove(one);
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn owners_that_never_left_take_no_room_for_ever() {
-        let mut expiring = Expiring::default();
+        let mut expiring = ExpiringMap::default();
         let (second, later) = (Duration::from_secs(1), Moment::START.after(Duration::from_secs(10)));
         let kept = owner();
         expiring.set(kept, (), later.after(second), Moment::START);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 /// What an acquire is waiting for, so that a caller whose wait ends learns why.
 #[derive(Debug, Default)]
-pub struct Progress(Mutex<Standing>);
+pub struct Progress(Mutex<WaitState>);
 
 #[derive(Debug, Default)]
-enum Standing {
+enum WaitState {
     #[default]
     Unanswered,
     Queued,
@@ -21,41 +21,41 @@ enum Standing {
 impl Progress {
     /// The backend answered that the key is another owner's.
     pub fn queued(&self) {
-        *self.0.lock() = Standing::Queued;
+        *self.0.lock() = WaitState::Queued;
     }
 
     /// Whether the backend's last word was [`queued`](Progress::queued).
     #[must_use]
     pub fn is_queued(&self) -> bool {
         match &*self.0.lock() {
-            Standing::As(other) => other.is_queued(),
-            standing => matches!(standing, Standing::Queued),
+            WaitState::As(other) => other.is_queued(),
+            standing => matches!(standing, WaitState::Queued),
         }
     }
 
     /// From here on what `other` waits for is waited for here.
     pub(crate) fn follow(&self, other: &Arc<Self>) {
-        *self.0.lock() = Standing::As(Arc::clone(other));
+        *self.0.lock() = WaitState::As(Arc::clone(other));
     }
 
     /// The backend cannot be reached for the moment.
     pub fn failing(&self, cause: LockError) {
-        *self.0.lock() = Standing::Failing(Arc::new(cause));
+        *self.0.lock() = WaitState::Failing(Arc::new(cause));
     }
 
     /// The error of a wait that ended after `waited`, in words without key and operation.
     pub(crate) fn verdict(&self, waited: std::time::Duration) -> LockError {
         match &*self.0.lock() {
-            Standing::As(other) => other.verdict(waited),
-            Standing::Queued => LockError::new(
+            WaitState::As(other) => other.verdict(waited),
+            WaitState::Queued => LockError::new(
                 ErrorKind::Busy,
                 format!("another owner held it for all of {waited:?}; try again later or wait longer"),
             ),
-            Standing::Unanswered => LockError::new(
+            WaitState::Unanswered => LockError::new(
                 ErrorKind::Unavailable,
                 format!("no answer within the wait of {waited:?}; try again later or wait longer"),
             ),
-            Standing::Failing(cause) => LockError::new(
+            WaitState::Failing(cause) => LockError::new(
                 cause.kind(),
                 format!("not reachable within the wait of {waited:?}; check the server and the network"),
             )

@@ -15,10 +15,10 @@ use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode}
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::lease::{LossReason, OwnerId};
 use crate::time::{Moment, sleep_until};
-use loss_relay::{Losses, Word};
-use pending_releases::Leaving;
-use queue::{Entered, Left};
-use queue_map::{Shards, Standing};
+use loss_relay::{BackendObserver, LossRelay, ObservedQueues};
+use pending_releases::PendingReleases;
+use queue::{EnterOutcome, LeaveOutcome};
+use queue_map::{QueueEntry, QueueMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,18 +26,18 @@ pub use queue::HandOver;
 
 /// Queues the acquisitions of this process before `backend`.
 #[derive(Clone)]
-pub(crate) struct Local(Arc<Shared>);
+pub(crate) struct HandOverBackend(Arc<HandOverState>);
 
-struct Shared {
+struct HandOverState {
     backend: Arc<dyn Backend>,
     hand_over: HandOver,
-    lanes: Shards,
-    wakeups: Wakeups<Turn>,
+    queues: QueueMap,
+    wakeups: Wakeups<WaiterNews>,
 }
 
 /// What a waiter is told.
 #[derive(Debug)]
-enum Turn {
+enum WaiterNews {
     /// Ask the backend for this acquisition.
     Ask(Claim),
     /// The lock is yours.
@@ -46,53 +46,53 @@ enum Turn {
 
 /// A grant that is gone: whom that concerns, and who is to ask next.
 struct Lost {
-    word: Option<Word>,
+    relay: Option<LossRelay>,
     next: Option<(OwnerId, Claim)>,
 }
 
-impl Local {
+impl HandOverBackend {
     pub(crate) fn new(backend: Arc<dyn Backend>, hand_over: HandOver) -> Self {
-        let (lanes, wakeups) = Default::default();
-        Self(Arc::new(Shared { backend, hand_over, lanes, wakeups }))
+        let (queues, wakeups) = Default::default();
+        Self(Arc::new(HandOverState { backend, hand_over, queues, wakeups }))
     }
 }
 
-impl Standing {
+impl QueueEntry {
     /// Ends what the competitor was granted. The holder, who may leave at any moment, finds it noted.
-    fn lose(&mut self, competitor: &Claim, leaving: &mut Leaving, now: Moment) -> Option<Lost> {
-        let (holder, next) = self.lane.lost(competitor.owner)?;
-        leaving.note(holder, competitor, now);
-        Some(Lost { word: self.word.take(), next })
+    fn lose(&mut self, competitor: &Claim, pending: &mut PendingReleases, now: Moment) -> Option<Lost> {
+        let (holder, next) = self.queue.lost(competitor.owner)?;
+        pending.note(holder, competitor, now);
+        Some(Lost { relay: self.relay.take(), next })
     }
 
     /// A holder that is gone with its runtime tells nobody; its lease is over some time.
-    fn end_overdue(&mut self, leaving: &mut Leaving, now: Moment) -> Option<Lost> {
-        let competitor = self.lane.overdue(now)?;
-        self.lose(&competitor, leaving, now)
+    fn end_overdue(&mut self, pending: &mut PendingReleases, now: Moment) -> Option<Lost> {
+        let competitor = self.queue.overdue(now)?;
+        self.lose(&competitor, pending, now)
     }
 
     /// A try does not wait here either, and passes nobody.
-    fn enter(&mut self, request: &AcquireRequest) -> Result<Entered, LockError> {
-        let is_free = self.lane.is_empty() || self.lane.held_by(request.claim.owner).is_some();
+    fn enter(&mut self, request: &AcquireRequest) -> Result<EnterOutcome, LockError> {
+        let is_free = self.queue.is_empty() || self.queue.held_by(request.claim.owner).is_some();
         if request.mode == Mode::Try && !is_free {
             return Err(busy());
         }
         request.progress.follow(&self.progress);
-        Ok(self.lane.enter(&request.claim))
+        Ok(self.queue.enter(&request.claim))
     }
 }
 
-impl Shared {
+impl HandOverState {
     async fn acquire(self: &Arc<Self>, request: &AcquireRequest) -> Result<Grant, LockError> {
         let mut waiter = None;
         let mut turn = self.enter(request, &mut waiter)?;
         let place = InLine { shared: self, claim: &request.claim };
         loop {
             match (turn, &waiter) {
-                (Some(Turn::Ask(competitor)), _) => {
+                (Some(WaiterNews::Ask(competitor)), _) => {
                     return place.settle(self.ask(request, competitor).await);
                 }
-                (Some(Turn::Has(grant)), _) if self.take(request) => return place.settle(Ok(grant)),
+                (Some(WaiterNews::Has(grant)), _) if self.take(request) => return place.settle(Ok(grant)),
                 (None, Some(waiter)) => turn = self.told(waiter, &request.claim).await,
                 // Lost on the way here.
                 _ => turn = self.enter(request, &mut waiter)?,
@@ -100,18 +100,18 @@ impl Shared {
         }
     }
 
-    /// Who has to wait can be woken before anybody else looks at the lane.
+    /// Who has to wait can be woken before anybody else looks at the queue.
     fn enter<'a>(
         &'a self,
         request: &AcquireRequest,
-        waiter: &mut Option<Waiter<'a, Turn>>,
-    ) -> Result<Option<Turn>, LockError> {
-        let (lost, turn) = self.lanes.with(&request.claim, |standing, leaving| {
-            let lost = standing.end_overdue(leaving, Moment::now());
-            let turn = standing.enter(request).map(|entered| match entered {
-                Entered::Ask(competitor) => Some(Turn::Ask(competitor)),
-                Entered::Has(grant) => Some(Turn::Has(grant)),
-                Entered::Wait => {
+        waiter: &mut Option<Waiter<'a, WaiterNews>>,
+    ) -> Result<Option<WaiterNews>, LockError> {
+        let (lost, turn) = self.queues.with(&request.claim, |entry, pending| {
+            let lost = entry.end_overdue(pending, Moment::now());
+            let turn = entry.enter(request).map(|entered| match entered {
+                EnterOutcome::Ask(competitor) => Some(WaiterNews::Ask(competitor)),
+                EnterOutcome::Has(grant) => Some(WaiterNews::Has(grant)),
+                EnterOutcome::Wait => {
                     waiter.get_or_insert_with(|| self.wakeups.enter(request.claim.owner));
                     None
                 }
@@ -123,38 +123,38 @@ impl Shared {
     }
 
     /// Waits to be told, or for the end of the lease that is waited for.
-    async fn told(&self, waiter: &Waiter<'_, Turn>, claim: &Claim) -> Option<Turn> {
-        let ends = self.lanes.with(claim, |standing, _| standing.lane.valid_until());
+    async fn told(&self, waiter: &Waiter<'_, WaiterNews>, claim: &Claim) -> Option<WaiterNews> {
+        let ends = self.queues.with(claim, |entry, _| entry.queue.valid_until());
         tokio::select! {
             biased;
             turn = waiter.woken() => turn,
             () = until(ends) => {
-                let lost = self.lanes.with(claim, |standing, leaving| standing.end_overdue(leaving, Moment::now()));
+                let lost = self.queues.with(claim, |entry, pending| entry.end_overdue(pending, Moment::now()));
                 self.tell(lost, LossReason::Expired);
                 None
             }
         }
     }
 
-    /// Asks the backend for the whole lane.
+    /// Asks the backend for the whole queue.
     async fn ask(self: &Arc<Self>, request: &AcquireRequest, competitor: Claim) -> Result<Grant, LockError> {
         let owner = request.claim.owner;
-        let losses = Arc::new(Losses { shared: Arc::downgrade(self), competitor: competitor.clone() });
-        let progress = self.lanes.with(&request.claim, |standing, _| {
-            standing.word = Some(Word::unsaid(Arc::clone(&losses), request.loss()));
-            Arc::clone(&standing.progress)
+        let observer = Arc::new(self.observer(&competitor));
+        let progress = self.queues.with(&request.claim, |entry, _| {
+            entry.relay = Some(LossRelay::unsaid(Arc::clone(&observer), request.loss()));
+            Arc::clone(&entry.progress)
         });
-        let asked = AcquireRequest::of(competitor.clone(), request.mode, progress, losses);
+        let asked = AcquireRequest::of(competitor.clone(), request.mode, progress, observer);
         let outcome = self.backend.acquire(&asked).await;
         if request.mode == Mode::Try && outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy) {
-            let next = self.lanes.with(&request.claim, |standing, _| standing.lane.refused(owner));
+            let next = self.queues.with(&request.claim, |entry, _| entry.queue.refused(owner));
             self.have_ask(next);
         }
         let grant = outcome?;
-        let loss = self.lanes.with(&request.claim, |standing, _| {
-            standing.progress.queued();
-            standing.lane.granted(owner, &grant, Moment::now());
-            standing.word.as_ref().and_then(|word| word.loss)
+        let loss = self.queues.with(&request.claim, |entry, _| {
+            entry.progress.queued();
+            entry.queue.granted(owner, &grant, Moment::now());
+            entry.relay.as_ref().and_then(|relay| relay.loss)
         });
         if let Some(reason) = loss {
             self.lose(&competitor, reason);
@@ -162,12 +162,17 @@ impl Shared {
         Ok(Grant::new(grant.token, grant.valid_until))
     }
 
+    fn observer(self: &Arc<Self>, competitor: &Claim) -> BackendObserver {
+        let queues: Arc<dyn ObservedQueues> = Arc::clone(self) as _;
+        BackendObserver { queues: Arc::downgrade(&queues), competitor: competitor.clone() }
+    }
+
     /// Takes what was handed over: from here on what the backend says of it concerns this request.
     fn take(&self, request: &AcquireRequest) -> bool {
-        self.lanes.with(&request.claim, |standing, _| {
-            let has_it = standing.lane.held_by(request.claim.owner).is_some();
-            if let Some(word) = standing.word.as_mut().filter(|_| has_it) {
-                word.pass_to(request.loss());
+        self.queues.with(&request.claim, |entry, _| {
+            let has_it = entry.queue.held_by(request.claim.owner).is_some();
+            if let Some(relay) = entry.relay.as_mut().filter(|_| has_it) {
+                relay.pass_to(request.loss());
             }
             has_it
         })
@@ -178,7 +183,7 @@ impl Shared {
         let outcome = self.backend.renew(&competitor).await;
         match &outcome {
             Ok(valid_until) => {
-                self.lanes.with(claim, |standing, _| standing.lane.renewed(competitor.owner, *valid_until));
+                self.queues.with(claim, |entry, _| entry.queue.renewed(competitor.owner, *valid_until));
             }
             // It may be another's by now.
             Err(error) if error.kind() == ErrorKind::Lost => self.lose(&competitor, LossReason::NotOwner),
@@ -187,23 +192,15 @@ impl Shared {
         outcome
     }
 
-    /// What was granted for this claim's lane, if this claim has it.
+    /// What was granted for this claim's queue, if this claim has it.
     fn held_by(&self, claim: &Claim) -> Option<Claim> {
-        self.lanes.with(claim, |standing, _| standing.lane.held_by(claim.owner).cloned())
-    }
-
-    /// What the competitor was granted is gone. Tells whom that concerns, if anybody.
-    fn lose(&self, competitor: &Claim, reason: LossReason) {
-        let lost = self
-            .lanes
-            .with(competitor, |standing, leaving| standing.lose(competitor, leaving, Moment::now()));
-        self.tell(lost, reason);
+        self.queues.with(claim, |entry, _| entry.queue.held_by(claim.owner).cloned())
     }
 
     fn tell(&self, lost: Option<Lost>, reason: LossReason) {
-        let Some(Lost { word, next }) = lost else { return };
-        if let Some(word) = word {
-            word.end(reason);
+        let Some(Lost { relay, next }) = lost else { return };
+        if let Some(relay) = relay {
+            relay.end(reason);
         }
         self.have_ask(next);
     }
@@ -218,47 +215,61 @@ impl Shared {
                 return released;
             }
             outcome = Some(released);
-            left_over = self.lanes.leaving(claim, |leaving| {
-                leaving.is_gone(claim.owner, competitor.owner);
-                leaving.of(claim.owner)
+            left_over = self.queues.pending(claim, |pending| {
+                pending.is_gone(claim.owner, competitor.owner);
+                pending.of(claim.owner)
             });
         }
         outcome.unwrap_or_else(|| Err(not_owner()))
     }
 
-    /// Makes the owner leave its lane, and tells whom that concerns. Does not wait. Returns whether another one has its
+    /// Makes the owner leave its queue, and tells whom that concerns. Does not wait. Returns whether another one has its
     /// grant now, and what the backend is to release first.
     fn leave(&self, claim: &Claim) -> (bool, Option<Claim>) {
-        let (left, left_over) = self.lanes.with(claim, |standing, leaving| {
+        let (left, left_over) = self.queues.with(claim, |entry, pending| {
             let now = Moment::now();
-            let left = standing.lane.leave(claim.owner, self.hand_over, now);
-            if let Left::Over(competitor, _) = &left {
-                standing.word = None;
-                leaving.note(claim.owner, competitor, now);
+            let left = entry.queue.leave(claim.owner, self.hand_over, now);
+            if let LeaveOutcome::Over(competitor, _) = &left {
+                entry.relay = None;
+                pending.note(claim.owner, competitor, now);
             }
-            (left, leaving.of(claim.owner))
+            (left, pending.of(claim.owner))
         });
-        let is_handed_over = matches!(left, Left::HandedOver(..));
+        let is_handed_over = matches!(left, LeaveOutcome::HandedOver(..));
         match left {
-            Left::Unknown | Left::Quietly => {}
-            Left::Passed(next, competitor) => self.wakeups.wake(next, Turn::Ask(competitor)),
-            Left::HandedOver(next, grant) => self.wakeups.wake(next, Turn::Has(grant)),
-            Left::Over(_, next) => self.have_ask(next),
+            LeaveOutcome::Unknown | LeaveOutcome::Quietly => {}
+            LeaveOutcome::Passed(next, competitor) => self.wakeups.wake(next, WaiterNews::Ask(competitor)),
+            LeaveOutcome::HandedOver(next, grant) => self.wakeups.wake(next, WaiterNews::Has(grant)),
+            LeaveOutcome::Over(_, next) => self.have_ask(next),
         }
         (is_handed_over, left_over)
     }
 
     fn have_ask(&self, next: Option<(OwnerId, Claim)>) {
         if let Some((owner, competitor)) = next {
-            self.wakeups.wake(owner, Turn::Ask(competitor));
+            self.wakeups.wake(owner, WaiterNews::Ask(competitor));
         }
     }
 }
 
-/// A place in a lane. Dropped before it is settled, its owner leaves at once, so that the others go on; what the
+impl ObservedQueues for HandOverState {
+    fn note(&self, competitor: &Claim, said: &dyn Fn(&mut LossRelay)) {
+        self.queues.with(competitor, |entry, _| {
+            entry.relay.as_mut().filter(|relay| relay.is_about(competitor)).map(said)
+        });
+    }
+
+    fn lose(&self, competitor: &Claim, reason: LossReason) {
+        let now = Moment::now();
+        let lost = self.queues.with(competitor, |entry, pending| entry.lose(competitor, pending, now));
+        self.tell(lost, reason);
+    }
+}
+
+/// A place in a queue. Dropped before it is settled, its owner leaves at once, so that the others go on; what the
 /// backend may have of it is for the release that follows (I4).
 struct InLine<'a> {
-    shared: &'a Shared,
+    shared: &'a HandOverState,
     claim: &'a Claim,
 }
 
@@ -292,7 +303,7 @@ fn not_owner() -> LockError {
     LockError::new(ErrorKind::Lost, "the owner does not have the lock any more; acquire it again")
 }
 
-impl Backend for Local {
+impl Backend for HandOverBackend {
     fn name(&self) -> &'static str {
         self.0.backend.name()
     }
@@ -315,7 +326,7 @@ impl Backend for Local {
             match self.0.held_by(claim) {
                 Some(competitor) => {
                     self.0.backend.revoked(&competitor).await;
-                    self.0.lanes.with(claim, |standing, _| standing.lane.revoked(competitor.owner));
+                    self.0.queues.with(claim, |entry, _| entry.queue.revoked(competitor.owner));
                 }
                 None => std::future::pending().await,
             }
@@ -324,7 +335,7 @@ impl Backend for Local {
 }
 
 /// As the backend itself: that there is a queue before it is no business of who looks.
-impl fmt::Debug for Local {
+impl fmt::Debug for HandOverBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.backend.fmt(f)
     }

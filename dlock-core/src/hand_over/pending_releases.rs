@@ -1,19 +1,19 @@
-//! Acquisitions that no lane knows any more and that the backend is still to release. Plain data.
+//! Acquisitions that no queue knows any more and that the backend is still to release. Plain data.
 
 use crate::backend::Claim;
-use crate::backend::expiring_map::Expiring;
+use crate::backend::expiring_map::ExpiringMap;
 use crate::lease::OwnerId;
 use crate::time::Moment;
 use std::time::Duration;
 
 /// By the owner whose release has to reach the backend.
 #[derive(Debug, Default)]
-pub(super) struct Leaving(Expiring<Vec<Claim>>);
+pub(super) struct PendingReleases(ExpiringMap<Vec<Claim>>);
 
 /// Releases that are never confirmed are forgotten when the longest lease is over.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-impl Leaving {
+impl PendingReleases {
     /// The release of `owner` has to reach the backend for this acquisition.
     pub(super) fn note(&mut self, owner: OwnerId, competitor: &Claim, now: Moment) {
         match self.0.get_mut(owner) {
@@ -54,14 +54,14 @@ mod tests {
 
     #[test]
     fn each_acquisition_of_an_owner_is_to_be_released() {
-        let (mut leaving, [owner, one, two]) = (Leaving::default(), [claim(), claim(), claim()]);
-        leaving.note(owner.owner, &one, Moment::START);
-        leaving.note(owner.owner, &two, Moment::START);
-        assert_eq!(leaving.of(owner.owner).unwrap().owner, two.owner);
-        leaving.is_gone(owner.owner, two.owner);
-        assert_eq!(leaving.of(owner.owner).unwrap().owner, one.owner);
-        leaving.is_gone(owner.owner, one.owner);
-        assert!(leaving.of(owner.owner).is_none());
-        assert!(leaving.is_empty());
+        let (mut pending, [owner, one, two]) = (PendingReleases::default(), [claim(), claim(), claim()]);
+        pending.note(owner.owner, &one, Moment::START);
+        pending.note(owner.owner, &two, Moment::START);
+        assert_eq!(pending.of(owner.owner).unwrap().owner, two.owner);
+        pending.is_gone(owner.owner, two.owner);
+        assert_eq!(pending.of(owner.owner).unwrap().owner, one.owner);
+        pending.is_gone(owner.owner, one.owner);
+        assert!(pending.of(owner.owner).is_none());
+        assert!(pending.is_empty());
     }
 }

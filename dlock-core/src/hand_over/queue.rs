@@ -1,7 +1,7 @@
 //! Who of one process wants one key, and whose turn it is. Pure.
 //!
 //! However many wait here, one acquisition competes for all of them at the backend. What it was granted goes from
-//! one to the next, each under a token of its own, until the lane has had its share; then the backend's queue
+//! one to the next, each under a token of its own, until the queue has had its share; then the backend's queue
 //! decides again.
 
 use crate::backend::{Claim, Grant};
@@ -53,10 +53,10 @@ impl Default for HandOver {
 
 /// The waiters, the competitor and the holder of one key.
 #[derive(Debug, Default)]
-pub(super) struct Lane {
-    /// First come, first served. Where nothing is held the first one asks for the whole lane.
+pub(super) struct KeyQueue {
+    /// First come, first served. Where nothing is held the first one asks for the whole queue.
     waiters: VecDeque<Claim>,
-    /// The acquisition that competes for the lane, or holds for it.
+    /// The acquisition that competes for the queue, or holds for it.
     competitor: Option<Claim>,
     hold: Option<Hold>,
 }
@@ -78,7 +78,7 @@ struct Hold {
 
 /// What somebody who enters has to do.
 #[derive(Debug)]
-pub(super) enum Entered {
+pub(super) enum EnterOutcome {
     /// Ask the backend for this acquisition.
     Ask(Claim),
     /// Wait to be told.
@@ -89,7 +89,7 @@ pub(super) enum Entered {
 
 /// What there is to do when somebody left.
 #[derive(Debug)]
-pub(super) enum Left {
+pub(super) enum LeaveOutcome {
     /// It was not here.
     Unknown,
     /// Nothing: it only waited.
@@ -103,26 +103,26 @@ pub(super) enum Left {
     Over(Claim, Option<(OwnerId, Claim)>),
 }
 
-impl Lane {
+impl KeyQueue {
     pub(super) fn is_empty(&self) -> bool {
         self.waiters.is_empty() && self.competitor.is_none()
     }
 
     /// Somebody wants the lock.
-    pub(super) fn enter(&mut self, claim: &Claim) -> Entered {
+    pub(super) fn enter(&mut self, claim: &Claim) -> EnterOutcome {
         if let Some(hold) = self.hold.as_ref().filter(|hold| hold.holder == claim.owner) {
-            return Entered::Has(hold.grant());
+            return EnterOutcome::Has(hold.grant());
         }
         if !self.waiters.iter().any(|waiter| waiter.owner == claim.owner) {
             self.waiters.push_back(claim.clone());
         }
         match self.next_to_ask() {
-            Some((owner, competitor)) if owner == claim.owner => Entered::Ask(competitor),
-            _ => Entered::Wait,
+            Some((owner, competitor)) if owner == claim.owner => EnterOutcome::Ask(competitor),
+            _ => EnterOutcome::Wait,
         }
     }
 
-    /// The first waiter and what it is to ask for, unless the lane holds.
+    /// The first waiter and what it is to ask for, unless the queue holds.
     fn next_to_ask(&mut self) -> Option<(OwnerId, Claim)> {
         if self.hold.is_some() {
             return None;
@@ -197,7 +197,7 @@ impl Lane {
         self.competitor.as_ref().is_some_and(|claim| claim.owner == competitor)
     }
 
-    /// Until when the lease is valid, if the lane holds.
+    /// Until when the lease is valid, if the queue holds.
     pub(super) fn valid_until(&self) -> Option<Moment> {
         self.hold.as_ref().map(|hold| hold.valid_until)
     }
@@ -209,25 +209,26 @@ impl Lane {
     }
 
     /// Somebody leaves: the holder, or a waiter.
-    pub(super) fn leave(&mut self, owner: OwnerId, share: HandOver, now: Moment) -> Left {
+    pub(super) fn leave(&mut self, owner: OwnerId, share: HandOver, now: Moment) -> LeaveOutcome {
         if self.hold.as_ref().is_some_and(|hold| hold.holder == owner) {
             return self.hand_over(share, now);
         }
         let Some(place) = self.waiters.iter().position(|waiter| waiter.owner == owner) else {
-            return Left::Unknown;
+            return LeaveOutcome::Unknown;
         };
         self.waiters.remove(place);
         match (self.next_to_ask(), place) {
-            (Some((first, competitor)), 0) => Left::Passed(first, competitor),
-            _ if self.hold.is_none() && self.waiters.is_empty() => {
-                self.competitor.take().map_or(Left::Quietly, |competitor| Left::Over(competitor, None))
-            }
-            _ => Left::Quietly,
+            (Some((first, competitor)), 0) => LeaveOutcome::Passed(first, competitor),
+            _ if self.hold.is_none() && self.waiters.is_empty() => self
+                .competitor
+                .take()
+                .map_or(LeaveOutcome::Quietly, |competitor| LeaveOutcome::Over(competitor, None)),
+            _ => LeaveOutcome::Quietly,
         }
     }
 
-    /// The holder is done. The next waiter has the lock, or the lane has had its share.
-    fn hand_over(&mut self, share: HandOver, now: Moment) -> Left {
+    /// The holder is done. The next waiter has the lock, or the queue has had its share.
+    fn hand_over(&mut self, share: HandOver, now: Moment) -> LeaveOutcome {
         if let Some(grant) = self.grant_for_next(share, now)
             && let (Some(next), Some(hold)) = (self.waiters.pop_front(), self.hold.as_mut())
         {
@@ -235,12 +236,12 @@ impl Lane {
             hold.tokens_left -= 1;
             hold.served += 1;
             hold.holder = next.owner;
-            return Left::HandedOver(next.owner, grant);
+            return LeaveOutcome::HandedOver(next.owner, grant);
         }
         self.hold = None;
         match self.competitor.take() {
-            Some(competitor) => Left::Over(competitor, self.next_to_ask()),
-            None => Left::Quietly,
+            Some(competitor) => LeaveOutcome::Over(competitor, self.next_to_ask()),
+            None => LeaveOutcome::Quietly,
         }
     }
 
@@ -283,51 +284,51 @@ mod tests {
         Grant::new(FencingToken::new(token), at(9_000)).with_tokens(tokens)
     }
 
-    fn asks(entered: &Entered) -> OwnerId {
+    fn asks(entered: &EnterOutcome) -> OwnerId {
         match entered {
-            Entered::Ask(competitor) => competitor.owner,
+            EnterOutcome::Ask(competitor) => competitor.owner,
             other => panic!("{other:?}"),
         }
     }
 
-    /// A lane that the first of three holds.
-    fn held(tokens: u32) -> (Lane, [Claim; 3]) {
-        let (mut lane, claims) = (Lane::default(), [claim(), claim(), claim()]);
-        assert_eq!(asks(&lane.enter(&claims[0])), claims[0].owner);
-        assert!(lane.granted(claims[0].owner, &grant(100, tokens), at(0)));
+    /// A queue that the first of three holds.
+    fn held(tokens: u32) -> (KeyQueue, [Claim; 3]) {
+        let (mut queue, claims) = (KeyQueue::default(), [claim(), claim(), claim()]);
+        assert_eq!(asks(&queue.enter(&claims[0])), claims[0].owner);
+        assert!(queue.granted(claims[0].owner, &grant(100, tokens), at(0)));
         for claim in &claims[1..] {
-            assert!(matches!(lane.enter(claim), Entered::Wait));
+            assert!(matches!(queue.enter(claim), EnterOutcome::Wait));
         }
-        (lane, claims)
+        (queue, claims)
     }
 
-    fn next_of(left: Left) -> (OwnerId, u64) {
+    fn next_of(left: LeaveOutcome) -> (OwnerId, u64) {
         match left {
-            Left::HandedOver(next, grant) => (next, grant.token.as_u64()),
+            LeaveOutcome::HandedOver(next, grant) => (next, grant.token.as_u64()),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn a_grant_goes_round_in_order_under_tokens_of_its_own() {
-        let (mut lane, [one, two, three]) = held(64);
-        assert_eq!(next_of(lane.leave(one.owner, SHARE, at(1))), (two.owner, 101));
-        assert_eq!(next_of(lane.leave(two.owner, SHARE, at(2))), (three.owner, 102));
+        let (mut queue, [one, two, three]) = held(64);
+        assert_eq!(next_of(queue.leave(one.owner, SHARE, at(1))), (two.owner, 101));
+        assert_eq!(next_of(queue.leave(two.owner, SHARE, at(2))), (three.owner, 102));
         assert!(
-            matches!(lane.leave(three.owner, SHARE, at(3)), Left::Over(over, None) if over.owner == one.owner)
+            matches!(queue.leave(three.owner, SHARE, at(3)), LeaveOutcome::Over(over, None) if over.owner == one.owner)
         );
-        assert!(lane.is_empty());
+        assert!(queue.is_empty());
     }
 
     /// A session may be much shorter than the `ttl`.
     #[test]
     fn a_grant_that_is_shorter_than_the_ttl_goes_round_as_well() {
-        let (mut lane, one, two) = (Lane::default(), claim(), claim());
-        asks(&lane.enter(&one));
+        let (mut queue, one, two) = (KeyQueue::default(), claim(), claim());
+        asks(&queue.enter(&one));
         let short = Grant::new(FencingToken::new(100), at(3_000)).with_tokens(64);
-        assert!(lane.granted(one.owner, &short, at(0)));
-        assert!(matches!(lane.enter(&two), Entered::Wait));
-        assert_eq!(next_of(lane.leave(one.owner, SHARE, at(1))), (two.owner, 101));
+        assert!(queue.granted(one.owner, &short, at(0)));
+        assert!(matches!(queue.enter(&two), EnterOutcome::Wait));
+        assert_eq!(next_of(queue.leave(one.owner, SHARE, at(1))), (two.owner, 101));
     }
 
     #[test]
@@ -338,9 +339,9 @@ mod tests {
             (64, SHARE, at(50)),
             (64, HandOver::new(64, Duration::from_secs(60)), at(4_501)),
         ] {
-            let (mut lane, [one, two, _]) = held(tokens);
-            match lane.leave(one.owner, share, now) {
-                Left::Over(over, Some((next, competitor))) => {
+            let (mut queue, [one, two, _]) = held(tokens);
+            match queue.leave(one.owner, share, now) {
+                LeaveOutcome::Over(over, Some((next, competitor))) => {
                     assert_eq!((over.owner, next, competitor.owner), (one.owner, two.owner, two.owner));
                 }
                 other => panic!("{other:?}"),
@@ -350,58 +351,63 @@ mod tests {
 
     #[test]
     fn a_grant_that_somebody_asks_for_goes_back() {
-        let (mut lane, [one, two, _]) = held(64);
-        lane.revoked(two.owner);
+        let (mut queue, [one, two, _]) = held(64);
+        queue.revoked(two.owner);
         assert_eq!(
-            next_of(lane.leave(one.owner, SHARE, at(1))),
+            next_of(queue.leave(one.owner, SHARE, at(1))),
             (two.owner, 101),
             "it is not the competitor"
         );
-        lane.revoked(one.owner);
+        queue.revoked(one.owner);
         assert!(
-            matches!(lane.leave(two.owner, SHARE, at(2)), Left::Over(over, Some(_)) if over.owner == one.owner)
+            matches!(queue.leave(two.owner, SHARE, at(2)), LeaveOutcome::Over(over, Some(_)) if over.owner == one.owner)
         );
     }
 
     #[test]
     fn who_asks_for_the_lane_and_leaves_is_followed_by_the_next_with_the_same_claim() {
-        let (mut lane, one, two) = (Lane::default(), claim(), claim());
-        lane.enter(&one);
-        assert!(matches!(lane.enter(&two), Entered::Wait));
-        match lane.leave(one.owner, SHARE, at(0)) {
-            Left::Passed(next, competitor) => assert_eq!((next, competitor.owner), (two.owner, one.owner)),
+        let (mut queue, one, two) = (KeyQueue::default(), claim(), claim());
+        queue.enter(&one);
+        assert!(matches!(queue.enter(&two), EnterOutcome::Wait));
+        match queue.leave(one.owner, SHARE, at(0)) {
+            LeaveOutcome::Passed(next, competitor) => {
+                assert_eq!((next, competitor.owner), (two.owner, one.owner))
+            }
             other => panic!("{other:?}"),
         }
         assert!(
-            matches!(lane.leave(two.owner, SHARE, at(0)), Left::Over(over, None) if over.owner == one.owner)
+            matches!(queue.leave(two.owner, SHARE, at(0)), LeaveOutcome::Over(over, None) if over.owner == one.owner)
         );
-        assert!(lane.is_empty());
+        assert!(queue.is_empty());
     }
 
     #[test]
     fn a_waiter_behind_others_leaves_quietly() {
-        let (mut lane, [_, two, three]) = held(64);
-        assert!(matches!(lane.leave(three.owner, SHARE, at(0)), Left::Quietly));
-        assert!(matches!(lane.leave(two.owner, SHARE, at(0)), Left::Quietly));
-        assert!(matches!(lane.leave(two.owner, SHARE, at(0)), Left::Unknown));
+        let (mut queue, [_, two, three]) = held(64);
+        assert!(matches!(queue.leave(three.owner, SHARE, at(0)), LeaveOutcome::Quietly));
+        assert!(matches!(queue.leave(two.owner, SHARE, at(0)), LeaveOutcome::Quietly));
+        assert!(matches!(queue.leave(two.owner, SHARE, at(0)), LeaveOutcome::Unknown));
     }
 
     #[test]
     fn a_lost_lease_is_competed_for_anew() {
-        let (mut lane, [one, two, _]) = held(64);
-        assert!(lane.lost(two.owner).is_none(), "it is not the competitor");
-        let (holder, next) = lane.lost(one.owner).unwrap();
+        let (mut queue, [one, two, _]) = held(64);
+        assert!(queue.lost(two.owner).is_none(), "it is not the competitor");
+        let (holder, next) = queue.lost(one.owner).unwrap();
         let (asks, competitor) = next.unwrap();
         assert_eq!((holder, asks, competitor.owner), (one.owner, two.owner, two.owner));
-        assert!(matches!(lane.leave(one.owner, SHARE, at(0)), Left::Unknown), "it holds nothing any more");
+        assert!(
+            matches!(queue.leave(one.owner, SHARE, at(0)), LeaveOutcome::Unknown),
+            "it holds nothing any more"
+        );
     }
 
     #[test]
     fn a_refused_try_makes_way_for_who_came_after_it() {
-        let (mut lane, one, two) = (Lane::default(), claim(), claim());
-        lane.enter(&one);
-        lane.enter(&two);
-        let (next, competitor) = lane.refused(one.owner).unwrap();
+        let (mut queue, one, two) = (KeyQueue::default(), claim(), claim());
+        queue.enter(&one);
+        queue.enter(&two);
+        let (next, competitor) = queue.refused(one.owner).unwrap();
         assert_eq!((next, competitor.owner), (two.owner, two.owner));
     }
 
@@ -415,10 +421,10 @@ mod tests {
         Later(u64),
     }
 
-    /// A process with a lane, and a backend that grants every claim once.
+    /// A process with a queue, and a backend that grants every claim once.
     #[derive(Default)]
     struct Process {
-        lane: Lane,
+        queue: KeyQueue,
         claims: HashMap<usize, Claim>,
         asking: Option<(OwnerId, Claim)>,
         holder: Option<OwnerId>,
@@ -435,7 +441,7 @@ mod tests {
                     let claim = claim();
                     self.claims.insert(who, claim.clone());
                     self.waiting.push(claim.owner);
-                    if let Entered::Ask(competitor) = self.lane.enter(&claim) {
+                    if let EnterOutcome::Ask(competitor) = self.queue.enter(&claim) {
                         self.ask(claim.owner, competitor);
                     }
                 }
@@ -446,9 +452,9 @@ mod tests {
                     }
                 }
                 Step::Lose => {
-                    let held = self.holder.and_then(|holder| self.lane.held_by(holder).cloned());
+                    let held = self.holder.and_then(|holder| self.queue.held_by(holder).cloned());
                     if let Some(competitor) = held {
-                        let (holder, next) = self.lane.lost(competitor.owner).unwrap();
+                        let (holder, next) = self.queue.lost(competitor.owner).unwrap();
                         assert_eq!(Some(holder), self.holder.take());
                         self.claims.retain(|_, claim| claim.owner != holder);
                         self.released.push(competitor.owner);
@@ -473,7 +479,7 @@ mod tests {
             let token = self.tokens.last().copied().unwrap_or_default().div_ceil(64) * 64 + 64;
             let valid_until = at(self.now + 9_000);
             let grant = Grant::new(FencingToken::new(token), valid_until).with_tokens(64);
-            assert!(self.lane.granted(owner, &grant, at(self.now)));
+            assert!(self.queue.granted(owner, &grant, at(self.now)));
             self.hold(owner, token);
         }
 
@@ -494,15 +500,15 @@ mod tests {
             if self.asking.as_ref().is_some_and(|(asking, _)| *asking == owner) {
                 self.asking = None;
             }
-            match self.lane.leave(owner, SHARE, at(self.now)) {
-                Left::HandedOver(next, grant) => self.hold(next, grant.token.as_u64()),
-                Left::Passed(next, competitor) => self.ask(next, competitor),
-                Left::Over(competitor, next) => {
+            match self.queue.leave(owner, SHARE, at(self.now)) {
+                LeaveOutcome::HandedOver(next, grant) => self.hold(next, grant.token.as_u64()),
+                LeaveOutcome::Passed(next, competitor) => self.ask(next, competitor),
+                LeaveOutcome::Over(competitor, next) => {
                     assert!(!self.released.contains(&competitor.owner), "released twice");
                     self.released.push(competitor.owner);
                     next.into_iter().for_each(|(owner, competitor)| self.ask(owner, competitor));
                 }
-                Left::Quietly | Left::Unknown => {}
+                LeaveOutcome::Quietly | LeaveOutcome::Unknown => {}
             }
         }
     }
@@ -532,7 +538,7 @@ mod tests {
             for who in 0..5 {
                 process.step(Step::Leave(who));
             }
-            prop_assert!(process.lane.is_empty());
+            prop_assert!(process.queue.is_empty());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The shell around the lane, over a backend in this process.
+//! The shell around the queue, over a backend in this process.
 
 #![allow(
     clippy::unwrap_used,
@@ -118,7 +118,7 @@ async fn blocks_that_overlap_are_noticed() {
     for backend in &backends {
         backend.claimed.store(1_000, Ordering::SeqCst);
     }
-    let wide = |backend| Local::new(backend, HandOver::new(1_000, LONG));
+    let wide = |backend| HandOverBackend::new(backend, HandOver::new(1_000, LONG));
     let managers =
         backends.map(|backend| LockManager::builder(wide(backend)).hand_over(HandOver::OFF).build().unwrap());
     assert!(!rise(&take_turns(&managers, 8, 400).await));
@@ -156,13 +156,13 @@ async fn another_process_has_its_turn() {
     tasks.abort_all();
 }
 
-/// I4: whoever asks for the lane and is dropped is followed by the next, which asks for the same acquisition.
+/// I4: whoever asks for the queue and is dropped is followed by the next, which asks for the same acquisition.
 #[tokio::test]
 async fn the_next_asks_on_for_who_is_dropped() {
     let backend = Blocks::over(&EmbeddedBackend::new());
     let holder = claim("k");
     backend.inner.acquire(&AcquireRequest::new(holder.clone(), Mode::Try)).await.unwrap();
-    let local = Local::new(backend.clone(), HandOver::default());
+    let local = HandOverBackend::new(backend.clone(), HandOver::default());
     let (first, second) = (claim("k"), claim("k"));
     let asking = queued(Arc::new(local.clone()), &first).await;
     let behind = queued(Arc::new(local.clone()), &second).await;
@@ -189,15 +189,15 @@ async fn queued(backend: Arc<dyn Backend>, claim: &Claim) -> tokio::task::JoinHa
 }
 
 /// Nothing is kept of a key that nobody uses.
-fn is_clean(local: &Local) -> bool {
-    local.0.lanes.are_empty()
+fn is_clean(local: &HandOverBackend) -> bool {
+    local.0.queues.are_empty()
 }
 
 /// A lease that is lost is lost for its holder, and the next waiter competes for another one.
 #[tokio::test]
 async fn a_lost_lease_goes_to_the_next_waiter() {
     let backend = Blocks::over(&EmbeddedBackend::new());
-    let local = Local::new(backend.clone(), HandOver::default());
+    let local = HandOverBackend::new(backend.clone(), HandOver::default());
     let (one, two) = (claim("k"), claim("k"));
     let first = local.acquire(&AcquireRequest::new(one.clone(), Mode::Try)).await.unwrap();
     let waiter = queued(Arc::new(local.clone()), &two).await;
@@ -233,7 +233,7 @@ async fn different_ttls_compete_by_themselves() {
 async fn all_who_wait_learn_that_the_backend_is_away() {
     let tap = crate::testing::Tap::new(Arc::new(EmbeddedBackend::new()));
     tap.cut();
-    let local = Local::new(tap, HandOver::default());
+    let local = HandOverBackend::new(tap, HandOver::default());
     let locks = LockManager::builder(local).wait(PATIENCE).hand_over(HandOver::OFF).build().unwrap();
     assert_eq!(locks.lock("k").try_acquire().await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert!(locks.lock("k").try_acquire().await.is_err_and(|error| error.kind() == ErrorKind::Unavailable));
@@ -245,7 +245,9 @@ mod conformance {
 
     fn fixture() -> Fixture {
         let store = EmbeddedBackend::new();
-        Fixture::new(move || std::future::ready(Local::new(Blocks::over(&store), HandOver::default())))
+        Fixture::new(move || {
+            std::future::ready(HandOverBackend::new(Blocks::over(&store), HandOver::default()))
+        })
     }
 
     crate::conformance_suite!(fixture(), without_queue);

@@ -22,61 +22,61 @@ use tokio::task::JoinHandle;
 /// starts another one on the runtime it is made in.
 #[derive(Debug)]
 pub(crate) struct Renewal {
-    shared: Arc<Shared>,
+    state: Arc<RenewalState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct RenewalState {
     backend: Arc<dyn Backend>,
-    work: Mutex<Work>,
+    work: Mutex<RenewalWork>,
     look_earlier: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Work {
+struct RenewalWork {
     table: Table,
     task: Option<JoinHandle<()>>,
 }
 
 impl Renewal {
     pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
-        let shared = Shared { backend, work: Mutex::default(), look_earlier: Notify::new() };
-        Self { shared: Arc::new(shared) }
+        let state = RenewalState { backend, work: Mutex::default(), look_earlier: Notify::new() };
+        Self { state: Arc::new(state) }
     }
 
     /// Renews this lease from now on.
     pub(crate) fn enter(&self, held: Arc<Acquisition>, now: Moment) {
         let at = schedule::after_success(now, held.lease().valid_until());
-        let mut work = self.shared.work.lock();
+        let mut work = self.state.work.lock();
         if work.task.as_ref().is_none_or(JoinHandle::is_finished) {
-            work.task = Some(held.runtime.spawn(Arc::clone(&self.shared).run()));
+            work.task = Some(held.runtime.spawn(Arc::clone(&self.state).run()));
         }
         let earlier = work.table.enter(held, at);
         drop(work);
         if earlier {
-            self.shared.look_earlier.notify_one();
+            self.state.look_earlier.notify_one();
         }
     }
 
     /// Does not renew this lease any more. A renewal under way has no effect on the lease's local state.
     pub(crate) fn remove(&self, held: &Acquisition) {
-        self.shared.work.lock().table.remove(held);
+        self.state.work.lock().table.remove(held);
     }
 
     /// Takes every lease out.
     pub(crate) fn clear(&self) -> Vec<Arc<Acquisition>> {
-        self.shared.work.lock().table.clear()
+        self.state.work.lock().table.clear()
     }
 }
 
 impl Drop for Renewal {
     fn drop(&mut self) {
-        let task = self.shared.work.lock().task.take();
+        let task = self.state.work.lock().task.take();
         task.iter().for_each(JoinHandle::abort);
     }
 }
 
-impl Shared {
+impl RenewalState {
     async fn run(self: Arc<Self>) {
         let mut under_way = FuturesUnordered::new();
         self.work.lock().table.resume(Moment::now());

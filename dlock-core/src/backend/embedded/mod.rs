@@ -9,7 +9,7 @@ use crate::time::{Moment, sleep};
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
-use store::{Answer, Store, Woken};
+use store::{Store, StoreAnswer, Woken};
 
 /// Keeps the locks in this process.
 ///
@@ -34,10 +34,10 @@ use store::{Answer, Store, Woken};
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Default)]
-pub struct EmbeddedBackend(Arc<Shared>);
+pub struct EmbeddedBackend(Arc<LockTable>);
 
 #[derive(Default)]
-struct Shared {
+struct LockTable {
     store: Mutex<Store>,
     wakeups: Wakeups,
 }
@@ -61,7 +61,7 @@ impl EmbeddedBackend {
         self.len() == 0
     }
 
-    fn attempt(&self, claim: &Claim, mode: Mode, sent: Moment) -> Answer {
+    fn attempt(&self, claim: &Claim, mode: Mode, sent: Moment) -> StoreAnswer {
         let Claim { key, owner, ttl, .. } = claim;
         self.step(|store| store.acquire(key, *owner, *ttl, mode == Mode::Wait, sent))
     }
@@ -84,16 +84,16 @@ impl EmbeddedBackend {
     async fn wait(&self, request: &AcquireRequest) -> Grant {
         let claim = &request.claim;
         let waiter = self.0.wakeups.enter(claim.owner);
-        let mut place = Place { backend: self, claim, granted: false };
+        let mut place = QueuePlace { backend: self, claim, granted: false };
         request.progress.queued();
         loop {
             let sent = Moment::now();
             let held_until = match self.attempt(claim, Mode::Wait, sent) {
-                Answer::Granted(token) => {
+                StoreAnswer::Granted(token) => {
                     place.granted = true;
                     return Grant::new(token, claim.ttl.valid_until(sent));
                 }
-                Answer::Held(until) => until,
+                StoreAnswer::Held(until) => until,
             };
             tokio::select! {
                 _ = waiter.woken() => {}
@@ -144,8 +144,8 @@ impl Backend for EmbeddedBackend {
 
     fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {
         match self.attempt(claim, Mode::Try, now) {
-            Answer::Granted(token) => Some(Grant::new(token, claim.ttl.valid_until(now))),
-            Answer::Held(_) => None,
+            StoreAnswer::Granted(token) => Some(Grant::new(token, claim.ttl.valid_until(now))),
+            StoreAnswer::Held(_) => None,
         }
     }
 
@@ -164,13 +164,13 @@ fn not_owner(claim: &Claim, operation: Operation) -> LockError {
 }
 
 /// A waiter's place in the queue, left on drop: a waiter whose runtime ended costs nobody anything (I7).
-struct Place<'a> {
+struct QueuePlace<'a> {
     backend: &'a EmbeddedBackend,
     claim: &'a Claim,
     granted: bool,
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
         if !self.granted {
             let Claim { key, owner, .. } = self.claim;

@@ -20,26 +20,26 @@ pub(super) struct Store {
 /// Invariant: a lock whose holder left goes to the next waiter or out of the table in the same call.
 #[derive(Debug)]
 struct Lock {
-    holder: Held,
-    queue: VecDeque<Waiter>,
+    holder: Holder,
+    queue: VecDeque<QueuedOwner>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Held {
+struct Holder {
     owner: OwnerId,
     token: FencingToken,
     expires: Moment,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Waiter {
+struct QueuedOwner {
     owner: OwnerId,
     ttl: Ttl,
 }
 
 /// The answer to an acquire.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum StoreAnswer {
     Granted(FencingToken),
     /// Another owner has the key, until this moment unless it is renewed.
     Held(Moment),
@@ -58,19 +58,19 @@ impl Store {
         ttl: Ttl,
         queue: bool,
         now: Moment,
-    ) -> (Answer, Woken) {
+    ) -> (StoreAnswer, Woken) {
         let Self { locks, last_token } = self;
         let lock = match locks.entry(key.clone()) {
             Entry::Occupied(there) => there.into_mut(),
             Entry::Vacant(free) => {
-                let holder = Held::new(last_token, owner, ttl, now);
+                let holder = Holder::new(last_token, owner, ttl, now);
                 free.insert(Lock { holder, queue: VecDeque::new() });
-                return (Answer::Granted(holder.token), None);
+                return (StoreAnswer::Granted(holder.token), None);
             }
         };
         let woken = lock.expire(last_token, now);
         if lock.is_over(now) {
-            lock.holder = Held::new(last_token, owner, ttl, now);
+            lock.holder = Holder::new(last_token, owner, ttl, now);
         }
         (lock.answer(owner, ttl, queue, now), woken)
     }
@@ -134,24 +134,24 @@ impl Lock {
     /// Passes the key to the first waiter, if there is one.
     fn hand_off(&mut self, last_token: &mut u64, now: Moment) -> Woken {
         let next = self.queue.pop_front()?;
-        self.holder = Held::new(last_token, next.owner, next.ttl, now);
+        self.holder = Holder::new(last_token, next.owner, next.ttl, now);
         Some(next.owner)
     }
 
     /// What an owner that asks is told, and its place in the queue if it wants one.
-    fn answer(&mut self, owner: OwnerId, ttl: Ttl, queue: bool, now: Moment) -> Answer {
+    fn answer(&mut self, owner: OwnerId, ttl: Ttl, queue: bool, now: Moment) -> StoreAnswer {
         if self.holder.owner == owner {
             self.holder.extend(ttl, now);
-            return Answer::Granted(self.holder.token);
+            return StoreAnswer::Granted(self.holder.token);
         }
         if queue && !self.queue.iter().any(|waiter| waiter.owner == owner) {
-            self.queue.push_back(Waiter { owner, ttl });
+            self.queue.push_back(QueuedOwner { owner, ttl });
         }
-        Answer::Held(self.holder.expires)
+        StoreAnswer::Held(self.holder.expires)
     }
 }
 
-impl Held {
+impl Holder {
     fn new(last_token: &mut u64, owner: OwnerId, ttl: Ttl, now: Moment) -> Self {
         *last_token += 1;
         Self { owner, token: FencingToken::new(*last_token), expires: now.after(ttl.as_duration()) }
@@ -192,11 +192,11 @@ mod tests {
     fn release_hands_off_in_order_of_arrival_and_leaves_no_entry() {
         let [a, b, c] = owners();
         let mut store = Store::default();
-        assert_eq!(store.acquire(&key(), a, ttl(), true, at(0)), (Answer::Granted(token(1)), None));
-        assert_eq!(store.acquire(&key(), b, ttl(), true, at(1)), (Answer::Held(at(100)), None));
-        assert_eq!(store.acquire(&key(), c, ttl(), true, at(2)), (Answer::Held(at(100)), None));
+        assert_eq!(store.acquire(&key(), a, ttl(), true, at(0)), (StoreAnswer::Granted(token(1)), None));
+        assert_eq!(store.acquire(&key(), b, ttl(), true, at(1)), (StoreAnswer::Held(at(100)), None));
+        assert_eq!(store.acquire(&key(), c, ttl(), true, at(2)), (StoreAnswer::Held(at(100)), None));
         assert_eq!(store.release(&key(), a, at(10)), (true, Some(b)));
-        assert_eq!(store.acquire(&key(), b, ttl(), true, at(11)), (Answer::Granted(token(2)), None));
+        assert_eq!(store.acquire(&key(), b, ttl(), true, at(11)), (StoreAnswer::Granted(token(2)), None));
         assert_eq!(store.release(&key(), b, at(20)), (true, Some(c)));
         assert_eq!(store.release(&key(), c, at(30)), (true, None));
         assert_eq!(store.len(), 0);
@@ -208,7 +208,7 @@ mod tests {
         let mut store = Store::default();
         store.acquire(&key(), a, ttl(), true, at(0));
         store.acquire(&key(), b, ttl(), true, at(0));
-        assert_eq!(store.acquire(&key(), c, ttl(), false, at(100)), (Answer::Held(at(200)), Some(b)));
+        assert_eq!(store.acquire(&key(), c, ttl(), false, at(100)), (StoreAnswer::Held(at(200)), Some(b)));
         assert_eq!(store.release(&key(), b, at(110)), (true, None), "nobody else was queued");
         assert_eq!(store.len(), 0);
     }
@@ -220,7 +220,7 @@ mod tests {
         store.acquire(&key(), a, ttl(), true, at(0));
         assert_eq!(store.renew(&key(), a, ttl(), at(99)), (true, None));
         assert_eq!(store.renew(&key(), a, ttl(), at(199)), (false, None));
-        assert_eq!(store.acquire(&key(), b, ttl(), true, at(200)), (Answer::Granted(token(2)), None));
+        assert_eq!(store.acquire(&key(), b, ttl(), true, at(200)), (StoreAnswer::Granted(token(2)), None));
         assert_eq!(store.release(&key(), a, at(201)), (false, None));
         assert_eq!(store.renew(&key(), b, ttl(), at(250)), (true, None));
     }
@@ -264,7 +264,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Acquire { owner, queue } => {
-                        if let (Answer::Granted(granted), _) = store.acquire(&key(), owners[owner], ttl(), queue, now) {
+                        if let (StoreAnswer::Granted(granted), _) = store.acquire(&key(), owners[owner], ttl(), queue, now) {
                             let again = believed[owner].is_some_and(|(token, _)| token == granted);
                             prop_assert!(granted > highest || again, "{granted} after {highest}");
                             highest = highest.max(granted);

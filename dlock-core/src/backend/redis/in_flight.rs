@@ -4,7 +4,7 @@
 //! also after its connection was closed. Carried out after the owner's release it would take the lock for
 //! nobody. So the release of such an owner leaves word with the server (I4, I5).
 
-use crate::backend::expiring_map::Expiring;
+use crate::backend::expiring_map::ExpiringMap;
 use crate::lease::OwnerId;
 use crate::time::Moment;
 use parking_lot::Mutex;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// The owners in doubt.
 #[derive(Debug, Default)]
-pub(super) struct InFlight(Mutex<Expiring<()>>);
+pub(super) struct InFlight(Mutex<ExpiringMap<()>>);
 
 /// After this time no request of an owner is waited for any more. Only owners whose release never succeeded
 /// are still here then.

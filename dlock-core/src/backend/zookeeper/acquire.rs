@@ -1,29 +1,29 @@
 //! Acquiring: a node at the end of the queue, and waiting until it is the first.
 
-use super::acquisitions::Node;
 use super::failure::{classify, unavailable};
+use super::locks::ZooKeeperLocks;
+use super::node::LockNode;
+use super::path;
 use super::recipe::Recipe;
-use super::recipe::order::{self, Standing};
-use super::recipe::sequence::{self, Left};
+use super::recipe::order::{self, Position};
+use super::recipe::sequence::{self, NumbersLeft};
 use super::recipe::token::{BLOCK, first_token};
 use super::session::liveness::Link;
-use super::session::monitor::within;
 use super::session::requests::Session;
 use super::session::transactions::Enqueued;
-use super::{Shared, path};
 use crate::backend::{AcquireRequest, Grant, Mode};
 use crate::error::{ErrorKind, LockError};
 use crate::lease::OwnerId;
-use crate::time::{Moment, backoff, sleep};
+use crate::time::{Moment, backoff, sleep, within};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use zookeeper::Error;
 
-/// One acquire. It leaves no trace in itself: what it brought about is in [`Owners`](super::acquisitions::Owners),
+/// One acquire. It leaves no trace in itself: what it brought about is in [`Acquisitions`](super::acquisitions::Acquisitions),
 /// so it may be dropped at any await (I4).
 pub(super) struct Acquire<'a> {
-    pub(super) shared: &'a Shared,
+    pub(super) shared: &'a ZooKeeperLocks,
     pub(super) request: &'a AcquireRequest,
     /// Where the key's nodes are: its directory, or with the simple recipe the node itself.
     pub(super) dir: String,
@@ -31,13 +31,13 @@ pub(super) struct Acquire<'a> {
 }
 
 /// A place in the queue, and where that is, if it is known.
-struct Place {
-    node: Node,
-    standing: Option<Standing>,
+struct QueuedNode {
+    node: LockNode,
+    position: Option<Position>,
 }
 
 impl<'a> Acquire<'a> {
-    pub(super) fn new(shared: &'a Shared, request: &'a AcquireRequest) -> Self {
+    pub(super) fn new(shared: &'a ZooKeeperLocks, request: &'a AcquireRequest) -> Self {
         let dir = shared.dir(&request.claim.key);
         Self { shared, request, dir, prefix: shared.prefix(request.claim.owner) }
     }
@@ -82,7 +82,7 @@ impl<'a> Acquire<'a> {
     }
 
     /// Takes a place in the queue, and waits until it is the first.
-    async fn queue(&self, session: &Arc<Session>) -> Result<Node, LockError> {
+    async fn queue(&self, session: &Arc<Session>) -> Result<LockNode, LockError> {
         let place = match self.adopt(session).await.map_err(classify)? {
             Some(place) => place,
             None => self.enqueue(session).await?,
@@ -107,8 +107,8 @@ impl<'a> Acquire<'a> {
 
     /// Finds the node that an earlier request of this owner may have made (I5). Without an entry there was
     /// none. A node that another session made is as good as gone, and removed so that it is not waited for.
-    async fn adopt(&self, session: &Arc<Session>) -> Result<Option<Place>, Error> {
-        if !self.shared.owners.knows(self.owner()) {
+    async fn adopt(&self, session: &Arc<Session>) -> Result<Option<QueuedNode>, Error> {
+        if !self.shared.acquisitions.knows(self.owner()) {
             return Ok(None);
         }
         let children = session.list_synced(&self.dir).await?;
@@ -117,25 +117,25 @@ impl<'a> Acquire<'a> {
             let path = path::join(&self.dir, name);
             match session.stat(&path).await? {
                 Some(stat) if session.owns(&stat) && own.is_none() => {
-                    own = Some(Node { path, created: stat.czxid });
+                    own = Some(LockNode { path, created: stat.czxid });
                 }
                 Some(_) => drop(session.delete(&path).await?),
                 None => {}
             }
         }
-        self.shared.owners.enter(self.owner(), session);
-        self.shared.owners.place(self.owner(), own.as_ref());
-        Ok(own.map(|node| Place { standing: Some(self.standing(&node, &children)), node }))
+        self.shared.acquisitions.enter(self.owner(), session);
+        self.shared.acquisitions.place(self.owner(), own.as_ref());
+        Ok(own.map(|node| QueuedNode { position: Some(self.position(&node, &children)), node }))
     }
 
     /// Makes a node, and the directory if there is none.
-    async fn enqueue(&self, session: &Arc<Session>) -> Result<Place, LockError> {
-        self.shared.owners.enter(self.owner(), session);
+    async fn enqueue(&self, session: &Arc<Session>) -> Result<QueuedNode, LockError> {
+        self.shared.acquisitions.enter(self.owner(), session);
         for attempt in 0..MOST_ATTEMPTS {
             match session.enqueue(&self.dir, &self.prefix, attempt > 0).await {
                 Ok(Enqueued { node, is_alone }) => {
-                    self.shared.owners.place(self.owner(), Some(&node));
-                    return Ok(Place { node, standing: is_alone.then_some(Standing::First) });
+                    self.shared.acquisitions.place(self.owner(), Some(&node));
+                    return Ok(QueuedNode { node, position: is_alone.then_some(Position::First) });
                 }
                 Err(Error::NoNode) if attempt == 0 => {}
                 Err(Error::NoNode) => session.make_root().await.map_err(classify)?,
@@ -145,15 +145,15 @@ impl<'a> Acquire<'a> {
         Err(unavailable("the lock's directory was removed as often as it was made; try again later"))
     }
 
-    /// Fails closed before the numbers end: then two nodes could have one number, and two owners the lock.
-    async fn check_sequence(&self, session: &Session, node: &Node) -> Result<(), LockError> {
+    /// Fails closed before the numbers end: then two nodes could have one number, and two acquisitions the lock.
+    async fn check_sequence(&self, session: &Session, node: &LockNode) -> Result<(), LockError> {
         match sequence::left_after(node.name().strip_prefix(&self.prefix).unwrap_or_default()) {
-            Left::Plenty => Ok(()),
-            Left::Half => {
+            NumbersLeft::Plenty => Ok(()),
+            NumbersLeft::Half => {
                 self.shared.note_half_used(&self.request.claim.key);
                 Ok(())
             }
-            Left::Nothing => {
+            NumbersLeft::Nothing => {
                 self.give_up_place(session, node).await.map_err(classify)?;
                 Err(sequence_exhausted())
             }
@@ -162,21 +162,21 @@ impl<'a> Acquire<'a> {
 
     /// Waits until the node is the first. Unless only one was ahead, the queue is looked at anew after every
     /// wake-up: that the node ahead is gone does not mean that this one is first (I1).
-    async fn take_turn(&self, session: &Session, place: Place) -> Result<(), LockError> {
-        let Place { node, mut standing } = place;
+    async fn take_turn(&self, session: &Session, place: QueuedNode) -> Result<(), LockError> {
+        let QueuedNode { node, mut position } = place;
         let mut link = session.link();
         loop {
-            let (ahead, is_next) = match standing.take() {
+            let (ahead, is_next) = match position.take() {
                 None => {
-                    standing = Some(self.standing(&node, &session.list(&self.dir).await.map_err(classify)?));
+                    position = Some(self.position(&node, &session.list(&self.dir).await.map_err(classify)?));
                     continue;
                 }
-                Some(Standing::First) => return Ok(()),
-                Some(Standing::Gone) => return Err(self.node_gone()),
-                Some(Standing::Behind { .. }) if self.request.mode == Mode::Try => {
+                Some(Position::First) => return Ok(()),
+                Some(Position::Gone) => return Err(self.node_gone()),
+                Some(Position::Behind { .. }) if self.request.mode == Mode::Try => {
                     return Err(self.step_back(session, &node).await);
                 }
-                Some(Standing::Behind { nearest, is_next }) => (path::join(&self.dir, &nearest), is_next),
+                Some(Position::Behind { nearest, is_next }) => (path::join(&self.dir, &nearest), is_next),
             };
             self.request.progress.queued();
             if is_next {
@@ -190,19 +190,19 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    fn standing(&self, node: &Node, children: &[String]) -> Standing {
+    fn position(&self, node: &LockNode, children: &[String]) -> Position {
         self.shared.note_strangers(children);
-        order::standing(children, node.name())
+        order::position(children, node.name())
     }
 
     /// Somebody removed the node, or the session is over. Nothing is left to adopt, so there will be a new one.
     fn node_gone(&self) -> LockError {
-        self.shared.owners.place(self.owner(), None);
+        self.shared.acquisitions.place(self.owner(), None);
         unavailable("the node in the queue was removed; it takes a new place")
     }
 
     /// Leaves the queue and answers for a try: busy only if nothing is left for certain.
-    async fn step_back(&self, session: &Session, node: &Node) -> LockError {
+    async fn step_back(&self, session: &Session, node: &LockNode) -> LockError {
         match self.give_up_place(session, node).await {
             Ok(()) => LockError::new(
                 ErrorKind::Busy,
@@ -212,9 +212,9 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    async fn give_up_place(&self, session: &Session, node: &Node) -> Result<(), Error> {
+    async fn give_up_place(&self, session: &Session, node: &LockNode) -> Result<(), Error> {
         session.leave(node).await?;
-        self.shared.owners.leave(self.owner());
+        self.shared.acquisitions.leave(self.owner());
         Ok(())
     }
 
@@ -240,7 +240,7 @@ impl<'a> Acquire<'a> {
     async fn wait_next(
         &self,
         session: &Session,
-        node: &Node,
+        node: &LockNode,
         ahead: &str,
         link: &mut Receiver<Link>,
     ) -> Result<Option<bool>, Error> {
@@ -273,10 +273,10 @@ impl<'a> Acquire<'a> {
 
     /// Gives the grant, if the session is certain to be alive. It is entered before the last look at the
     /// session: one that ends meanwhile either is seen here or finds the grant in the table (I1).
-    async fn grant(&self, session: &Session, node: &Node) -> Result<Grant, LockError> {
+    async fn grant(&self, session: &Session, node: &LockNode) -> Result<Grant, LockError> {
         let token = first_token(node.created).ok_or_else(no_token)?;
         session.confirmed().await.map_err(classify)?.ok_or_else(session_ended)?;
-        self.shared.owners.grant(self.owner(), self.request.loss());
+        self.shared.acquisitions.grant(self.owner(), self.request.loss());
         match session.valid_until() {
             Some(valid_until) => Ok(Grant::new(token, valid_until).with_tokens(BLOCK)),
             None => Err(session_ended()),

@@ -4,6 +4,7 @@
 //! So an entry is made before the create is sent, and goes only when the node is gone, or goes with a session
 //! that is over.
 
+use super::node::LockNode;
 use super::session::requests::Session;
 use crate::backend::LossSignal;
 use crate::lease::{LossReason, OwnerId};
@@ -13,32 +14,16 @@ use std::sync::Arc;
 
 /// The entries of one backend value.
 #[derive(Default)]
-pub(super) struct Owners(Mutex<HashMap<OwnerId, Entry>>);
+pub(super) struct Acquisitions(Mutex<HashMap<OwnerId, AcquisitionEntry>>);
 
-struct Entry {
+struct AcquisitionEntry {
     /// The session that all requests of the owner went to since the last search for its nodes.
     session: Arc<Session>,
-    node: Option<Node>,
-    state: State,
+    node: Option<LockNode>,
+    state: AcquisitionState,
 }
 
-/// An owner's node in the directory of its key.
-#[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) path: String,
-    /// The transaction that made the node: where its fencing tokens come from (I2). Unlike the sequence number it rises when
-    /// the directory is removed and made again, too.
-    pub(super) created: i64,
-}
-
-impl Node {
-    /// The name in the directory.
-    pub(super) fn name(&self) -> &str {
-        self.path.rsplit_once('/').map_or(&self.path, |(_, name)| name)
-    }
-}
-
-enum State {
+enum AcquisitionState {
     /// Asking or waiting.
     Asking,
     Granted(LossSignal),
@@ -51,9 +36,9 @@ enum State {
 /// What is known of an owner's node that is to be removed.
 pub(super) enum Release {
     /// It is there, unless somebody else removed it.
-    First(Node),
+    First(LockNode),
     /// It may have been removed by an earlier request.
-    Again(Node),
+    Again(LockNode),
     /// There may be one, or not.
     Unknown,
 }
@@ -61,11 +46,11 @@ pub(super) enum Release {
 /// What is known of one owner.
 pub(super) struct Known {
     pub(super) session: Arc<Session>,
-    pub(super) node: Option<Node>,
+    pub(super) node: Option<LockNode>,
     pub(super) is_granted: bool,
 }
 
-impl Owners {
+impl Acquisitions {
     pub(super) fn knows(&self, owner: OwnerId) -> bool {
         self.0.lock().contains_key(&owner)
     }
@@ -76,14 +61,15 @@ impl Owners {
         if entries.get(&owner).is_some_and(|entry| Arc::ptr_eq(&entry.session, session)) {
             return;
         }
-        let entry = Entry { session: Arc::clone(session), node: None, state: State::Asking };
+        let entry =
+            AcquisitionEntry { session: Arc::clone(session), node: None, state: AcquisitionState::Asking };
         let before = entries.insert(owner, entry);
         // Not under the mutex: it may be the last word of an old session.
         drop(entries);
         drop(before);
     }
 
-    pub(super) fn place(&self, owner: OwnerId, node: Option<&Node>) {
+    pub(super) fn place(&self, owner: OwnerId, node: Option<&LockNode>) {
         if let Some(entry) = self.0.lock().get_mut(&owner) {
             entry.node = node.cloned();
         }
@@ -91,7 +77,7 @@ impl Owners {
 
     pub(super) fn grant(&self, owner: OwnerId, loss: LossSignal) {
         if let Some(entry) = self.0.lock().get_mut(&owner) {
-            entry.state = State::Granted(loss);
+            entry.state = AcquisitionState::Granted(loss);
             entry.pass_doubt_on();
         }
     }
@@ -100,13 +86,16 @@ impl Owners {
     /// both look at the session under the mutex, so the later one has the last word.
     pub(super) fn pass_doubt_on(&self, session: u64) {
         let entries = self.0.lock();
-        entries.values().filter(|entry| entry.session.number() == session).for_each(Entry::pass_doubt_on);
+        entries
+            .values()
+            .filter(|entry| entry.session.number() == session)
+            .for_each(AcquisitionEntry::pass_doubt_on);
     }
 
     pub(super) fn look(&self, owner: OwnerId) -> Option<Known> {
         let entries = self.0.lock();
-        let Entry { session, node, state } = entries.get(&owner)?;
-        let is_granted = matches!(state, State::Granted(_) | State::Leaving);
+        let AcquisitionEntry { session, node, state } = entries.get(&owner)?;
+        let is_granted = matches!(state, AcquisitionState::Granted(_) | AcquisitionState::Leaving);
         Some(Known { session: Arc::clone(session), node: node.clone(), is_granted })
     }
 
@@ -124,8 +113,8 @@ impl Owners {
         let Some(entry) = entries.get_mut(&owner) else { return Release::Unknown };
         let Some(node) = entry.node.clone() else { return Release::Unknown };
         match entry.state {
-            State::Granted(_) => {
-                entry.state = State::Leaving;
+            AcquisitionState::Granted(_) => {
+                entry.state = AcquisitionState::Leaving;
                 Release::First(node)
             }
             _ => Release::Again(node),
@@ -133,7 +122,7 @@ impl Owners {
     }
 
     /// The session and the node of the owner's grant, if it has one.
-    pub(super) fn granted(&self, owner: OwnerId) -> Option<(Arc<Session>, Node)> {
+    pub(super) fn granted(&self, owner: OwnerId) -> Option<(Arc<Session>, LockNode)> {
         let entries = self.0.lock();
         let entry = entries.get(&owner)?;
         Some((Arc::clone(&entry.session), entry.granted()?.clone()))
@@ -149,7 +138,7 @@ impl Owners {
     pub(super) fn lose_session(&self, session: u64) -> Vec<String> {
         let mut entries = self.0.lock();
         let of_session = entries.values_mut().filter(|entry| entry.session.number() == session);
-        let lost: Vec<_> = of_session.filter_map(Entry::lose).collect();
+        let lost: Vec<_> = of_session.filter_map(AcquisitionEntry::lose).collect();
         drop(entries);
         tell(lost, LossReason::SessionExpired)
     }
@@ -185,15 +174,15 @@ fn tell(lost: Vec<(String, LossSignal)>, reason: LossReason) -> Vec<String> {
     lost.into_iter().map(tell).collect()
 }
 
-impl Entry {
-    fn granted(&self) -> Option<&Node> {
-        self.node.as_ref().filter(|_| matches!(self.state, State::Granted(_)))
+impl AcquisitionEntry {
+    fn granted(&self) -> Option<&LockNode> {
+        self.node.as_ref().filter(|_| matches!(self.state, AcquisitionState::Granted(_)))
     }
 
     fn pass_doubt_on(&self) {
         match &self.state {
-            State::Granted(loss) if self.session.is_doubted() => loss.doubt(),
-            State::Granted(loss) => loss.trust(),
+            AcquisitionState::Granted(loss) if self.session.is_doubted() => loss.doubt(),
+            AcquisitionState::Granted(loss) => loss.trust(),
             _ => {}
         }
     }
@@ -201,8 +190,8 @@ impl Entry {
     /// The path of a grant's node, and whom to tell that it is gone: not under the mutex, since that is logged.
     fn lose(&mut self) -> Option<(String, LossSignal)> {
         let path = self.granted()?.path.clone();
-        match std::mem::replace(&mut self.state, State::Lost) {
-            State::Granted(loss) => Some((path, loss)),
+        match std::mem::replace(&mut self.state, AcquisitionState::Lost) {
+            AcquisitionState::Granted(loss) => Some((path, loss)),
             _ => None,
         }
     }

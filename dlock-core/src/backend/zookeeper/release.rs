@@ -2,9 +2,10 @@
 
 use super::acquisitions::Known;
 use super::failure::{classify, lost, not_removable};
+use super::locks::ZooKeeperLocks;
+use super::path;
 use super::recipe::Recipe;
 use super::recipe::{order, simple};
-use super::{Shared, path};
 use crate::backend::Claim;
 use crate::error::LockError;
 use crate::time::Moment;
@@ -14,19 +15,19 @@ use zookeeper::Error;
 ///
 /// Nothing is connected for this. Another session could not do more than wait: what the owner's session made
 /// goes with it.
-pub(super) async fn release(shared: &Shared, claim: &Claim) -> Result<(), LockError> {
-    let Some(known) = shared.owners.look(claim.owner) else { return Err(lost()) };
+pub(super) async fn release(shared: &ZooKeeperLocks, claim: &Claim) -> Result<(), LockError> {
+    let Some(known) = shared.acquisitions.look(claim.owner) else { return Err(lost()) };
     if known.session.is_over() {
-        shared.owners.leave(claim.owner);
+        shared.acquisitions.leave(claim.owner);
         return Err(lost());
     }
     match remove(shared, claim, &known).await {
         Ok(was_there) => {
-            shared.owners.leave(claim.owner);
+            shared.acquisitions.leave(claim.owner);
             if was_there && known.is_granted { Ok(()) } else { Err(lost()) }
         }
         Err(_) if known.session.is_over() => {
-            shared.owners.leave(claim.owner);
+            shared.acquisitions.leave(claim.owner);
             Err(lost())
         }
         Err(cause) => Err(fail(shared, claim, cause)),
@@ -34,22 +35,22 @@ pub(super) async fn release(shared: &Shared, claim: &Claim) -> Result<(), LockEr
 }
 
 /// An error that may pass leaves the entry for the next call (I5).
-fn fail(shared: &Shared, claim: &Claim, cause: Error) -> LockError {
+fn fail(shared: &ZooKeeperLocks, claim: &Claim, cause: Error) -> LockError {
     let error = match cause {
         Error::NoAuth => not_removable(cause),
         cause => classify(cause),
     };
     if !error.kind().is_retryable() {
-        shared.owners.leave(claim.owner);
+        shared.acquisitions.leave(claim.owner);
     }
     error
 }
 
 /// Removes the owner's node; without a known one all that a search finds. The search comes after every request
 /// of the owner that is still under way.
-async fn remove(shared: &Shared, claim: &Claim, known: &Known) -> Result<bool, Error> {
+async fn remove(shared: &ZooKeeperLocks, claim: &Claim, known: &Known) -> Result<bool, Error> {
     if shared.settings.recipe() == Recipe::Simple {
-        return simple::remove(&shared.owners, claim, &shared.dir(&claim.key), &known.session).await;
+        return simple::remove(&shared.acquisitions, claim, &shared.dir(&claim.key), &known.session).await;
     }
     if let Some(node) = &known.node {
         return known.session.leave(node).await;
@@ -65,7 +66,7 @@ async fn remove(shared: &Shared, claim: &Claim, known: &Known) -> Result<bool, E
 
 /// Until when the owner's grant may be believed. Usually nothing is sent: the session's heartbeats speak for
 /// all of its locks, and its keeper looks for nodes that were removed.
-pub(super) async fn renew(shared: &Shared, claim: &Claim) -> Result<Moment, LockError> {
-    let session = shared.owners.granted_by(claim.owner).ok_or_else(lost)?;
+pub(super) async fn renew(shared: &ZooKeeperLocks, claim: &Claim) -> Result<Moment, LockError> {
+    let session = shared.acquisitions.granted_by(claim.owner).ok_or_else(lost)?;
     session.confirmed().await.map_err(classify)?.ok_or_else(lost)
 }

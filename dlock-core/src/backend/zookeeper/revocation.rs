@@ -1,10 +1,11 @@
 //! Asking a holder to let go, as Curator does: `__REVOKE__` is written into the data of its node.
 
 use super::failure::{classify, unavailable};
+use super::locks::ZooKeeperLocks;
+use super::path;
 use super::recipe::Recipe;
 use super::recipe::{order, simple};
 use super::session::requests::Session;
-use super::{Shared, path};
 use crate::backend::Claim;
 use crate::error::{ErrorKind, LockError};
 use crate::key::LockKey;
@@ -21,9 +22,9 @@ fn is_request(data: &[u8]) -> bool {
 
 /// Waits until the claim's owner is asked to let go. Never ends if it has no grant any more: that is told by other
 /// means.
-pub(super) async fn requested(shared: &Shared, claim: &Claim) {
+pub(super) async fn requested(shared: &ZooKeeperLocks, claim: &Claim) {
     let mut pauses = backoff(Duration::from_millis(50), Duration::from_secs(2));
-    while let Some((session, node)) = shared.owners.granted(claim.owner) {
+    while let Some((session, node)) = shared.acquisitions.granted(claim.owner) {
         match session.look_and_watch(&node.path).await {
             Ok(Some((seen, _))) if seen.stat.czxid == node.created && is_request(&seen.data) => return,
             Ok(Some((seen, Some(mut watch)))) if seen.stat.czxid == node.created => watch.fired().await,
@@ -38,7 +39,7 @@ pub(super) async fn requested(shared: &Shared, claim: &Claim) {
 }
 
 /// Asks whoever holds `key` now.
-pub(super) async fn ask(shared: &Shared, key: &LockKey) -> Result<(), LockError> {
+pub(super) async fn ask(shared: &ZooKeeperLocks, key: &LockKey) -> Result<(), LockError> {
     let session = shared.sessions.current().await?;
     let dir = shared.dir(key);
     for _ in 0..MOST_ATTEMPTS {
@@ -55,7 +56,11 @@ pub(super) async fn ask(shared: &Shared, key: &LockKey) -> Result<(), LockError>
 const MOST_ATTEMPTS: u32 = 10;
 
 /// The node of the present holder, and what is to be written there.
-async fn find(shared: &Shared, session: &Session, dir: &str) -> Result<Option<(String, Vec<u8>)>, LockError> {
+async fn find(
+    shared: &ZooKeeperLocks,
+    session: &Session,
+    dir: &str,
+) -> Result<Option<(String, Vec<u8>)>, LockError> {
     match shared.settings.recipe() {
         Recipe::Sequential => {
             let children = session.list_synced(dir).await.map_err(classify)?;

@@ -1,6 +1,6 @@
 //! The recipe for servers that forbid scripts or publishing.
 
-use crate::backend::expiring_map::Expiring;
+use crate::backend::expiring_map::ExpiringMap;
 use crate::backend::redis::keys::Keys;
 use crate::backend::redis::outcome::not_owner;
 use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
@@ -26,7 +26,7 @@ pub(crate) struct PlainRecipe {
     limit: Duration,
     exclusive: Exclusive,
     /// The tokens of the locks that this process holds.
-    tokens: Mutex<Expiring<FencingToken>>,
+    tokens: Mutex<ExpiringMap<FencingToken>>,
     /// Which of [`REMOVALS`] and [`RENEWALS`] the server is known to refuse: those before these.
     removal: AtomicUsize,
     renewal: AtomicUsize,

@@ -1,6 +1,6 @@
 //! The recipe from before Redis could expire a key it sets: the value says when the lock ends.
 
-use crate::backend::expiring_map::Expiring;
+use crate::backend::expiring_map::ExpiringMap;
 use crate::backend::redis::keys::Keys;
 use crate::backend::redis::outcome::not_owner;
 use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
@@ -22,7 +22,7 @@ use tokio::sync::Mutex as AsyncMutex;
 pub(crate) struct Timestamp {
     server: ScriptRunner,
     /// What this process holds. The server does not know more of an owner than the end of its lease.
-    owners: Mutex<Expiring<OwnerState>>,
+    owners: Mutex<ExpiringMap<OwnerState>>,
 }
 
 /// What one owner holds, locked while a request of it is under way.

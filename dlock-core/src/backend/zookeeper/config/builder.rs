@@ -1,11 +1,18 @@
 //! Settings of a [`ZooKeeperBackend`].
 
-use super::settings::{Settings, Wrong};
+use super::settings::Settings;
 use super::url;
+use super::wrong::Wrong;
+use crate::backend::zookeeper::acquisitions::Acquisitions;
+use crate::backend::zookeeper::backend::ZooKeeperBackend;
+use crate::backend::zookeeper::failure;
+use crate::backend::zookeeper::locks::{NAME, ZooKeeperLocks};
 use crate::backend::zookeeper::recipe::Recipe;
-use crate::backend::zookeeper::{Dialect, NAME, ZooKeeperBackend};
+use crate::backend::zookeeper::recipe::dialect::Dialect;
+use crate::backend::zookeeper::session::manager::SessionManager;
 use crate::error::{ErrorKind, LockError, Operation};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of a [`ZooKeeperBackend`]. A setting that is wrong is reported by [`build`](Self::build).
@@ -15,6 +22,13 @@ pub struct ZooKeeperBackendBuilder {
     settings: Settings,
     /// What was wrong first.
     wrong: Option<Wrong>,
+}
+
+impl ZooKeeperBackend {
+    /// Settings, to be built.
+    pub fn builder() -> ZooKeeperBackendBuilder {
+        ZooKeeperBackendBuilder::default()
+    }
 }
 
 impl ZooKeeperBackendBuilder {
@@ -146,7 +160,7 @@ impl ZooKeeperBackendBuilder {
         let wrong = self.wrong.or_else(|| self.settings.check().err());
         let built = match wrong {
             Some(wrong) => Err(LockError::new(ErrorKind::InvalidOption, wrong)),
-            None => ZooKeeperBackend::connect(self.settings).await,
+            None => connect(self.settings).await,
         };
         built.map_err(|error| error.with_operation(Operation::Connect).with_backend(NAME))
     }
@@ -160,4 +174,13 @@ impl fmt::Debug for ZooKeeperBackendBuilder {
             .field("wrong", &self.wrong)
             .finish()
     }
+}
+
+/// Opens the session and looks whether the account may use the root.
+async fn connect(settings: Settings) -> Result<ZooKeeperBackend, LockError> {
+    let (settings, acquisitions) = (Arc::new(settings), Arc::new(Acquisitions::default()));
+    let sessions = SessionManager::new(Arc::clone(&settings), Arc::clone(&acquisitions));
+    let session = sessions.current().await?;
+    session.check_access(settings.root()).await.map_err(failure::classify)?;
+    Ok(ZooKeeperBackend::of(Arc::new(ZooKeeperLocks::new(settings, acquisitions, sessions))))
 }

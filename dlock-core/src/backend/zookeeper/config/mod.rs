@@ -5,3 +5,4 @@ pub(crate) mod builder;
 pub(crate) mod settings;
 pub(crate) mod tls;
 pub(crate) mod url;
+pub(crate) mod wrong;

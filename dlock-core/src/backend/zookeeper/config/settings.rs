@@ -2,16 +2,13 @@
 
 use super::access::Access;
 use super::tls::Tls;
+use super::wrong::Wrong;
 use crate::backend::zookeeper::Dialect;
 use crate::backend::zookeeper::path;
 use crate::backend::zookeeper::recipe::Recipe;
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 use zookeeper::{Client, Connector, CreateMode, CreateOptions, Error};
-
-/// What is wrong with a setting, and what helps, without the setting's own text: it may hold a password.
-pub(crate) type Wrong = Cow<'static, str>;
 
 /// What a backend value was built with. Every value has passed its check.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! Connections over TLS.
 
-use super::settings::Wrong;
+use super::wrong::Wrong;
 use std::fmt;
 use zookeeper::{Client, Connector, Error};
 

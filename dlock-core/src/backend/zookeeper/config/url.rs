@@ -1,6 +1,7 @@
 //! The settings in one line: `zookeeper[+tls]://[user:password@]host[:2181][,host…][/root]`.
 
-use super::settings::{Settings, Wrong};
+use super::settings::Settings;
+use super::wrong::Wrong;
 
 /// Puts what `url` says into `settings`. The URL may hold a password and is never part of an error.
 pub(crate) fn apply(url: &str, settings: &mut Settings) -> Result<(), Wrong> {

@@ -16,7 +16,7 @@ pub(crate) mod token;
 #[non_exhaustive]
 pub enum Recipe {
     /// First come, first served: a directory for each key, and an ephemeral sequential node for each acquisition.
-    /// A release wakes one waiter. Shared with Java programs that use Apache Curator. The default.
+    /// A release wakes one waiter. ZooKeeperLocks with Java programs that use Apache Curator. The default.
     #[default]
     Sequential,
     /// One ephemeral node for each key: whoever makes it has the lock, whoever deletes it gives it up. For keys

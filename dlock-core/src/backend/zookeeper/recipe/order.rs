@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 /// Where a node stands among the children of its directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Position {
     /// It holds the lock.
     First,
     /// It comes after this one, and if it is the next one, after no other.
@@ -18,16 +18,16 @@ pub(crate) enum Standing {
 }
 
 /// Where the node called `own` stands.
-pub(crate) fn standing(children: &[String], own: &str) -> Standing {
+pub(crate) fn position(children: &[String], own: &str) -> Position {
     let Some(mine) = children.iter().find_map(|child| Contender::parse(child).filter(|it| it.name == own))
     else {
-        return Standing::Gone;
+        return Position::Gone;
     };
     let contenders = children.iter().filter_map(|child| Contender::parse(child));
     let ahead: Vec<_> = contenders.filter(|other| other.compare(&mine) == Ordering::Less).collect();
     match ahead.iter().copied().max_by(Contender::compare) {
-        Some(nearest) => Standing::Behind { nearest: nearest.name.to_owned(), is_next: ahead.len() == 1 },
-        None => Standing::First,
+        Some(nearest) => Position::Behind { nearest: nearest.name.to_owned(), is_next: ahead.len() == 1 },
+        None => Position::First,
     }
 }
 
@@ -92,12 +92,12 @@ mod tests {
         children.iter().map(ToString::to_string).collect()
     }
 
-    fn next_to(name: &str) -> Standing {
-        Standing::Behind { nearest: name.to_owned(), is_next: true }
+    fn next_to(name: &str) -> Position {
+        Position::Behind { nearest: name.to_owned(), is_next: true }
     }
 
-    fn behind(name: &str) -> Standing {
-        Standing::Behind { nearest: name.to_owned(), is_next: false }
+    fn behind(name: &str) -> Position {
+        Position::Behind { nearest: name.to_owned(), is_next: false }
     }
 
     fn node(sequence: i32) -> String {
@@ -108,10 +108,10 @@ mod tests {
     #[test]
     fn the_lowest_number_holds_and_each_other_comes_after_its_nearest() {
         let children = names(&["a-lock-0000000007", "z-lock-0000000002", "m-lock-0000000005"]);
-        assert_eq!(standing(&children, "z-lock-0000000002"), Standing::First);
-        assert_eq!(standing(&children, "m-lock-0000000005"), next_to("z-lock-0000000002"));
-        assert_eq!(standing(&children, "a-lock-0000000007"), behind("m-lock-0000000005"));
-        assert_eq!(standing(&children, "b-lock-0000000009"), Standing::Gone);
+        assert_eq!(position(&children, "z-lock-0000000002"), Position::First);
+        assert_eq!(position(&children, "m-lock-0000000005"), next_to("z-lock-0000000002"));
+        assert_eq!(position(&children, "a-lock-0000000007"), behind("m-lock-0000000005"));
+        assert_eq!(position(&children, "b-lock-0000000009"), Position::Gone);
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
             "lock--000000001",
         ] {
             let children = names(&[other, "_c_x-lock-0000000002"]);
-            assert_eq!(standing(&children, "_c_x-lock-0000000002"), next_to(other), "{other}");
+            assert_eq!(position(&children, "_c_x-lock-0000000002"), next_to(other), "{other}");
         }
     }
 
@@ -156,7 +156,7 @@ mod tests {
         ];
         for stranger in strangers {
             let children = names(&[stranger, "_c_x-lock-0000000002"]);
-            assert_eq!(standing(&children, "_c_x-lock-0000000002"), Standing::First, "{stranger}");
+            assert_eq!(position(&children, "_c_x-lock-0000000002"), Position::First, "{stranger}");
             assert!(has_strangers(&children), "{stranger}");
         }
         assert!(!has_strangers(&names(&["_c_x-lock-0000000002"])));
@@ -166,9 +166,9 @@ mod tests {
     fn the_counter_is_followed_past_its_sign_change() {
         let [last, wrapped, next] = [i32::MAX, i32::MIN, i32::MIN + 1].map(node);
         let children = [wrapped.clone(), next.clone(), last.clone()];
-        assert_eq!(standing(&children, &last), Standing::First);
-        assert_eq!(standing(&children, &wrapped), next_to(&last));
-        assert_eq!(standing(&children, &next), behind(&wrapped));
+        assert_eq!(position(&children, &last), Position::First);
+        assert_eq!(position(&children, &wrapped), next_to(&last));
+        assert_eq!(position(&children, &next), behind(&wrapped));
     }
 
     #[test]
@@ -207,11 +207,11 @@ mod tests {
             children.extend(strangers);
             let middle = turn.index(children.len());
             children.rotate_left(middle);
-            prop_assert_eq!(standing(&children, &arrived[0]), Standing::First);
+            prop_assert_eq!(position(&children, &arrived[0]), Position::First);
             prop_assert_eq!(first(&children), Some(arrived[0].as_str()));
             for (before, pair) in arrived.windows(2).enumerate() {
                 let expected = if before == 0 { next_to(&pair[0]) } else { behind(&pair[0]) };
-                prop_assert_eq!(standing(&children, &pair[1]), expected);
+                prop_assert_eq!(position(&children, &pair[1]), expected);
             }
         }
 
@@ -220,7 +220,7 @@ mod tests {
             for name in [name.clone(), digits.clone(), format!("{name}lock-{digits}"), format!("{name}__lock__{digits}")] {
                 let children = [name.clone()];
                 let known = Contender::parse(&name).is_some();
-                prop_assert_eq!(standing(&children, &name), if known { Standing::First } else { Standing::Gone });
+                prop_assert_eq!(position(&children, &name), if known { Position::First } else { Position::Gone });
             }
         }
     }

@@ -5,7 +5,7 @@
 
 /// What a node's number says about its directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Left {
+pub(crate) enum NumbersLeft {
     Plenty,
     /// More than half of the numbers are given out.
     Half,
@@ -20,11 +20,11 @@ const HALF: i64 = 1 << 30;
 
 /// What is left after the node whose name ends in `number`. What is no number of ZooKeeper's is taken for the
 /// end: whoever cannot read it cannot tell who is first either.
-pub(crate) fn left_after(number: &str) -> Left {
+pub(crate) fn left_after(number: &str) -> NumbersLeft {
     match read(number) {
-        Some(0..HALF) => Left::Plenty,
-        Some(HALF..END) => Left::Half,
-        _ => Left::Nothing,
+        Some(0..HALF) => NumbersLeft::Plenty,
+        Some(HALF..END) => NumbersLeft::Half,
+        _ => NumbersLeft::Nothing,
     }
 }
 
@@ -44,12 +44,12 @@ mod tests {
     #[test]
     fn the_end_is_seen_from_afar() {
         for (number, left) in [
-            ("0000000000", Left::Plenty),
-            ("1073741823", Left::Plenty),
-            ("1073741824", Left::Half),
-            ("2146435071", Left::Half),
-            ("2146435072", Left::Nothing),
-            ("2147483647", Left::Nothing),
+            ("0000000000", NumbersLeft::Plenty),
+            ("1073741823", NumbersLeft::Plenty),
+            ("1073741824", NumbersLeft::Half),
+            ("2146435071", NumbersLeft::Half),
+            ("2146435072", NumbersLeft::Nothing),
+            ("2147483647", NumbersLeft::Nothing),
         ] {
             assert_eq!(left_after(number), left, "{number}");
         }
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn past_the_sign_change_nothing_is_left() {
         for number in ["-2147483648", "-2147483647", "-000000001"] {
-            assert_eq!(left_after(number), Left::Nothing, "{number}");
+            assert_eq!(left_after(number), NumbersLeft::Nothing, "{number}");
         }
     }
 
@@ -83,7 +83,7 @@ mod tests {
             "1e00000000",
             "\u{661}\u{662}\u{663}\u{661}\u{662}",
         ] {
-            assert_eq!(left_after(number), Left::Nothing, "{number}");
+            assert_eq!(left_after(number), NumbersLeft::Nothing, "{number}");
         }
     }
 

@@ -1,15 +1,16 @@
 //! The simple recipe: one ephemeral node for each key. Whoever makes it has the lock.
 //!
-//! The path is the same for all owners. So a node is an owner's own if its session made it *and* it says so in its
+//! The path is the same for all acquisitions. So a node is an owner's own if its session made it *and* it says so in its
 //! data, and it is removed without a look only where it cannot be another one's: by the first request of the
 //! release of a grant that was not lost.
 
 use crate::backend::zookeeper::acquire::{Acquire, MOST_ATTEMPTS};
-use crate::backend::zookeeper::acquisitions::{Node, Owners, Release};
+use crate::backend::zookeeper::acquisitions::{Acquisitions, Release};
 use crate::backend::zookeeper::failure::{classify, unavailable};
+use crate::backend::zookeeper::node::LockNode;
 use crate::backend::zookeeper::session::liveness::Link;
 use crate::backend::zookeeper::session::requests::{Seen, Session};
-use crate::backend::zookeeper::session::watch::Watch;
+use crate::backend::zookeeper::session::watch::NodeWatch;
 use crate::backend::{Claim, Mode};
 use crate::error::{ErrorKind, LockError};
 use crate::lease::OwnerId;
@@ -45,12 +46,12 @@ fn whose(seen: &Seen, session: i64, owner: OwnerId) -> Whose {
 
 impl Acquire<'_> {
     /// Makes the node, when there is none any more.
-    pub(crate) async fn take(&self, session: &Arc<Session>) -> Result<Node, LockError> {
+    pub(crate) async fn take(&self, session: &Arc<Session>) -> Result<LockNode, LockError> {
         let mut link = session.link();
         if let Some(node) = self.find_own(session).await.map_err(classify)? {
             return Ok(node);
         }
-        self.shared.owners.enter(self.owner(), session);
+        self.shared.acquisitions.enter(self.owner(), session);
         let mut attempts = 0;
         while attempts < MOST_ATTEMPTS {
             match session.create_plain(&self.dir, mark(self.owner()).as_bytes()).await {
@@ -69,19 +70,19 @@ impl Acquire<'_> {
         Err(unavailable("the node or its root went as often as it was looked for; try again later"))
     }
 
-    fn placed(&self, node: Node) -> Node {
-        self.shared.owners.place(self.owner(), Some(&node));
+    fn placed(&self, node: LockNode) -> LockNode {
+        self.shared.acquisitions.place(self.owner(), Some(&node));
         node
     }
 
     /// Finds the node that an earlier request of this owner may have made (I5).
-    async fn find_own(&self, session: &Arc<Session>) -> Result<Option<Node>, Error> {
-        if !self.shared.owners.knows(self.owner()) {
+    async fn find_own(&self, session: &Arc<Session>) -> Result<Option<LockNode>, Error> {
+        if !self.shared.acquisitions.knows(self.owner()) {
             return Ok(None);
         }
         let own = own_node(session, &self.dir, self.owner()).await?;
-        self.shared.owners.enter(self.owner(), session);
-        self.shared.owners.place(self.owner(), own.as_ref());
+        self.shared.acquisitions.enter(self.owner(), session);
+        self.shared.acquisitions.place(self.owner(), own.as_ref());
         Ok(own)
     }
 
@@ -90,14 +91,14 @@ impl Acquire<'_> {
         &self,
         session: &Session,
         link: &mut Receiver<Link>,
-    ) -> Result<Option<Node>, LockError> {
+    ) -> Result<Option<LockNode>, LockError> {
         let looked = match self.request.mode {
             Mode::Try => session.look(&self.dir).await.map(|seen| seen.map(|seen| (seen, None))),
             Mode::Wait => session.look_and_watch(&self.dir).await,
         };
         let Some((seen, watch)) = looked.map_err(classify)? else { return Ok(None) };
         match (whose(&seen, session.id(), self.owner()), watch) {
-            (Whose::Own, _) => Ok(Some(Node { path: self.dir.clone(), created: seen.stat.czxid })),
+            (Whose::Own, _) => Ok(Some(LockNode { path: self.dir.clone(), created: seen.stat.czxid })),
             (Whose::Nobody, _) => Err(self.leave_with(not_simple())),
             (Whose::Other, None) => Err(self.leave_with(busy())),
             (Whose::Other, Some(watch)) => {
@@ -109,11 +110,11 @@ impl Acquire<'_> {
 
     /// The node was another one's, so this owner has none, and nothing of it is under way.
     fn leave_with(&self, error: LockError) -> LockError {
-        self.shared.owners.leave(self.owner());
+        self.shared.acquisitions.leave(self.owner());
         error
     }
 
-    async fn wait_out(&self, mut watch: Watch, link: &mut Receiver<Link>) {
+    async fn wait_out(&self, mut watch: NodeWatch, link: &mut Receiver<Link>) {
         self.request.progress.queued();
         tokio::select! {
             () = watch.fired() => {}
@@ -123,22 +124,22 @@ impl Acquire<'_> {
 }
 
 /// The node at `path`, if it is the owner's own in this session.
-async fn own_node(session: &Session, path: &str, owner: OwnerId) -> Result<Option<Node>, Error> {
+async fn own_node(session: &Session, path: &str, owner: OwnerId) -> Result<Option<LockNode>, Error> {
     let seen = session.look_synced(path).await?;
     let own = seen.filter(|seen| whose(seen, session.id(), owner) == Whose::Own);
-    Ok(own.map(|seen| Node { path: path.to_owned(), created: seen.stat.czxid }))
+    Ok(own.map(|seen| LockNode { path: path.to_owned(), created: seen.stat.czxid }))
 }
 
 /// Removes the owner's node. A first request for a grant that is not lost needs no look; what comes after it does,
 /// since it may have been carried out, and the node be another one's by now (I8). One session's requests keep their
 /// order, so what the look finds to be the owner's own is that until it is removed by the request after it.
 pub(crate) async fn remove(
-    owners: &Owners,
+    acquisitions: &Acquisitions,
     claim: &Claim,
     path: &str,
     session: &Session,
 ) -> Result<bool, Error> {
-    let node = match owners.begin_release(claim.owner) {
+    let node = match acquisitions.begin_release(claim.owner) {
         Release::First(node) => Some(node),
         Release::Again(node) => {
             session.look_synced(path).await?.filter(|seen| seen.stat.czxid == node.created).map(|_| node)

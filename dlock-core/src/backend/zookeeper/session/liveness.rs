@@ -1,6 +1,6 @@
 //! What is known here of one session: its link to the servers, and until when it may be believed in.
 
-use super::validity::Pulse;
+use super::validity::Validity;
 use crate::time::{Moment, sleep_until};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,11 +18,11 @@ pub(crate) enum Link {
     Over,
 }
 
-/// The life of one session, written by its keeper and by acknowledged requests.
+/// The liveness of one session, written by its keeper and by acknowledged requests.
 #[derive(Debug)]
-pub(crate) struct Life {
+pub(crate) struct Liveness {
     timeout: Duration,
-    pulse: Mutex<Pulse>,
+    validity: Mutex<Validity>,
     link: watch::Sender<Link>,
     /// Told of every acknowledgement, and of the end.
     news: watch::Sender<()>,
@@ -32,12 +32,12 @@ pub(crate) struct Life {
     doubted: AtomicBool,
 }
 
-impl Life {
+impl Liveness {
     /// A guard outlives the last acknowledgement by so many percent of the timeout.
     pub(crate) fn new(timeout: Duration, percent: u32, sent: Moment) -> Self {
-        let pulse = Mutex::new(Pulse::new(timeout, percent, sent));
+        let validity = Mutex::new(Validity::new(timeout, percent, sent));
         let (link, news) = (watch::Sender::new(Link::Up), watch::Sender::new(()));
-        Self { timeout, pulse, link, news, beat: Notify::new(), doubted: AtomicBool::new(false) }
+        Self { timeout, validity, link, news, beat: Notify::new(), doubted: AtomicBool::new(false) }
     }
 
     /// The negotiated timeout.
@@ -46,12 +46,12 @@ impl Life {
     }
 
     pub(crate) fn acknowledge(&self, sent: Moment) {
-        self.pulse.lock().acknowledge(sent);
+        self.validity.lock().acknowledge(sent);
         self.news.send_replace(());
     }
 
     pub(crate) fn valid_until(&self) -> Moment {
-        self.pulse.lock().valid_until()
+        self.validity.lock().valid_until()
     }
 
     pub(crate) fn link(&self) -> watch::Receiver<Link> {
@@ -84,7 +84,7 @@ impl Life {
     /// When every server has given the session up, had it heard of the last acknowledged request as late as
     /// can be.
     pub(crate) fn dead_at(&self) -> Moment {
-        self.pulse.lock().last().after(self.timeout * 3 / 2)
+        self.validity.lock().last().after(self.timeout * 3 / 2)
     }
 
     /// Waits until a server answers, or the session is over.
@@ -163,9 +163,9 @@ impl Life {
     /// Waits until no request of the last `span` was acknowledged.
     pub(crate) async fn silent(&self, span: Duration) {
         loop {
-            let since = self.pulse.lock().last();
+            let since = self.validity.lock().last();
             sleep_until(since.after(span)).await;
-            if self.pulse.lock().last() == since {
+            if self.validity.lock().last() == since {
                 return;
             }
         }
@@ -183,39 +183,42 @@ mod tests {
 
     #[test]
     fn a_session_that_is_over_stays_so() {
-        let life = Life::new(Duration::from_secs(10), 60, Moment::now());
-        life.set_link(Link::Down);
-        assert!(!life.is_over());
-        life.set_link(Link::Over);
-        life.set_link(Link::Up);
-        assert!(life.is_over());
+        let liveness = Liveness::new(Duration::from_secs(10), 60, Moment::now());
+        liveness.set_link(Link::Down);
+        assert!(!liveness.is_over());
+        liveness.set_link(Link::Over);
+        liveness.set_link(Link::Up);
+        assert!(liveness.is_over());
     }
 
     #[test]
     fn a_session_nobody_looks_after_is_over_by_the_clock() {
-        let life = Life::new(Duration::from_secs(10), 60, Moment::now().before(Duration::from_secs(15)));
-        assert!(life.is_over());
+        let liveness =
+            Liveness::new(Duration::from_secs(10), 60, Moment::now().before(Duration::from_secs(15)));
+        assert!(liveness.is_over());
     }
 
     #[tokio::test]
     async fn who_waits_for_a_confirmation_learns_of_the_end() {
-        let life = Life::new(Duration::from_secs(10), 60, Moment::now().before(Duration::from_secs(5)));
+        let liveness =
+            Liveness::new(Duration::from_secs(10), 60, Moment::now().before(Duration::from_secs(5)));
         let end = async {
-            life.asked_to_beat().await;
-            life.set_link(Link::Over);
+            liveness.asked_to_beat().await;
+            liveness.set_link(Link::Over);
         };
-        let (confirmed, ()) = tokio::join!(life.confirmed(), end);
+        let (confirmed, ()) = tokio::join!(liveness.confirmed(), end);
         assert_eq!(confirmed, None);
     }
 
     #[tokio::test]
     async fn an_old_pulse_is_renewed_before_it_is_trusted() {
-        let life = Life::new(Duration::from_secs(10), 60, Moment::now().before(Duration::from_secs(5)));
+        let liveness =
+            Liveness::new(Duration::from_secs(10), 60, Moment::now().before(Duration::from_secs(5)));
         let answer = async {
-            life.asked_to_beat().await;
-            life.acknowledge(Moment::now());
+            liveness.asked_to_beat().await;
+            liveness.acknowledge(Moment::now());
         };
-        let (confirmed, ()) = tokio::join!(life.confirmed(), answer);
-        assert_eq!(confirmed, Some(life.valid_until()));
+        let (confirmed, ()) = tokio::join!(liveness.confirmed(), answer);
+        assert_eq!(confirmed, Some(liveness.valid_until()));
     }
 }

@@ -1,35 +1,38 @@
 //! The session in use, and the making of the next one.
 
+use super::liveness::Liveness;
+use super::monitor::Monitor;
 use super::requests::Session;
-use crate::backend::zookeeper::acquisitions::Owners;
+use crate::backend::zookeeper::acquisitions::Acquisitions;
 use crate::backend::zookeeper::config::settings::Settings;
 use crate::backend::zookeeper::failure::classify;
 use crate::error::{ErrorKind, LockError};
-use crate::time::{Moment, backoff, sleep};
+use crate::time::{Moment, backoff, sleep, within};
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
 use zookeeper::Error;
 
 /// The sessions of one backend value: one at a time. The next one is made when somebody needs it, by one
 /// attempt for all who do, and not before a pause after an attempt that failed.
-pub(crate) struct Sessions {
+pub(crate) struct SessionManager {
     settings: Arc<Settings>,
-    owners: Arc<Owners>,
+    acquisitions: Arc<Acquisitions>,
     slot: Mutex<Slot>,
     settled: Notify,
 }
 
 struct Slot {
-    state: State,
+    state: SlotState,
     /// How many attempts were begun.
     attempts: u64,
     pauses: Pauses,
 }
 
-enum State {
+enum SlotState {
     None,
     Connecting { since: Moment },
     Failed { cause: Error, until: Moment },
@@ -42,10 +45,10 @@ fn pauses() -> Pauses {
     Box::new(backoff(Duration::from_millis(50), Duration::from_secs(2)))
 }
 
-impl Sessions {
-    pub(crate) fn new(settings: Arc<Settings>, owners: Arc<Owners>) -> Arc<Self> {
-        let slot = Slot { state: State::None, attempts: 0, pauses: pauses() };
-        Arc::new(Self { settings, owners, slot: Mutex::new(slot), settled: Notify::new() })
+impl SessionManager {
+    pub(crate) fn new(settings: Arc<Settings>, acquisitions: Arc<Acquisitions>) -> Arc<Self> {
+        let slot = Slot { state: SlotState::None, attempts: 0, pauses: pauses() };
+        Arc::new(Self { settings, acquisitions, slot: Mutex::new(slot), settled: Notify::new() })
     }
 
     /// The session in use; a new one if there is none, or it is over.
@@ -70,7 +73,7 @@ impl Sessions {
     /// The session in use, unless it is over.
     pub(crate) fn live(&self) -> Option<Arc<Session>> {
         match &self.slot.lock().state {
-            State::Live(session) if !session.is_over() => Some(Arc::clone(session)),
+            SlotState::Live(session) if !session.is_over() => Some(Arc::clone(session)),
             _ => None,
         }
     }
@@ -84,17 +87,19 @@ impl Sessions {
         let now = Moment::now();
         let mut slot = self.slot.lock();
         match &slot.state {
-            State::Live(session) if !session.is_over() => return Ok(Some(Arc::clone(session))),
-            State::Connecting { since } if now < since.after(self.patience()) => return Ok(None),
-            State::Failed { cause, until } if waited || now < *until => return Err(classify(cause.clone())),
+            SlotState::Live(session) if !session.is_over() => return Ok(Some(Arc::clone(session))),
+            SlotState::Connecting { since } if now < since.after(self.patience()) => return Ok(None),
+            SlotState::Failed { cause, until } if waited || now < *until => {
+                return Err(classify(cause.clone()));
+            }
             _ => {}
         }
         slot.attempts += 1;
-        let attempt = Attempt { sessions: Arc::downgrade(self), number: slot.attempts, outcome: None };
-        let before = std::mem::replace(&mut slot.state, State::Connecting { since: now });
+        let attempt = SessionAttempt { sessions: Arc::downgrade(self), number: slot.attempts, outcome: None };
+        let before = std::mem::replace(&mut slot.state, SlotState::Connecting { since: now });
         drop(slot);
         drop(before);
-        runtime.spawn(attempt.run(Arc::clone(&self.settings), Arc::downgrade(&self.owners)));
+        runtime.spawn(attempt.run(Arc::clone(&self.settings), Arc::downgrade(&self.acquisitions)));
         Ok(None)
     }
 
@@ -111,14 +116,14 @@ impl Sessions {
         slot.state = match outcome {
             Some(Ok(session)) => {
                 slot.pauses = pauses();
-                State::Live(Arc::new(session))
+                SlotState::Live(Arc::new(session))
             }
             Some(Err(cause)) => {
                 tracing::warn!(backend = "zookeeper", %cause, "no session could be made");
                 let pause = slot.pauses.next().unwrap_or_default();
-                State::Failed { cause, until: Moment::now().after(pause) }
+                SlotState::Failed { cause, until: Moment::now().after(pause) }
             }
-            None => State::None,
+            None => SlotState::None,
         };
         drop(slot);
         self.settled.notify_waiters();
@@ -126,19 +131,19 @@ impl Sessions {
 }
 
 /// The making of one session. Dropped, it settles: also when its runtime ends before it does.
-struct Attempt {
-    sessions: Weak<Sessions>,
+struct SessionAttempt {
+    sessions: Weak<SessionManager>,
     number: u64,
     outcome: Option<Result<Session, Error>>,
 }
 
-impl Attempt {
-    async fn run(mut self, settings: Arc<Settings>, owners: Weak<Owners>) {
-        self.outcome = Some(Session::open(settings, self.number, owners).await);
+impl SessionAttempt {
+    async fn run(mut self, settings: Arc<Settings>, acquisitions: Weak<Acquisitions>) {
+        self.outcome = Some(open(settings, self.number, acquisitions).await);
     }
 }
 
-impl Drop for Attempt {
+impl Drop for SessionAttempt {
     fn drop(&mut self) {
         if let Some(sessions) = self.sessions.upgrade() {
             sessions.settle(self.number, self.outcome.take());
@@ -149,4 +154,24 @@ impl Drop for Attempt {
 fn no_runtime(cause: tokio::runtime::TryCurrentError) -> LockError {
     LockError::new(ErrorKind::NotConfigured, "no Tokio runtime here to connect in; await locks inside one")
         .with_source(cause)
+}
+
+/// Connects, and starts what looks after the session. To be called in the runtime that the session is to live in.
+///
+/// # Cancel safety
+/// Dropping the future gives the connection up.
+async fn open(
+    settings: Arc<Settings>,
+    number: u64,
+    acquisitions: Weak<Acquisitions>,
+) -> Result<Session, Error> {
+    let sent = Moment::now();
+    let client = within(settings.connect_limit(), settings.connect()).await.unwrap_or(Err(Error::Timeout))?;
+    let liveness = Arc::new(Liveness::new(client.session_timeout(), settings.lost_after_percent(), sent));
+    let root = settings.root().to_owned();
+    let monitor =
+        Monitor { number, client: client.clone(), liveness: Arc::clone(&liveness), root, acquisitions };
+    let monitor = AbortOnDropHandle::new(tokio::spawn(monitor.run()));
+    tracing::info!(backend = "zookeeper", session = %client.session_id(), timeout = ?client.session_timeout(), "session opened");
+    Ok(Session::new(number, client, liveness, settings, monitor))
 }

@@ -1,6 +1,6 @@
 //! Waiting for one's turn, when only one node is left ahead.
 
-use super::watch::Room;
+use super::watch::WatchRoom;
 use std::future::Future;
 use std::pin::pin;
 use tokio::runtime::Handle;
@@ -10,18 +10,18 @@ use tokio_util::task::AbortOnDropHandle;
 use zookeeper::{EventType, OneshotWatcher, StateWatcher};
 
 /// Watches on a node and on the only one ahead of it. Dropping it takes them back.
-pub(crate) struct Turn {
+pub(crate) struct PredecessorWatch {
     came: oneshot::Receiver<()>,
     task: AbortOnDropHandle<()>,
 }
 
-impl Turn {
+impl PredecessorWatch {
     /// `states` must have been read before the watches were asked for.
     pub(crate) fn new(
         own: OneshotWatcher,
         ahead: OneshotWatcher,
         states: StateWatcher,
-        room: Room,
+        room: WatchRoom,
         runtime: &Handle,
     ) -> Self {
         let (coming, came) = oneshot::channel();

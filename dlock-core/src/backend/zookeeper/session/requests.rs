@@ -1,18 +1,17 @@
 //! One session with the servers, and the requests that go through it.
 
-use super::liveness::{Life, Link};
-use super::monitor::{Keeper, within};
-use super::predecessor::Turn;
+use super::liveness::{Link, Liveness};
+use super::predecessor::PredecessorWatch;
 use super::transactions::{Enqueued, Write, unasked};
-use super::watch::{Budget, Watch};
+use super::watch::{Budget, NodeWatch};
 use super::writer::Writer;
-use crate::backend::zookeeper::acquisitions::{Node, Owners};
 use crate::backend::zookeeper::config::settings::Settings;
-use crate::time::Moment;
+use crate::backend::zookeeper::node::LockNode;
+use crate::time::{Moment, within};
 use futures_util::future::{OptionFuture, join};
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 use tokio::runtime::Handle;
 use tokio::sync::watch::Receiver;
 use tokio_util::task::AbortOnDropHandle;
@@ -26,7 +25,7 @@ use zookeeper::{Client, CreateMode, Error, SessionState, Stat};
 pub(crate) struct Session {
     number: u64,
     client: Client,
-    life: Arc<Life>,
+    liveness: Arc<Liveness>,
     settings: Arc<Settings>,
     /// Where the session's tasks run.
     runtime: Handle,
@@ -34,7 +33,7 @@ pub(crate) struct Session {
     writer: Arc<Writer>,
     /// Whether the servers know container nodes.
     containers: AtomicBool,
-    _keeper: AbortOnDropHandle<()>,
+    _monitor: AbortOnDropHandle<()>,
     _writing: AbortOnDropHandle<()>,
 }
 
@@ -52,39 +51,30 @@ impl Seen {
 }
 
 impl Session {
-    /// Connects. To be called in the runtime that the session is to live in.
-    ///
-    /// # Cancel safety
-    /// Dropping the future gives the connection up.
-    pub(crate) async fn open(
-        settings: Arc<Settings>,
+    /// A session over `client`, which `monitor` looks after. To be called in the runtime that the session is to live in.
+    pub(super) fn new(
         number: u64,
-        owners: Weak<Owners>,
-    ) -> Result<Self, Error> {
-        let sent = Moment::now();
-        let client =
-            within(settings.connect_limit(), settings.connect()).await.unwrap_or(Err(Error::Timeout))?;
-        let life = Arc::new(Life::new(client.session_timeout(), settings.lost_after_percent(), sent));
-        let root = settings.root().to_owned();
-        let keeper = Keeper { number, client: client.clone(), life: Arc::clone(&life), root, owners };
+        client: Client,
+        liveness: Arc<Liveness>,
+        settings: Arc<Settings>,
+        monitor: AbortOnDropHandle<()>,
+    ) -> Self {
         let runtime = Handle::current();
-        let keeper = AbortOnDropHandle::new(runtime.spawn(keeper.run()));
-        let writer = Arc::new(Writer::new(client.clone(), Arc::clone(&settings), Arc::clone(&life)));
+        let writer = Arc::new(Writer::new(client.clone(), Arc::clone(&settings), Arc::clone(&liveness)));
         let writing = AbortOnDropHandle::new(runtime.spawn(Arc::clone(&writer).run()));
-        tracing::info!(backend = "zookeeper", session = %client.session_id(), timeout = ?client.session_timeout(), "session opened");
         let (watches, containers) = (Arc::default(), AtomicBool::new(true));
-        Ok(Self {
+        Self {
             number,
             client,
-            life,
+            liveness,
             settings,
             runtime,
             watches,
             writer,
             containers,
-            _keeper: keeper,
+            _monitor: monitor,
             _writing: writing,
-        })
+        }
     }
 
     /// Tells the sessions of one backend value apart.
@@ -93,33 +83,33 @@ impl Session {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.life.is_over()
+        self.liveness.is_over()
     }
 
     /// Whether nobody vouches for the session for the moment.
     pub(crate) fn is_doubted(&self) -> bool {
-        self.life.is_doubted()
+        self.liveness.is_doubted()
     }
 
     pub(crate) fn link(&self) -> Receiver<Link> {
-        self.life.link()
+        self.liveness.link()
     }
 
     /// Waits until a server answers, or the session is over.
     pub(crate) async fn settled(&self) {
-        self.life.settled().await;
+        self.liveness.settled().await;
     }
 
     /// Until when grants of this session may be believed. `None` if it is over.
     pub(crate) fn valid_until(&self) -> Option<Moment> {
-        let valid_until = self.life.valid_until();
+        let valid_until = self.liveness.valid_until();
         (!self.is_over()).then_some(valid_until)
     }
 
     /// Until when grants of this session may be believed, after a heartbeat if the last one is old. `None` if
     /// the session is over.
     pub(crate) async fn confirmed(&self) -> Result<Option<Moment>, Error> {
-        self.within(self.life.confirmed()).await
+        self.within(self.liveness.confirmed()).await
     }
 
     /// Its number with the servers.
@@ -188,7 +178,7 @@ impl Session {
         let listed = self.client.list_children(dir);
         let (synced, listed) = self.within(join(synced, listed)).await?;
         synced?;
-        self.life.acknowledge(sent);
+        self.liveness.acknowledge(sent);
         match listed {
             Err(Error::NoNode) => Ok(Vec::new()),
             listed => listed,
@@ -200,11 +190,11 @@ impl Session {
     }
 
     /// Makes an ephemeral node.
-    pub(crate) async fn create_plain(&self, path: &str, data: &[u8]) -> Result<Node, Error> {
+    pub(crate) async fn create_plain(&self, path: &str, data: &[u8]) -> Result<LockNode, Error> {
         let (sent, options) = (Moment::now(), self.settings.node_options(CreateMode::Ephemeral));
         let (stat, _) = self.within(self.client.create(path, data, &options)).await??;
-        self.life.acknowledge(sent);
-        Ok(Node { path: path.to_owned(), created: stat.czxid })
+        self.liveness.acknowledge(sent);
+        Ok(LockNode { path: path.to_owned(), created: stat.czxid })
     }
 
     /// The node at `path`, as the server has it that the client is connected to. Of one that may not be read
@@ -222,7 +212,7 @@ impl Session {
         let sent = Moment::now();
         let (synced, looked) = self.within(join(self.client.sync(path), self.client.get_data(path))).await?;
         synced?;
-        self.life.acknowledge(sent);
+        self.liveness.acknowledge(sent);
         match found(looked) {
             Err(Error::NoAuth) => Ok(None),
             looked => looked,
@@ -230,14 +220,17 @@ impl Session {
     }
 
     /// The node at `path`, and a watch that fires when it changes or goes.
-    pub(crate) async fn look_and_watch(&self, path: &str) -> Result<Option<(Seen, Option<Watch>)>, Error> {
+    pub(crate) async fn look_and_watch(
+        &self,
+        path: &str,
+    ) -> Result<Option<(Seen, Option<NodeWatch>)>, Error> {
         let Some(room) = Budget::take(&self.watches, path.len()) else {
             let seen = self.look(path).await?;
-            return Ok(seen.map(|seen| (seen, Some(Watch::by_asking_again()))));
+            return Ok(seen.map(|seen| (seen, Some(NodeWatch::by_asking_again()))));
         };
         match self.within(self.client.get_and_watch_data(path)).await? {
             Ok((data, stat, watcher)) => {
-                Ok(Some((Seen { data, stat }, Some(Watch::new(watcher, room, &self.runtime)))))
+                Ok(Some((Seen { data, stat }, Some(NodeWatch::new(watcher, room, &self.runtime)))))
             }
             Err(Error::NoNode) => Ok(None),
             Err(Error::NoAuth) => self.look_from_outside(path).await,
@@ -247,9 +240,9 @@ impl Session {
 
     /// The same for a node that may not be read. Servers say whether it is there, but newer ones tell nobody who may
     /// not read it when it goes, though they take the watch.
-    async fn look_from_outside(&self, path: &str) -> Result<Option<(Seen, Option<Watch>)>, Error> {
+    async fn look_from_outside(&self, path: &str) -> Result<Option<(Seen, Option<NodeWatch>)>, Error> {
         let seen = self.stat(path).await?.map(Seen::from_outside);
-        Ok(seen.map(|seen| (seen, Some(Watch::by_asking_again()))))
+        Ok(seen.map(|seen| (seen, Some(NodeWatch::by_asking_again()))))
     }
 
     /// Whether this client may read the node at `path`, or there is none.
@@ -261,7 +254,7 @@ impl Session {
     }
 
     /// Removes an owner's node in a queue, and says whether it was there.
-    pub(crate) async fn leave(&self, node: &Node) -> Result<bool, Error> {
+    pub(crate) async fn leave(&self, node: &LockNode) -> Result<bool, Error> {
         let written = self.writer.write(Write::Remove { path: node.path.clone() });
         match self.within(written).await? {
             Err(Error::NoNode) => Ok(false),
@@ -274,7 +267,7 @@ impl Session {
         let sent = Moment::now();
         match self.within(self.client.delete(path, None)).await? {
             Ok(()) => {
-                self.life.acknowledge(sent);
+                self.liveness.acknowledge(sent);
                 Ok(true)
             }
             Err(Error::NoNode) => Ok(false),
@@ -285,24 +278,26 @@ impl Session {
     pub(crate) async fn set_data(&self, path: &str, data: &[u8]) -> Result<(), Error> {
         let sent = Moment::now();
         self.within(self.client.set_data(path, data, None)).await??;
-        self.life.acknowledge(sent);
+        self.liveness.acknowledge(sent);
         Ok(())
     }
 
     /// Watches the node at `path` for its removal. Unlike a watch by `exists` this leaves none on a node that
     /// is gone already.
-    pub(crate) async fn watch(&self, path: &str) -> Result<Watch, Error> {
-        let Some(room) = Budget::take(&self.watches, path.len()) else { return Ok(Watch::by_asking_again()) };
+    pub(crate) async fn watch(&self, path: &str) -> Result<NodeWatch, Error> {
+        let Some(room) = Budget::take(&self.watches, path.len()) else {
+            return Ok(NodeWatch::by_asking_again());
+        };
         match self.within(self.client.get_and_watch_data(path)).await? {
-            Ok((_, _, watcher)) => Ok(Watch::new(watcher, room, &self.runtime)),
-            Err(Error::NoAuth) => Ok(Watch::by_asking_again()),
+            Ok((_, _, watcher)) => Ok(NodeWatch::new(watcher, room, &self.runtime)),
+            Err(Error::NoAuth) => Ok(NodeWatch::by_asking_again()),
             Err(cause) => Err(cause),
         }
     }
 
     /// Watches a node and the only one ahead of it. `None` if one of them is gone or cannot be watched, or a
     /// connection has come or gone.
-    pub(crate) async fn watch_turn(&self, own: &str, ahead: &str) -> Result<Option<Turn>, Error> {
+    pub(crate) async fn watch_turn(&self, own: &str, ahead: &str) -> Result<Option<PredecessorWatch>, Error> {
         let Some(room) = Budget::take(&self.watches, own.len() + ahead.len()) else { return Ok(None) };
         let mut states = self.client.state_watcher();
         if states.state() != SessionState::SyncConnected {
@@ -310,7 +305,9 @@ impl Session {
         }
         let (own, ahead) = (self.client.get_and_watch_data(own), self.client.get_and_watch_data(ahead));
         match self.within(join(own, ahead)).await? {
-            (Ok((.., own)), Ok((.., ahead))) => Ok(Some(Turn::new(own, ahead, states, room, &self.runtime))),
+            (Ok((.., own)), Ok((.., ahead))) => {
+                Ok(Some(PredecessorWatch::new(own, ahead, states, room, &self.runtime)))
+            }
             (Err(Error::NoNode | Error::NoAuth), _) | (_, Err(Error::NoNode | Error::NoAuth)) => Ok(None),
             (Err(cause), _) | (_, Err(cause)) => Err(cause),
         }

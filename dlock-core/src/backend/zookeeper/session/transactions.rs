@@ -1,6 +1,6 @@
-//! What owners write, and what of it goes in one transaction. Pure.
+//! What acquisitions write, and what of it goes in one transaction. Pure.
 
-use crate::backend::zookeeper::acquisitions::Node;
+use crate::backend::zookeeper::node::LockNode;
 use zookeeper::{Error, MultiWriteResult};
 
 /// A write of one owner.
@@ -20,7 +20,7 @@ pub(crate) enum Write {
 /// What came of a request for a place in the queue.
 #[derive(Debug)]
 pub(crate) struct Enqueued {
-    pub(crate) node: Node,
+    pub(crate) node: LockNode,
     /// Whether it is the only node in the directory.
     pub(crate) is_alone: bool,
 }
@@ -36,7 +36,7 @@ impl Write {
             (Self::Enqueue { .. }, Some(MultiWriteResult::Create { path, .. })) => {
                 let Some(MultiWriteResult::SetData { stat }) = results.next() else { return Err(unasked()) };
                 // The create's own stat is not to be relied on (ZOOKEEPER-4026).
-                let node = Node { path, created: stat.mzxid };
+                let node = LockNode { path, created: stat.mzxid };
                 Ok(Some(Enqueued { node, is_alone: stat.num_children == 1 }))
             }
             _ => Err(unasked()),

@@ -1,7 +1,7 @@
 //! How long a session may be believed in, by what its leader acknowledged. Pure.
 //!
 //! The leader of the ensemble ends a session when it has not heard of it for the session's timeout. It hears
-//! of a client through the server that the client is connected to, which passes a client's sign of life on
+//! of a client through the server that the client is connected to, which passes a client's sign of liveness on
 //! with its next ping: at most half a tick later, and a timeout is two ticks or more. So an acknowledgement
 //! alone does not say what the leader has heard. But a request that the leader answered proves that the way
 //! to it was open, and thus that everything from before one relay gap had been passed on by then.
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// The acknowledged requests of one session.
 #[derive(Debug)]
-pub(crate) struct Pulse {
+pub(crate) struct Validity {
     timeout: Duration,
     /// How much of the timeout the last acknowledgement is good for, in percent.
     percent: u32,
@@ -24,8 +24,8 @@ pub(crate) struct Pulse {
     last: Moment,
 }
 
-impl Pulse {
-    /// The pulse of a session with this timeout that was asked for at `sent`: the leader heard of it when it
+impl Validity {
+    /// The validity of a session with this timeout that was asked for at `sent`: the leader heard of it when it
     /// made it.
     pub(crate) fn new(timeout: Duration, percent: u32, sent: Moment) -> Self {
         Self { timeout, percent, heard: sent, under_way: VecDeque::new(), last: sent }
@@ -76,36 +76,36 @@ mod tests {
 
     #[test]
     fn regular_heartbeats_give_the_percentage_of_the_timeout() {
-        let mut pulse = Pulse::new(TIMEOUT, 60, at(0));
-        assert_eq!(pulse.valid_until(), at(6_000));
+        let mut validity = Validity::new(TIMEOUT, 60, at(0));
+        assert_eq!(validity.valid_until(), at(6_000));
         for beat in 1..50 {
-            pulse.acknowledge(at(beat * 1_500));
-            assert_eq!(pulse.valid_until(), at(beat * 1_500 + 6_000));
+            validity.acknowledge(at(beat * 1_500));
+            assert_eq!(validity.valid_until(), at(beat * 1_500 + 6_000));
         }
     }
 
     #[test]
     fn an_acknowledgement_after_a_long_silence_is_not_yet_what_the_leader_heard() {
-        let mut pulse = Pulse::new(TIMEOUT, 60, at(0));
-        pulse.acknowledge(at(9_000));
-        assert_eq!(pulse.valid_until(), at(9_898), "the leader may have heard of it at the start only");
-        pulse.acknowledge(at(11_400));
-        assert_eq!(pulse.valid_until(), at(9_898), "nothing was passed on for certain");
-        pulse.acknowledge(at(11_500));
-        assert_eq!(pulse.valid_until(), at(17_500), "the first was");
+        let mut validity = Validity::new(TIMEOUT, 60, at(0));
+        validity.acknowledge(at(9_000));
+        assert_eq!(validity.valid_until(), at(9_898), "the leader may have heard of it at the start only");
+        validity.acknowledge(at(11_400));
+        assert_eq!(validity.valid_until(), at(9_898), "nothing was passed on for certain");
+        validity.acknowledge(at(11_500));
+        assert_eq!(validity.valid_until(), at(17_500), "the first was");
     }
 
     #[test]
     fn answers_out_of_order_do_not_move_the_deadline_back() {
-        let mut pulse = Pulse::new(TIMEOUT, 60, at(0));
-        pulse.acknowledge(at(3_000));
-        let until = pulse.valid_until();
-        pulse.acknowledge(at(1_000));
-        assert_eq!((pulse.valid_until(), pulse.last()), (until, at(3_000)));
+        let mut validity = Validity::new(TIMEOUT, 60, at(0));
+        validity.acknowledge(at(3_000));
+        let until = validity.valid_until();
+        validity.acknowledge(at(1_000));
+        assert_eq!((validity.valid_until(), validity.last()), (until, at(3_000)));
     }
 
     proptest! {
-        /// A server that passes signs of life on after half a tick, and a way to the leader that breaks right
+        /// A server that passes signs of liveness on after half a tick, and a way to the leader that breaks right
         /// after the last answer: the deadline comes before the leader can end the session.
         #[test]
         fn the_deadline_is_never_after_the_leader_s(
@@ -113,14 +113,14 @@ mod tests {
             relay in 0..2_500u64,
             percent in 1..100u32,
         ) {
-            let (mut pulse, mut sent, mut signs) = (Pulse::new(TIMEOUT, percent, at(0)), 0, vec![0]);
+            let (mut validity, mut sent, mut signs) = (Validity::new(TIMEOUT, percent, at(0)), 0, vec![0]);
             for gap in gaps {
                 sent += gap;
                 signs.push(sent);
-                pulse.acknowledge(at(sent));
+                validity.acknowledge(at(sent));
                 let heard = signs.iter().filter(|sign| **sign == 0 || *sign + relay <= sent).max().unwrap();
-                prop_assert!(pulse.valid_until() < at(heard + 10_000));
-                prop_assert!(pulse.under_way.len() <= 8);
+                prop_assert!(validity.valid_until() < at(heard + 10_000));
+                prop_assert!(validity.under_way.len() <= 8);
             }
         }
     }

@@ -10,27 +10,27 @@ use tokio_util::task::AbortOnDropHandle;
 use zookeeper::OneshotWatcher;
 
 /// A one-shot watch. Dropping it takes it back.
-pub(crate) struct Watch(Kind);
+pub(crate) struct NodeWatch(WatchKind);
 
-enum Kind {
+enum WatchKind {
     Set { fired: oneshot::Receiver<()>, _task: AbortOnDropHandle<()> },
     ByAskingAgain,
 }
 
-impl Watch {
+impl NodeWatch {
     /// The watcher is polled where its session lives. Polled elsewhere it would panic when that runtime ends.
-    pub(crate) fn new(watcher: OneshotWatcher, room: Room, runtime: &Handle) -> Self {
+    pub(crate) fn new(watcher: OneshotWatcher, room: WatchRoom, runtime: &Handle) -> Self {
         let (firing, fired) = oneshot::channel();
         let task = runtime.spawn(async move {
             watcher.changed().await;
             drop((firing, room));
         });
-        Self(Kind::Set { fired, _task: AbortOnDropHandle::new(task) })
+        Self(WatchKind::Set { fired, _task: AbortOnDropHandle::new(task) })
     }
 
     /// For want of room: no watch, but a pause after which to look again.
     pub(crate) fn by_asking_again() -> Self {
-        Self(Kind::ByAskingAgain)
+        Self(WatchKind::ByAskingAgain)
     }
 
     /// Waits until there is a reason to look at the queue again: the node changed or went, the session ended,
@@ -38,8 +38,8 @@ impl Watch {
     pub(crate) async fn fired(&mut self) {
         match &mut self.0 {
             // The other end is only ever dropped, when the watch fires or cannot fire any more.
-            Kind::Set { fired, .. } => drop(fired.await),
-            Kind::ByAskingAgain => sleep(jittered(Duration::from_millis(500))).await,
+            WatchKind::Set { fired, .. } => drop(fired.await),
+            WatchKind::ByAskingAgain => sleep(jittered(Duration::from_millis(500))).await,
         }
     }
 }
@@ -54,9 +54,9 @@ pub(crate) struct Budget(AtomicUsize);
 impl Budget {
     const MOST: usize = 100 * 1024;
 
-    /// Room for a path of this length, if there is any.
-    pub(crate) fn take(budget: &Arc<Self>, length: usize) -> Option<Room> {
-        let taken = Room { budget: Arc::clone(budget), length };
+    /// WatchRoom for a path of this length, if there is any.
+    pub(crate) fn take(budget: &Arc<Self>, length: usize) -> Option<WatchRoom> {
+        let taken = WatchRoom { budget: Arc::clone(budget), length };
         let before = budget.0.fetch_add(length, Ordering::Relaxed);
         (before + length <= Self::MOST).then_some(taken)
     }
@@ -64,12 +64,12 @@ impl Budget {
 
 /// A part of a [`Budget`], given back on drop.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct WatchRoom {
     budget: Arc<Budget>,
     length: usize,
 }
 
-impl Drop for Room {
+impl Drop for WatchRoom {
     fn drop(&mut self) {
         self.budget.0.fetch_sub(self.length, Ordering::Relaxed);
     }

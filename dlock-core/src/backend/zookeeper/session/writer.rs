@@ -1,4 +1,4 @@
-//! Sends the writes of all owners of a session, as many as there are in one transaction.
+//! Sends the writes of all acquisitions of a session, as many as there are in one transaction.
 //!
 //! A server has nearly as much to do for a small request as for one with many writes, and the client's small packets
 //! wait for one another anyway. So what is asked for while a transaction is under way gathers, and goes with the
@@ -10,7 +10,7 @@
 //! be. A removal is sent in any case; it may come after later requests, which harms nobody, since no other node ever
 //! has that path.
 
-use super::liveness::Life;
+use super::liveness::Liveness;
 use super::transactions::{Enqueued, Order, Write, transactions};
 use crate::backend::zookeeper::config::settings::Settings;
 use crate::backend::zookeeper::path;
@@ -26,7 +26,7 @@ use zookeeper::{Client, CreateMode, Error, MultiWriteError, MultiWriteResult, Mu
 pub(crate) struct Writer {
     client: Client,
     settings: Arc<Settings>,
-    life: Arc<Life>,
+    liveness: Arc<Liveness>,
     gathered: Mutex<Gathered>,
     asked: Notify,
 }
@@ -34,26 +34,26 @@ pub(crate) struct Writer {
 /// What was asked for and is not sent yet.
 #[derive(Default)]
 struct Gathered {
-    orders: Vec<Pending>,
+    orders: Vec<PendingOrder>,
     /// How many writes were asked for.
     count: u64,
     /// Whether nobody sends any more.
     is_closed: bool,
 }
 
-type Outcome = Result<Option<Enqueued>, Error>;
-type Pending = Order<oneshot::Sender<Outcome>>;
+type WriteOutcome = Result<Option<Enqueued>, Error>;
+type PendingOrder = Order<oneshot::Sender<WriteOutcome>>;
 
 impl Writer {
-    pub(crate) fn new(client: Client, settings: Arc<Settings>, life: Arc<Life>) -> Self {
-        Self { client, settings, life, gathered: Mutex::default(), asked: Notify::new() }
+    pub(crate) fn new(client: Client, settings: Arc<Settings>, liveness: Arc<Liveness>) -> Self {
+        Self { client, settings, liveness, gathered: Mutex::default(), asked: Notify::new() }
     }
 
     /// Writes, and says which place in a queue came of it, if one was asked for.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the write made or not, as the invariant above says.
-    pub(crate) async fn write(&self, write: Write) -> Outcome {
+    pub(crate) async fn write(&self, write: Write) -> WriteOutcome {
         self.ask(write)?.outcome().await
     }
 
@@ -101,13 +101,13 @@ impl Writer {
         transactions(orders).into_iter().map(|together| self.send_together(together)).collect()
     }
 
-    fn send_together(&self, orders: Vec<Pending>) -> impl Future<Output = usize> {
+    fn send_together(&self, orders: Vec<PendingOrder>) -> impl Future<Output = usize> {
         let (sent, count) = (Moment::now(), orders.len());
         let outcome = self.request(&orders);
         async move {
             let outcome = outcome.await;
             if outcome.is_ok() {
-                self.life.acknowledge(sent);
+                self.liveness.acknowledge(sent);
             }
             self.answer(orders, outcome);
             count
@@ -115,7 +115,10 @@ impl Writer {
     }
 
     /// Sent when called.
-    fn request(&self, orders: &[Pending]) -> BoxFuture<'_, Result<Vec<MultiWriteResult>, MultiWriteError>> {
+    fn request(
+        &self,
+        orders: &[PendingOrder],
+    ) -> BoxFuture<'_, Result<Vec<MultiWriteResult>, MultiWriteError>> {
         if let [Order { write: Write::Remove { path }, .. }] = orders {
             let removed = self.client.delete(path, None);
             return removed.map_ok(|()| vec![MultiWriteResult::Delete]).err_into().boxed();
@@ -140,7 +143,7 @@ impl Writer {
         }
     }
 
-    fn answer(&self, orders: Vec<Pending>, outcome: Result<Vec<MultiWriteResult>, MultiWriteError>) {
+    fn answer(&self, orders: Vec<PendingOrder>, outcome: Result<Vec<MultiWriteResult>, MultiWriteError>) {
         match outcome {
             Ok(results) => {
                 let mut results = results.into_iter();
@@ -160,10 +163,10 @@ impl Writer {
     }
 
     /// Nothing of it was carried out. What was given up meanwhile is as good as not sent.
-    fn put_back(&self, orders: Vec<Pending>) {
+    fn put_back(&self, orders: Vec<PendingOrder>) {
         let mut gathered = self.gathered.lock();
         let is_wanted =
-            |order: &Pending| !order.answer.is_closed() || matches!(order.write, Write::Remove { .. });
+            |order: &PendingOrder| !order.answer.is_closed() || matches!(order.write, Write::Remove { .. });
         let wanted = orders.into_iter().filter(is_wanted).map(|order| Order { goes_alone: true, ..order });
         gathered.orders.splice(0..0, wanted);
     }
@@ -199,12 +202,12 @@ impl Drop for Closing<'_> {
 struct Asked<'a> {
     writer: &'a Writer,
     number: u64,
-    outcome: oneshot::Receiver<Outcome>,
+    outcome: oneshot::Receiver<WriteOutcome>,
     is_answered: bool,
 }
 
 impl Asked<'_> {
-    async fn outcome(&mut self) -> Outcome {
+    async fn outcome(&mut self) -> WriteOutcome {
         let outcome = (&mut self.outcome).await;
         self.is_answered = true;
         outcome.unwrap_or(Err(Error::ClientClosed))

@@ -1,0 +1,140 @@
+//! Acquiring, renewing and releasing.
+
+use super::acquire::Acquire;
+use super::locks::{NAME, ZooKeeperLocks};
+use super::{release, revocation};
+use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, RevokedFuture};
+use crate::error::{LockError, Operation};
+use crate::key::LockKey;
+use crate::time::Moment;
+use std::fmt;
+use std::sync::Arc;
+
+/// Keeps the locks in a ZooKeeper ensemble.
+///
+/// Every key has a directory below the root, and every acquisition an ephemeral sequential node in it. The
+/// node with the lowest number holds the lock; each other waits for the one ahead of it, so a release wakes
+/// one waiter. This is the recipe of the [ZooKeeper documentation][recipe], with the node names of Apache
+/// Curator: Java programs that use its `InterProcessMutex` on `/locks/order:42`, and dlock with the key
+/// `order:42`, exclude each other, and so do clients of go-zookeeper. A lock that is free costs one request, a
+/// release another; those that many tasks ask for at once go in one. For keys that are tried rather than waited for
+/// there is [`Recipe::Simple`].
+///
+/// ```no_run
+/// use dlock_core::{LockManager, ZooKeeperBackend};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+/// let backend = ZooKeeperBackend::builder()
+///     .hosts("zk1:2181,zk2:2181,zk3:2181")
+///     .root("/locks")
+///     .session_timeout(Duration::from_secs(10))
+///     .build()
+///     .await?;
+/// let locks = LockManager::builder(backend).build()?;
+/// let guard = locks.lock("order:42").await?;
+/// # guard.release().await }
+/// ```
+///
+/// For Python's kazoo, and for all of them at once, see [`Dialect`].
+///
+/// # The lease is the session's
+///
+/// All locks of one backend value live in one session. A dead holder's lock is free when the servers end its
+/// session: after the *negotiated* session timeout, whatever the `ttl` says; that one only sets how often the
+/// session is looked at. The session is confirmed by heartbeats that the leader answers. A guard is valid for at
+/// most six tenths of the session timeout, unless set otherwise, after the last of them was sent, counted here, so
+/// a holder that was cut off, even behind a server that still answers it, ends before the next one is granted. Its
+/// node is removed then, if the session turns out to live on. A node that somebody else removes ends its guard by
+/// the next heartbeat or so (with ZooKeeper 3.6 or newer).
+///
+/// **Assumptions.** Exclusion of valid guards holds while clocks run at rates that differ by less than 1 %,
+/// a session timeout is two ticks or longer, and nobody else removes lock nodes. It depends on no clock's
+/// time of day, and survives the loss of a minority of the servers and changes of the leader. A fencing
+/// token is 64 times the `czxid` of the lock node, which rises across leaders and also when a directory is removed
+/// and made again; the numbers up to the next one are for a [hand-over](crate::LockManagerBuilder::hand_over). A majority of the servers must be up. A key can be locked about 2^31 times before its directory,
+/// which the servers remove when it has been empty for a while, must have been removed once: near that end
+/// acquiring fails with [`ErrorKind::SequenceExhausted`](crate::ErrorKind::SequenceExhausted), and from half of it on
+/// a warning is logged.
+///
+/// Lock directories are dlock's own: their data is overwritten, and they are made as container nodes (except with
+/// [`Dialect::Kazoo`]). Keys are
+/// one path segment each; what ZooKeeper does not take in one is percent-encoded, as is all that is not ASCII.
+/// At debug level the client library logs the names of nodes, and who knows one and may write there can free
+/// the lock.
+///
+/// Clones share the session. Needs ZooKeeper 3.5 or newer and a Tokio runtime; a session whose runtime has
+/// ended is lost, and the next lock makes a new one.
+///
+/// [recipe]: https://zookeeper.apache.org/doc/current/recipes.html#sc_recipes_Locks
+#[derive(Clone)]
+pub struct ZooKeeperBackend(Arc<ZooKeeperLocks>);
+
+impl ZooKeeperBackend {
+    pub(super) fn of(locks: Arc<ZooKeeperLocks>) -> Self {
+        Self(locks)
+    }
+
+    /// Asks whoever holds `key` now to let go, in the way of Apache Curator: [`LockGuard::revoked`] of a holder that
+    /// waits for it resolves, as does the listener of a Java program that made its mutex revocable. The holder keeps
+    /// the lock until it releases it, which it need not do.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotHeld`] if nobody has the lock, [`ErrorKind::Auth`] if the holder's node belongs to another
+    /// account, and [`ErrorKind::Unavailable`] if the servers do not answer: whether the holder was asked is unknown
+    /// then, and asking again does no harm.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the holder asked or not.
+    ///
+    /// [`LockGuard::revoked`]: crate::LockGuard::revoked
+    /// [`ErrorKind::NotHeld`]: crate::ErrorKind::NotHeld
+    /// [`ErrorKind::Auth`]: crate::ErrorKind::Auth
+    /// [`ErrorKind::Unavailable`]: crate::ErrorKind::Unavailable
+    pub async fn revoke(&self, key: &LockKey) -> Result<(), LockError> {
+        let asked = revocation::ask(&self.0, key).await;
+        asked.map_err(|error| error.with_operation(Operation::Revoke).with_key(key).with_backend(NAME))
+    }
+}
+
+impl Backend for ZooKeeperBackend {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        Box::pin(async move {
+            let outcome = Acquire::new(&self.0, request).run().await;
+            outcome.map_err(|error| name(error, Operation::Acquire, &request.claim))
+        })
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
+        Box::pin(async move {
+            let outcome = release::renew(&self.0, claim).await;
+            outcome.map_err(|error| name(error, Operation::Renew, claim))
+        })
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
+        Box::pin(async move {
+            let outcome = release::release(&self.0, claim).await;
+            outcome.map_err(|error| name(error, Operation::Release, claim))
+        })
+    }
+
+    fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
+        Box::pin(revocation::requested(&self.0, claim))
+    }
+}
+
+fn name(error: LockError, operation: Operation, claim: &Claim) -> LockError {
+    error.with_operation(operation).with_key(&claim.key).with_backend(NAME)
+}
+
+/// Without user and password.
+impl fmt::Debug for ZooKeeperBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ZooKeeperBackend").field(&self.0.settings).finish()
+    }
+}

@@ -1,0 +1,71 @@
+//! What the clones of one backend value share.
+
+use super::acquisitions::Acquisitions;
+use super::config::settings::Settings;
+use super::path;
+use super::recipe::order;
+use super::session::manager::SessionManager;
+use crate::key::LockKey;
+use crate::lease::OwnerId;
+use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The backend's name in errors and traces.
+pub(super) const NAME: &str = "zookeeper";
+
+/// What the clones of one backend value share.
+pub(super) struct ZooKeeperLocks {
+    pub(super) settings: Arc<Settings>,
+    pub(super) acquisitions: Arc<Acquisitions>,
+    pub(super) sessions: Arc<SessionManager>,
+    met_strangers: AtomicBool,
+    /// The keys of which it was said that half of their numbers are given out.
+    half_used: Mutex<HashSet<LockKey>>,
+}
+
+impl ZooKeeperLocks {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        acquisitions: Arc<Acquisitions>,
+        sessions: Arc<SessionManager>,
+    ) -> Self {
+        let (met_strangers, half_used) = (AtomicBool::new(false), Mutex::default());
+        Self { settings, acquisitions, sessions, met_strangers, half_used }
+    }
+
+    /// The name, up to its number, of the nodes of `owner`.
+    pub(super) fn prefix(&self, owner: OwnerId) -> String {
+        self.settings.dialect().prefix(owner)
+    }
+
+    /// The directory of `key`. No directory lies in another one, so no lock is taken for another lock's
+    /// contender.
+    pub(super) fn dir(&self, key: &LockKey) -> String {
+        path::join(self.settings.root(), &path::segment(key))
+    }
+
+    /// Says once for each key that its directory will run out of numbers.
+    pub(super) fn note_half_used(&self, key: &LockKey) {
+        if self.half_used.lock().insert(key.clone()) {
+            tracing::warn!(
+                backend = NAME,
+                %key,
+                "more than half of the 2^31 numbers of the key's directory are given out; remove the directory while \
+                 nobody uses the key, before they end"
+            );
+        }
+    }
+
+    /// Says once that the queue of a lock has nodes in it that Curator would wait for.
+    pub(super) fn note_strangers(&self, children: &[String]) {
+        if order::has_strangers(children) && !self.met_strangers.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                backend = NAME,
+                "a lock's directory has nodes in it that are no lock nodes of a client that is known; they are passed \
+                 over here, but Curator waits for those that it sorts before its own"
+            );
+        }
+    }
+}
