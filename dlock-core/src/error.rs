@@ -4,11 +4,12 @@ use crate::key::LockKey;
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 /// Why a lock could not be acquired, renewed or released.
 ///
 /// Match on [`kind`](LockError::kind); the text names the operation, the key, what happened and what helps.
-/// The text is of this layer alone: the cause is in [`source`](StdError::source).
+/// The text is of this layer alone: the cause is in [`source`](StdError::source). Clones share the cause.
 ///
 /// ```
 /// use dlock_core::{EmbeddedBackend, ErrorKind, LockManager};
@@ -22,15 +23,17 @@ use std::fmt;
 /// assert!(busy.to_string().contains("order:42"));
 /// # held.release().await }
 /// ```
+#[derive(Clone)]
 pub struct LockError(Box<Details>);
 
+#[derive(Clone)]
 struct Details {
     kind: ErrorKind,
     operation: Option<Operation>,
     backend: Option<&'static str>,
     key: Option<LockKey>,
     detail: Cow<'static, str>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// What sort of failure a [`LockError`] is.
@@ -159,7 +162,7 @@ impl LockError {
     /// Adds the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 

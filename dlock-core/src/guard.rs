@@ -56,7 +56,7 @@ impl LockGuard {
     }
 
     pub(crate) fn acquisition(&self) -> &Arc<Acquisition> {
-        &self.lease.acquisition()
+        self.lease.acquisition()
     }
 
     pub(crate) fn manager(&self) -> &Arc<Shared> {
@@ -209,7 +209,7 @@ impl LockGuard {
     /// Ends the lease locally *before* anything is sent: from here on nobody believes in it. Why it was lost, if it
     /// was.
     fn give_up(&self, now: Moment) -> Option<LossReason> {
-        self.manager.renewal.remove(&self.lease.acquisition());
+        self.manager.renewal.remove(self.lease.acquisition());
         // A lease whose time passed before anybody looked was lost, whatever its holder does now.
         let lost = self.lease.acquisition().lease().loss(now);
         self.lease.acquisition().end(lost.unwrap_or(LossReason::Released));
@@ -232,7 +232,7 @@ impl Drop for LockGuard {
             let _entered = self.span.enter();
             let now = Moment::now();
             self.give_up(now);
-            self.manager.release_in_background(&self.lease.acquisition(), now);
+            self.manager.release_in_background(self.lease.acquisition(), now);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, Claim};
 use crate::error::{ErrorKind, LockError};
-use crate::time::{Moment, backoff, sleep};
+use crate::time::{Backoff, Moment, sleep};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,9 @@ const LEAST_EFFORT: Duration = Duration::from_secs(60);
 /// Releases until the backend confirms it, says that it cannot be, or the lease is over anyway.
 pub(crate) async fn until_gone(backend: Arc<dyn Backend>, claim: Claim) {
     let give_up = Moment::now().after(LEAST_EFFORT.max(claim.ttl.as_duration()));
-    for pause in backoff(Duration::from_millis(50), Duration::from_secs(5)) {
+    let mut pauses = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+    loop {
+        let pause = pauses.next_pause();
         let Err(error) = backend.release(&claim).await else { return };
         match next_step(&error, Moment::now().after(pause) >= give_up) {
             NextStep::Gone => return,

@@ -63,6 +63,14 @@ pub async fn sleep_until(until: Moment) {
     }
 }
 
+/// Waits until the lease clock has reached this moment; without one, for ever.
+pub(crate) async fn sleep_until_any(until: Option<Moment>) {
+    match until {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
 fn slice_before(until: Moment) -> Option<Duration> {
     const LONGEST: Duration = Duration::from_secs(1);
     let left = until.since(Moment::now());
@@ -98,9 +106,34 @@ pub(crate) fn jittered(span: Duration) -> Duration {
     span.mul_f64(1.0 - 0.2 * fastrand::f64())
 }
 
-/// Waits between the attempts at something that fails: doubling from `first` up to `longest`, with jitter,
-/// without end.
-pub(crate) fn backoff(first: Duration, longest: Duration) -> impl Iterator<Item = Duration> + Send {
+/// The pauses between attempts at something that fails: each twice as long as the one before, up to the longest, with
+/// jitter, without end.
+#[derive(Debug)]
+#[allow(dead_code, reason = "only backends that ask servers begin again")]
+pub(crate) struct Backoff {
+    first: Duration,
+    longest: Duration,
+    pauses: backon::ExponentialBackoff,
+}
+
+impl Backoff {
+    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, pauses: pauses(first, longest) }
+    }
+
+    /// How long to wait before the next attempt.
+    pub(crate) fn next_pause(&mut self) -> Duration {
+        self.pauses.next().unwrap_or(self.longest)
+    }
+
+    /// An attempt succeeded: the next pause is the first one again.
+    #[cfg(any(feature = "redis", feature = "zookeeper", test))]
+    pub(crate) fn reset(&mut self) {
+        self.pauses = pauses(self.first, self.longest);
+    }
+}
+
+fn pauses(first: Duration, longest: Duration) -> backon::ExponentialBackoff {
     use backon::BackoffBuilder as _;
     backon::ExponentialBuilder::default()
         .with_min_delay(first)
@@ -168,8 +201,10 @@ mod tests {
     #[test]
     fn backoff_never_ends_and_never_exceeds_twice_its_longest_wait() {
         let longest = Duration::from_millis(100);
-        let waits: Vec<_> = backoff(Duration::from_millis(10), longest).take(50).collect();
-        assert_eq!(waits.len(), 50);
+        let mut backoff = Backoff::new(Duration::from_millis(10), longest);
+        let waits: Vec<_> = (0..50).map(|_| backoff.next_pause()).collect();
         assert!(waits.iter().all(|wait| *wait <= longest * 2), "{waits:?}");
+        backoff.reset();
+        assert!(backoff.next_pause() <= Duration::from_millis(20), "from the start again");
     }
 }

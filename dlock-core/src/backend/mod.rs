@@ -4,15 +4,20 @@
 //! deadlines, guards, when to renew, undoing what a dropped future may have left) is done once, above it.
 //! `testing::conformance` (feature `testing`) holds one test per promise made here.
 
+pub(crate) mod answers;
 mod claim;
 mod contract;
 pub mod embedded;
 pub(crate) mod expiring_map;
+#[cfg(any(feature = "redis", feature = "zookeeper"))]
+pub(crate) mod gather;
 mod grant;
 mod progress;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod request;
+#[cfg(any(feature = "redis", feature = "zookeeper"))]
+pub(crate) mod single_attempt;
 pub(crate) mod wakeups;
 #[cfg(feature = "zookeeper")]
 pub mod zookeeper;

@@ -3,6 +3,7 @@
 use crate::error::{ErrorKind, LockError};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What an acquire is waiting for, so that a caller whose wait ends learns why.
 #[derive(Debug, Default)]
@@ -13,7 +14,7 @@ enum WaitState {
     #[default]
     Unanswered,
     Queued,
-    Failing(Arc<LockError>),
+    Failing(LockError),
     /// What somebody else waits for, who asks for us too.
     As(Arc<Progress>),
 }
@@ -40,11 +41,28 @@ impl Progress {
 
     /// The backend cannot be reached for the moment.
     pub fn failing(&self, cause: LockError) {
-        *self.0.lock() = WaitState::Failing(Arc::new(cause));
+        *self.0.lock() = WaitState::Failing(cause);
+    }
+
+    /// How long to wait before the request is repeated after `error`, which is noted.
+    ///
+    /// # Errors
+    /// `error` itself, if repeating cannot help.
+    #[cfg(any(feature = "redis", feature = "zookeeper"))]
+    pub(crate) fn ask_again(
+        &self,
+        error: LockError,
+        pauses: &mut crate::time::Backoff,
+    ) -> Result<Duration, LockError> {
+        if !error.kind().is_retryable() {
+            return Err(error);
+        }
+        self.failing(error);
+        Ok(pauses.next_pause())
     }
 
     /// The error of a wait that ended after `waited`, in words without key and operation.
-    pub(crate) fn verdict(&self, waited: std::time::Duration) -> LockError {
+    pub(crate) fn verdict(&self, waited: Duration) -> LockError {
         match &*self.0.lock() {
             WaitState::As(other) => other.verdict(waited),
             WaitState::Queued => LockError::new(
@@ -59,7 +77,7 @@ impl Progress {
                 cause.kind(),
                 format!("not reachable within the wait of {waited:?}; check the server and the network"),
             )
-            .with_source(Arc::clone(cause)),
+            .with_source(cause.clone()),
         }
     }
 }
@@ -67,7 +85,6 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_wait_that_ends_says_what_it_waited_for() {

@@ -10,11 +10,12 @@ mod queue;
 mod queue_map;
 
 use crate::backend::RevokedFuture;
+use crate::backend::answers::busy;
 use crate::backend::wakeups::{Waiter, Wakeups};
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::lease::{LossReason, OwnerId};
-use crate::time::{Moment, sleep_until};
+use crate::time::{Moment, sleep_until_any};
 use loss_relay::{BackendObserver, LossRelay, ObservedQueues};
 use pending_releases::PendingReleases;
 use queue::{EnterOutcome, LeaveOutcome};
@@ -128,7 +129,7 @@ impl HandOverState {
         tokio::select! {
             biased;
             turn = waiter.woken() => turn,
-            () = until(ends) => {
+            () = sleep_until_any(ends) => {
                 let lost = self.queues.with(claim, |entry, pending| entry.end_overdue(pending, Moment::now()));
                 self.tell(lost, LossReason::Expired);
                 None
@@ -286,17 +287,6 @@ impl Drop for InLine<'_> {
     fn drop(&mut self) {
         self.shared.leave(self.claim);
     }
-}
-
-async fn until(moment: Option<Moment>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn busy() -> LockError {
-    LockError::new(ErrorKind::Busy, "another owner has it or waits for it; try again later or wait")
 }
 
 fn not_owner() -> LockError {

@@ -371,7 +371,7 @@ mod tests {
         assert!(matches!(queue.enter(&two), EnterOutcome::Wait));
         match queue.leave(one.owner, SHARE, at(0)) {
             LeaveOutcome::Passed(next, competitor) => {
-                assert_eq!((next, competitor.owner), (two.owner, one.owner))
+                assert_eq!((next, competitor.owner), (two.owner, one.owner));
             }
             other => panic!("{other:?}"),
         }

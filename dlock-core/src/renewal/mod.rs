@@ -7,7 +7,7 @@ use crate::acquisition::Acquisition;
 use crate::backend::Backend;
 use crate::error::{ErrorKind, LockError};
 use crate::lease::{Doubt, LossReason};
-use crate::time::{Moment, sleep_until};
+use crate::time::{Moment, sleep_until_any};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use parking_lot::Mutex;
@@ -88,7 +88,7 @@ impl RenewalState {
                 // With one that is done often come others, and the turns are the same for all of them.
                 Some(()) = under_way.next() => while let Some(Some(())) = under_way.next().now_or_never() {},
                 () = self.look_earlier.notified() => {}
-                () = wait_for(next_look) => {}
+                () = sleep_until_any(next_look) => {}
             }
         }
     }
@@ -135,12 +135,5 @@ impl RenewalState {
     fn lose(&self, held: &Acquisition, reason: LossReason) {
         self.work.lock().table.remove(held);
         held.end(reason);
-    }
-}
-
-async fn wait_for(next: Option<Moment>) {
-    match next {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }

@@ -70,6 +70,13 @@ pub async fn sleep_until(until: Moment) {
     .await;
 }
 
+pub(crate) async fn sleep_until_any(until: Option<Moment>) {
+    match until {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
 pub(crate) async fn sleep(span: Duration) {
     sleep_until(Moment::now().after(span)).await;
 }

@@ -3,6 +3,7 @@
 mod store;
 
 use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
+use crate::backend::answers::busy;
 use crate::backend::wakeups::Wakeups;
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::time::{Moment, sleep};
@@ -122,11 +123,7 @@ impl Backend for EmbeddedBackend {
         let AcquireRequest { claim, mode, .. } = request;
         match (self.acquire_at_once(claim, Moment::now()), mode) {
             (Some(grant), _) => done(Ok(grant)),
-            (None, Mode::Try) => done(Err(claim.error(
-                Operation::Acquire,
-                ErrorKind::Busy,
-                "another owner has it or waits for it; try again later or wait",
-            ))),
+            (None, Mode::Try) => done(Err(claim.named(Operation::Acquire)(busy()))),
             (None, Mode::Wait) => Box::pin(async move { Ok(self.wait(request).await) }),
         }
     }

@@ -6,11 +6,12 @@ use super::recipe::plain::PlainRecipe;
 use super::recipe::queue::{Queue, Watching};
 use super::recipe::timestamp::Timestamp;
 use super::replicas::Replicas;
+use crate::backend::answers::busy;
 use crate::backend::wakeups::Waiter;
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::lease::{FencingToken, Ttl};
-use crate::time::{Moment, backoff, jittered, sleep};
+use crate::time::{Backoff, Moment, jittered, sleep};
 
 use std::fmt;
 use std::sync::Arc;
@@ -122,13 +123,13 @@ impl RedisBackend {
     async fn wait(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
         let claim = &request.claim;
         let waiter = self.0.pushes.enter(claim.owner);
-        let mut failure_pauses = failure_pauses();
+        let mut pauses = failure_pauses();
         loop {
             let outcome = match self.ask(claim, Mode::Wait).await {
                 Ok(AskOutcome::Granted(grant)) => self.confirm(claim, grant).await,
                 Ok(AskOutcome::Held { held, sent }) => {
                     request.progress.queued();
-                    failure_pauses = self::failure_pauses();
+                    pauses.reset();
                     match Box::pin(self.woken(&waiter, claim, &held, sent)).await {
                         Some(grant) => self.confirm(claim, grant).await,
                         None => continue,
@@ -142,11 +143,11 @@ impl RedisBackend {
                 Err(error) => Err(error),
             };
             match outcome {
-                Err(error) if error.kind().is_retryable() => {
-                    request.progress.failing(error);
-                    Box::pin(woken_or_after(&waiter, failure_pauses.next().unwrap_or(SIGN_OF_LIFE))).await;
+                Err(error) => {
+                    let pause = request.progress.ask_again(error, &mut pauses)?;
+                    Box::pin(woken_or_after(&waiter, pause)).await;
                 }
-                settled => return settled,
+                granted => return granted,
             }
         }
     }
@@ -214,10 +215,7 @@ impl RedisBackend {
         let undone = if in_doubt { self.release(claim).await } else { Ok(()) };
         match undone {
             Err(error) if error.kind() != ErrorKind::Lost => error,
-            _ => LockError::new(
-                ErrorKind::Busy,
-                "another owner has it or waits for it; try again later or wait",
-            ),
+            _ => busy(),
         }
     }
 
@@ -280,8 +278,8 @@ fn pause_before_next_question(held: &HeldByOther, silent: bool) -> Duration {
     }
 }
 
-fn failure_pauses() -> impl Iterator<Item = Duration> + Send {
-    backoff(Duration::from_millis(20), SIGN_OF_LIFE)
+fn failure_pauses() -> Backoff {
+    Backoff::new(Duration::from_millis(20), SIGN_OF_LIFE)
 }
 
 /// Waits for a push, or this long. The push's token, if it was one.

@@ -9,14 +9,14 @@ use super::failure::breaks_connection;
 use super::keys::Keys;
 use super::scripts;
 use super::servers::{CallError, Reply, Servers};
+use crate::backend::gather::{Carrier, Gatherer};
 use crate::error::LockError;
-use parking_lot::Mutex;
 use redis::{Cmd, RedisError};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::task::yield_now;
 
 /// So many requests go alone at a time: up to here what carriers do takes longer than what they save.
 const ALONE: usize = 16;
@@ -28,21 +28,13 @@ const CARRIERS: usize = 2;
 const LARGEST: usize = 64;
 
 /// The requests of one backend value.
-pub(super) struct Batches(Arc<BatchState>);
-
-struct BatchState {
+pub(super) struct Batches {
     servers: Arc<Servers>,
     /// How long a server may say that it cannot for the moment.
     limit: Duration,
-    gathering: Mutex<Gathering>,
-}
-
-/// What is under way, and what waits.
-#[derive(Default)]
-struct Gathering {
-    alone: usize,
-    carriers: usize,
-    waiting: Vec<Item>,
+    /// How many requests go alone now.
+    alone: AtomicUsize,
+    gatherer: Arc<Gatherer<Item>>,
 }
 
 /// What a request is for.
@@ -87,7 +79,7 @@ pub(super) enum BatchTurn<'a> {
 
 /// A request that is made alone.
 pub(super) struct Alone<'a> {
-    counted: Option<&'a BatchState>,
+    counted: Option<&'a AtomicUsize>,
     in_doubt: bool,
 }
 
@@ -103,21 +95,21 @@ impl BatchTurn<'_> {
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        if let Some(shared) = self.counted {
-            shared.gathering.lock().alone -= 1;
+        if let Some(alone) = self.counted {
+            alone.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
 impl Batches {
     pub(super) fn new(servers: Arc<Servers>, limit: Duration) -> Self {
-        Self(Arc::new(BatchState { servers, limit, gathering: Mutex::default() }))
+        Self { servers, limit, alone: AtomicUsize::new(0), gatherer: Gatherer::new(CARRIERS) }
     }
 
     /// Waits for the request to be carried out with others, or for nothing if it is to go alone.
     pub(super) async fn turn(&self, op: BatchOp, caller: Caller<'_>) -> Result<BatchTurn<'_>, LockError> {
         let Some(outcome) = self.gather(op, caller) else {
-            return Ok(BatchTurn::Alone(Alone { counted: Some(&*self.0), in_doubt: false }));
+            return Ok(BatchTurn::Alone(Alone { counted: Some(&self.alone), in_doubt: false }));
         };
         match outcome.await {
             Ok(BatchOutcome::Answered(Reply { value: 0, .. })) => Ok(BatchTurn::ALONE),
@@ -130,67 +122,26 @@ impl Batches {
 
     /// Has the request wait for a carrier, unless it is to go alone.
     fn gather(&self, op: BatchOp, caller: Caller<'_>) -> Option<oneshot::Receiver<BatchOutcome>> {
-        let mut gathering = self.0.gathering.lock();
-        let few = gathering.carriers == 0 && gathering.alone < op.alone();
-        let Some(runtime) = (!few).then(Handle::try_current).and_then(Result::ok) else {
-            gathering.alone += 1;
-            return None;
-        };
+        let runtime = Handle::try_current().ok();
         let (outcome, receiver) = oneshot::channel();
+        let goes_alone = |carriers| {
+            let few = carriers == 0 && self.alone.load(Ordering::Relaxed) < op.alone();
+            let goes_alone = few || runtime.is_none();
+            self.alone.fetch_add(usize::from(goes_alone), Ordering::Relaxed);
+            goes_alone
+        };
         let Caller { keys, owner, ttl_ms } = caller;
-        gathering.waiting.push(Item { op, keys: keys.clone(), owner: owner.to_owned(), ttl_ms, outcome });
-        let carrier = gathering.hire(&self.0);
-        // A runtime that has ended drops the carrier at once, which looks at what is gathered.
-        drop(gathering);
-        carrier.map(|carrier| runtime.spawn(carrier.carry()));
+        let item = || Item { op, keys: keys.clone(), owner: owner.to_owned(), ttl_ms, outcome };
+        let carrier = self.gatherer.add_unless(goes_alone, item)?;
+        if let (Some(carrier), Some(runtime)) = (carrier, &runtime) {
+            runtime.spawn(self.carry(carrier));
+        }
         Some(receiver)
     }
-}
 
-impl Gathering {
-    fn hire(&mut self, shared: &Arc<BatchState>) -> Option<Carrier> {
-        let hires = self.carriers < CARRIERS;
-        self.carriers += usize::from(hires);
-        hires.then(|| Carrier { shared: Arc::clone(shared), has_left: false })
-    }
-}
-
-/// A task that carries requests. It ends when none waits.
-struct Carrier {
-    shared: Arc<BatchState>,
-    has_left: bool,
-}
-
-impl Carrier {
-    async fn carry(mut self) {
-        while let Some(batch) = self.take() {
-            batch.carry_out(&self.shared).await;
-            // Who was just answered has its say first: what it asks for now goes with the rest.
-            yield_now().await;
-        }
-    }
-
-    fn take(&mut self) -> Option<Batch> {
-        let mut gathering = self.shared.gathering.lock();
-        let batch = Batch::of(&mut gathering.waiting);
-        if batch.is_none() {
-            gathering.carriers -= 1;
-            self.has_left = true;
-        }
-        batch
-    }
-}
-
-/// If its runtime ends before, whoever waits goes alone.
-impl Drop for Carrier {
-    fn drop(&mut self) {
-        if !self.has_left {
-            let mut gathering = self.shared.gathering.lock();
-            gathering.carriers -= 1;
-            let waiting = std::mem::take(&mut gathering.waiting);
-            drop(gathering);
-            drop(waiting);
-        }
+    fn carry(&self, carrier: Carrier<Item>) -> impl Future<Output = ()> + Send + use<> {
+        let (servers, limit) = (Arc::clone(&self.servers), self.limit);
+        carrier.carry(Batch::of, async move |batch: Batch| batch.carry_out(&servers, limit).await)
     }
 }
 
@@ -213,8 +164,8 @@ impl Batch {
         Some(Self(items))
     }
 
-    async fn carry_out(self, shared: &BatchState) {
-        match self.call(shared).await {
+    async fn carry_out(self, servers: &Servers, limit: Duration) {
+        match self.call(servers, limit).await {
             Ok(Reply { value: numbers, repeated }) => {
                 let answers =
                     numbers.into_iter().map(|value| BatchOutcome::Answered(Reply { value, repeated }));
@@ -234,7 +185,7 @@ impl Batch {
         }
     }
 
-    async fn call(&self, shared: &BatchState) -> Result<Reply<Vec<i64>>, CallError> {
+    async fn call(&self, servers: &Servers, limit: Duration) -> Result<Reply<Vec<i64>>, CallError> {
         let keys: Vec<_> = self.0.iter().flat_map(Item::keys).collect();
         let arguments = |command: &mut Cmd| {
             let count = |op| self.0.iter().filter(|item| item.op == op).count();
@@ -242,7 +193,7 @@ impl Batch {
             command.arg(count(BatchOp::Acquire)).arg(count(BatchOp::Release));
             self.0.iter().for_each(|item| _ = command.arg(&item.owner));
         };
-        shared.servers.run(shared.limit, &scripts::BATCH, &keys, arguments).await
+        servers.run(limit, &scripts::BATCH, &keys, arguments).await
     }
 }
 

@@ -11,10 +11,11 @@ use super::recipe::token::{BLOCK, first_token};
 use super::session::liveness::Link;
 use super::session::requests::Session;
 use super::session::transactions::Enqueued;
+use crate::backend::answers::busy;
 use crate::backend::{AcquireRequest, Grant, Mode};
 use crate::error::{ErrorKind, LockError};
 use crate::lease::OwnerId;
-use crate::time::{Moment, backoff, sleep, within};
+use crate::time::{Backoff, Moment, sleep, within};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
@@ -56,10 +57,9 @@ impl<'a> Acquire<'a> {
                 outcome => return outcome,
             };
             if Moment::now().since(begun) > LONGEST_PAUSE {
-                pauses = failure_pauses();
+                pauses.reset();
             }
-            self.request.progress.failing(error);
-            sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+            sleep(self.request.progress.ask_again(error, &mut pauses)?).await;
             if let Some(session) = self.shared.sessions.live() {
                 session.settled().await;
             }
@@ -204,10 +204,7 @@ impl<'a> Acquire<'a> {
     /// Leaves the queue and answers for a try: busy only if nothing is left for certain.
     async fn step_back(&self, session: &Session, node: &LockNode) -> LockError {
         match self.give_up_place(session, node).await {
-            Ok(()) => LockError::new(
-                ErrorKind::Busy,
-                "another owner has it or waits for it; try again later or wait",
-            ),
+            Ok(()) => busy(),
             Err(cause) => classify(cause),
         }
     }
@@ -301,8 +298,8 @@ pub(super) const MOST_ATTEMPTS: u32 = 10;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-fn failure_pauses() -> impl Iterator<Item = Duration> + Send {
-    backoff(Duration::from_millis(50), LONGEST_PAUSE)
+fn failure_pauses() -> Backoff {
+    Backoff::new(Duration::from_millis(50), LONGEST_PAUSE)
 }
 
 fn no_token() -> LockError {

@@ -19,7 +19,7 @@ pub(super) const NAME: &str = "zookeeper";
 pub(super) struct ZooKeeperLocks {
     pub(super) settings: Arc<Settings>,
     pub(super) acquisitions: Arc<Acquisitions>,
-    pub(super) sessions: Arc<SessionManager>,
+    pub(super) sessions: SessionManager,
     met_strangers: AtomicBool,
     /// The keys of which it was said that half of their numbers are given out.
     half_used: Mutex<HashSet<LockKey>>,
@@ -29,7 +29,7 @@ impl ZooKeeperLocks {
     pub(super) fn new(
         settings: Arc<Settings>,
         acquisitions: Arc<Acquisitions>,
-        sessions: Arc<SessionManager>,
+        sessions: SessionManager,
     ) -> Self {
         let (met_strangers, half_used) = (AtomicBool::new(false), Mutex::default());
         Self { settings, acquisitions, sessions, met_strangers, half_used }

@@ -2,16 +2,16 @@
 
 /// An owner's node in the directory of its key.
 #[derive(Debug, Clone)]
-pub(super) struct LockNode {
-    pub(super) path: String,
+pub(crate) struct LockNode {
+    pub(crate) path: String,
     /// The transaction that made the node: where its fencing tokens come from (I2). Unlike the sequence number it rises when
     /// the directory is removed and made again, too.
-    pub(super) created: i64,
+    pub(crate) created: i64,
 }
 
 impl LockNode {
     /// The name in the directory.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.path.rsplit_once('/').map_or(&self.path, |(_, name)| name)
     }
 }

@@ -9,7 +9,7 @@ use super::session::requests::Session;
 use crate::backend::Claim;
 use crate::error::{ErrorKind, LockError};
 use crate::key::LockKey;
-use crate::time::{backoff, sleep};
+use crate::time::{Backoff, sleep};
 use std::time::Duration;
 use zookeeper::Error;
 
@@ -23,14 +23,14 @@ fn is_request(data: &[u8]) -> bool {
 /// Waits until the claim's owner is asked to let go. Never ends if it has no grant any more: that is told by other
 /// means.
 pub(super) async fn requested(shared: &ZooKeeperLocks, claim: &Claim) {
-    let mut pauses = backoff(Duration::from_millis(50), Duration::from_secs(2));
+    let mut pauses = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     while let Some((session, node)) = shared.acquisitions.granted(claim.owner) {
         match session.look_and_watch(&node.path).await {
             Ok(Some((seen, _))) if seen.stat.czxid == node.created && is_request(&seen.data) => return,
             Ok(Some((seen, Some(mut watch)))) if seen.stat.czxid == node.created => watch.fired().await,
             Ok(_) => break,
             Err(_) => {
-                sleep(pauses.next().unwrap_or_default()).await;
+                sleep(pauses.next_pause()).await;
                 session.settled().await;
             }
         }

@@ -6,10 +6,11 @@ use super::participant::LeaveFrom;
 use super::quorum;
 use super::quorum::RoundOutcome;
 use super::retry::RetryPauses;
+use crate::backend::answers::busy;
 use crate::backend::redis::wire::Inbox;
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
-use crate::time::{Moment, backoff, sleep};
+use crate::time::{Backoff, Moment, sleep};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,8 +92,7 @@ impl RedlockBackend {
                     pauses.next(Moment::now().since(sent), free_in, fastrand::f64())
                 }
                 (RoundOutcome::Failed(error), Mode::Wait) if error.kind().is_retryable() => {
-                    request.progress.failing(error);
-                    failure_pauses.next().unwrap_or_default()
+                    request.progress.ask_again(error, &mut failure_pauses)?
                 }
                 (RoundOutcome::Failed(error), _) => {
                     quorum::give_back(&acquisition).await;
@@ -146,12 +146,8 @@ impl RedlockBackend {
     }
 }
 
-fn busy() -> LockError {
-    LockError::new(ErrorKind::Busy, "other owners have it at too many servers; try again later or wait")
-}
-
-fn failure_pauses() -> impl Iterator<Item = Duration> + Send {
-    backoff(Duration::from_millis(20), Duration::from_secs(1))
+fn failure_pauses() -> Backoff {
+    Backoff::new(Duration::from_millis(20), Duration::from_secs(1))
 }
 
 impl Backend for RedlockBackend {

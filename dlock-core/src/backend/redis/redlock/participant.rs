@@ -7,7 +7,7 @@ use crate::backend::redis::caller::Caller;
 use crate::backend::redis::keys::Keys;
 use crate::error::{ErrorKind, LockError};
 use crate::lease::{FencingToken, Ttl};
-use crate::time::{Moment, backoff, sleep};
+use crate::time::{Backoff, Moment, sleep};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -125,11 +125,12 @@ impl Participant {
         }
         let patience = LEAST_EFFORT.max(self.terms.ttl.as_duration());
         let give_up = Moment::now().after(patience);
-        for pause in backoff(Duration::from_millis(50), Duration::from_secs(5)) {
+        let mut pauses = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        loop {
             if !self.may_hold.load(Ordering::Acquire) || Moment::now() >= give_up {
                 return;
             }
-            sleep(pause).await;
+            sleep(pauses.next_pause()).await;
             let turn = self.turn();
             match self.leave(turn, LeaveFrom::WhereItMayHold).await {
                 Err(error) if error.kind().is_retryable() => {}

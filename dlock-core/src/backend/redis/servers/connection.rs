@@ -6,9 +6,9 @@ use super::sentinel::Sentinels;
 use crate::backend::redis::failure::{breaks_connection, classify, met_dead_connection};
 use crate::backend::redis::notifications::{Pushes, Receiver};
 use crate::backend::redis::scripts::{self, Script};
-use crate::error::{ErrorKind, LockError};
-use crate::time::{Moment, backoff};
-use parking_lot::Mutex;
+use crate::backend::single_attempt::{Make, Perishable, SingleAttempt};
+use crate::error::LockError;
+use crate::time::Backoff;
 use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 use std::sync::Arc;
@@ -31,12 +31,10 @@ pub(crate) struct Opening {
     pub(crate) scripts: &'static [&'static Script],
 }
 
-/// Carries requests. Whoever finds the connection dead makes the next one.
+/// Carries requests. One that finds the connection dead has the next one made.
 pub(crate) struct Connection {
-    source: Source,
-    opening: Opening,
-    live: Mutex<Option<LiveConnection>>,
-    connecting: tokio::sync::Mutex<Pause>,
+    source: Arc<Source>,
+    attempts: Arc<SingleAttempt<LiveConnection>>,
 }
 
 /// A connection that worked when it was last used.
@@ -46,9 +44,20 @@ struct LiveConnection {
     broken: Arc<AtomicBool>,
 }
 
+impl Perishable for LiveConnection {
+    fn is_over(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+}
+
 impl Connection {
     pub(crate) fn new(source: Source, opening: Opening) -> Self {
-        Self { source, opening, live: Mutex::default(), connecting: tokio::sync::Mutex::default() }
+        let source = Arc::new(source);
+        let (to, patience) = (Arc::clone(&source), source.patience());
+        let make: Make<LiveConnection> =
+            Box::new(move |number| Box::pin(connect_or_warn(Arc::clone(&to), opening.clone(), number)));
+        let pauses = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
+        Self { source, attempts: SingleAttempt::new(make, patience, pauses) }
     }
 
     /// Sends one request. A request that met a dead connection is sent once more over a new one: every
@@ -83,91 +92,56 @@ impl Connection {
     }
 
     async fn get(&self) -> Result<LiveConnection, LockError> {
-        match self.working() {
+        match self.attempts.live() {
             Some(live) => Ok(live),
-            None => Box::pin(self.reconnect()).await,
+            None => Box::pin(self.attempts.get()).await,
         }
     }
+}
 
-    fn working(&self) -> Option<LiveConnection> {
-        self.live.lock().clone().filter(|live| !live.broken.load(Ordering::Acquire))
-    }
-
-    /// One attempt for all who wait for it, none before the pause after the last failure is over.
-    async fn reconnect(&self) -> Result<LiveConnection, LockError> {
-        let mut pause = self.connecting.lock().await;
-        if let Some(live) = self.working() {
-            return Ok(live);
-        }
-        pause.check()?;
-        let again = self.live.lock().is_some();
-        match self.connect().await {
-            Ok(live) => {
-                *self.live.lock() = Some(live.clone());
-                pause.over();
-                if again {
-                    tracing::info!(backend = "redis", "reconnected");
-                }
-                Ok(live)
-            }
-            Err(error) => {
-                tracing::warn!(backend = "redis", %error, "connecting failed");
-                pause.begin(error.kind());
-                Err(error)
-            }
-        }
-    }
-
-    /// A new connection that listens before it carries a command, and knows the scripts.
-    async fn connect(&self) -> Result<LiveConnection, LockError> {
-        let broken = Arc::new(AtomicBool::new(false));
-        let Opening { pushes, listens, scripts } = &self.opening;
-        let receiver = Receiver { pushes: Arc::clone(pushes), broken: Arc::clone(&broken) };
-        let mut connection = match &self.source {
-            Source::Fixed(connector) => connector.connect(Some(receiver)).await?,
-            Source::Sentinels(sentinels) => {
-                sentinels.connect_to_primary(Some(receiver), sentinels.limit()).await?
-            }
+impl Source {
+    /// How long an attempt to connect may take, and some more.
+    fn patience(&self) -> Duration {
+        let (limits, servers) = match self {
+            Self::Fixed(connector) => (connector.limits, 1),
+            Self::Sentinels(sentinels) => (sentinels.limits(), 1 + sentinels.count()),
         };
-        if *listens {
-            connection.subscribe(pushes.inbox.channel()).await.map_err(classify)?;
+        // A connect, and at most four requests, at each server.
+        let each = limits.connect.saturating_add(limits.request.saturating_mul(4));
+        each.saturating_mul(u32::try_from(servers).unwrap_or(u32::MAX)).saturating_mul(2)
+    }
+}
+
+async fn connect_or_warn(
+    source: Arc<Source>,
+    opening: Opening,
+    number: u64,
+) -> Result<LiveConnection, LockError> {
+    let connected = connect(&source, &opening).await;
+    match &connected {
+        Ok(_) if number > 1 => tracing::info!(backend = "redis", "reconnected"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(backend = "redis", %error, "connecting failed"),
+    }
+    connected
+}
+
+/// A new connection that listens before it carries a command, and knows the scripts.
+async fn connect(source: &Source, opening: &Opening) -> Result<LiveConnection, LockError> {
+    let broken = Arc::new(AtomicBool::new(false));
+    let Opening { pushes, listens, scripts } = opening;
+    let receiver = Receiver { pushes: Arc::clone(pushes), broken: Arc::clone(&broken) };
+    let mut connection = match source {
+        Source::Fixed(connector) => connector.connect(Some(receiver)).await?,
+        Source::Sentinels(sentinels) => {
+            sentinels.connect_to_primary(Some(receiver), sentinels.limits().request).await?
         }
-        scripts::load(&mut connection, scripts).await.map_err(classify)?;
-        // Whoever waits may have missed a push.
-        pushes.wake_all();
-        Ok(LiveConnection { connection, broken })
+    };
+    if *listens {
+        connection.subscribe(pushes.inbox.channel()).await.map_err(classify)?;
     }
-}
-
-/// The pause after attempts that failed, longer with each.
-struct Pause {
-    lengths: Box<dyn Iterator<Item = Duration> + Send>,
-    until: Moment,
-    /// What the last failure was.
-    kind: ErrorKind,
-}
-
-impl Default for Pause {
-    fn default() -> Self {
-        let lengths = backoff(Duration::from_millis(20), Duration::from_secs(1));
-        Self { lengths: Box::new(lengths), until: Moment::START, kind: ErrorKind::Unavailable }
-    }
-}
-
-impl Pause {
-    fn check(&self) -> Result<(), LockError> {
-        if Moment::now() >= self.until {
-            return Ok(());
-        }
-        Err(LockError::new(self.kind, "connecting failed a moment ago; see the log for why"))
-    }
-
-    fn begin(&mut self, kind: ErrorKind) {
-        self.kind = kind;
-        self.until = Moment::now().after(self.lengths.next().unwrap_or_default());
-    }
-
-    fn over(&mut self) {
-        *self = Self::default();
-    }
+    scripts::load(&mut connection, scripts).await.map_err(classify)?;
+    // A waiter may have missed a push.
+    pushes.wake_all();
+    Ok(LiveConnection { connection, broken })
 }

@@ -1,7 +1,7 @@
 //! Finding the primary by asking sentinels.
 
 use super::address::Address;
-use super::connector::Connector;
+use super::connector::{Connector, Limits};
 use crate::backend::redis::failure::classify;
 use crate::backend::redis::notifications::Receiver;
 use crate::error::{ErrorKind, LockError};
@@ -29,9 +29,14 @@ impl Sentinels {
         Self { addresses: Mutex::new(addresses), service, to_sentinels, to_servers }
     }
 
-    /// How long a server may take for an answer.
-    pub(super) fn limit(&self) -> Duration {
-        self.to_servers.limits.request
+    /// How long the parts of a request to a server may take.
+    pub(super) fn limits(&self) -> Limits {
+        self.to_servers.limits
+    }
+
+    /// How many sentinels there are.
+    pub(super) fn count(&self) -> usize {
+        self.addresses.lock().len()
     }
 
     /// A connection to the server that the sentinels call the primary and that thinks so itself: right after

@@ -8,7 +8,7 @@ use super::slots::slot;
 use crate::backend::redis::failure::is_passing;
 use crate::backend::redis::scripts::Script;
 use crate::error::LockError;
-use crate::time::{Moment, backoff, sleep};
+use crate::time::{Backoff, Moment, sleep};
 use redis::{Cmd, FromRedisValue, ServerErrorKind};
 use std::time::Duration;
 
@@ -28,11 +28,11 @@ impl Servers {
         limit: Duration,
     ) -> Result<Reply<T>, CallError> {
         let (request, give_up) = (request.into(), Moment::now().after(limit));
-        let mut pauses = backoff(Duration::from_millis(5), Duration::from_millis(100));
+        let mut pauses = Backoff::new(Duration::from_millis(5), Duration::from_millis(100));
         loop {
             match self.call_now(key, request).await {
                 Err(CallError::Redis(cause)) if is_passing(&cause) && Moment::now() < give_up => {
-                    Box::pin(sleep(pauses.next().unwrap_or_default())).await;
+                    Box::pin(sleep(pauses.next_pause())).await;
                 }
                 outcome => return outcome,
             }

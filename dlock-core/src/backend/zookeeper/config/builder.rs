@@ -179,7 +179,7 @@ impl fmt::Debug for ZooKeeperBackendBuilder {
 /// Opens the session and looks whether the account may use the root.
 async fn connect(settings: Settings) -> Result<ZooKeeperBackend, LockError> {
     let (settings, acquisitions) = (Arc::new(settings), Arc::new(Acquisitions::default()));
-    let sessions = SessionManager::new(Arc::clone(&settings), Arc::clone(&acquisitions));
+    let sessions = SessionManager::new(Arc::clone(&settings), &acquisitions);
     let session = sessions.current().await?;
     session.check_access(settings.root()).await.map_err(failure::classify)?;
     Ok(ZooKeeperBackend::of(Arc::new(ZooKeeperLocks::new(settings, acquisitions, sessions))))

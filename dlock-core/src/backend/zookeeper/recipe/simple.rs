@@ -4,6 +4,7 @@
 //! data, and it is removed without a look only where it cannot be another one's: by the first request of the
 //! release of a grant that was not lost.
 
+use crate::backend::answers::busy;
 use crate::backend::zookeeper::acquire::{Acquire, MOST_ATTEMPTS};
 use crate::backend::zookeeper::acquisitions::{Acquisitions, Release};
 use crate::backend::zookeeper::failure::{classify, unavailable};
@@ -150,10 +151,6 @@ pub(crate) async fn remove(
         Some(node) => session.delete(&node.path).await,
         None => Ok(false),
     }
-}
-
-fn busy() -> LockError {
-    LockError::new(ErrorKind::Busy, "another owner has it; try again later or wait")
 }
 
 pub(crate) fn not_simple() -> LockError {

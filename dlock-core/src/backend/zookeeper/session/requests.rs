@@ -4,11 +4,12 @@ use super::liveness::{Link, Liveness};
 use super::predecessor::PredecessorWatch;
 use super::transactions::{Enqueued, Write, unasked};
 use super::watch::{Budget, NodeWatch};
-use super::writer::Writer;
+use super::writer::{WriteOutcome, Writer};
 use crate::backend::zookeeper::config::settings::Settings;
 use crate::backend::zookeeper::node::LockNode;
 use crate::time::{Moment, within};
 use futures_util::future::{OptionFuture, join};
+use parking_lot::Mutex;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +35,8 @@ pub(crate) struct Session {
     /// Whether the servers know container nodes.
     containers: AtomicBool,
     _monitor: AbortOnDropHandle<()>,
-    _writing: AbortOnDropHandle<()>,
+    /// The task that sends what is written.
+    writing: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 /// A node, as a request found it.
@@ -61,7 +63,6 @@ impl Session {
     ) -> Self {
         let runtime = Handle::current();
         let writer = Arc::new(Writer::new(client.clone(), Arc::clone(&settings), Arc::clone(&liveness)));
-        let writing = AbortOnDropHandle::new(runtime.spawn(Arc::clone(&writer).run()));
         let (watches, containers) = (Arc::default(), AtomicBool::new(true));
         Self {
             number,
@@ -73,7 +74,7 @@ impl Session {
             writer,
             containers,
             _monitor: monitor,
-            _writing: writing,
+            writing: Mutex::default(),
         }
     }
 
@@ -126,13 +127,24 @@ impl Session {
     pub(crate) async fn enqueue(&self, dir: &str, prefix: &str, make_dir: bool) -> Result<Enqueued, Error> {
         let made =
             make_dir.then(|| self.client.create(dir, &[], &self.settings.dir_options(self.dir_mode())));
-        let written = self.writer.write(Write::Enqueue { dir: dir.to_owned(), prefix: prefix.to_owned() });
+        let written = self.write(Write::Enqueue { dir: dir.to_owned(), prefix: prefix.to_owned() });
         let (made, written) = self.within(join(OptionFuture::from(made), written)).await?;
         match (written, self.check_made(made)) {
             (Ok(enqueued), _) => enqueued.ok_or_else(unasked),
             (Err(_), Err(cause)) => Err(cause),
             (Err(cause), Ok(())) => Err(cause),
         }
+    }
+
+    /// Writes, with what others of this session write at the same time.
+    fn write(&self, write: Write) -> impl Future<Output = WriteOutcome> + '_ {
+        let (asked, carrying) = self.writer.ask(write);
+        if let Some(carrying) = carrying {
+            // The task before has nothing left to do.
+            let task = AbortOnDropHandle::new(self.runtime.spawn(carrying));
+            self.writing.lock().replace(task);
+        }
+        asked.outcome()
     }
 
     fn dir_mode(&self) -> CreateMode {
@@ -255,7 +267,7 @@ impl Session {
 
     /// Removes an owner's node in a queue, and says whether it was there.
     pub(crate) async fn leave(&self, node: &LockNode) -> Result<bool, Error> {
-        let written = self.writer.write(Write::Remove { path: node.path.clone() });
+        let written = self.write(Write::Remove { path: node.path.clone() });
         match self.within(written).await? {
             Err(Error::NoNode) => Ok(false),
             written => written.map(|_| true),

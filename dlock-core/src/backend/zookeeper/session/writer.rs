@@ -12,97 +12,63 @@
 
 use super::liveness::Liveness;
 use super::transactions::{Enqueued, Order, Write, transactions};
+use crate::backend::gather::{Carrier, Gatherer};
 use crate::backend::zookeeper::config::settings::Settings;
 use crate::backend::zookeeper::path;
 use crate::time::Moment;
 use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _, ready};
-use parking_lot::Mutex;
 use std::future::Future;
 use std::sync::Arc;
-use tokio::sync::{Notify, oneshot};
-use tokio::task::yield_now;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::oneshot;
 use zookeeper::{Client, CreateMode, Error, MultiWriteError, MultiWriteResult, MultiWriter};
 
 pub(crate) struct Writer {
     client: Client,
     settings: Arc<Settings>,
     liveness: Arc<Liveness>,
-    gathered: Mutex<Gathered>,
-    asked: Notify,
-}
-
-/// What was asked for and is not sent yet.
-#[derive(Default)]
-struct Gathered {
-    orders: Vec<PendingOrder>,
+    gatherer: Arc<Gatherer<PendingOrder>>,
     /// How many writes were asked for.
-    count: u64,
-    /// Whether nobody sends any more.
-    is_closed: bool,
+    count: AtomicU64,
 }
 
-type WriteOutcome = Result<Option<Enqueued>, Error>;
+pub(crate) type WriteOutcome = Result<Option<Enqueued>, Error>;
 type PendingOrder = Order<oneshot::Sender<WriteOutcome>>;
 
 impl Writer {
     pub(crate) fn new(client: Client, settings: Arc<Settings>, liveness: Arc<Liveness>) -> Self {
-        Self { client, settings, liveness, gathered: Mutex::default(), asked: Notify::new() }
+        Self { client, settings, liveness, gatherer: Gatherer::new(1), count: AtomicU64::new(0) }
     }
 
-    /// Writes, and says which place in a queue came of it, if one was asked for.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves the write made or not, as the invariant above says.
-    pub(crate) async fn write(&self, write: Write) -> WriteOutcome {
-        self.ask(write)?.outcome().await
-    }
-
-    fn ask(&self, write: Write) -> Result<Asked<'_>, Error> {
+    /// Asks for a write. What is to be run for it comes beside, if nothing is sent for the moment.
+    pub(crate) fn ask(self: &Arc<Self>, write: Write) -> (Asked<'_>, Option<BoxFuture<'static, ()>>) {
         let (answer, outcome) = oneshot::channel();
-        let mut gathered = self.gathered.lock();
-        if gathered.is_closed {
-            return Err(Error::ClientClosed);
-        }
-        gathered.count += 1;
-        let number = gathered.count;
-        gathered.orders.push(Order { number, write, answer, goes_alone: false });
-        drop(gathered);
-        self.asked.notify_one();
-        Ok(Asked { writer: self, number, outcome, is_answered: false })
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let carrier = self.gatherer.add(Order { number, write, answer, goes_alone: false });
+        let asked = Asked { writer: self, number, outcome, is_answered: false };
+        (asked, carrier.map(|carrier| Arc::clone(self).carry(carrier).boxed()))
     }
 
     /// Sends what is asked for. It has a task of its own: no owner has to wait until another one is polled.
-    pub(crate) async fn run(self: Arc<Self>) {
-        let _closing = Closing(&self);
-        loop {
-            match self.send_gathered().await {
-                0 => self.asked.notified().await,
-                1 => {}
-                // Who was just answered has its say first: what it asks for now goes with the rest.
-                _ => yield_now().await,
-            }
-        }
-    }
-
-    /// How many writes there were to send. They have been answered.
-    async fn send_gathered(&self) -> usize {
-        let mut count = 0;
+    async fn carry(self: Arc<Self>, carrier: Carrier<PendingOrder>) {
+        // Sent while no owner can give anything up.
+        let send =
+            |orders: &mut Vec<PendingOrder>| (!orders.is_empty()).then(|| self.send(std::mem::take(orders)));
         // All are on their way, and answers come in the order of the requests.
-        for answered in self.send() {
-            count += answered.await;
-        }
-        count
+        let answer = async |sent: Vec<BoxFuture<'_, ()>>| {
+            for answered in sent {
+                answered.await;
+            }
+        };
+        carrier.carry(send, answer).await;
     }
 
-    /// Sends while nobody can give anything up.
-    fn send(&self) -> Vec<impl Future<Output = usize>> {
-        let mut gathered = self.gathered.lock();
-        let orders = std::mem::take(&mut gathered.orders);
-        transactions(orders).into_iter().map(|together| self.send_together(together)).collect()
+    fn send(&self, orders: Vec<PendingOrder>) -> Vec<BoxFuture<'_, ()>> {
+        transactions(orders).into_iter().map(|together| self.send_together(together).boxed()).collect()
     }
 
-    fn send_together(&self, orders: Vec<PendingOrder>) -> impl Future<Output = usize> {
-        let (sent, count) = (Moment::now(), orders.len());
+    fn send_together(&self, orders: Vec<PendingOrder>) -> impl Future<Output = ()> {
+        let sent = Moment::now();
         let outcome = self.request(&orders);
         async move {
             let outcome = outcome.await;
@@ -110,7 +76,6 @@ impl Writer {
                 self.liveness.acknowledge(sent);
             }
             self.answer(orders, outcome);
-            count
         }
     }
 
@@ -164,42 +129,26 @@ impl Writer {
 
     /// Nothing of it was carried out. What was given up meanwhile is as good as not sent.
     fn put_back(&self, orders: Vec<PendingOrder>) {
-        let mut gathered = self.gathered.lock();
         let is_wanted =
             |order: &PendingOrder| !order.answer.is_closed() || matches!(order.write, Write::Remove { .. });
         let wanted = orders.into_iter().filter(is_wanted).map(|order| Order { goes_alone: true, ..order });
-        gathered.orders.splice(0..0, wanted);
+        self.gatherer.change(|orders| drop(orders.splice(0..0, wanted)));
     }
 
     fn give_up(&self, number: u64) {
-        let mut gathered = self.gathered.lock();
-        let Some(place) = gathered.orders.iter().position(|order| order.number == number) else { return };
-        if let Write::Remove { path } = gathered.orders.remove(place).write {
+        let given_up = self.gatherer.change(|orders| {
+            let place = orders.iter().position(|order| order.number == number)?;
+            Some(orders.remove(place))
+        });
+        if let Some(Order { write: Write::Remove { path }, .. }) = given_up {
             // Sent when called.
             drop(self.client.delete(&path, None));
         }
     }
-
-    fn close(&self) {
-        let mut gathered = self.gathered.lock();
-        gathered.is_closed = true;
-        let unsent = std::mem::take(&mut gathered.orders);
-        drop(gathered);
-        drop(unsent);
-    }
-}
-
-/// However the task ends, also with its runtime: nobody waits in vain.
-struct Closing<'a>(&'a Writer);
-
-impl Drop for Closing<'_> {
-    fn drop(&mut self) {
-        self.0.close();
-    }
 }
 
 /// A write that was asked for.
-struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     writer: &'a Writer,
     number: u64,
     outcome: oneshot::Receiver<WriteOutcome>,
@@ -207,7 +156,11 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    async fn outcome(&mut self) -> WriteOutcome {
+    /// What came of it, and which place in a queue, if one was asked for.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the write made or not, as the invariant above says.
+    pub(crate) async fn outcome(mut self) -> WriteOutcome {
         let outcome = (&mut self.outcome).await;
         self.is_answered = true;
         outcome.unwrap_or(Err(Error::ClientClosed))
