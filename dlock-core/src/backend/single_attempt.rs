@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 
 /// Something that can end by itself.
 pub(crate) trait Perishable: Clone + Send + 'static {
@@ -65,6 +66,8 @@ impl<T: Perishable> SingleAttempt<T> {
                 () = settled => waited = true,
                 () = sleep(self.patience) => {}
             }
+            // A runtime that shuts down drops each attempt at once. It drops this future as well, if it is let.
+            yield_now().await;
         }
     }
 
