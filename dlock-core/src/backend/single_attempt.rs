@@ -170,7 +170,7 @@ mod tests {
         let make: Make<Thing> = Box::new(move |number| {
             let made = make(number);
             Box::pin(async move {
-                tokio::task::yield_now().await;
+                yield_now().await;
                 made
             })
         });
