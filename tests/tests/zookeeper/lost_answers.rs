@@ -118,11 +118,14 @@ async fn a_release_without_connection_does_not_block_the_own_process() {
     let relay = Relay::to(shared_zookeeper()).await;
     let locks = each_for_itself(patient(&relay.hosts()).build().await.unwrap());
     let key = LockKey::new(fresh_key("own process")).unwrap();
-    for lose in [Relay::close as fn(&Relay), |relay| relay.play(Trick::End(code::DELETE))] {
+    let lost_answer: fn(&Relay) = |relay| relay.play(Trick::End(code::DELETE));
+    for (lose, plays) in [(Relay::close as fn(&Relay), 0), (lost_answer, 1)] {
         let guard = locks.lock(&key).await.unwrap();
         let token = guard.token();
         lose(&relay);
         drop(guard);
+        // Asked for sooner, the next place could go in one transaction with the removal.
+        wait_until_async("the release is sent", LIMIT, async || relay.played() == plays).await;
         let next = tokio::spawn(locks.lock(&key).wait(LIMIT).acquire());
         relay.reopen();
         let next = soon("the own process has it", next).await.unwrap().unwrap();
