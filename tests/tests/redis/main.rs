@@ -14,8 +14,7 @@ mod cluster;
 mod cost;
 mod fencing;
 mod foreign;
-mod frozen;
-mod late;
+mod late_requests;
 mod outages;
 mod quarantine;
 mod queue;
@@ -26,6 +25,7 @@ mod renewal;
 mod replicas;
 mod scenarios;
 mod sentinel;
+mod stopped_process;
 mod timestamp;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};

@@ -80,11 +80,11 @@ const ACQUIRE: &[Scenario] = &[
         "B03",
         "A request carried out after its owner gave up takes nothing, or one lease that nobody believes in.",
         &[
-            "late::a_request_that_comes_after_its_release_takes_no_lock",
-            "late::a_request_that_was_repeated_takes_no_lock_when_it_comes_at_last",
-            "late::a_refused_try_that_was_repeated_takes_no_lock_when_it_comes_at_last",
-            "late::a_request_that_comes_after_its_future_was_dropped_takes_no_lock",
-            "late::a_late_request_that_nobody_remembers_costs_one_lease",
+            "late_requests::a_request_that_comes_after_its_release_takes_no_lock",
+            "late_requests::a_request_that_was_repeated_takes_no_lock_when_it_comes_at_last",
+            "late_requests::a_refused_try_that_was_repeated_takes_no_lock_when_it_comes_at_last",
+            "late_requests::a_request_that_comes_after_its_future_was_dropped_takes_no_lock",
+            "late_requests::a_late_request_that_nobody_remembers_costs_one_lease",
             "queue::a_grant_for_a_waiter_that_nobody_knows_is_given_back"],
     ),
     shown(
@@ -402,7 +402,7 @@ const RENEWAL: &[Scenario] = &[
     shown(
         "B49",
         "A process that was stopped for longer than its lease finds its guard over first, and its token refused.",
-        &["frozen::a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost"],
+        &["stopped_process::a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost"],
     ),
     shown(
         "B50",

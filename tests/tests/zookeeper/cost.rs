@@ -16,7 +16,7 @@ async fn counted() -> (Relay, ZooKeeperBackend) {
 /// The requests for locks since the last call. Those for the session, which are sent for all locks together and by
 /// the clock, are left out.
 fn taken(relay: &Relay) -> Vec<i32> {
-    let of_the_session = [code::PING, code::SYNC, code::EPHEMERALS];
+    let of_the_session = [op_code::PING, op_code::SYNC, op_code::EPHEMERALS];
     relay.take_requests().into_iter().filter(|code| !of_the_session.contains(code)).collect()
 }
 
@@ -31,24 +31,28 @@ async fn each_step_costs_these_requests() {
     let [holder, refused, next] = [(); 3].map(|()| claim(&key));
 
     grant(&backend, &holder).await;
-    assert_eq!(taken(&relay), [code::MULTI], "a free lock");
+    assert_eq!(taken(&relay), [op_code::MULTI], "a free lock");
     backend.renew(&holder).await.unwrap();
     assert_eq!(taken(&relay), NOTHING, "a renewal");
     backend.acquire(&AcquireRequest::new(refused, Mode::Try)).await.unwrap_err();
-    assert_eq!(taken(&relay), [code::MULTI, code::LIST, code::DELETE], "a try that is refused");
+    assert_eq!(taken(&relay), [op_code::MULTI, op_code::LIST, op_code::DELETE], "a try that is refused");
     let waiter = Waiter::start(&backend, &next);
     let mut sent = Vec::new();
     until("it watches the holder", async || {
         sent.extend(taken(&relay));
-        sent.iter().filter(|sent| **sent == code::GET_DATA).count() == 2
+        sent.iter().filter(|sent| **sent == op_code::GET_DATA).count() == 2
     })
     .await;
-    assert_eq!(sent, [code::MULTI, code::LIST, code::GET_DATA, code::GET_DATA], "a lock that is held");
+    assert_eq!(
+        sent,
+        [op_code::MULTI, op_code::LIST, op_code::GET_DATA, op_code::GET_DATA],
+        "a lock that is held"
+    );
     release(&backend, &holder).await.unwrap();
     waiter.grant().await;
-    assert_eq!(taken(&relay), [code::DELETE], "a release, and the waking of the next");
+    assert_eq!(taken(&relay), [op_code::DELETE], "a release, and the waking of the next");
     release(&backend, &next).await.unwrap();
-    assert_eq!(taken(&relay), [code::DELETE], "a release");
+    assert_eq!(taken(&relay), [op_code::DELETE], "a release");
 }
 
 /// S42: the first lock of a key makes its directory, in the flight of the second attempt.
@@ -57,7 +61,7 @@ async fn the_first_lock_of_a_key_costs_its_directory() {
     let (relay, backend) = counted().await;
     let first = claim(&fresh_key("first"));
     grant(&backend, &first).await;
-    assert_eq!(taken(&relay), [code::MULTI, code::CREATE_CONTAINER, code::MULTI]);
+    assert_eq!(taken(&relay), [op_code::MULTI, op_code::CREATE_CONTAINER, op_code::MULTI]);
     release(&backend, &first).await.unwrap();
 }
 
@@ -75,10 +79,13 @@ async fn a_hundred_locks_cost_the_heartbeats_of_one_session() {
     let mut sent = Vec::new();
     until("the session was kept up for a while", async || {
         sent.extend(relay.take_requests());
-        sent.iter().filter(|code| **code == code::SYNC).count() >= 5
+        sent.iter().filter(|code| **code == op_code::SYNC).count() >= 5
     })
     .await;
-    assert!(sent.iter().all(|code| [code::PING, code::SYNC, code::EPHEMERALS].contains(code)), "{sent:?}");
+    assert!(
+        sent.iter().all(|code| [op_code::PING, op_code::SYNC, op_code::EPHEMERALS].contains(code)),
+        "{sent:?}"
+    );
     for claim in &claims {
         assert!(backend.renew(claim).await.is_ok());
     }

@@ -1,6 +1,6 @@
 //! A server that is behind the leader, or cut off from it, and goes on to answer.
 
-use super::bare::Bare;
+use super::textbook_recipe::TextbookClient;
 use super::*;
 use dlock_tests::Relay as Road;
 use std::net::SocketAddr;
@@ -117,11 +117,11 @@ async fn a_node_is_found_again_behind_a_follower_that_does_not_know_it_yet() {
     let claim = claim("k");
     failover.delay();
     let waiter = Waiter::start(&backend, &claim);
-    failover.fail_over(code::MULTI).await;
+    failover.fail_over(op_code::MULTI).await;
     let mut asked = Vec::new();
     until("it looks for its node", async || {
         asked.extend(failover.far.take_requests());
-        asked.contains(&code::LIST)
+        asked.contains(&op_code::LIST)
     })
     .await;
     failover.catch_up();
@@ -130,7 +130,7 @@ async fn a_node_is_found_again_behind_a_follower_that_does_not_know_it_yet() {
     let [node] = nodes.as_slice() else { panic!("{nodes:?}") };
     assert_eq!(failover.operator.czxid(&format!("/locks/k/{node}")), Some(granted.token.as_u64() / 64));
     asked.extend(failover.far.take_requests());
-    assert!(!asked.contains(&code::MULTI), "it made no other");
+    assert!(!asked.contains(&op_code::MULTI), "it made no other");
     release(&backend, &claim).await.unwrap();
 }
 
@@ -138,15 +138,15 @@ async fn a_node_is_found_again_behind_a_follower_that_does_not_know_it_yet() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_sync_waits_for_its_own_node() {
     let failover = Failover::begin().await;
-    let bare = Bare::at(&failover.hosts(), Duration::from_secs(20), &failover.key).await;
+    let textbook = TextbookClient::at(&failover.hosts(), Duration::from_secs(20), &failover.key).await;
     failover.delay();
-    let lost = async { bare.enqueue("me-").await.unwrap_err() };
-    tokio::join!(lost, failover.fail_over(code::CREATE_2));
-    until("it is connected again", async || bare.is_connected()).await;
-    assert_eq!(bare.find("me-").await, None, "the follower does not know it");
-    let (second, ()) = tokio::join!(bare.enqueue("me-"), async { failover.catch_up() });
+    let lost = async { textbook.enqueue("me-").await.unwrap_err() };
+    tokio::join!(lost, failover.fail_over(op_code::CREATE_2));
+    until("it is connected again", async || textbook.is_connected()).await;
+    assert_eq!(textbook.find("me-").await, None, "the follower does not know it");
+    let (second, ()) = tokio::join!(textbook.enqueue("me-"), async { failover.catch_up() });
     assert_eq!(failover.operator.queue(&failover.key).len(), 2);
-    assert!(!bare.believes_in(&second.unwrap()).await, "its own first node is ahead");
+    assert!(!textbook.believes_in(&second.unwrap()).await, "its own first node is ahead");
 }
 
 /// S12, I1, I3: a follower is cut off, and goes on to answer; the leader ends the sessions behind it and gives their
@@ -162,8 +162,8 @@ async fn a_guard_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_gr
     let waiter = Waiter::queued(&waiting, &claim("k")).await;
     let (operator, other) = (Operator::of(ensemble.leader()), LockKey::new("other").unwrap());
     operator.make("/locks/other");
-    let bare = Bare::at(&outside, Duration::from_secs(2), &other).await;
-    let node = bare.enqueue("lock-").await.unwrap();
+    let textbook = TextbookClient::at(&outside, Duration::from_secs(2), &other).await;
+    let node = textbook.enqueue("lock-").await.unwrap();
     let next = Waiter::queued(&waiting, &claim("other")).await;
     ensemble.each(Road::hold);
     ensemble.each(Road::hold_answers);
@@ -172,5 +172,5 @@ async fn a_guard_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_gr
     assert!(granted.token > guard.token());
     assert!(is_end_of_session(guard.lost().await));
     next.grant().await;
-    assert!(bare.believes_in(&node).await, "the control: two holders at once");
+    assert!(textbook.believes_in(&node).await, "the control: two holders at once");
 }

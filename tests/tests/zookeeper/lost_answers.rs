@@ -1,6 +1,6 @@
 //! Connections that break between a request and its answer.
 
-use super::bare::Bare;
+use super::textbook_recipe::TextbookClient;
 use super::*;
 
 const WAYS: [fn(i32) -> Trick; 3] = [Trick::End, Trick::Reset, Trick::Silence];
@@ -20,7 +20,7 @@ async fn a_waiter_finds_the_node_that_it_made() {
         let (relay, backend) = relayed().await;
         let claim = claim(&fresh_key("found"));
         operator.make(&format!("/locks/{}", claim.key));
-        relay.play(way(code::MULTI));
+        relay.play(way(op_code::MULTI));
         let granted = Waiter::start(&backend, &claim).grant().await;
         assert_eq!(relay.played(), 1, "the answer was lost");
         let nodes = operator.queue(&claim.key);
@@ -43,7 +43,7 @@ async fn a_try_that_failed_is_undone() {
         let (relay, backend) = relayed().await;
         let claim = claim(&fresh_key("undone"));
         operator.make(&format!("/locks/{}", claim.key));
-        relay.play(way(code::MULTI));
+        relay.play(way(op_code::MULTI));
         let failed = backend.acquire(&AcquireRequest::new(claim.clone(), Mode::Try)).await.unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::Unavailable, "{failed}");
         assert_eq!(operator.queue(&claim.key).len(), 1, "the node was made");
@@ -60,7 +60,7 @@ async fn a_release_is_repeated() {
         let (relay, backend) = relayed().await;
         let claim = claim(&fresh_key("repeated"));
         grant(&backend, &claim).await;
-        relay.play(way(code::DELETE));
+        relay.play(way(op_code::DELETE));
         assert_eq!(backend.release(&claim).await.unwrap_err().kind(), ErrorKind::Unavailable);
         let again = release(&backend, &claim).await.unwrap_err();
         assert_eq!(again.kind(), ErrorKind::Lost, "it was gone already");
@@ -77,7 +77,7 @@ async fn a_try_that_failed_leaves_no_node_when_the_connection_is_back() {
         manager(patient(&relay.hosts()).request_timeout(Duration::from_millis(300)).build().await.unwrap());
     let key = LockKey::new(fresh_key("gone")).unwrap();
     operator.make(&format!("/locks/{key}"));
-    relay.play(Trick::Silence(code::MULTI));
+    relay.play(Trick::Silence(op_code::MULTI));
     let failed = locks.lock(&key).try_acquire().await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::Unavailable, "{failed}");
     relay.close();
@@ -97,7 +97,7 @@ async fn a_waiter_that_does_not_see_the_queue_keeps_its_place() {
         let key = fresh_key("unseen");
         let (holder, next) = (claim(&key), claim(&key));
         grant(&holding, &holder).await;
-        relay.play(way(code::LIST));
+        relay.play(way(op_code::LIST));
         let waiter = Waiter::queued(&backend, &next).await;
         assert_eq!(relay.played(), 1, "the answer was lost");
         let nodes = operator.queue(&next.key);
@@ -118,7 +118,7 @@ async fn a_release_without_connection_does_not_block_the_own_process() {
     let relay = Relay::to(shared_zookeeper()).await;
     let locks = each_for_itself(patient(&relay.hosts()).build().await.unwrap());
     let key = LockKey::new(fresh_key("own process")).unwrap();
-    let lost_answer: fn(&Relay) = |relay| relay.play(Trick::End(code::DELETE));
+    let lost_answer: fn(&Relay) = |relay| relay.play(Trick::End(op_code::DELETE));
     for (lose, plays) in [(Relay::close as fn(&Relay), 0), (lost_answer, 1)] {
         let guard = locks.lock(&key).await.unwrap();
         let token = guard.token();
@@ -144,7 +144,7 @@ async fn a_node_of_another_session_is_not_adopted() {
     let claim = claim(&fresh_key("adopted"));
     operator.make(&format!("/locks/{}", claim.key));
     let old = stranger.make_sequential(&format!("/locks/{}/{}", claim.key, prefix(&claim)));
-    relay.play(Trick::End(code::MULTI));
+    relay.play(Trick::End(op_code::MULTI));
     let granted = Waiter::start(&backend, &claim).grant().await;
     assert_eq!(relay.played(), 1, "it had to look for its node");
     assert_eq!(operator.czxid(&old), None, "what is left of the other session is not waited for");
@@ -163,12 +163,12 @@ async fn who_adopts_by_name_alone_holds_beside_another() {
     let claim = claim(&fresh_key("by name"));
     operator.make(&format!("/locks/{}", claim.key));
     let old = stranger.make_sequential(&format!("/locks/{}/{}", claim.key, prefix(&claim)));
-    let bare = Bare::at(&shared_zookeeper().hosts(), LIMIT, &claim.key).await;
-    let adopted = bare.find(&prefix(&claim)).await.unwrap();
-    assert!(old.ends_with(&adopted) && bare.believes_in(&adopted).await);
+    let textbook = TextbookClient::at(&shared_zookeeper().hosts(), LIMIT, &claim.key).await;
+    let adopted = textbook.find(&prefix(&claim)).await.unwrap();
+    assert!(old.ends_with(&adopted) && textbook.believes_in(&adopted).await);
     operator.delete(&old);
     grant(&backend().await, &claim).await;
-    assert!(bare.is_connected(), "nothing tells it");
+    assert!(textbook.is_connected(), "nothing tells it");
 }
 
 /// The name, up to its number, of the nodes of the claim's owner.

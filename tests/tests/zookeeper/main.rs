@@ -9,26 +9,26 @@
 )]
 
 mod access;
-mod bare;
-mod code;
 mod cost;
-mod frozen;
+mod hand_over;
 mod lagging;
-mod local;
 mod lost_answers;
 mod names;
+mod op_code;
 mod operator;
 mod outages;
+mod processes;
 mod queue;
 mod relay;
 mod revocation;
 mod scenarios;
 mod sequence;
 mod sessions;
+mod shared_transactions;
 mod simple;
 mod snapshot;
 mod states;
-mod together;
+mod textbook_recipe;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use dlock_core::{

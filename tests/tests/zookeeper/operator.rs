@@ -1,7 +1,7 @@
 //! A ZooKeeper client that shares nothing with the one under test: the few requests that tests need, spoken
 //! directly.
 
-use super::code;
+use super::op_code;
 use dlock_core::LockKey;
 use dlock_tests::ZooKeeperServer;
 use std::io::{Read as _, Write as _};
@@ -28,7 +28,7 @@ impl Operator {
 
     /// The nodes in the directory of `key`, by name.
     pub(super) fn queue(&self, key: &LockKey) -> Vec<String> {
-        match self.ask(code::LIST, &[text(&format!("/locks/{key}")), vec![0]].concat()) {
+        match self.ask(op_code::LIST, &[text(&format!("/locks/{key}")), vec![0]].concat()) {
             Ok(answer) => {
                 let mut nodes = texts(&answer);
                 nodes.sort();
@@ -40,7 +40,7 @@ impl Operator {
     }
 
     pub(super) fn czxid(&self, path: &str) -> Option<u64> {
-        match self.ask(code::EXISTS, &[text(path), vec![0]].concat()) {
+        match self.ask(op_code::EXISTS, &[text(path), vec![0]].concat()) {
             Ok(stat) => Some(u64::from_be_bytes(stat[..8].try_into().unwrap())),
             Err(code) => {
                 assert_eq!(code, NO_NODE);
@@ -51,7 +51,7 @@ impl Operator {
 
     /// The session that made a node that goes with it.
     pub(super) fn owner(&self, path: &str) -> u64 {
-        let stat = self.ask(code::EXISTS, &[text(path), vec![0]].concat()).unwrap();
+        let stat = self.ask(op_code::EXISTS, &[text(path), vec![0]].concat()).unwrap();
         // Behind four numbers of eight bytes and three of four.
         u64::from_be_bytes(stat[44..52].try_into().unwrap())
     }
@@ -71,26 +71,26 @@ impl Operator {
 
     fn create(&self, path: &str, flags: i32) -> Result<String, i32> {
         let anybody = [int(1), int(31), text("world"), text("anyone")].concat();
-        let answer = self.ask(code::CREATE, &[text(path), bytes(&[]), anybody, int(flags)].concat())?;
+        let answer = self.ask(op_code::CREATE, &[text(path), bytes(&[]), anybody, int(flags)].concat())?;
         Ok(read_text(&answer).0)
     }
 
     pub(super) fn write(&self, path: &str, data: &[u8]) {
-        self.ask(code::SET_DATA, &[text(path), bytes(data), int(-1)].concat()).unwrap();
+        self.ask(op_code::SET_DATA, &[text(path), bytes(data), int(-1)].concat()).unwrap();
     }
 
     pub(super) fn delete(&self, path: &str) {
-        self.ask(code::DELETE, &[text(path), int(-1)].concat()).unwrap();
+        self.ask(op_code::DELETE, &[text(path), int(-1)].concat()).unwrap();
     }
 
     pub(super) fn delete_if_there(&self, path: &str) {
-        let deleted = self.ask(code::DELETE, &[text(path), int(-1)].concat());
+        let deleted = self.ask(op_code::DELETE, &[text(path), int(-1)].concat());
         assert!(matches!(deleted, Ok(_) | Err(NO_NODE)), "{deleted:?}");
     }
 
     /// Whether it was there, with nothing in it.
     pub(super) fn delete_if_empty(&self, path: &str) -> bool {
-        let deleted = self.ask(code::DELETE, &[text(path), int(-1)].concat());
+        let deleted = self.ask(op_code::DELETE, &[text(path), int(-1)].concat());
         assert!(matches!(deleted, Ok(_) | Err(NO_NODE | NOT_EMPTY)), "{deleted:?}");
         deleted.is_ok()
     }

@@ -1,6 +1,6 @@
 //! Whose turn it is, and what those leave who do not wait for it.
 
-use super::bare::Bare;
+use super::textbook_recipe::TextbookClient;
 use super::*;
 
 /// I1.
@@ -95,7 +95,7 @@ async fn a_request_that_comes_after_its_future_was_dropped_leaves_no_node() {
     let locks = manager(patient(&relay.hosts()).build().await.unwrap());
     let (key, operator) = (LockKey::new(fresh_key("late")).unwrap(), Operator::of(shared_zookeeper()));
     operator.make(&format!("/locks/{key}"));
-    relay.hold(code::MULTI);
+    relay.hold(op_code::MULTI);
     let acquiring = tokio::spawn(locks.lock(&key).acquire());
     until("the request is on its way", async || relay.is_holding()).await;
     acquiring.abort();
@@ -113,17 +113,17 @@ async fn who_drops_a_create_leaves_its_node() {
     let relay = Relay::to(shared_zookeeper()).await;
     let (key, operator) = (LockKey::new(fresh_key("left")).unwrap(), Operator::of(shared_zookeeper()));
     operator.make(&format!("/locks/{key}"));
-    let bare = Arc::new(Bare::at(&relay.hosts(), LIMIT, &key).await);
-    relay.hold(code::CREATE_2);
+    let textbook = Arc::new(TextbookClient::at(&relay.hosts(), LIMIT, &key).await);
+    relay.hold(op_code::CREATE_2);
     let creating = tokio::spawn({
-        let bare = Arc::clone(&bare);
-        async move { bare.enqueue("lock-").await }
+        let textbook = Arc::clone(&textbook);
+        async move { textbook.enqueue("lock-").await }
     });
     until("the request is on its way", async || relay.is_holding()).await;
     creating.abort();
     assert!(creating.await.unwrap_err().is_cancelled());
     relay.let_go();
-    assert_eq!(bare.queue().await.len(), 1, "asked after it, by the same client");
+    assert_eq!(textbook.queue().await.len(), 1, "asked after it, by the same client");
 }
 
 /// S23, Z5, I6: the node ahead goes after the queue was seen and before it is watched.
@@ -134,7 +134,7 @@ async fn a_node_that_goes_before_it_is_watched_is_not_waited_for() {
     let key = fresh_key("unwatched");
     let (holder, next) = (claim(&key), claim(&key));
     grant(&holding, &holder).await;
-    relay.hold(code::GET_DATA);
+    relay.hold(op_code::GET_DATA);
     let waiter = Waiter::start(&waiting, &next);
     until("it is about to watch", async || relay.is_holding()).await;
     release(&holding, &holder).await.unwrap();
@@ -151,11 +151,11 @@ async fn two_tasks_of_one_session_exclude_each_other() {
     let guard = locks.lock(&key).await.unwrap();
     let other = tokio::spawn(locks.lock(&key).try_acquire());
     assert!(other.await.unwrap().unwrap().is_none());
-    let bare = Bare::at(&shared_zookeeper().hosts(), LIMIT, &key).await;
+    let textbook = TextbookClient::at(&shared_zookeeper().hosts(), LIMIT, &key).await;
     guard.release().await.unwrap();
-    let first = bare.enqueue("session-7-").await.unwrap();
-    let second = bare.find("session-7-").await.unwrap();
-    assert!(bare.believes_in(&first).await && bare.believes_in(&second).await, "the control");
+    let first = textbook.enqueue("session-7-").await.unwrap();
+    let second = textbook.find("session-7-").await.unwrap();
+    assert!(textbook.believes_in(&first).await && textbook.believes_in(&second).await, "the control");
 }
 
 /// S43, I6: two hundred wait in four processes, and one release wakes one of them.
@@ -181,7 +181,7 @@ async fn one_release_wakes_one_of_two_hundred() {
     waiters.remove(0).grant().await;
     pass(&processes).await;
     assert_eq!(relay.events(), 1);
-    assert!(!relay.take_requests().contains(&code::LIST), "nobody looked at the queue");
+    assert!(!relay.take_requests().contains(&op_code::LIST), "nobody looked at the queue");
     assert!(waiters.iter().all(|waiter| !waiter.task.is_finished()));
     waiters.iter().for_each(|waiter| waiter.task.abort());
 }

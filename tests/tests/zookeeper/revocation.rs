@@ -99,5 +99,5 @@ async fn who_does_not_wait_to_be_asked_pays_nothing() {
     locks.lock(fresh_key("warm")).await.unwrap().release().await.unwrap();
     relay.take_requests();
     locks.lock(fresh_key("unasked")).await.unwrap().release().await.unwrap();
-    assert!(!relay.take_requests().contains(&code::GET_DATA));
+    assert!(!relay.take_requests().contains(&op_code::GET_DATA));
 }

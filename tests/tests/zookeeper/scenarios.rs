@@ -3,7 +3,7 @@
 //! The numbers are those that the doc comments of the tests begin with. Each line says what must hold, which
 //! tests show it, and for what no two holders may ever be at stake, by which control they are known to be able to
 //! fail: a broken variant that is noticed, or the same scenario without the protection. That is mostly the recipe
-//! as it is often written, on the client library alone, in the same place: see `bare.rs`.
+//! as it is often written, on the client library alone, in the same place: see `textbook_recipe.rs`.
 
 use dlock_tests::scenarios::{Scenario, Table, not, shown};
 
@@ -154,9 +154,9 @@ const SESSIONS: &[Scenario] = &[
     shown(
         "S13",
         "A process that was stopped for longer than its session finds its guard over first, and its token refused.",
-        &["frozen::a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost"],
+        &["processes::a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost"],
     )
-    .control(&["frozen::a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost"]),
+    .control(&["processes::a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost"]),
     shown(
         "S14",
         "A waiter whose session ends waits on in the next one, and is not granted by a node that is gone.",
@@ -348,11 +348,11 @@ const RUNTIME: &[Scenario] = &[
         "S36",
         "When a process ends after its shutdown, its nodes are gone already.",
         &[
-            "frozen::a_process_that_ends_after_its_shutdown_leaves_no_node",
+            "processes::a_process_that_ends_after_its_shutdown_leaves_no_node",
             "conformance::shutdown_flushes_releases_and_releases_what_is_held",
         ],
     )
-    .control(&["frozen::a_process_that_ends_after_its_shutdown_leaves_no_node", "flaws::shutdown"]),
+    .control(&["processes::a_process_that_ends_after_its_shutdown_leaves_no_node", "flaws::shutdown"]),
     shown("S37", "A guard cannot be cloned.", &["core-tests/api::a_guard_cannot_be_cloned"]),
 ];
 
@@ -362,17 +362,17 @@ const HAND_OVER: &[Scenario] = &[
         "S38",
         "Those that wait in one process share one place in the queue, and do not keep others from their turns.",
         &[
-            "local::a_hundred_waiters_of_one_process_are_one_in_the_queue",
-            "local::a_hundred_turns_of_one_process_take_few_places",
+            "hand_over::a_hundred_waiters_of_one_process_are_one_in_the_queue",
+            "hand_over::a_hundred_turns_of_one_process_take_few_places",
             "core/hand_over/tests::another_process_has_its_turn",
         ],
     )
-    .control(&["local::a_hundred_waiters_of_one_process_are_one_in_the_queue"]),
+    .control(&["hand_over::a_hundred_waiters_of_one_process_are_one_in_the_queue"]),
     shown(
         "S39",
         "Tokens rise over ten thousand grants, those of the servers and those inside a process.",
         &[
-            "local::tokens_rise_over_local_and_remote_grants",
+            "hand_over::tokens_rise_over_local_and_remote_grants",
             "core/hand_over/tests::tokens_rise_over_local_and_remote_grants",
             "conformance::tokens_rise_from_holder_to_holder",
         ],
@@ -382,7 +382,7 @@ const HAND_OVER: &[Scenario] = &[
         "S40",
         "When the first of them leaves with its request under way, the second inherits what comes of it.",
         &[
-            "local::the_next_inherits_the_request_of_the_first",
+            "hand_over::the_next_inherits_the_request_of_the_first",
             "core/hand_over/tests::the_next_asks_on_for_who_is_dropped",
         ],
     ),
@@ -390,7 +390,7 @@ const HAND_OVER: &[Scenario] = &[
         "S41",
         "The end of the session reaches all that hold by it, and those behind them hold by the next one.",
         &[
-            "local::the_end_of_a_session_reaches_all_who_hold_by_it",
+            "hand_over::the_end_of_a_session_reaches_all_who_hold_by_it",
             "core/hand_over/tests::a_lost_lease_goes_to_the_next_waiter",
         ],
     ),
@@ -405,7 +405,7 @@ const COST: &[Scenario] = &[
             "cost::each_step_costs_these_requests",
             "cost::the_first_lock_of_a_key_costs_its_directory",
             "cost::a_hundred_locks_cost_the_heartbeats_of_one_session",
-            "together::many_locks_cost_what_one_does",
+            "shared_transactions::many_locks_cost_what_one_does",
             "simple::a_free_lock_costs_one_request_and_a_release_another",
             "zookeeper_ensemble/flights::a_free_lock_takes_one_and_its_release_another",
         ],
@@ -435,7 +435,7 @@ const FAULTS: &[Scenario] = &[
             "sessions::a_holder_that_is_cut_off_is_lost_before_the_next_is_granted",
             "simple::a_holder_that_is_cut_off_is_lost_before_the_next_is_granted",
             "states::a_guard_that_stays_cut_off_is_suspect_then_lost_and_stays_so",
-            "frozen::a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost",
+            "processes::a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost",
             "sessions::a_waiter_outlives_its_session",
             "lost_answers::a_node_of_another_session_is_not_adopted",
             "zookeeper_ensemble/sessions::all_sessions_expire_together",

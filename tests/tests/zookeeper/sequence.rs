@@ -55,7 +55,7 @@ async fn a_node_found_again_is_refused_as_well() {
     restart_with_counter(&mut server, END);
     let relay = Relay::to(&server).await;
     let backend = at(&relay.hosts()).build().await.unwrap();
-    relay.play(Trick::End(code::MULTI));
+    relay.play(Trick::End(op_code::MULTI));
     assert_eq!(refusal(&backend, Mode::Wait).await.kind(), ErrorKind::SequenceExhausted);
     assert_eq!(relay.played(), 1, "the answer was lost");
     assert!(Operator::of(&server).queue(&claim("k").key).is_empty());

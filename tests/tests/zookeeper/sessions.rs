@@ -1,6 +1,6 @@
 //! Sessions that end, lapse, or outlive their connection.
 
-use super::bare::Bare;
+use super::textbook_recipe::TextbookClient;
 use super::*;
 use dlock_tests::Relay as Road;
 
@@ -165,13 +165,13 @@ async fn a_lock_whose_node_an_operator_removes_is_lost() {
     operator.delete(&format!("/locks/{key}/{}", operator.queue(&key).remove(0)));
     assert_eq!(soon("the guard is lost", guard.lost()).await, LossReason::NotOwner);
     assert!(kept.is_valid(), "the session goes on");
-    let other = LockKey::new(fresh_key("bare")).unwrap();
+    let other = LockKey::new(fresh_key("textbook")).unwrap();
     operator.make(&format!("/locks/{other}"));
-    let bare = Bare::at(&shared_zookeeper().hosts(), LIMIT, &other).await;
-    let node = bare.enqueue("lock-").await.unwrap();
+    let textbook = TextbookClient::at(&shared_zookeeper().hosts(), LIMIT, &other).await;
+    let node = textbook.enqueue("lock-").await.unwrap();
     operator.delete(&format!("/locks/{other}/{node}"));
     let next = locks.lock(&other).await.unwrap();
-    assert!(next.is_valid() && bare.is_connected(), "the control");
+    assert!(next.is_valid() && textbook.is_connected(), "the control");
 }
 
 /// S16.

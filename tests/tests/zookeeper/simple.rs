@@ -34,9 +34,9 @@ async fn a_free_lock_costs_one_request_and_a_release_another() {
     let busy = backend.acquire(&AcquireRequest::new(second, Mode::Try)).await.unwrap_err();
     assert_eq!(busy.kind(), ErrorKind::Busy);
     release(&backend, &holder).await.unwrap();
-    let own = |code: &i32| ![code::PING, code::SYNC, code::EPHEMERALS].contains(code);
+    let own = |code: &i32| ![op_code::PING, op_code::SYNC, op_code::EPHEMERALS].contains(code);
     let requests: Vec<_> = relay.take_requests().into_iter().filter(own).collect();
-    assert_eq!(requests, [code::CREATE_2, code::CREATE_2, code::GET_DATA, code::DELETE]);
+    assert_eq!(requests, [op_code::CREATE_2, op_code::CREATE_2, op_code::GET_DATA, op_code::DELETE]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,7 +82,7 @@ async fn a_waiter_finds_the_node_that_it_made() {
     for way in WAYS {
         let (relay, backend) = relayed().await;
         let claim = claim(&fresh_key("found"));
-        relay.play(way(code::CREATE_2));
+        relay.play(way(op_code::CREATE_2));
         let granted = Waiter::start(&backend, &claim).grant().await;
         assert_eq!(relay.played(), 1, "the answer was lost");
         assert_eq!(operator.czxid(&path(&claim)), Some(granted.token.as_u64() / 64));
@@ -98,7 +98,7 @@ async fn a_try_that_failed_is_undone() {
     for way in WAYS {
         let (relay, backend) = relayed().await;
         let claim = claim(&fresh_key("undone"));
-        relay.play(way(code::CREATE_2));
+        relay.play(way(op_code::CREATE_2));
         let failed = backend.acquire(&AcquireRequest::new(claim.clone(), Mode::Try)).await.unwrap_err();
         assert_eq!(failed.kind(), ErrorKind::Unavailable, "{failed}");
         assert!(operator.czxid(&path(&claim)).is_some(), "the node was made");
@@ -117,7 +117,7 @@ async fn a_repeated_release_touches_nobody_else() {
         grant(&backend, &claim).await;
         let next = Claim::new(claim.key.clone(), Ttl::default()).unwrap();
         let waiter = Waiter::queued(&other, &next).await;
-        relay.play(way(code::DELETE));
+        relay.play(way(op_code::DELETE));
         assert_eq!(backend.release(&claim).await.unwrap_err().kind(), ErrorKind::Unavailable);
         let token = waiter.grant().await.token;
         assert_eq!(release(&backend, &claim).await.unwrap_err().kind(), ErrorKind::Lost);

@@ -7,13 +7,13 @@
     reason = "a test that cannot go on must fail"
 )]
 
-#[path = "../zookeeper/code.rs"]
-#[allow(dead_code, reason = "of the other tests of ZooKeeper, which use all of it")]
-mod code;
 mod contention;
 mod crashes;
 mod directories;
 mod names;
+#[path = "../zookeeper/op_code.rs"]
+#[allow(dead_code, reason = "of the other tests of ZooKeeper, which use all of it")]
+mod op_code;
 #[path = "../zookeeper/operator.rs"]
 #[allow(dead_code, reason = "of the other tests of ZooKeeper, which use all of it")]
 mod operator;

@@ -26,7 +26,7 @@ fn hundred(locks: &LockManager, key: &LockKey) -> JoinSet<u64> {
 async fn settled(relay: &Relay, locks: &LockManager, count: usize) {
     let mut places = 0;
     until("all have asked", async || {
-        places += relay.take_requests().iter().filter(|code| **code == code::GET_DATA).count();
+        places += relay.take_requests().iter().filter(|code| **code == op_code::GET_DATA).count();
         places >= count
     })
     .await;
@@ -44,7 +44,7 @@ async fn a_hundred_turns_of_one_process_take_few_places() {
         while let Some(served) = soon("all are served", tasks.join_next()).await {
             served.unwrap();
         }
-        let taken = relay.take_requests().into_iter().filter(|code| *code == code::MULTI).count();
+        let taken = relay.take_requests().into_iter().filter(|code| *code == op_code::MULTI).count();
         assert!(places.contains(&taken), "{taken} places, {hand_over:?}");
     }
 }
@@ -109,7 +109,7 @@ async fn the_next_inherits_the_request_of_the_first() {
     let locks = process(patient(&relay.hosts()).build().await.unwrap(), HandOver::default());
     let (key, operator) = (LockKey::new(fresh_key("inherits")).unwrap(), Operator::of(shared_zookeeper()));
     operator.make(&format!("/locks/{key}"));
-    relay.hold(code::MULTI);
+    relay.hold(op_code::MULTI);
     let first = tokio::spawn(locks.lock(&key).acquire());
     until("the request is on its way", async || relay.is_holding()).await;
     let second = tokio::spawn(locks.lock(&key).acquire());

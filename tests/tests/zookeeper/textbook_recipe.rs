@@ -3,16 +3,16 @@
 use super::*;
 use zookeeper::{Acls, Client, CreateMode, Error, SessionState};
 
-pub(super) struct Bare {
+pub(super) struct TextbookClient {
     client: Client,
     dir: String,
 }
 
-impl Bare {
+impl TextbookClient {
     /// A client that contends for `key`, whose directory must be there.
     pub(super) async fn at(hosts: &str, session_timeout: Duration, key: &LockKey) -> Self {
         let connector = Client::connector().with_session_timeout(session_timeout);
-        let client = soon("the bare client is connected", connector.connect(hosts)).await.unwrap();
+        let client = soon("the client of the control is connected", connector.connect(hosts)).await.unwrap();
         Self { client, dir: format!("/locks/{key}") }
     }
 

@@ -17,7 +17,7 @@ async fn asked_by<const N: usize>() -> (Relay, ZooKeeperBackend, [Claim; N]) {
 
 /// The requests that write, since the last call.
 fn writes(relay: &Relay) -> Vec<i32> {
-    let writes = [code::MULTI, code::DELETE, code::CREATE_CONTAINER];
+    let writes = [op_code::MULTI, op_code::DELETE, op_code::CREATE_CONTAINER];
     relay.take_requests().into_iter().filter(|code| writes.contains(code)).collect()
 }
 
@@ -40,12 +40,12 @@ async fn many_locks_cost_what_one_does() {
     for waiter in waiters {
         waiter.grant().await;
     }
-    assert_eq!(writes(&relay), [code::MULTI], "all are free");
+    assert_eq!(writes(&relay), [op_code::MULTI], "all are free");
     let releases: Vec<_> = claims.iter().map(|claim| start_release(&backend, claim)).collect();
     for released in releases {
         soon("it is released", released).await.unwrap().unwrap();
     }
-    assert_eq!(writes(&relay), [code::MULTI]);
+    assert_eq!(writes(&relay), [op_code::MULTI]);
     let operator = Operator::of(shared_zookeeper());
     assert!(claims.iter().all(|claim| operator.queue(&claim.key).is_empty()));
 }
@@ -62,7 +62,7 @@ async fn owners_who_ask_at_once_for_one_key_have_tokens_of_their_own() {
         release(&backend, claim).await.unwrap();
     }
     assert!(tokens.is_sorted_by(|one, next| one < next), "{tokens:?}");
-    assert_eq!(writes(&relay).iter().filter(|code| **code == code::MULTI).count(), 3);
+    assert_eq!(writes(&relay).iter().filter(|code| **code == op_code::MULTI).count(), 3);
 }
 
 /// I8: one directory is not there, and one node was removed. That fails the transaction that they are in, but nobody
@@ -84,9 +84,9 @@ async fn what_one_lacks_is_nobody_else_s_business() {
     for waiter in waiters {
         waiter.grant().await;
     }
-    let alone = [code::MULTI, code::MULTI, code::DELETE, code::DELETE];
-    let made = [code::CREATE_CONTAINER, code::MULTI];
-    assert_eq!(writes(&relay), [&[code::MULTI], &alone[..], &made].concat());
+    let alone = [op_code::MULTI, op_code::MULTI, op_code::DELETE, op_code::DELETE];
+    let made = [op_code::CREATE_CONTAINER, op_code::MULTI];
+    assert_eq!(writes(&relay), [&[op_code::MULTI], &alone[..], &made].concat());
     for claim in [&free, &new] {
         release(&backend, claim).await.unwrap();
     }
@@ -98,7 +98,7 @@ async fn what_is_given_up_unsent_leaves_nothing() {
     let (relay, backend, [under_way, given_up, held]) = asked_by().await;
     let operator = Operator::of(shared_zookeeper());
     grant(&backend, &held).await;
-    relay.hold(code::MULTI);
+    relay.hold(op_code::MULTI);
     let first = Waiter::start(&backend, &under_way);
     until("the first is under way", async || relay.is_holding()).await;
     let (second, released) = (Waiter::start(&backend, &given_up), start_release(&backend, &held));
@@ -119,7 +119,7 @@ async fn what_is_given_up_in_a_transaction_that_fails_leaves_nothing() {
     let (relay, backend, [given_up, held]) = asked_by().await;
     let (operator, new) = (Operator::of(shared_zookeeper()), claim(&fresh_key("new")));
     grant(&backend, &held).await;
-    relay.hold(code::MULTI);
+    relay.hold(op_code::MULTI);
     let first = Waiter::start(&backend, &new);
     let (second, released) = (Waiter::start(&backend, &given_up), start_release(&backend, &held));
     until("they are under way", async || relay.is_holding()).await;
@@ -144,7 +144,7 @@ async fn the_end_of_the_runtime_ends_what_is_asked_for() {
     let built = other.spawn(async move { patient(&hosts).request_timeout(LIMIT * 2).build().await.unwrap() });
     let backend = soon("it is connected", built).await.unwrap();
     let claims = [(); 2].map(|()| claim(&fresh_key("ended")));
-    relay.hold(code::MULTI);
+    relay.hold(op_code::MULTI);
     let under_way = Waiter::start(&backend, &claims[0]);
     until("it is under way", async || relay.is_holding()).await;
     let unsent = Waiter::start(&backend, &claims[1]);
