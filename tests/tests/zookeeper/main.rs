@@ -8,7 +8,8 @@
     reason = "a helper of a test fails the test"
 )]
 
-mod access;
+mod accounts;
+mod connecting;
 mod cost;
 mod hand_over;
 mod lagging;

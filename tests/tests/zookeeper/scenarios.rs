@@ -209,7 +209,7 @@ const SESSIONS: &[Scenario] = &[
         "Without a server everything ends in its time, and connections are tried for with pauses.",
         &[
             "outages::a_server_that_is_away_is_not_asked_again_and_again",
-            "access::a_host_that_cannot_be_reached_is_unavailable",
+            "connecting::a_host_that_cannot_be_reached_is_unavailable",
             "zookeeper_ensemble/minority::without_a_majority_nobody_is_granted_anything",
         ],
     ),
@@ -530,7 +530,7 @@ const FAULTS: &[Scenario] = &[
         &["queue::a_thousand_waiters_survive_a_reconnect"],
     )
     .note("a queue of so many that the servers cannot list it, some 17,000, is not shown"),
-    shown("Z12", "An account that lacks rights.", &["access::another_account_is_refused"])
+    shown("Z12", "An account that lacks rights.", &["accounts::a_missing_right_is_named_and_leaves_nothing", "accounts::another_account_is_refused"])
         .note("quotas are warned of by the servers, and enforced only if those are told to"),
     shown(
         "Z13",
@@ -548,7 +548,7 @@ const FAULTS: &[Scenario] = &[
     shown(
         "Z14",
         "A password that is shown.",
-        &["access::secrets_are_not_shown", "zookeeper_tls::there_is_no_falling_back_to_plain_text"],
+        &["connecting::secrets_are_not_shown", "zookeeper_tls::there_is_no_falling_back_to_plain_text"],
     )
     .note("without TLS it is sent in clear text, as the documentation says; that is not refused"),
     shown(

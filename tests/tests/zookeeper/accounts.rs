@@ -1,20 +1,9 @@
 //! Accounts and access lists in ZooKeeper: who may have which locks, and what who may not is told.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on must fail"
-)]
 
+use super::*;
 use dlock_core::backend::zookeeper::Recipe;
-use dlock_core::{ErrorKind, LockError, LockManager, Operation, ZooKeeperBackend, ZooKeeperBackendBuilder};
-use dlock_tests::{ZooKeeperServer, fresh_key, shared_zookeeper, wait_until_async};
 use std::collections::BTreeMap;
-use std::time::Duration;
 use zookeeper::{Acl, Acls, AuthId, Client, CreateMode, Permission};
-
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// What an account makes by hand, beside the locks.
 async fn account(name: &str) -> Client {
@@ -63,14 +52,6 @@ fn is_refused_clearly(error: &LockError, operation: Operation, key: &str) {
     let text = error.to_string();
     assert!(text.contains(key) && text.contains("create, read, write and delete"), "{text}");
     assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
-}
-
-async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
-    wait_until_async(what, LIMIT, condition).await;
-}
-
-async fn soon<F: Future>(what: &str, future: F) -> F::Output {
-    tokio::time::timeout(LIMIT, future).await.unwrap_or_else(|_| panic!("waited in vain until {what}"))
 }
 
 /// A directory for each tenant, which belongs to it: its locks work there, and nobody else's do.
@@ -293,4 +274,45 @@ async fn a_chroot_is_the_root() {
     let guard = by_url.lock("k").await.unwrap();
     assert!(by_root.lock("k").try_acquire().await.unwrap().is_none(), "one root");
     guard.release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_account_is_refused() {
+    let (hosts, name) = (shared_zookeeper().hosts(), fresh_key("private"));
+    let builder = || at(&hosts).root(format!("/{name}"));
+    let right = builder().digest_auth("me", "marker-right").build().await.unwrap();
+    let (mine, next) = (claim("k"), claim("k"));
+    grant(&right, &mine).await;
+    for builder in [builder(), builder().digest_auth("me", "marker-wrong")] {
+        let refused = builder.build().await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Auth, "{refused}");
+        assert!(!format!("{refused} {refused:?}").contains("marker"), "{refused:?}");
+    }
+    let outside = at(&hosts).root("/").build().await.unwrap();
+    let refused = outside.acquire(&AcquireRequest::new(claim(&name), Mode::Wait)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Auth, "{refused}");
+    let by_url =
+        at("").url(format!("zookeeper://me:marker%2Dright@{hosts}/{name}")).build().await.unwrap_err();
+    assert_eq!(by_url.kind(), ErrorKind::InvalidOption, "the first mistake is reported");
+    let by_url =
+        builder().url(format!("zookeeper://me:marker%2Dright@{hosts}/{name}")).build().await.unwrap();
+    let waiter = Waiter::queued(&by_url, &next).await;
+    release(&right, &mine).await.unwrap();
+    waiter.grant().await;
+    release(&by_url, &next).await.unwrap();
+}
+
+/// Whoever waits must see the node ahead, whoever's it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_that_share_a_directory_wait_for_each_other() {
+    let named = at(&shared_zookeeper().hosts()).digest_auth("me", "secret").build().await.unwrap();
+    let nobody = backend().await;
+    let key = fresh_key("shared");
+    Operator::of(shared_zookeeper()).make(&format!("/locks/{key}"));
+    let (holder, next) = (claim(&key), claim(&key));
+    grant(&named, &holder).await;
+    let waiter = Waiter::queued(&nobody, &next).await;
+    release(&named, &holder).await.unwrap();
+    waiter.grant().await;
+    release(&nobody, &next).await.unwrap();
 }
