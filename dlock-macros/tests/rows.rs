@@ -1,7 +1,7 @@
 //! What an annotated function must do, and which test shows it.
 //!
-//! A test is named as `file::function`, a file of `ui` as `pass/name` or `fail/name`. The tests below check that all
-//! of them are there, and that each file in `ui/fail` stands here.
+//! A test is named as `file::function`, a file of `ui` as `fail/name`. The tests below check that all of them are there,
+//! and that each file in `ui/fail` stands here.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::path::PathBuf;
@@ -10,30 +10,48 @@ type Row = (&'static str, &'static [&'static str]);
 
 /// What compiles and runs.
 const FORMS: &[Row] = &[
-    ("functions, methods, each receiver", &["pass/signatures"]),
-    ("results that borrow; lifetimes, generics, const generics, where clauses", &["pass/signatures"]),
-    ("`Result<impl Trait, E>`, an alias of `Result`", &["pass/signatures"]),
+    ("functions, methods, each receiver", &["forms/signatures::every_form_of_function_runs"]),
+    (
+        "results that borrow; lifetimes, generics, const generics, where clauses",
+        &["forms/signatures::every_form_of_function_runs"],
+    ),
+    ("`Result<impl Trait, E>`, an alias of `Result`", &["forms/signatures::every_form_of_function_runs"]),
     ("an error that is no `From<LockError>`", &["options::map_err_makes_every_error"]),
-    ("patterns as parameters", &["pass/signatures"]),
+    ("patterns as parameters", &["forms/signatures::every_form_of_function_runs"]),
     (
         "native async methods and those of async_trait",
-        &["pass/signatures", "behaviour::a_method_of_async_trait_is_locked"],
+        &["forms/signatures::every_form_of_function_runs", "behaviour::a_method_of_async_trait_is_locked"],
     ),
     (
         "`?`, early return, loops, bodies that never end",
         &[
-            "pass/signatures",
+            "forms/signatures::every_form_of_function_runs",
             "behaviour::the_lock_is_held_while_the_body_runs_and_free_when_the_function_returned",
         ],
     ),
-    ("code that a `macro_rules` macro writes", &["pass/from_macro_rules"]),
+    (
+        "code that a `macro_rules` macro writes",
+        &["forms/from_macro_rules::functions_that_a_macro_writes_run"],
+    ),
     (
         "other attributes, on both sides",
-        &["pass/signatures", "handlers::a_handler_is_locked_with_its_debug_attribute_above_and_below"],
+        &[
+            "forms/signatures::every_form_of_function_runs",
+            "handlers::a_handler_is_locked_with_its_debug_attribute_above_and_below",
+        ],
     ),
-    ("dlock-core by another name", &["pass/renamed_crate", "renamed::they_run"]),
+    (
+        "dlock-core by another name",
+        &["forms/renamed_crate::a_function_that_knows_the_crate_by_another_name_runs", "renamed::they_run"],
+    ),
     ("edition 2021, and names that are none in later ones", &["renamed::they_run"]),
-    ("names that mean something else, and no prelude", &["pass/shadowed_names", "pass/no_prelude"]),
+    (
+        "names that mean something else, and no prelude",
+        &[
+            "forms/shadowed_names::a_function_among_shadowed_names_runs",
+            "forms/no_prelude::a_function_in_a_module_without_prelude_runs",
+        ],
+    ),
     (
         "no warnings from generated code, and those of the user's own",
         &["lints::they_run", "fail/lints_fire_in_the_body", "fail/parameter_unused", "fail/guard_unused"],
@@ -41,7 +59,7 @@ const FORMS: &[Row] = &[
     (
         "a future that can be sent if the body's can",
         &[
-            "pass/signatures",
+            "forms/signatures::every_form_of_function_runs",
             "options::a_detached_release_lets_the_output_be_of_one_thread",
             "fail/result_not_send",
         ],

@@ -1,9 +1,4 @@
-//! What compiles, and what does not and why.
-
-#[test]
-fn right_uses_compile_and_run() {
-    trybuild::TestCases::new().pass("tests/ui/pass/*.rs");
-}
+//! What does not compile, and what is said about it. What compiles is in `forms`.
 
 #[test]
 fn wrong_uses_are_told_in_place() {

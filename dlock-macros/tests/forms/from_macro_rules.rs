@@ -45,8 +45,8 @@ async fn manager() -> LockManager {
     LockManager::connect("memory:").await.unwrap()
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
+#[tokio::test]
+async fn functions_that_a_macro_writes_run() {
     assert_eq!(settle(42, 0).await.unwrap(), "order:42 42");
     assert_eq!(Shop(manager().await).sell(1).await.unwrap(), 8);
 }

@@ -13,8 +13,8 @@ mod bare {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
+#[tokio::test]
+async fn a_function_in_a_module_without_prelude_runs() {
     let locks = dlock_core::LockManager::connect("memory:").await.unwrap();
     assert_eq!(bare::locked(&locks, 7).await.unwrap(), 7);
 }

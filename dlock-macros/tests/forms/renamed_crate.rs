@@ -6,13 +6,13 @@ mod vendored {
 
 use vendored::locks::{LockError, LockManager, distributed_lock};
 
-#[distributed_lock("k", locks = locks, crate = crate::vendored::locks)]
+#[distributed_lock("k", locks = locks, crate = crate::renamed_crate::vendored::locks)]
 async fn locked(locks: &LockManager) -> Result<u8, LockError> {
     Ok(7)
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
+#[tokio::test]
+async fn a_function_that_knows_the_crate_by_another_name_runs() {
     let locks = LockManager::connect("memory:").await.unwrap();
     assert_eq!(locked(&locks).await.unwrap(), 7);
 }

@@ -19,8 +19,8 @@ mod user {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
+#[tokio::test]
+async fn a_function_among_shadowed_names_runs() {
     let locks = dlock_core::LockManager::connect("memory:").await.unwrap();
     assert_eq!(user::locked(&locks, 7).await.unwrap(), 7);
 }

@@ -64,7 +64,10 @@ async fn borrows<'a, 'b: 'a>(locks: &LockManager, order: &'a Order, other: &'b s
 }
 
 #[distributed_lock("generic:{name}", locks = locks)]
-async fn generic<N, const LEN: usize>(locks: LockManager, name: N) -> Result<[u8; LEN], Box<dyn std::error::Error + Send + Sync>>
+async fn generic<N, const LEN: usize>(
+    locks: LockManager,
+    name: N,
+) -> Result<[u8; LEN], Box<dyn std::error::Error + Send + Sync>>
 where
     N: Display + Clone,
 {
@@ -192,8 +195,8 @@ fn is_sent<T: Send>(future: T) -> T {
     future
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
+#[tokio::test]
+async fn every_form_of_function_runs() {
     let locks = LockManager::connect("memory:").await.unwrap();
     let shop = || Shop { locks: locks.clone(), sold: vec![] };
     let order = || Order { id: 42, note: "n".to_owned(), parts: (7, 8) };
