@@ -330,10 +330,10 @@ const SITUATIONS: &[Row] = &[
 /// Where the tests of a file stand, from this crate.
 fn file(name: &str) -> PathBuf {
     let path = match name {
-        "template" | "scope" => format!("../dlock-core/src/{name}.rs"),
-        "expand" => "src/expand.rs".to_owned(),
-        "tower" => "../dlock-tower/tests/options.rs".to_owned(),
-        "renamed" => "../tests/renamed/src/lib.rs".to_owned(),
+        "template" | "scope" => format!("../../dlock-core/src/{name}.rs"),
+        "expand" => "../../dlock-macros/src/expand.rs".to_owned(),
+        "tower" => "../../dlock-tower/tests/options.rs".to_owned(),
+        "renamed" => "../renamed/src/lib.rs".to_owned(),
         here => format!("tests/{here}.rs"),
     };
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
