@@ -211,7 +211,7 @@ async fn a_request_that_comes_late_takes_no_server() {
     let servers = start::<3>();
     let relay = Relay::to(servers[2].address()).await.unwrap();
     let urls = [servers[0].url(), servers[1].url(), format!("redis://{}", relay.address())];
-    let limit = Duration::from_millis(100);
+    let limit = Duration::from_secs(1);
     let backend = RedlockBackend::builder().servers(urls).request_timeout(limit).build().await.unwrap();
     relay.hold();
     let holder = claim("order:42", LONG);
@@ -340,7 +340,7 @@ async fn a_black_hole_is_not_waited_for() {
 async fn a_black_hole_that_is_needed_costs_no_more_than_its_time_for_an_answer() {
     let mut servers = start::<3>();
     let urls = servers.iter().map(RedisServer::url);
-    let limit = Duration::from_millis(200);
+    let limit = Duration::from_secs(2);
     let builder = RedlockBackend::builder().servers(urls).request_timeout(limit).connect_timeout(limit);
     let backend = builder.build().await.unwrap();
     servers[1].pause();

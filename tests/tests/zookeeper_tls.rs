@@ -50,6 +50,9 @@ fn server(authority: &Authority, clients: Option<&Authority>) -> Secure {
     Secure { server, hosts: format!("127.0.0.1:{port}"), _files: files }
 }
 
+/// The first handshake of a server that has just started takes its time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 fn at(hosts: &str) -> ZooKeeperBackendBuilder {
     ZooKeeperBackend::builder().hosts(hosts).session_timeout(Duration::from_secs(4))
 }
@@ -62,7 +65,8 @@ async fn a_server_with_a_trusted_certificate_serves() {
     let backend = builder.url(format!("zookeeper+tls://{}", secure.hosts)).build().await.unwrap();
     let locks = LockManager::builder(backend).build().unwrap();
     let guard = locks.lock("order:42").await.unwrap();
-    let plain = LockManager::builder(at(&secure.server.hosts()).build().await.unwrap()).build().unwrap();
+    let plain = at(&secure.server.hosts()).session_timeout(PATIENCE);
+    let plain = LockManager::builder(plain.build().await.unwrap()).build().unwrap();
     assert!(plain.lock("order:42").try_acquire().await.unwrap().is_none(), "it is the same ensemble");
     guard.release().await.unwrap();
 }
@@ -72,7 +76,7 @@ async fn a_client_shows_its_certificate() {
     let (authority, clients) = (self_signed("127.0.0.1"), self_signed("client"));
     let secure = server(&authority, Some(&clients));
     let trusting = || at(&secure.hosts).root_certificates(&authority.certificate);
-    let known = trusting().client_certificate(&clients.certificate, &clients.key);
+    let known = trusting().client_certificate(&clients.certificate, &clients.key).session_timeout(PATIENCE);
     let locks = LockManager::builder(known.build().await.unwrap()).build().unwrap();
     locks.lock("order:42").await.unwrap().release().await.unwrap();
     let stranger = self_signed("client");

@@ -4,7 +4,7 @@ use super::*;
 
 /// A relay in front of `server`, and a manager behind it that soon gives up on an answer.
 async fn behind_a_relay(server: &RedisServer) -> (Relay, LockManager) {
-    let (relay, backend) = relayed(server, Duration::from_millis(200)).await;
+    let (relay, backend) = relayed(server, Duration::from_secs(1)).await;
     (relay, over(backend, LONG))
 }
 

@@ -124,7 +124,7 @@ async fn every_step_outlasts_busy() {
 #[tokio::test]
 async fn a_server_that_stays_busy_is_unavailable() {
     let server = RedisServer::builder().config("lua-time-limit 1").start();
-    let builder = RedisBackend::builder().url(server.url()).request_timeout(Duration::from_millis(200));
+    let builder = RedisBackend::builder().url(server.url()).request_timeout(Duration::from_secs(1));
     let (backend, mine) = (builder.build().await.unwrap(), claim("order:42"));
     for step in STEPS {
         let _occupied = occupy(&server);

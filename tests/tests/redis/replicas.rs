@@ -4,7 +4,7 @@ use super::*;
 
 async fn requiring(server: &RedisServer, replicas: usize) -> RedisBackend {
     let builder = RedisBackend::builder().url(server.url()).require_replicas(replicas);
-    builder.request_timeout(Duration::from_millis(300)).build().await.unwrap()
+    builder.request_timeout(Duration::from_secs(1)).build().await.unwrap()
 }
 
 fn ask(claim: &Claim, mode: Mode) -> AcquireRequest {

@@ -72,7 +72,6 @@ async fn tenants_have_their_locks_to_themselves() {
             colleague.lock("order:42").try_acquire().await.unwrap().is_none(),
             "the tenant's own exclude"
         );
-        guard.release().await.unwrap();
         for (stranger, ..) in tenants.iter().filter(|(other, ..)| other != name) {
             for root in [&root, home] {
                 let refused = builder(stranger, root).build().await.unwrap_err();
@@ -87,6 +86,7 @@ async fn tenants_have_their_locks_to_themselves() {
         }
         let owner = account(name).await;
         assert_eq!(children(&owner, &root).await, ["order:42"], "and nothing else was made");
+        guard.release().await.unwrap();
     }
 }
 

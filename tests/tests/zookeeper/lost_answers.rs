@@ -7,7 +7,7 @@ const WAYS: [fn(i32) -> Trick; 3] = [Trick::End, Trick::Reset, Trick::Silence];
 
 async fn relayed() -> (Relay, ZooKeeperBackend) {
     let relay = Relay::to(shared_zookeeper()).await;
-    let backend = at(&relay.hosts()).request_timeout(Duration::from_millis(300)).build().await.unwrap();
+    let backend = patient(&relay.hosts()).request_timeout(Duration::from_secs(1)).build().await.unwrap();
     (relay, backend)
 }
 
@@ -74,7 +74,7 @@ async fn a_try_that_failed_leaves_no_node_when_the_connection_is_back() {
     let operator = Operator::of(shared_zookeeper());
     let relay = Relay::to(shared_zookeeper()).await;
     let locks =
-        manager(patient(&relay.hosts()).request_timeout(Duration::from_millis(300)).build().await.unwrap());
+        manager(patient(&relay.hosts()).request_timeout(Duration::from_secs(1)).build().await.unwrap());
     let key = LockKey::new(fresh_key("gone")).unwrap();
     operator.make(&format!("/locks/{key}"));
     relay.play(Trick::Silence(op_code::MULTI));

@@ -74,7 +74,7 @@ impl Relay {
         self.book.lock().unwrap().played
     }
 
-    /// The codes of the requests since the last call.
+    /// The codes of the requests that were sent on to the server since the last call.
     pub(super) fn take_requests(&self) -> Vec<i32> {
         std::mem::take(&mut self.book.lock().unwrap().requests)
     }
@@ -180,15 +180,14 @@ async fn carry_requests(
     // The first frame greets, and has neither number nor code.
     let mut is_greeting = true;
     while let Some(frame) = read_frame(from).await {
-        if !std::mem::take(&mut is_greeting) {
-            let (number, code) = (word(&frame, 4), word(&frame, 8));
+        let code = (!std::mem::take(&mut is_greeting)).then(|| word(&frame, 8));
+        if let Some(code) = code {
             let is_held = |gate: &Gate| gate.holds == Some(code);
             {
                 let mut book = book.lock().unwrap();
-                book.requests.push(code);
                 book.is_holding |= is_held(&gate.borrow());
                 if let Some(trick) = book.to_play.take_if(|trick| trick.code() == code) {
-                    *awaited.lock().unwrap() = Some((number, trick));
+                    *awaited.lock().unwrap() = Some((word(&frame, 4), trick));
                 }
             }
             // An error means that the relay is gone.
@@ -197,6 +196,7 @@ async fn carry_requests(
         if to.write_all(&frame).await.is_err() {
             return;
         }
+        book.lock().unwrap().requests.extend(code);
     }
 }
 
