@@ -18,6 +18,7 @@ mod keys;
 mod link;
 mod relay;
 pub mod scenarios;
+mod seed;
 mod servers;
 mod wait;
 
@@ -29,6 +30,7 @@ pub use holder::Holder;
 pub use keys::fresh_key;
 pub use link::Link;
 pub use relay::Relay;
+pub use seed::printed_seed;
 pub use servers::{
     RedisCluster, RedisClusterBuilder, RedisSentinel, RedisSentinelBuilder, RedisServer, RedisServerBuilder,
     RespConnection, ZooKeeperEnsemble, ZooKeeperServer, ZooKeeperServerBuilder, port_refuses, shared_redis,

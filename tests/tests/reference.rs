@@ -11,9 +11,9 @@ use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use dlock_core::{
     EmbeddedBackend, ErrorKind, FencingToken, LockError, LockKey, RedisBackend, Ttl, ZooKeeperBackend,
 };
-use dlock_tests::{fresh_key, shared_redis, shared_zookeeper, wait_until_async};
+use dlock_tests::{fresh_key, printed_seed, shared_redis, shared_zookeeper, wait_until_async};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -210,7 +210,9 @@ async fn leave(player: &mut Player) {
 
 fn run<F: Future<Output = Result<(), TestCaseError>>>(cases: u32, case: impl Fn(Vec<(usize, Step)>) -> F) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let config = Config { cases, failure_persistence: None, max_shrink_time: 60_000, ..Config::default() };
+    let rng_seed = RngSeed::Fixed(printed_seed());
+    let config =
+        Config { cases, failure_persistence: None, max_shrink_time: 60_000, rng_seed, ..Config::default() };
     TestRunner::new(config).run(&steps(), |steps| runtime.block_on(case(steps))).unwrap();
 }
 

@@ -23,9 +23,9 @@ mod span;
 mod state;
 mod step;
 
-use dlock_tests::shared_redis;
+use dlock_tests::{printed_seed, shared_redis};
 use model::Conduct;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestRunner};
 use run::Judge;
 use script::Scripts;
 
@@ -44,7 +44,8 @@ fn agree(conduct: Conduct) {
 
 /// `PROPTEST_CASES` asks for more.
 fn agree_with(scripts: &Scripts, conduct: Conduct) {
-    let config = Config { failure_persistence: None, max_shrink_time: 20_000, ..Config::default() };
+    let rng_seed = RngSeed::Fixed(printed_seed());
+    let config = Config { failure_persistence: None, max_shrink_time: 20_000, rng_seed, ..Config::default() };
     let steps = step::steps(conduct);
     let server = shared_redis();
     TestRunner::new(config)

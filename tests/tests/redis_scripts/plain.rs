@@ -6,10 +6,10 @@ use super::server::{Names, Server, Words, code, numbers};
 use super::span::Span;
 use super::state::{Agrees, CORRUPT, Fence, LARGEST, Slot, State};
 use super::step::Part;
-use dlock_tests::{fresh_key, shared_redis};
+use dlock_tests::{fresh_key, printed_seed, shared_redis};
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::RefCell;
 
 #[derive(Debug, Clone, Copy)]
@@ -215,7 +215,8 @@ fn runs(mut runner: TestRunner, swap: Swap) -> Result<(), TestError<Vec<Step>>> 
 
 #[test]
 fn the_scripts_without_a_queue_do_as_the_model() {
-    let config = Config { failure_persistence: None, ..Config::default() };
+    let rng_seed = RngSeed::Fixed(printed_seed());
+    let config = Config { failure_persistence: None, rng_seed, ..Config::default() };
     runs(TestRunner::new(config), NO_SWAP).unwrap();
 }
 
