@@ -39,4 +39,4 @@ install_missing() {
 
 install_missing
 scripts/foreign_clients.sh
-exec cargo test --workspace --all-features "$@"
+exec "${DLOCK_PYTHON:-python3}" scripts/side_by_side.py cargo test --workspace --all-features "$@"

@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Runs `cargo test` with its test programs side by side.
+
+    side_by_side.py cargo test ARGUMENTS...
+
+Most tests wait: for a server, a lease, a session. Cargo would run one program after the other. This script lets cargo
+build the programs and name them, and runs twice as many at a time as there are processors, or as many as
+DLOCK_TEST_JOBS says. Cargo runs the examples of the documentation meanwhile.
+
+The output of a program comes in one piece when the program ends. At the end come the failures once more, the programs
+that took longest, and the counts.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock, Thread
+
+LONGEST = 12
+EXAMPLES = "examples of the documentation"
+
+
+def main(command):
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    report = Report()
+    cargo, notes = start_cargo(command)
+    examples = Thread(target=await_examples, args=[cargo, report])
+    examples.start()
+    with ThreadPoolExecutor(jobs()) as pool:
+        for line in notes:
+            report.noted = time.monotonic()
+            pool.submit(run, json.loads(line), report)
+    examples.join()
+    report.close()
+    return cargo.returncode or report.code()
+
+
+def jobs():
+    return int(os.environ.get("DLOCK_TEST_JOBS") or 2 * (os.cpu_count() or 1))
+
+
+def start_cargo(command):
+    """Starts cargo with this script in place of each test program. Returns it and what the script notes, by lines."""
+    readable, writable = os.pipe()
+    runner = json.dumps([sys.executable, os.path.abspath(__file__), "--note", str(writable)])
+    command = [*command[:2], "--config", f"target.'cfg(all())'.runner={runner}", *command[2:]]
+    cargo = subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[writable], text=True)
+    os.close(writable)
+    return cargo, os.fdopen(readable)
+
+
+def note(descriptor, command):
+    """Notes how to start a test program, and does not start it. Examples of the documentation are run at once."""
+    if "rustdoctest" in command[0]:
+        # rustdoc says this itself where it starts the examples itself: each then has a process of its own.
+        os.execve(command[0], command, {**os.environ, "RUSTDOC_DOCTEST_BIN_PATH": command[0]})
+    program = {"args": command, "cwd": os.getcwd(), "env": dict(os.environ)}
+    with os.fdopen(descriptor, "w") as notes:
+        print(json.dumps(program), file=notes)
+
+
+def run(program, report):
+    started = time.monotonic()
+    output = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen(**program, **output, text=True, errors="replace")
+    text = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.monotonic() - started
+    report.add(Outcome(name(program), text, process.returncode, seconds, used.ru_utime + used.ru_stime))
+
+
+def name(program):
+    """The package and the program, without the hash that cargo appends."""
+    target = os.path.basename(program["args"][0]).rsplit("-", 1)[0]
+    return f"{program['env']['CARGO_PKG_NAME']}: {target}"
+
+
+def await_examples(cargo, report):
+    """Cargo comes to the examples when it has named the last program, and prints to standard output nothing else."""
+    output, _ = cargo.communicate()
+    if output:
+        report.add(Outcome(EXAMPLES, output, cargo.returncode, time.monotonic() - report.noted, 0))
+
+
+@dataclass
+class Outcome:
+    name: str
+    output: str
+    code: int
+    seconds: float
+    processor: float
+
+    def show(self):
+        result = f"failed ({self.code})" if self.code else "passed"
+        print(f"\n== {self.name}: {result} after {self.seconds:.1f} s\n{self.output.strip()}", flush=True)
+
+    def count(self, word):
+        """The sum of the counts of `word` in the lines that test programs end with."""
+        return sum(map(int, re.findall(rf"^test result: .*?(\d+) {word}", self.output, re.MULTILINE)))
+
+
+class Report:
+    def __init__(self):
+        self.outcomes = []
+        self.noted = time.monotonic()
+        self.lock = Lock()
+
+    def add(self, outcome):
+        with self.lock:
+            self.outcomes.append(outcome)
+            outcome.show()
+
+    def failures(self):
+        return [outcome for outcome in self.outcomes if outcome.code]
+
+    def code(self):
+        return max((abs(outcome.code) for outcome in self.failures()), default=0)
+
+    def close(self):
+        if not self.outcomes:
+            return
+        for outcome in self.failures():
+            outcome.show()
+        self.show_longest()
+        print("\n" + ", ".join(f"{self.count(word)} {word}" for word in ["passed", "failed", "ignored"]))
+
+    def show_longest(self):
+        longest = sorted(self.outcomes, key=lambda outcome: -outcome.seconds)[:LONGEST]
+        print("\nseconds  processor  passed  failed  program")
+        for outcome in longest:
+            print(f"{outcome.seconds:7.1f}  {outcome.processor:9.1f}  {outcome.count('passed'):6}  {outcome.count('failed'):6}  {outcome.name}")
+
+    def count(self, word):
+        return sum(outcome.count(word) for outcome in self.outcomes)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--note":
+        note(int(sys.argv[2]), sys.argv[3:])
+    else:
+        sys.exit(main(sys.argv[1:]))
