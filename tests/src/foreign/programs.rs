@@ -100,11 +100,13 @@ fn installed(place: &str) -> PathBuf {
 
 const DEBIAN_CLASSPATH: &str = "/usr/share/java/curator-recipes.jar:/usr/share/java/slf4j-simple.jar";
 
-/// A small, quickly started virtual machine that logs what is wrong.
-const JAVA_OPTIONS: [&str; 5] = [
+/// A small, quickly started virtual machine that takes classes as they are and logs what is wrong.
+const JAVA_OPTIONS: [&str; 7] = [
     "-Xmx64m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-XX:-UsePerfData",
+    "-XX:+UnlockDiagnosticVMOptions",
+    "-XX:-BytecodeVerificationRemote",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 ];
