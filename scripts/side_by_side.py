@@ -18,27 +18,44 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import PriorityQueue
 from threading import Lock, Thread
 
-LONGEST = 12
+# The programs of this package take longest, so they start first.
+FIRST = "dlock-tests"
+LONGEST = 15
+# Behind all programs.
+END = 2
 EXAMPLES = "examples of the documentation"
 
 
 def main(command):
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    report = Report()
+    report, programs = Report(), PriorityQueue()
     cargo, notes = start_cargo(command)
-    examples = Thread(target=await_examples, args=[cargo, report])
-    examples.start()
-    with ThreadPoolExecutor(jobs()) as pool:
-        for line in notes:
-            report.noted = time.monotonic()
-            pool.submit(run, json.loads(line), report)
-    examples.join()
+    threads = [Thread(target=await_examples, args=[cargo, report])]
+    threads += [Thread(target=work, args=[programs, report]) for _ in range(jobs())]
+    for thread in threads:
+        thread.start()
+    for number, line in enumerate(notes):
+        report.noted = time.monotonic()
+        program = json.loads(line)
+        programs.put((package(program) != FIRST, number, program))
+    for number in range(jobs()):
+        programs.put((END, number, None))
+    for thread in threads:
+        thread.join()
     report.close()
     return cargo.returncode or report.code()
+
+
+def work(programs, report):
+    while program := programs.get()[2]:
+        try:
+            report.add(run(program))
+        except OSError as error:
+            report.add(Outcome(name(program), str(error), 1, 0, 0))
 
 
 def jobs():
@@ -65,7 +82,7 @@ def note(descriptor, command):
         print(json.dumps(program), file=notes)
 
 
-def run(program, report):
+def run(program):
     started = time.monotonic()
     output = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     process = subprocess.Popen(**program, **output, text=True, errors="replace")
@@ -73,13 +90,17 @@ def run(program, report):
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - started
-    report.add(Outcome(name(program), text, process.returncode, seconds, used.ru_utime + used.ru_stime))
+    return Outcome(name(program), text, process.returncode, seconds, used.ru_utime + used.ru_stime)
+
+
+def package(program):
+    return program["env"]["CARGO_PKG_NAME"]
 
 
 def name(program):
     """The package and the program, without the hash that cargo appends."""
     target = os.path.basename(program["args"][0]).rsplit("-", 1)[0]
-    return f"{program['env']['CARGO_PKG_NAME']}: {target}"
+    return f"{package(program)}: {target}"
 
 
 def await_examples(cargo, report):
