@@ -105,7 +105,11 @@ const FLAWS: [(&str, &str, Edit); 14] = [
         "losses",
         edit("mod.rs", "(reason);\n        }\n        self.have_ask(next);", "(reason);\n        }"),
     ),
-    ("sleeps_on_at_the_deadline", "a_silent_end", edit("mod.rs", "sleep_until_any(ends)", "sleep_until_any(ends.and(None))")),
+    (
+        "sleeps_on_at_the_deadline",
+        "a_silent_end",
+        edit("mod.rs", "sleep_until_any(ends)", "sleep_until_any(ends.and(None))"),
+    ),
     ("releases_nothing", "turmoil", edit("mod.rs", "pending.note(claim.owner, competitor, now);", "")),
     // Two holders, or the same token twice.
     (

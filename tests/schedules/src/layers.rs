@@ -15,7 +15,9 @@ pub type Open = fn(Arc<dyn Backend>, u32, Duration) -> Arc<dyn Shell>;
 
 macro_rules! layer {
     ($name:ident) => {
-        |backend, max, within| Arc::new($name::HandOverBackend::new(backend, $name::HandOver::new(max, within)))
+        |backend, max, within| {
+            Arc::new($name::HandOverBackend::new(backend, $name::HandOver::new(max, within)))
+        }
     };
 }
 

@@ -1,5 +1,11 @@
 //! Code under the annotation that must compile and run, a file for each kind.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(
+    clippy::double_must_use,
+    clippy::never_loop,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "the code is as users may write it"
+)]
 
 mod from_macro_rules;
 mod no_prelude;
