@@ -1,7 +1,7 @@
 //! What an annotated function must do, and which test shows it.
 //!
-//! A test is named as `file::function`, a file of `ui` as `fail/name`. The tests below check that all of them are there,
-//! and that each file in `ui/fail` stands here.
+//! A test is named as `file::function`, a program of dlock-messages as `fail/name`. The tests below check that all of
+//! them are there, and that each of those programs stands here.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::path::PathBuf;
@@ -339,13 +339,18 @@ fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// Where the programs of dlock-messages stand.
+fn messages() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../messages/tests/ui")
+}
+
 fn rows() -> impl Iterator<Item = &'static Row> {
     [FORMS, MISUSES, BEHAVIOUR, SITUATIONS].into_iter().flatten()
 }
 
 fn exists(test: &str) -> bool {
     match test.split_once("::") {
-        None => file(&format!("ui/{test}")).is_file(),
+        None => messages().join(test).with_extension("rs").is_file(),
         Some((name, function)) => {
             let declared = format!("fn {function}(");
             std::fs::read_to_string(file(name)).is_ok_and(|text| text.contains(&declared))
@@ -364,7 +369,7 @@ fn every_test_that_is_named_is_there() {
 
 #[test]
 fn every_message_stands_in_the_table_and_has_a_text() {
-    for entry in std::fs::read_dir(file("x").with_file_name("ui").join("fail")).unwrap() {
+    for entry in std::fs::read_dir(messages().join("fail")).unwrap() {
         let path = entry.unwrap().path();
         let stem = path.file_stem().unwrap().to_str().unwrap();
         let named = format!("fail/{stem}");

@@ -1,4 +1,4 @@
-//! What does not compile, and what is said about it. What compiles is in `forms`.
+//! What does not compile, and what is said about it. What compiles is in `forms` of dlock-annotation.
 
 #[test]
 fn wrong_uses_are_told_in_place() {
