@@ -63,23 +63,15 @@ def jobs():
 
 
 def start_cargo(command):
-    """Starts cargo with this script in place of each test program. Returns it and what the script notes, by lines."""
+    """Starts cargo with `note_program.py` in place of each test program. Returns it and the notes, one a line."""
     readable, writable = os.pipe()
-    runner = json.dumps([sys.executable, os.path.abspath(__file__), "--note", str(writable)])
+    note = os.path.join(os.path.dirname(os.path.abspath(__file__)), "note_program.py")
+    # Without the packages of this machine Python starts sooner.
+    runner = json.dumps([sys.executable, "-I", "-S", note, str(writable)])
     command = [*command[:2], "--config", f"target.'cfg(all())'.runner={runner}", *command[2:]]
     cargo = subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[writable], text=True)
     os.close(writable)
     return cargo, os.fdopen(readable)
-
-
-def note(descriptor, command):
-    """Notes how to start a test program, and does not start it. Examples of the documentation are run at once."""
-    if "rustdoctest" in command[0]:
-        # rustdoc says this itself where it starts the examples itself: each then has a process of its own.
-        os.execve(command[0], command, {**os.environ, "RUSTDOC_DOCTEST_BIN_PATH": command[0]})
-    program = {"args": command, "cwd": os.getcwd(), "env": dict(os.environ)}
-    with os.fdopen(descriptor, "w") as notes:
-        print(json.dumps(program), file=notes)
 
 
 def run(program):
@@ -163,7 +155,4 @@ class Report:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--note":
-        note(int(sys.argv[2]), sys.argv[3:])
-    else:
-        sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))
