@@ -71,7 +71,7 @@ async fn ask_until_all_leave(address: SocketAddr, number: usize, shared: Arc<Sha
         }
         match answer {
             Answer::Served => {}
-            // As it was told to, so that refusals are not most of the load.
+            // Later than it was told to, so that refusals are not most of the load.
             Answer::Refused { .. } => pause().await,
             Answer::CutOff | Answer::GivenUpBefore | Answer::GivenUpMidway => {
                 drop(connection);
@@ -98,5 +98,5 @@ fn patience() -> Patience {
 }
 
 async fn pause() {
-    tokio::time::sleep(Duration::from_millis(fastrand::u64(1_000..2_000))).await;
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(3_000..6_000))).await;
 }
