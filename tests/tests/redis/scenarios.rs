@@ -186,7 +186,7 @@ const QUEUE: &[Scenario] = &[
         "A waiter that hears of its grant after that lease does not begin.",
         &[
             "queue::a_push_that_comes_after_its_lease_is_not_believed",
-            "core/backend/redis/mod::a_push_is_believed_only_if_it_is_newer_than_the_last_answer_and_its_lease_is_long",
+            "core/backend/redis/backend::a_push_is_believed_only_if_it_is_newer_than_the_last_answer_and_its_lease_is_long",
         ],
     )
     .control(&["queue::a_push_that_comes_after_its_lease_is_not_believed"]),
@@ -196,7 +196,7 @@ const QUEUE: &[Scenario] = &[
         &[
             "queue::a_push_that_comes_after_its_lease_is_not_believed",
             "queue::an_old_push_is_not_believed",
-            "core/backend/redis/mod::a_push_is_believed_only_if_it_is_newer_than_the_last_answer_and_its_lease_is_long",
+            "core/backend/redis/backend::a_push_is_believed_only_if_it_is_newer_than_the_last_answer_and_its_lease_is_long",
         ],
     )
     .control(&["queue::a_push_that_comes_after_its_lease_is_not_believed"]),
@@ -449,7 +449,7 @@ const RELEASE: &[Scenario] = &[
     shown(
         "B64",
         "A lease is never longer than its ttl, however often it is asked for.",
-        &["renewal::a_lease_never_grows", "core/lease/mod::validity_counts_from_the_send_less_a_margin"],
+        &["renewal::a_lease_never_grows", "core/lease/ttl::validity_counts_from_the_send_less_a_margin"],
     )
     .control(&["renewal::a_lease_never_grows", "redis_scripts/broken::a_lease_that_is_not_the_waiter_s_own"]),
 ];
