@@ -7,8 +7,9 @@ const WAYS: [fn(i32) -> Trick; 3] = [Trick::End, Trick::Reset, Trick::Silence];
 
 async fn relayed() -> (Relay, ZooKeeperBackend) {
     let relay = Relay::to(shared_zookeeper()).await;
-    let backend = patient(&relay.hosts()).request_timeout(Duration::from_secs(1)).build().await.unwrap();
-    (relay, backend)
+    // A session that is replaced leaves its node for this long, which a test has to outlast.
+    let builder = at(&relay.hosts()).session_timeout(LIMIT / 3).request_timeout(Duration::from_secs(1));
+    (relay, builder.build().await.unwrap())
 }
 
 /// S1, S2, S3, I5: the node is made and nobody says so: the connection ends, is reset, or falls silent for longer
