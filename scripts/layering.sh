@@ -66,7 +66,7 @@ for file in "$core"/{local/lane,local/leaving,template,renewal/schedule,renewal/
 done
 
 # The crates around the core see its public face only.
-if grep -rnE '__private' dlock-tower/src examples/src 2>/dev/null >&2; then
+if grep -rnE '__private' dlock-tower/src examples 2>/dev/null >&2; then
   complain "dlock-tower and the examples use dlock-core's public API only"
 fi
 if sed '/^\[dev-dependencies\]/,$d' dlock-macros/Cargo.toml | grep -n 'dlock-' | grep -vE 'name|description' >&2; then

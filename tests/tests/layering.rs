@@ -19,7 +19,7 @@ fn check(root: &Path) -> (bool, String) {
 /// A copy of what the check reads, with `line` put before the first line of `file`.
 fn with_line(file: &str, line: &str) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
-    for part in ["dlock-core/src", "dlock-tower/src", "dlock-macros", "examples/src"] {
+    for part in ["dlock-core/src", "dlock-tower/src", "dlock-macros", "examples"] {
         copy_tree(&workspace().join(part), &copy.path().join(part));
     }
     let file = copy.path().join(file);

@@ -1,4 +1,4 @@
-//! The lock by itself, with nothing to install: `cargo run -p dlock-examples --bin quickstart`.
+//! The lock by itself, with nothing to install: `cargo run -p quickstart`.
 
 use dlock_core::{EmbeddedBackend, LockError, LockManager};
 use std::time::Duration;

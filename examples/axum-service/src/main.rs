@@ -1,6 +1,6 @@
 //! One axum service over SQLite, its locks in three ways: as layers of routes, as an annotation, and by hand.
 //!
-//! `cargo run -p dlock-examples --bin axum-service` serves on 127.0.0.1:3000 with locks in this process.
+//! `cargo run -p axum-service` serves on 127.0.0.1:3000 with locks in this process.
 //! `--backend redis://127.0.0.1:6379` (or `zookeeper://…`) puts them where several such processes share them; then
 //! `--database shop.db` names the file that they share, too. With `--check` it asks itself and exits.
 

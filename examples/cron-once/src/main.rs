@@ -1,6 +1,6 @@
 //! A job that every instance of a service starts by its own timer, and one of them runs.
 //!
-//! `cargo run -p dlock-examples --bin cron-once` lets three instances of this process do so for a few ticks and ends.
+//! `cargo run -p cron-once` lets three instances of this process do so for a few ticks and ends.
 //! `-- --backend redis://127.0.0.1:6379` (or `zookeeper://…`) puts the lock where separate processes would share it.
 //!
 //! The lock keeps two from running at once. That each tick's job is done once is for the ledger to say: an instance

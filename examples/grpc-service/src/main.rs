@@ -1,6 +1,6 @@
 //! A gRPC service of tonic, its locks in two ways: as a layer of the service, and by hand in a method.
 //!
-//! `cargo run -p dlock-examples --bin grpc-service` serves, asks itself, prints what happened and ends.
+//! `cargo run -p grpc-service` serves, asks itself, prints what happened and ends.
 //! `-- --backend redis://127.0.0.1:6379` (or `zookeeper://…`) puts the locks where several processes share them.
 
 mod clients;

@@ -1,6 +1,6 @@
 //! A red packet that thousands grab from at once: first without a lock, then with one.
 //!
-//! `cargo run --release -p dlock-examples --bin red-packet -- --help`
+//! `cargo run --release -p red-packet -- --help`
 
 mod addresses;
 mod backend;
