@@ -2,11 +2,11 @@
 
 use std::process::{Command, Output};
 
-/// What the program at `path` printed; it has to succeed.
+/// What the program at `path` printed on standard output. It has to succeed.
 pub(crate) fn succeeds(path: &str, arguments: &[&str]) -> String {
     let output = run(path, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", printed(&output));
-    printed(&output)
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Runs the program at `path` to its end.

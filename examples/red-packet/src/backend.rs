@@ -1,6 +1,6 @@
 //! Where the locks are.
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use dlock_core::{EmbeddedBackend, LockManager};
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ impl Backend {
     pub(crate) fn parse(url: &str) -> anyhow::Result<Self> {
         match url.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory(EmbeddedBackend::new())),
-            Some(("redis" | "rediss" | "zookeeper", rest)) if rest.starts_with("//") => {
-                Ok(Self::Remote(url.to_owned()))
+            Some(("redis", rest)) if rest.starts_with("//") => remote(url, "redis", cfg!(feature = "redis")),
+            Some(("zookeeper", rest)) if rest.starts_with("//") => {
+                remote(url, "zookeeper", cfg!(feature = "zookeeper"))
             }
             _ => bail!(
-                "--backend names no backend; write memory:, redis://HOST:PORT, rediss://HOST:PORT or \
-                 zookeeper://HOST:PORT/ROOT"
+                "--backend names no backend; write memory:, redis://HOST:PORT or zookeeper://HOST:PORT/ROOT"
             ),
         }
     }
@@ -59,6 +59,16 @@ impl Backend {
     }
 }
 
+/// The backend at `url`, if the program was built with the `feature` for it.
+fn remote(url: &str, feature: &str, is_built_in: bool) -> anyhow::Result<Backend> {
+    ensure!(
+        is_built_in,
+        "this program was built without {feature}; run it with `cargo run --release -p red-packet \
+         --features {feature} -- --backend {feature}://…`"
+    );
+    Ok(Backend::Remote(url.to_owned()))
+}
+
 /// How long a backend may take to answer at the start.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -76,8 +86,16 @@ mod tests {
     }
 
     #[test]
+    fn a_backend_that_was_not_built_in_is_refused_with_the_feature_to_turn_on() {
+        let error = remote("redis://:secret@127.0.0.1:6379", "redis", false).unwrap_err().to_string();
+        assert!(error.contains("--features redis"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
     fn a_backend_is_named_without_its_password() {
-        assert_eq!(Backend::parse("redis://:secret@127.0.0.1:6379").unwrap().name(), "redis");
+        let redis = remote("redis://:secret@127.0.0.1:6379", "redis", true);
+        assert_eq!(redis.unwrap().name(), "redis");
         assert_eq!(Backend::parse("memory:").unwrap().name(), "memory");
     }
 }

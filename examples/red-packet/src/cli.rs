@@ -11,6 +11,8 @@ Examples:
   red-packet --backend redis://127.0.0.1:6379      four server processes, locks in Redis
   red-packet --backend zookeeper://127.0.0.1:2181/locks --kill --json
 
+The backends redis and zookeeper need the features of these names: cargo run --features redis,zookeeper …
+
 Exit status: 0 exact, 1 the locked run was not exact to the cent, 2 could not be run, 130 interrupted.";
 
 /// A packet of 10,000.00 lies in a SQLite file. Thousands of HTTP requests to several servers grab from it,
@@ -42,7 +44,7 @@ pub(crate) enum Command {
 /// How the demonstration is run.
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// Where the locks are: memory:, redis://HOST:PORT, rediss://HOST:PORT or zookeeper://HOST:PORT/ROOT.
+    /// Where the locks are: memory:, redis://HOST:PORT or zookeeper://HOST:PORT/ROOT.
     ///
     /// With memory: all servers run in this process; otherwise each is a process of its own.
     #[arg(long, value_name = "URL", default_value = "memory:")]

@@ -1,35 +1,31 @@
-//! How far a run is: a bar for who watches, a count for who waits for the middle of it.
+//! How far a run is: a line to watch, and a count for the kill in the middle of a run.
 
-use indicatif::{ProgressBar, ProgressStyle};
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use tokio::sync::watch;
 
-/// Counts finished grabs. Shown as a bar unless it is hidden or standard output is no terminal.
+/// Counts finished grabs. Shown as a line that changes, unless it is hidden or standard output is no terminal.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    bar: ProgressBar,
+    title: String,
+    grabs: u32,
+    is_shown: bool,
     done: watch::Sender<u32>,
 }
 
 impl Progress {
-    /// A bar of `grabs` named `title`.
-    pub(crate) fn new(title: &'static str, grabs: u32, hidden: bool) -> Self {
-        let bar = match hidden || !std::io::stdout().is_terminal() {
-            true => ProgressBar::hidden(),
-            false => ProgressBar::new(grabs.into()),
-        };
-        // Only a template that is misspelt fails; the default style is as good.
-        bar.set_style(
-            ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
-        bar.set_message(title);
-        Self { bar, done: watch::Sender::new(0) }
+    /// A count up to `grabs`, named `title`.
+    pub(crate) fn new(title: String, grabs: u32, hidden: bool) -> Self {
+        let is_shown = !hidden && io::stdout().is_terminal();
+        Self { title, grabs, is_shown, done: watch::Sender::new(0) }
     }
 
     /// One more grab is finished.
     pub(crate) fn step(&self) {
-        self.bar.inc(1);
         self.done.send_modify(|done| *done += 1);
+        let done = *self.done.borrow();
+        if done.is_multiple_of(STEP) {
+            self.show(&format!("{}: {done} of {} grabs", self.title, self.grabs));
+        }
     }
 
     /// Waits until `count` grabs are finished.
@@ -38,15 +34,27 @@ impl Progress {
         let _ = self.done.subscribe().wait_for(|done| *done >= count).await;
     }
 
-    /// Prints a line without tearing the bar.
+    /// Prints a line of its own.
     pub(crate) fn say(&self, line: &str) {
-        self.bar.suspend(|| println!("{line}"));
+        self.finish();
+        println!("{line}");
     }
 
-    /// Takes the bar away.
+    /// Takes the line away.
     pub(crate) fn finish(&self) {
-        self.bar.finish_and_clear();
+        self.show("");
+    }
+
+    fn show(&self, text: &str) {
+        if self.is_shown {
+            print!("\r{text:WIDTH$}\r");
+            // A line that is not shown does no harm.
+            let _ = io::stdout().flush();
+        }
     }
 }
 
-const TEMPLATE: &str = "{msg:16} [{bar:40}] {pos}/{len} {per_sec}";
+/// The line changes once in so many grabs.
+const STEP: u32 = 20;
+/// The longest line.
+const WIDTH: usize = 60;

@@ -63,7 +63,7 @@ impl Stage<'_> {
             Packet::Unlocked => "without the lock",
             Packet::Locked => "with the lock",
         };
-        Progress::new(title, self.arguments.grabs, self.arguments.json)
+        Progress::new(title.to_owned(), self.arguments.grabs, self.arguments.json)
     }
 
     /// Kills a server in the middle of the locked run if that is asked for: the one that holds the lock.
