@@ -7,16 +7,18 @@ use std::time::Duration;
 const EXAMPLES: &str = "\
 Examples:
   red-packet                                       nothing to install, all in this process
-  red-packet --kill                                one server dies while it holds the lock
+  red-packet --kill                                one server dies while it holds a lock
+  red-packet --stripes 64                          the third packet in 64 stripes
   red-packet --backend redis://127.0.0.1:6379      four server processes, locks in Redis
   red-packet --backend zookeeper://127.0.0.1:2181/locks --kill --json
 
 The backends redis and zookeeper need the features of these names: cargo run --features redis,zookeeper …
 
-Exit status: 0 exact, 1 the locked run was not exact to the cent, 2 could not be run, 130 interrupted.";
+Exit status: 0 exact, 1 a run with locks was not exact to the cent, 2 could not be run, 130 interrupted.";
 
 /// A packet of 10,000.00 lies in a SQLite file. Thousands of HTTP requests to several servers grab from it,
-/// first without a lock (more is paid out than there is), then with one (exact to the cent).
+/// first without a lock (more is paid out than there is), then with one lock (exact to the cent), then in stripes
+/// with a lock each (exact, and faster).
 #[derive(Debug, Parser)]
 #[command(
     name = "red-packet",
@@ -55,8 +57,12 @@ pub(crate) struct RunArguments {
     pub(crate) servers: u16,
 
     /// How many grabs there are; the packet has half as many shares.
-    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) grabs: u32,
+
+    /// How many stripes the third packet is cut into. Each has a lock of its own.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub(crate) stripes: u16,
 
     /// How many grabs are under way at the same time.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4_096))]
@@ -66,7 +72,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub(crate) ttl: Duration,
 
-    /// Kill the server that holds the lock in the middle of the locked run, and start a new one.
+    /// Kill a server that holds a lock in the middle of each run with locks, and start a new one.
     ///
     /// A server process gets SIGKILL. With memory: there is no process to kill; the server's runtime is
     /// dropped with everything in it instead, and nothing that it held is given back.

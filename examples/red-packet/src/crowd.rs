@@ -2,7 +2,7 @@
 
 use crate::addresses::Addresses;
 use crate::progress::Progress;
-use crate::protocol::{Answer, Packet};
+use crate::protocol::{Answered, Packet};
 use crate::tally::{Outcome, Tally};
 use dlock_core::Moment;
 use http::header::RETRY_AFTER;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// Everybody who grabs from one packet.
+/// All clients that grab from one packet.
 #[derive(Debug)]
 pub(crate) struct Crowd {
     http: Client<HttpConnector, Empty<axum::body::Bytes>>,
@@ -35,7 +35,7 @@ impl Crowd {
         Self { http, servers, packet, grabs, next: AtomicU32::new(0) }
     }
 
-    /// Grabs over so many connections at a time, until every grab is answered or given up.
+    /// Grabs over that number of connections at a time, until every grab is answered or given up.
     pub(crate) async fn grab_all(self, connections: u16, progress: Arc<Progress>) -> anyhow::Result<Tally> {
         let (crowd, start) = (Arc::new(self), Moment::now());
         let mut clients = JoinSet::new();
@@ -66,11 +66,11 @@ impl Crowd {
     /// once however often it is asked for.
     async fn grab(&self, grab: u32, client: usize) -> Outcome {
         let start = Moment::now();
-        let mut outcome = Outcome { answer: None, waited: Duration::ZERO, refused: 0, broken: 0 };
+        let mut outcome = Outcome { answered: None, waited: Duration::ZERO, refused: 0, broken: 0 };
         for turn in client.. {
             let pause = match self.ask(grab, turn).await {
-                Reply::Answered(answer) => {
-                    outcome.answer = Some(answer);
+                Reply::Answered(answered) => {
+                    outcome.answered = Some(answered);
                     break;
                 }
                 Reply::Wrong => break,
@@ -120,7 +120,7 @@ impl Crowd {
 
 /// What one request came to.
 enum Reply {
-    Answered(Answer),
+    Answered(Answered),
     /// Not this time; again after a while.
     Refused(Duration),
     /// No answer at all. The grab may have been paid.

@@ -1,4 +1,4 @@
-//! A red packet that thousands grab from at once: first without a lock, then with one.
+//! A red packet that thousands grab from at once: without a lock, with one, and in stripes with a lock each.
 //!
 //! `cargo run --release -p red-packet -- --help`
 
@@ -24,7 +24,7 @@ use cli::{Cli, Command, RunArguments};
 use std::process::ExitCode;
 use tokio::runtime::{Builder, Runtime};
 
-/// Everything was asked for properly, and the locked run was not exact.
+/// Everything was asked for properly, and a run with locks was not exact.
 const NOT_EXACT: u8 = 1;
 /// The demonstration could not be made.
 const FAILED: u8 = 2;

@@ -3,25 +3,26 @@
 use crate::store::{Cents, Grab};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::time::Duration;
 
-/// What the clients' packet is, and whether its grabs take the lock.
+/// A packet, by how its grabs are kept from each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packet {
     /// Grabbed from without a lock.
     Unlocked,
-    /// Grabbed from under the lock, with the fencing token.
+    /// Grabbed from under one lock, with the fencing token.
     Locked,
+    /// Cut into stripes. Each is grabbed from under a lock of its own, with the fencing token.
+    Striped,
 }
 
 impl Packet {
-    /// How many packets there are.
-    pub(crate) const COUNT: i64 = 2;
-
     /// The packet's number in the store.
     pub(crate) fn id(self) -> i64 {
         match self {
             Self::Unlocked => 1,
             Self::Locked => 2,
+            Self::Striped => 3,
         }
     }
 
@@ -30,6 +31,7 @@ impl Packet {
         let route = match self {
             Self::Unlocked => "unlocked",
             Self::Locked => "locked",
+            Self::Striped => "striped",
         };
         format!("http://{server}/{route}/packets/{}/grabs/{grab}", self.id())
     }
@@ -39,6 +41,8 @@ impl Packet {
 pub(crate) const UNLOCKED_ROUTE: &str = "/unlocked/packets/{packet}/grabs/{grab}";
 /// The routes of [`Packet::uri`].
 pub(crate) const LOCKED_ROUTE: &str = "/locked/packets/{packet}/grabs/{grab}";
+/// The routes of [`Packet::uri`].
+pub(crate) const STRIPED_ROUTE: &str = "/striped/packets/{packet}/grabs/{grab}";
 
 /// The path parameters of the routes.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -51,6 +55,15 @@ impl From<GrabPath> for Grab {
     fn from(path: GrabPath) -> Self {
         Self { packet: path.packet, number: path.grab }
     }
+}
+
+/// How a server answers a grab.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    /// What the grab gets.
+    pub(crate) answer: Answer,
+    /// How long reading, thinking and writing took. Waiting for a lock is no part of it.
+    pub(crate) work: Duration,
 }
 
 /// What a grab gets.
