@@ -68,7 +68,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The manager by its builder, over a backend in this process; or by the URL of another one.
+/// The manager: by its builder, over a backend in this process, or by the URL of a server.
 async fn locks(backend: Option<&str>) -> Result<LockManager, LockError> {
     match backend {
         Some(url) => LockManager::connect(url).await,

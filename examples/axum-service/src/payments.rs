@@ -14,8 +14,8 @@ use std::time::Duration;
 
 const HEADER: &str = "idempotency-key";
 
-/// A request without the header is refused with 400. Its body is read before the lock is asked for, so that a slow
-/// client keeps nobody waiting.
+/// A request without the header is refused with 400. The body is read before the lock is asked for, so that no request
+/// waits for a slow client.
 pub(crate) fn one_payment(locks: &LockManager) -> LockLayer<ReadFirst> {
     let layer = LockLayer::new(locks.clone(), Key::new("payment").header(HEADER));
     layer.wait(Duration::from_secs(5)).read_body_first(64 * 1024)

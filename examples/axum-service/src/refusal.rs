@@ -41,7 +41,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::Lock(rejection) => rejection.into_response(),
-            Self::Stale => (StatusCode::CONFLICT, "somebody else was faster\n").into_response(),
+            Self::Stale => (StatusCode::CONFLICT, "a newer holder of the lock was faster\n").into_response(),
             Self::NoText => (StatusCode::BAD_REQUEST, "the idempotency key is no text\n").into_response(),
             Self::OtherPayment => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "this key paid something else\n").into_response()

@@ -43,7 +43,7 @@ pub(crate) fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// By hand: whoever comes while the job runs is told so, and does not wait.
+/// By hand: a request that comes while the job runs is told so, and does not wait.
 async fn nightly(State(app): State<App>) -> Result<&'static str, Refusal> {
     let Some(guard) = app.locks.lock("nightly").try_acquire().await? else {
         return Ok("the job is running already\n");
@@ -53,7 +53,7 @@ async fn nightly(State(app): State<App>) -> Result<&'static str, Refusal> {
     Ok("the job is done\n")
 }
 
-/// Where a real service would ask another one.
+/// Where a real service would call a second service.
 pub(crate) async fn think() {
     tokio::time::sleep(Duration::from_millis(5)).await;
 }

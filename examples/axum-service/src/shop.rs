@@ -28,7 +28,7 @@ pub(crate) struct Payment {
     pub(crate) cents: u32,
 }
 
-/// Somebody with a greater token, or the same payment, was here before; nothing is changed.
+/// A holder with a greater token, or the same payment, was here before; nothing is changed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stale;
 
@@ -49,7 +49,7 @@ impl Shop {
         Ok(Self(Arc::new(Mutex::new(connection))))
     }
 
-    /// The order as it is, for somebody who will not write it. One that nobody wrote is empty.
+    /// The order as it is, for a reader that will not write it. An order that was never written is empty.
     pub(crate) async fn order(&self, id: u32) -> anyhow::Result<Order> {
         let found = self.call(move |db| db.query_row(SELECT_ORDER, [id], order).optional()).await?;
         Ok(found.unwrap_or(Order { id, ..Order::default() }))
@@ -65,7 +65,7 @@ impl Shop {
         self.order(id).await.map(Ok)
     }
 
-    /// Replaces the order, unless its writer's lock has gone to somebody else meanwhile.
+    /// Replaces the order, unless the writer's lock has a newer holder.
     pub(crate) async fn write(&self, order: Order, token: FencingToken) -> anyhow::Result<Result<(), Stale>> {
         let (Order { id, address, parcels, .. }, fence) = (order, fence(token)?);
         let update = move |db: &Connection| db.execute(UPDATE_ORDER, params![id, address, parcels, fence]);
@@ -168,7 +168,11 @@ mod tests {
         shop.read(42, token(6)).await.unwrap().unwrap();
         assert_eq!(shop.write(order(1), token(6)).await.unwrap(), Ok(()));
         assert_eq!(shop.read(42, token(7)).await.unwrap(), Ok(order(1)));
-        assert_eq!(shop.write(order(9), token(6)).await.unwrap(), Err(Stale), "somebody else has read since");
+        assert_eq!(
+            shop.write(order(9), token(6)).await.unwrap(),
+            Err(Stale),
+            "a newer holder has read since"
+        );
         assert_eq!(shop.read(42, token(6)).await.unwrap(), Err(Stale));
         assert_eq!(shop.write(order(2), token(7)).await.unwrap(), Ok(()), "the same holder, again");
         assert_eq!(shop.order(42).await.unwrap(), order(2));

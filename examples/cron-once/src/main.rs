@@ -5,7 +5,7 @@
 //!
 //! The lock keeps two from running at once. That each tick's job is done once is for the ledger to say: an instance
 //! whose clock is late comes when the lock is free again. If the one that runs dies, the tick stays undone in the
-//! ledger, and whoever starts the job next finds it so.
+//! ledger, and the next instance that starts the job finds it undone.
 
 use anyhow::ensure;
 use clap::Parser;
@@ -69,8 +69,8 @@ struct Instance {
 }
 
 impl Instance {
-    /// The body runs under the lock or not at all. Whoever finds the lock taken does not wait, and that is no error;
-    /// a backend that is away still is one.
+    /// The body runs under the lock or not at all. An instance that finds the lock taken does not wait, and that is no
+    /// error. A backend that is away still is one.
     #[distributed_lock(
         "job:report",
         wait = "0s",

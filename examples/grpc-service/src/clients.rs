@@ -57,7 +57,7 @@ async fn count_one_at_a_time(channel: &Channel, locks: &LockManager) -> anyhow::
     ensure!(refusal.code() == Code::Aborted, "{refusal}");
     let after = refusal.metadata().get("retry-after").context("it does not say when to try again")?;
     println!(
-        "a count beside another one: {:?}, \"{}\", retry-after {}",
+        "a count while the lock is held: {:?}, \"{}\", retry-after {}",
         refusal.code(),
         refusal.message(),
         after.to_str()?

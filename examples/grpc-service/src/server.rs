@@ -43,7 +43,7 @@ impl StockServer {
         Ok(Response::new(TakeReply { taken, token: token.as_u64() }))
     }
 
-    /// By hand: whoever comes while another one counts is told so, as the layer would tell it.
+    /// By hand: a call that comes during a count is refused in the words of the layer.
     async fn count(self, _: Request<CountRequest>) -> Result<Response<CountReply>, Status> {
         let counting = self.locks.lock("count").wait(Duration::ZERO).await.map_err(LockRejection::from)?;
         let taken = counting.run(async { self.stock.all_taken() }).await.map_err(LockRejection::from)?;
@@ -85,7 +85,7 @@ impl Service<http::Request<Body>> for StockServer {
 
 impl From<Stale> for Status {
     fn from(Stale: Stale) -> Self {
-        Self::aborted("somebody else was faster")
+        Self::aborted("a newer holder of the lock was faster")
     }
 }
 
@@ -93,7 +93,7 @@ fn no_article() -> Status {
     Status::invalid_argument(format!("the header {ARTICLE} has to name the article"))
 }
 
-/// Where a real service would ask another one.
+/// Where a real service would call a second service.
 async fn think() {
     tokio::time::sleep(Duration::from_millis(5)).await;
 }

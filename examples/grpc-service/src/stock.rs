@@ -14,7 +14,7 @@ struct Article {
     newest: u64,
 }
 
-/// A read or write that came too late: somebody with a greater token was here before.
+/// A read or write that came too late: a holder with a greater token was here before.
 #[derive(Debug)]
 pub(crate) struct Stale;
 
@@ -65,7 +65,7 @@ mod tests {
         let (stock, token) = (Stock::default(), FencingToken::new);
         stock.write("cup", 1, token(6)).unwrap();
         assert_eq!(stock.read("cup", token(7)).unwrap(), 1);
-        assert!(stock.write("cup", 9, token(6)).is_err(), "somebody else has read since");
+        assert!(stock.write("cup", 9, token(6)).is_err(), "a newer holder has read since");
         assert!(stock.read("cup", token(6)).is_err());
         assert_eq!(stock.all_taken(), 1);
     }

@@ -11,7 +11,7 @@ async fn main() -> Result<(), LockError> {
     println!("order:42 is mine for at least {:?}; token {}", guard.remaining(), guard.token());
 
     let second = locks.lock("order:42").try_acquire().await?;
-    println!("somebody who only tries now gets {second:?}");
+    println!("a second try for order:42 gets {second:?}");
 
     let receipt = guard.run(async { "order 42 is paid" }).await?;
     println!("{receipt}; had the lock been lost meanwhile, the work would have been dropped");

@@ -54,7 +54,7 @@ impl Progress {
     }
 }
 
-/// The line changes once in so many grabs.
+/// How many grabs there are between two changes of the line.
 const STEP: u32 = 20;
 /// The longest line.
 const WIDTH: usize = 60;

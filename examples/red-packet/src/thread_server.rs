@@ -86,7 +86,7 @@ async fn listen(
     mut ended: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    // Nobody waits for it: the fleet is being dropped, and this server with it.
+    // If this fails, the fleet is being dropped, and this server with it.
     let _ = listening.send(listener.local_addr().map_err(Into::into));
     server::serve(listener, settings, async move {
         if ended.wait_for(|end| *end).await.is_err() {
