@@ -1,6 +1,8 @@
 //! What is measured, with whom, and what is to be reached: one file for each workload. The goals are ratios, and
 //! what does not depend on the machine.
 
+mod contended_across_processes;
+mod contended_in_process;
 mod counts;
 mod distant;
 mod embedded;
@@ -8,12 +10,10 @@ mod footprint;
 mod growth;
 mod hand_off;
 mod held;
+mod key_per_task;
 mod layer;
 mod macros;
-mod w1;
-mod w2;
-mod w3;
-mod w4;
+mod uncontended;
 mod waiters;
 
 use crate::arguments::Arguments;
@@ -193,15 +193,15 @@ fn is_named(name: &str, asked: &str) -> bool {
 
 fn all(spans: Spans) -> Vec<Workload> {
     let mut all = vec![
-        w1::redis(spans),
-        w2::redis(spans),
-        w3::redis(spans),
-        w4::redis(spans),
+        uncontended::redis(spans),
+        key_per_task::redis(spans),
+        contended_in_process::redis(spans),
+        contended_across_processes::redis(spans),
         hand_off::redis(spans),
-        w1::zookeeper(spans),
-        w2::zookeeper(spans),
-        w3::zookeeper(spans),
-        w4::zookeeper(spans),
+        uncontended::zookeeper(spans),
+        key_per_task::zookeeper(spans),
+        contended_in_process::zookeeper(spans),
+        contended_across_processes::zookeeper(spans),
         held::held(spans),
         waiters::waiters(spans),
         embedded::embedded(spans),
