@@ -41,9 +41,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// - While one owner's grant is valid no other owner is granted the key (I1).
     /// - Tokens of one key strictly rise in grant order (I2).
     /// - [`Grant::valid_until`] is counted from before the request was sent (I3).
-    /// - [`Mode::Try`] answers [`ErrorKind::Busy`] at once if another owner has the key or waits for it, and
-    ///   then leaves nothing behind.
-    /// - [`Mode::Wait`] waits without end, first come first served (I6), through reconnects. It tells
+    /// - [`Mode::Try`](super::Mode::Try) answers [`ErrorKind::Busy`](crate::ErrorKind::Busy) at once if another owner
+    ///   has the key or waits for it, and then leaves nothing behind.
+    /// - [`Mode::Wait`](super::Mode::Wait) waits without end, first come first served (I6), through reconnects. It tells
     ///   [`AcquireRequest::progress`] what it is waiting for, and returns an error only if waiting cannot help.
     /// - An owner that has the key already is granted it again, with the same token (I5).
     /// - The future may be dropped at any await, and may return an error with its effect unknown. The caller
@@ -57,8 +57,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Behavior
     /// - Only the owner's own lease is renewed (I8); a lock that is gone is not made again.
-    /// - [`ErrorKind::Lost`] says that the owner does not have the key any more. Any other error leaves the
-    ///   lease as it was.
+    /// - [`ErrorKind::Lost`](crate::ErrorKind::Lost) says that the owner does not have the key any more. Any other error
+    ///   leaves the lease as it was.
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment>;
 
     /// Makes the owner leave: gives up the grant, the place in the queue, and whatever an earlier request of
@@ -67,16 +67,17 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// # Behavior
     /// - The next waiter is granted the key, and it alone is woken (I6).
     /// - No other owner is touched (I8).
-    /// - [`ErrorKind::Lost`] says that the owner had no grant any more.
-    /// - After [`ErrorKind::Unavailable`] the caller repeats the call until the lease is over anyway.
+    /// - [`ErrorKind::Lost`](crate::ErrorKind::Lost) says that the owner had no grant any more.
+    /// - After [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) the caller repeats the call until the lease is
+    ///   over anyway.
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()>;
 
     /// Acquires the lock without waiting and without asking anybody else. That takes locks that are kept in this
     /// process; other backends keep the default, which is `None`.
     ///
     /// # Behavior
-    /// - As [`acquire`](Backend::acquire) with [`Mode::Try`], but that the grant counts from `now`, which was read
-    ///   just before, and that the backend has nothing to say of it later.
+    /// - As [`acquire`](Backend::acquire) with [`Mode::Try`](super::Mode::Try), but that the grant counts from `now`,
+    ///   which was read just before, and that the backend has nothing to say of it later.
     /// - `None` says nothing and leaves nothing behind: the caller goes on to `acquire`, with the same owner.
     fn acquire_at_once(&self, _claim: &Claim, _now: Moment) -> Option<Grant> {
         None

@@ -14,7 +14,7 @@ pub enum Mode {
     Wait,
 }
 
-/// What a [`Backend`] is asked when a lock is acquired.
+/// What a [`Backend`](super::Backend) is asked when a lock is acquired.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct AcquireRequest {

@@ -24,7 +24,7 @@ use std::time::Duration;
 /// and grants the lock to the next waiter, whose process is told by a push on the one connection that also
 /// carries the commands, and needs to ask no more; waiters ask by themselves in case a push is lost. A free
 /// lock costs one command, its release another, and a hand-off none. Other ways to keep the lock are
-/// [recipes](Recipe).
+/// [recipes](super::Recipe).
 ///
 /// The pattern is that of the [Redis documentation][pattern], with the queue, the token and the checks it
 /// leaves to the reader.
@@ -34,10 +34,10 @@ use std::time::Duration;
 /// run at rates that differ by less than 1 %. A restart without `appendfsync always`, an eviction or a failover
 /// may forget a lock; replication is asynchronous, so an acknowledged lock can be lost with the primary.
 ///
-/// - [`quarantine`](RedisBackendBuilder::quarantine) has such a server grant nothing until every forgotten lease
+/// - [`quarantine`](super::RedisBackendBuilder::quarantine) has such a server grant nothing until every forgotten lease
 ///   is over: then exclusion holds across restarts, and across failovers if the old primary stops taking writes
 ///   (`min-replicas-to-write 1` and `min-replicas-max-lag`).
-/// - [`require_replicas`](RedisBackendBuilder::require_replicas) makes the window smaller in which a failover
+/// - [`require_replicas`](super::RedisBackendBuilder::require_replicas) makes the window smaller in which a failover
 ///   forgets a lock. It does not close it.
 ///
 /// Fencing tokens rise across all of that, unless a server's clock had run ahead *and* its data was lost. In a
@@ -57,7 +57,7 @@ use std::time::Duration;
 /// A lock that another library's client holds is waited for, even if it never expires; the server tells the
 /// first waiter when the key changes, or, where the account may not have itself told, it asks every 100 ms. In
 /// the other direction a lock with waiters of ours is never free, see
-/// [`foreign_gap`](RedisBackendBuilder::foreign_gap). Keys that begin with `dlock:` are dlock's own.
+/// [`foreign_gap`](super::RedisBackendBuilder::foreign_gap). Keys that begin with `dlock:` are dlock's own.
 ///
 /// # Rights
 /// An account needs the keys it locks and the keys `dlock:*`, the channels `dlock:i:*`, and no more commands
@@ -77,7 +77,7 @@ use std::time::Duration;
 /// | `+cluster\|slots +asking +ssubscribe +spublish` | a cluster (without `+publish +subscribe`) |
 /// | `+wait` | `require_replicas` |
 ///
-/// [`Recipe::Plain`] needs none of the scripts and channels, but `+set +get +pttl +time +multi +exec`, and
+/// [`Recipe::Plain`](super::Recipe::Plain) needs none of the scripts and channels, but `+set +get +pttl +time +multi +exec`, and
 /// `+delex`, or `+eval`, or `+watch +unwatch +del +pexpire`.
 ///
 /// Clones share the connection. Needs Redis 6.2 or newer (a cluster: 7.0) and a Tokio runtime; a connection

@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// Curator: Java programs that use its `InterProcessMutex` on `/locks/order:42`, and dlock with the key
 /// `order:42`, exclude each other, and so do clients of go-zookeeper. A lock that is free costs one request, a
 /// release another; those that many tasks ask for at once go in one. For keys that are tried rather than waited for
-/// there is [`Recipe::Simple`].
+/// there is [`Recipe::Simple`](super::Recipe::Simple).
 ///
 /// ```no_run
 /// use dlock_core::{LockManager, ZooKeeperBackend};
@@ -36,7 +36,7 @@ use std::sync::Arc;
 /// # guard.release().await }
 /// ```
 ///
-/// For Python's kazoo, and for all of them at once, see [`Dialect`].
+/// For Python's kazoo, and for all of them at once, see [`Dialect`](super::Dialect).
 ///
 /// # The lease is the session's
 ///
@@ -58,7 +58,7 @@ use std::sync::Arc;
 /// a warning is logged.
 ///
 /// Lock directories are dlock's own: their data is overwritten, and they are made as container nodes (except with
-/// [`Dialect::Kazoo`]). Keys are
+/// [`Dialect::Kazoo`](super::Dialect::Kazoo)). Keys are
 /// one path segment each; what ZooKeeper does not take in one is percent-encoded, as is all that is not ASCII.
 /// At debug level the client library logs the names of nodes, and who knows one and may write there can free
 /// the lock.
