@@ -1,6 +1,7 @@
 //! What only axum has: path parameters, extractors, responses.
 
-use crate::key::{Fault, Key, KeyError, Reading};
+use crate::key::{Key, Reading};
+use crate::key_error::{Fault, KeyError};
 use crate::locked::Locked;
 use crate::rejection::LockRejection;
 use axum::body::Body;

@@ -240,6 +240,7 @@ mod extract;
 mod future;
 mod held;
 mod key;
+mod key_error;
 mod layer;
 mod locked;
 mod read_first;
@@ -251,7 +252,8 @@ mod status;
 
 pub use body::LockBody;
 pub use future::ResponseFuture;
-pub use key::{Key, KeyError, KeyFromRequest};
+pub use key::{Key, KeyFromRequest};
+pub use key_error::KeyError;
 pub use layer::{HoldUntil, LockLayer, OnLost, OnUnavailable};
 pub use locked::Locked;
 pub use read_first::{AsItComes, ReadFirst, ReadFirstFuture};

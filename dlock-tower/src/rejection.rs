@@ -1,6 +1,6 @@
 //! The answers the layer gives itself.
 
-use crate::key::KeyError;
+use crate::key_error::KeyError;
 use bytes::Bytes;
 use dlock_core::{ErrorKind, LockError, Operation};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
