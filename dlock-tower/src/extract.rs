@@ -15,10 +15,13 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 impl Key {
-    /// Adds the value of a parameter of the route's path, such as `id` in `/orders/{id}`, percent-decoded.
+    /// Adds the value of a parameter of the route's path, such as `id` in `/orders/{id}`, percent-decoded: the text that
+    /// a handler gets by `Path<String>`.
     ///
-    /// On a route without that parameter a request is answered 500. Add the layer with `route_layer`: with
-    /// `layer` it also gets the requests that no route matches, and answers those with 500, not 404.
+    /// In a wildcard such as `{*path}`, `a/b` and `a%2Fb` are one text, and `a/b` and `a//b` are two.
+    ///
+    /// On a route without that parameter a request is answered 500. Add the layer with `route_layer`: with `layer` it also gets the requests that no route matches,
+    /// and answers those with 500, not 404.
     pub fn path_param(self, name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
         self.add(format!("path parameter {name}"), Fault::Client, move |parts| path_param(parts, &name))

@@ -1,16 +1,19 @@
 //! What a request is about.
 
 use crate::key_error::{Fault, KeyError};
+use crate::path::resource_path;
 use dlock_core::{KeyTemplate, LockKey};
-use http::HeaderName;
 use http::request::Parts;
+use http::{HeaderName, Method};
 use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt;
 
 /// Reads from a request what to lock.
 ///
-/// [`Key`] does it part by part. For anything else write a closure, which may go on to use a [`Key`]:
+/// [`Key`] does it part by part. For anything else write a closure, which may go on to use a [`Key`]. A closure sees the
+/// request as the client wrote it: `/orders/42` and `/orders/%34%32` are two paths, and [`Key::uri_path`] knows that
+/// they are one resource.
 ///
 /// ```
 /// use dlock_tower::{Key, KeyFromRequest};
@@ -108,14 +111,17 @@ impl Key {
         self
     }
 
-    /// Adds a header's value. A request without it, with two of it, or with one that is no UTF-8 is answered
-    /// 400.
+    /// Adds a header's value, without blanks around it. A request without the header, with two of it, or with one
+    /// that is not UTF-8 is answered 400.
+    ///
+    /// The value is taken as it is: `a,b` and `a, b` are two keys, and so are `Example.com` and `example.com`. Requests over HTTP/2
+    /// have no header `host`.
     pub fn header(self, name: &str) -> Self {
         self.add_header(name, true)
     }
 
     /// Adds a header's value if there is one; a request without the header is not locked at all. Otherwise as
-    /// [`header`](Self::header).
+    /// [`header`](Self::header): an empty value is answered 400.
     pub fn optional_header(self, name: &str) -> Self {
         self.add_header(name, false)
     }
@@ -123,6 +129,9 @@ impl Key {
     /// Adds what `value` makes of the request's extension of type `T`, such as the tenant that an
     /// authentication layer, which stands outside this one, has put there. A request without the extension,
     /// or whose value is empty or too long, is answered 500: the client cannot help it.
+    ///
+    /// What the value prints is the key. So it has to print one text for one thing: two equal values that print
+    /// different texts are two keys.
     pub fn ext<T, V>(self, value: impl Fn(&T) -> V + Send + Sync + 'static) -> Self
     where
         T: Send + Sync + 'static,
@@ -139,17 +148,40 @@ impl Key {
         })
     }
 
-    /// Adds the path of the URI, without the query.
+    /// Adds the path of the URI, without the query: one key for one resource, however a client spells its path.
     ///
-    /// Routers may cut off what they matched (axum's `nest` does): then add that as a
-    /// [`lit`](Self::lit), or two resources share a key.
+    /// - Percent escapes are decoded: `/orders/%34%32` and `/orders/42` are one key.
+    /// - `%2F` is no separator, as for axum: `/a%2Fb` and `/a/b` are two keys. Nor is `%2534` decoded twice.
+    /// - Empty segments do not count: `/orders//42/` and `/orders/42` are one key.
+    /// - Capital letters, `+` and `;` do: `/a`, `/A` and `/a;v=1` are three keys.
+    /// - A path with a segment `.` or `..`, however it is spelled, is answered 400: programs do not agree on what
+    ///   it means. So is a path that is not UTF-8 when it is decoded, and a URI without a path.
+    /// - The scheme and the host are left out: several hosts of one server share keys.
+    ///
+    /// A router may tell two paths apart that are one key here. Their requests then wait for each other.
+    ///
+    /// axum's `nest` cuts off the prefix that it matched. With the feature `axum` the key has the whole path all the
+    /// same: order 42 of one shop is not order 42 of another. Without the feature, and with other routers, the path is
+    /// what the router left: add what it cut off, or two resources share a key.
+    ///
+    /// ```
+    /// use dlock_tower::{Key, KeyFromRequest};
+    ///
+    /// let key = Key::new("order").uri_path();
+    /// for path in ["/orders/42", "/orders/%34%32", "/orders//42/", "/orders/42?dry-run"] {
+    ///     let (parts, ()) = http::Request::put(path).body(())?.into_parts();
+    ///     assert_eq!(key.lock_key(&parts)?.unwrap().as_bytes(), b"order:%2Forders%2F42");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn uri_path(self) -> Self {
-        self.add("URI path".to_owned(), Fault::Client, |parts| Ok(Some(parts.uri.path().into())))
+        self.add("URI path".to_owned(), Fault::Client, |parts| Ok(Some(resource_path(parts)?)))
     }
 
-    /// Adds the method, such as `POST`.
+    /// Adds the method, such as `POST`. `HEAD` counts as `GET`: it asks for the same thing, and axum has one handler
+    /// for both.
     pub fn method(self) -> Self {
-        self.add("method".to_owned(), Fault::Client, |parts| Ok(Some(parts.method.as_str().into())))
+        self.add("method".to_owned(), Fault::Client, |parts| Ok(Some(method(&parts.method).into())))
     }
 
     /// Makes one of `stripes` keys of all that the parts can say: values that clients choose freely then cannot make
@@ -175,7 +207,7 @@ impl Key {
     where
         F: for<'a> Fn(&'a mut Parts) -> Reading<'a> + Send + Sync + 'static,
     {
-        self.parts.push(Part::Value { name, fault, read: Box::new(read) });
+        self.parts.push(Part::value(name, fault, read));
         self
     }
 
@@ -192,14 +224,23 @@ impl Key {
     }
 }
 
+/// What a key says of a method.
+fn method(method: &Method) -> &str {
+    match *method {
+        Method::HEAD => Method::GET.as_str(),
+        _ => method.as_str(),
+    }
+}
+
 /// The one value of the header. Of two, another layer might believe the other one.
 fn header<'a>(parts: &'a Parts, name: &HeaderName) -> Reading<'a> {
     let mut values = parts.headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => match std::str::from_utf8(value.as_bytes()) {
-            Ok(text) => Ok(Some(text.into())),
-            Err(_) => Err(KeyError::client(format!("header {name} is no UTF-8"))),
+            // Over HTTP/1 the server has taken the blanks off; over HTTP/2 it has not.
+            Ok(text) => Ok(Some(text.trim_matches([' ', '\t']).into())),
+            Err(_) => Err(KeyError::client(format!("header {name} is not valid UTF-8"))),
         },
         (Some(_), Some(_)) => Err(KeyError::client(format!("header {name} is given more than once"))),
     }
@@ -248,6 +289,13 @@ fn fnv_1a(bytes: &[u8]) -> u64 {
 }
 
 impl Part {
+    fn value<F>(name: String, fault: Fault, read: F) -> Self
+    where
+        F: for<'a> Fn(&'a mut Parts) -> Reading<'a> + Send + Sync + 'static,
+    {
+        Self::Value { name, fault, read: Box::new(read) }
+    }
+
     fn append(&self, template: KeyTemplate, parts: &mut Parts) -> Result<Option<KeyTemplate>, KeyError> {
         match self {
             Self::Literal(text) => {
@@ -295,6 +343,7 @@ mod tests {
     use super::*;
     use http::request::Builder;
     use http::{HeaderValue, Request};
+    use proptest::prelude::*;
 
     fn parts(builder: Builder) -> Parts {
         builder.body(()).unwrap().into_parts().0
@@ -320,11 +369,11 @@ mod tests {
     fn a_header_must_be_there_once_and_readable() {
         let key = Key::new("order").header("x-user");
         let opaque = HeaderValue::from_bytes(b"\xff").unwrap();
-        let twice = Request::get("/").header("x-user", "1").header("x-user", "1");
+        let twice = Request::get("/").header("x-user", "1").header("X-User", "1");
         for (request, detail) in [
             (Request::get("/"), "header x-user is missing"),
             (Request::get("/").header("x-user", ""), "header x-user is empty"),
-            (Request::get("/").header("x-user", opaque), "header x-user is no UTF-8"),
+            (Request::get("/").header("x-user", opaque), "header x-user is not valid UTF-8"),
             (twice, "header x-user is given more than once"),
         ] {
             assert_eq!(fault(&key, request), (Fault::Client, detail.to_owned()));
@@ -338,6 +387,37 @@ mod tests {
         assert_eq!(read(&key, Request::get("/").header("Idempotency-Key", "7")), b"payment:7");
         let empty = Request::get("/").header("idempotency-key", "");
         assert_eq!(fault(&key, empty).0, Fault::Client);
+    }
+
+    #[test]
+    fn blanks_around_a_headers_value_do_not_count() {
+        let key = Key::new("order").header("X-User");
+        let values =
+            ["7", " 7", "7 ", "\t 7 \t"].map(|value| read(&key, Request::get("/").header("x-user", value)));
+        assert_eq!(values, [b"order:7"; 4]);
+        assert_eq!(read(&key, Request::get("/").header("x-user", "7, 8")), b"order:7,%208");
+        for key in [key, Key::new("order").optional_header("X-User")] {
+            let blank = Request::get("/").header("x-user", " \t");
+            assert_eq!(fault(&key, blank), (Fault::Client, "header X-User is empty".to_owned()));
+        }
+    }
+
+    #[test]
+    fn head_is_get_and_methods_have_upper_and_lower_case() {
+        let key = Key::new("report").method();
+        let keys = ["GET", "HEAD", "get", "PURGE"].map(|method| read(&key, Request::get("/").method(method)));
+        assert_eq!(keys, [&b"report:GET"[..], b"report:GET", b"report:get", b"report:PURGE"]);
+    }
+
+    #[test]
+    fn a_uri_without_a_path_is_refused_or_the_root() {
+        let key = Key::new("x").uri_path();
+        let tunnel = Request::connect("example.com:443");
+        assert_eq!(fault(&key, tunnel), (Fault::Client, "URI path is empty".to_owned()));
+        let root = ["/", "//", "http://example.com", "http://example.com/", "/?a=b", "http://example.com?a"];
+        assert_eq!(root.map(|uri| read(&key, Request::get(uri))), [b"x:%2F"; 6]);
+        assert_eq!(read(&key, Request::options("*")), b"x:*");
+        assert_eq!(read(&key, Request::options("/*")), b"x:%2F*");
     }
 
     #[test]
@@ -390,6 +470,24 @@ mod tests {
         ] {
             let request = Request::get("/").extension(7_u32);
             assert_eq!(fault(&key, request).0, Fault::Wiring, "{key:?}");
+        }
+    }
+
+    proptest! {
+        /// With all characters that separate or escape something in a key.
+        #[test]
+        fn no_value_can_pass_for_another_part(
+            values in proptest::collection::vec("[ab:%/{}2F5A, ]{0,3}", 4),
+        ) {
+            let key = Key::new("k").header("x-a").lit("b:").header("x-b");
+            let read = |values: &[String]| {
+                let request = Request::get("/").header("x-a", &values[0]).header("x-b", &values[1]);
+                key.lock_key(&parts(request)).ok()
+            };
+            let trimmed = |values: &[String]| [0, 1].map(|at| values[at].trim().to_owned());
+            if let (Some(one), Some(other)) = (read(&values[..2]), read(&values[2..])) {
+                prop_assert_eq!(one == other, trimmed(&values[..2]) == trimmed(&values[2..]));
+            }
         }
     }
 }

@@ -36,7 +36,8 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let locks = LockManager::builder(EmbeddedBackend::new()).build()?;
-//! let one_writer = LockLayer::new(locks.clone(), Key::new("order").path_param("id"))
+//! let order = Key::new("order").path_param("id");
+//! let one_writer = LockLayer::new(locks.clone(), order)
 //!     .wait(Duration::from_millis(10));
 //!
 //! let app = Router::new()
@@ -51,6 +52,8 @@
 //! let busy = app.clone().oneshot(put(42)?).await?;
 //! assert_eq!(busy.status(), StatusCode::CONFLICT);
 //! assert!(busy.headers().contains_key("retry-after"));
+//! let in_other_words = app.clone().oneshot(Request::put("/orders/%34%32").body(Body::empty())?).await?;
+//! assert_eq!(in_other_words.status(), StatusCode::CONFLICT);
 //! let other = app.oneshot(put(43)?).await?;
 //! assert_eq!(other.status(), StatusCode::NO_CONTENT);
 //! # drop(guard); Ok(()) }
@@ -65,17 +68,18 @@
 //!
 //! ```
 //! use bytes::Bytes;
-//! use dlock_core::{EmbeddedBackend, KeyTemplate, LockManager};
-//! use dlock_tower::{LockLayer, Locked};
+//! use dlock_core::{EmbeddedBackend, LockManager};
+//! use dlock_tower::{Key, KeyFromRequest as _, LockLayer, Locked};
 //! use http::{Request, Response, request::Parts};
 //! use http_body_util::{BodyExt as _, Full};
 //! use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! let locks = LockManager::builder(EmbeddedBackend::new()).build()?;
-//! let key = |parts: &Parts| match parts.method.is_safe() {
+//! let file = Key::new("file").uri_path();
+//! let key = move |parts: &Parts| match parts.method.is_safe() {
 //!     true => Ok(None), // reads are not locked
-//!     false => Ok(Some(KeyTemplate::new().literal("file:").value(parts.uri.path()).finish()?)),
+//!     false => file.lock_key(parts),
 //! };
 //! let service = ServiceBuilder::new()
 //!     .concurrency_limit(256) // outside, see below
@@ -169,6 +173,7 @@
 //! | two layers want one lock for a request | the inner one lets it pass; both are under the same guard |
 //! | the handler asks for the lock it is under | `ErrorKind::Reentrant` at once; so do annotated functions |
 //! | the manager is closed | who waits, and who comes, gets 503 with `Retry-After`; holders finish |
+//! | one resource is spelled in two ways, such as `/orders/42` and `/orders/%34%32` | one key: see [`Key::uri_path`] |
 //! | no key for the request | handled without a lock (`Ok(None)`); 400 if the client should have sent one; 500 if it is the route's fault, logged once |
 //!
 //! To shut down: `locks.close()`, then the server's graceful shutdown, then `locks.shutdown().await`. Without the first the
@@ -243,6 +248,7 @@ mod key;
 mod key_error;
 mod layer;
 mod locked;
+mod path;
 mod read_first;
 mod rejection;
 mod room;
