@@ -20,7 +20,8 @@ impl Key {
     ///
     /// In a wildcard such as `{*path}`, `a/b` and `a%2Fb` are one text, and `a/b` and `a//b` are two.
     ///
-    /// On a route without that parameter a request is answered 500. Add the layer with `route_layer`: with `layer` it also gets the requests that no route matches,
+    /// On a route without that parameter, or with two of that name (one of them in the path of a `nest`), a request is
+    /// answered 500. Add the layer with `route_layer`: with `layer` it also gets the requests that no route matches,
     /// and answers those with 500, not 404.
     pub fn path_param(self, name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
@@ -30,9 +31,13 @@ impl Key {
 
 fn path_param(parts: &mut Parts, name: &str) -> Reading<'static> {
     let params = path_params(parts)?;
-    match params.iter().find(|(found, _)| *found == name) {
-        Some((_, value)) => Ok(Some(value.to_owned().into())),
-        None => Err(KeyError::wiring(format!("the route's path has no parameter `{name}`"))),
+    let mut values = params.iter().filter(|(found, _)| *found == name).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (Some(value), None) => Ok(Some(value.to_owned().into())),
+        (None, _) => Err(KeyError::wiring(format!("the route's path has no parameter `{name}`"))),
+        (Some(_), Some(_)) => Err(KeyError::wiring(format!(
+            "the route's path has two parameters named `{name}`; rename one of them"
+        ))),
     }
 }
 

@@ -174,6 +174,7 @@
 //! | the handler asks for the lock it is under | `ErrorKind::Reentrant` at once; so do annotated functions |
 //! | the manager is closed | who waits, and who comes, gets 503 with `Retry-After`; holders finish |
 //! | one resource is spelled in two ways, such as `/orders/42` and `/orders/%34%32` | one key: see [`Key::uri_path`] |
+//! | two parameters of a route have one name, such as in `/shops/{id}/orders/{id}` | 500, logged once with the name |
 //! | no key for the request | handled without a lock (`Ok(None)`); 400 if the client should have sent one; 500 if it is the route's fault, logged once |
 //!
 //! To shut down: `locks.close()`, then the server's graceful shutdown, then `locks.shutdown().await`. Without the first the

@@ -15,7 +15,7 @@ use axum::{Extension, Router};
 use common::raw::{ask, read_until, receive, send, serve};
 use common::{Failing, Fed, LONG, Probe, assert_freed, assert_held, data, soon};
 use dlock_core::{ErrorKind, KeyTemplate, LockError, LockManager};
-use dlock_tower::{Key, KeyError, LockLayer, LockRejection, Locked};
+use dlock_tower::{Key, KeyError, KeyFromRequest as _, LockLayer, LockRejection, Locked};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -308,6 +308,35 @@ mod spellings {
         let app = Router::new().route("/orders/{*id}", get(handler).route_layer(by_id()));
         let paths = ["/orders/a/b", "/orders/a%2Fb", "/orders/a//b/", "/orders/../a"];
         assert_eq!(keys(app, &paths).await, ["a/b", "a/b", "a//b/", "../a"]);
+    }
+
+    #[tokio::test]
+    async fn a_name_of_two_parameters_is_the_programs_fault() {
+        let orders = || Router::new().route("/orders/{id}", get(not_reached).route_layer(by_id()));
+        let inner = Router::new().nest_service("/new", orders());
+        for (app, path) in [
+            (Router::new().nest("/shops/{id}", orders()), "/shops/7/orders/42"),
+            (Router::new().nest("/shops/{id}", orders()), "/shops/7/orders/7"),
+            (Router::new().nest_service("/shops/{id}", orders()), "/shops/7/orders/42"),
+            (Router::new().nest("/shops/{id}", inner), "/shops/7/new/orders/42"),
+        ] {
+            let answer = ask(serve(app).await, &format!("GET {path}"), &[]).await;
+            answer.assert_rejected(500, "lock_misconfigured", None);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_fault_of_a_route_names_the_parameter() {
+        async fn fault(request: Request, _: Next) -> String {
+            let (parts, _) = request.into_parts();
+            Key::new("order").path_param("id").lock_key(&parts).unwrap_err().to_string()
+        }
+        let orders = Router::new().route("/orders/{id}", get(key)).route("/", get(key));
+        let orders = orders.route_layer(from_fn(fault));
+        let app = Router::new().nest("/shops/{id}", orders.clone()).nest("/all", orders);
+        let faults = keys(app, &["/shops/7/orders/42", "/all"]).await;
+        assert!(faults[0].contains("two parameters named `id`"), "{faults:?}");
+        assert!(faults[1].contains("no parameter `id`"), "{faults:?}");
     }
 }
 

@@ -309,6 +309,13 @@ const SCENARIOS: &[Scenario] = &[
             "sockets::blanks_around_a_header_do_not_count_over_http1_and_http2",
         ],
     ),
+    (
+        "two path parameters of one name",
+        &[
+            "axum::a_name_of_two_parameters_is_the_programs_fault",
+            "axum::the_fault_of_a_route_names_the_parameter",
+        ],
+    ),
     ("two tenants, authentication outside", &["axum::an_extension_of_an_outer_layer_tells_tenants_apart"]),
     ("a missing header", &["axum::a_header_makes_the_key_and_must_be_there"]),
     ("a missing path parameter", &["axum::a_route_without_the_path_parameter_is_the_programs_fault"]),
