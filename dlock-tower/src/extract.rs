@@ -16,7 +16,8 @@ use std::task::{Context, Poll, Waker};
 
 impl Key {
     /// Adds the value of a parameter of the route's path, such as `id` in `/orders/{id}`, percent-decoded: the text that
-    /// a handler gets by `Path<String>`.
+    /// a handler gets by `Path<String>`. If the handler reads it as something else, such as `Path<u64>`, add
+    /// [`parsed_as`](Self::parsed_as): `042` and `42` are two texts and one number.
     ///
     /// In a wildcard such as `{*path}`, `a/b` and `a%2Fb` are one text, and `a/b` and `a//b` are two.
     ///

@@ -8,6 +8,7 @@ use http::{HeaderName, Method};
 use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 
 /// Reads from a request what to lock.
 ///
@@ -60,6 +61,9 @@ where
 /// Values are escaped as those in an annotation's key, so that `Key::new("order").path_param("id")` and
 /// `#[distributed_lock("order:{id}")]` lock the same thing, and no client can write a separator. Each part
 /// has 1 to 128 bytes before it is escaped; a request with an empty or longer one is refused.
+///
+/// A value is text. Where the handler, or the annotated function, reads it as a number or an id, add
+/// [`parsed_as`](Self::parsed_as), so that all spellings of one value are one key.
 ///
 /// Put what tells tenants apart into the key, from an extension that an outer layer has checked; otherwise one
 /// tenant can lock what is another's.
@@ -114,7 +118,8 @@ impl Key {
     /// Adds a header's value, without blanks around it. A request without the header, with two of it, or with one
     /// that is not UTF-8 is answered 400.
     ///
-    /// The value is taken as it is: `a,b` and `a, b` are two keys, and so are `Example.com` and `example.com`. Requests over HTTP/2
+    /// The value is taken as it is: `a,b` and `a, b` are two keys, and so are `Example.com` and `example.com`. If
+    /// the handler reads it as something else than text, see [`parsed_as`](Self::parsed_as). Requests over HTTP/2
     /// have no header `host`.
     pub fn header(self, name: &str) -> Self {
         self.add_header(name, true)
@@ -182,6 +187,32 @@ impl Key {
     /// for both.
     pub fn method(self) -> Self {
         self.add("method".to_owned(), Fault::Client, |parts| Ok(Some(method(&parts.method).into())))
+    }
+
+    /// Reads the part added just before as a `T`, and adds what the `T` prints instead. Spellings of one value are
+    /// then one key: `42`, `042` and `+42` of a number, or capital and small letters of a UUID.
+    ///
+    /// Use it wherever the handler reads a value as something else than text, such as `Path<u64>`. Without it a client
+    /// can write order 42 as `/orders/042`, and gets another lock for it. A part that cannot be read as a `T` is
+    /// answered 400. Behind [`lit`](Self::lit) there is nothing to read, and requests are answered 500.
+    ///
+    /// ```
+    /// use dlock_tower::{Key, KeyFromRequest};
+    ///
+    /// let key = Key::new("order").header("x-order").parsed_as::<u64>();
+    /// for order in ["42", "042", "+42"] {
+    ///     let (parts, ()) = http::Request::put("/").header("x-order", order).body(())?.into_parts();
+    ///     assert_eq!(key.lock_key(&parts)?.unwrap().as_bytes(), b"order:42");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn parsed_as<T>(mut self) -> Self
+    where
+        T: FromStr + fmt::Display + 'static,
+    {
+        let part = self.parts.pop();
+        self.parts.extend(part.map(Part::parsed_as::<T>));
+        self
     }
 
     /// Makes one of `stripes` keys of all that the parts can say: values that clients choose freely then cannot make
@@ -289,6 +320,26 @@ fn fnv_1a(bytes: &[u8]) -> u64 {
 }
 
 impl Part {
+    /// This part, printed by a `T` that is read from its text.
+    fn parsed_as<T>(self) -> Self
+    where
+        T: FromStr + fmt::Display + 'static,
+    {
+        let Self::Value { name, fault, read } = self else {
+            return Self::value("parsed literal".to_owned(), Fault::Wiring, |_| {
+                Err(KeyError::wiring("`parsed_as` must follow a part that is read from the request"))
+            });
+        };
+        let invalid = format!("{name} is not a valid {}", type_name::<T>());
+        Self::value(name, fault, move |parts| {
+            let Some(text) = read(parts)? else { return Ok(None) };
+            match text.parse::<T>() {
+                Ok(value) => Ok(Some(value.to_string().into())),
+                Err(_) => Err(KeyError { fault, detail: invalid.clone().into() }),
+            }
+        })
+    }
+
     fn value<F>(name: String, fault: Fault, read: F) -> Self
     where
         F: for<'a> Fn(&'a mut Parts) -> Reading<'a> + Send + Sync + 'static,
@@ -403,6 +454,21 @@ mod tests {
     }
 
     #[test]
+    fn a_parsed_part_is_one_key_for_one_value() {
+        let key = Key::new("user").header("x-user").parsed_as::<u32>();
+        for spelling in ["7", "007", "+7", " 7"] {
+            assert_eq!(read(&key, Request::get("/").header("x-user", spelling)), b"user:7");
+        }
+        for text in ["x", "7 8", "-7", "0x7", &"7".repeat(40)] {
+            let detail = "header x-user is not a valid u32".to_owned();
+            assert_eq!(fault(&key, Request::get("/").header("x-user", text)), (Fault::Client, detail));
+        }
+        let optional = Key::new("user").optional_header("x-user").parsed_as::<u32>();
+        assert_eq!(optional.lock_key(&parts(Request::get("/"))).unwrap(), None);
+        assert_eq!(read(&optional, Request::get("/").header("x-user", "07")), b"user:7");
+    }
+
+    #[test]
     fn head_is_get_and_methods_have_upper_and_lower_case() {
         let key = Key::new("report").method();
         let keys = ["GET", "HEAD", "get", "PURGE"].map(|method| read(&key, Request::get("/").method(method)));
@@ -464,6 +530,9 @@ mod tests {
             Key::new("order").header("not a name"),
             Key::new("order").striped(0),
             Key::new("order").optional_header(""),
+            Key::new("order").parsed_as::<u32>(),
+            Key::new("order").ext(|_: &u32| 7).lit("7").parsed_as::<u32>(),
+            Key::new("order").ext(|_: &u32| "seven").parsed_as::<u32>(),
             Key::new("order").ext(|missing: &u8| *missing),
             Key::new("order").ext(|_: &u32| ""),
             Key::new("order").ext(move |_: &u32| long.clone()),

@@ -36,7 +36,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let locks = LockManager::builder(EmbeddedBackend::new()).build()?;
-//! let order = Key::new("order").path_param("id");
+//! let order = Key::new("order").path_param("id").parsed_as::<u64>(); // as the handler reads it
 //! let one_writer = LockLayer::new(locks.clone(), order)
 //!     .wait(Duration::from_millis(10));
 //!
@@ -52,7 +52,7 @@
 //! let busy = app.clone().oneshot(put(42)?).await?;
 //! assert_eq!(busy.status(), StatusCode::CONFLICT);
 //! assert!(busy.headers().contains_key("retry-after"));
-//! let in_other_words = app.clone().oneshot(Request::put("/orders/%34%32").body(Body::empty())?).await?;
+//! let in_other_words = app.clone().oneshot(Request::put("/orders/%3042").body(Body::empty())?).await?;
 //! assert_eq!(in_other_words.status(), StatusCode::CONFLICT);
 //! let other = app.oneshot(put(43)?).await?;
 //! assert_eq!(other.status(), StatusCode::NO_CONTENT);
@@ -173,7 +173,7 @@
 //! | two layers want one lock for a request | the inner one lets it pass; both are under the same guard |
 //! | the handler asks for the lock it is under | `ErrorKind::Reentrant` at once; so do annotated functions |
 //! | the manager is closed | who waits, and who comes, gets 503 with `Retry-After`; holders finish |
-//! | one resource is spelled in two ways, such as `/orders/42` and `/orders/%34%32` | one key: see [`Key::uri_path`] |
+//! | one resource is spelled in two ways, such as `/orders/42` and `/orders/%34%32` | one key: see [`Key::uri_path`] and [`Key::parsed_as`] |
 //! | two parameters of a route have one name, such as in `/shops/{id}/orders/{id}` | 500, logged once with the name |
 //! | no key for the request | handled without a lock (`Ok(None)`); 400 if the client should have sent one; 500 if it is the route's fault, logged once |
 //!

@@ -14,7 +14,7 @@ use axum::routing::{any, get, post, put};
 use axum::{Extension, Router};
 use common::raw::{ask, read_until, receive, send, serve};
 use common::{Failing, Fed, LONG, Probe, assert_freed, assert_held, data, soon};
-use dlock_core::{ErrorKind, KeyTemplate, LockError, LockManager};
+use dlock_core::{ErrorKind, KeyTemplate, LockError, LockManager, distributed_lock};
 use dlock_tower::{Key, KeyError, KeyFromRequest as _, LockLayer, LockRejection, Locked};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -233,6 +233,49 @@ mod spellings {
     }
 
     #[tokio::test]
+    async fn two_spellings_of_one_number_exclude_each_other() {
+        for second in ["PUT /orders/042", "PUT /orders/+42", "PUT /orders/%2b42"] {
+            let (route, entered, finish) = slow();
+            let by_number = layer(Key::new("order").path_param("id").parsed_as::<u64>()).try_once();
+            let app = Router::new().route("/orders/{id}", route.route_layer(by_number));
+            assert_excluded(app, (&entered, &finish), ["PUT /orders/42", second]).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_layer_and_an_annotation_exclude_each_other_however_an_order_is_spelled() {
+        #[distributed_lock("order:{id}", wait = "0s", locks = locks)]
+        async fn ship(
+            State(locks): State<LockManager>,
+            Path(id): Path<u64>,
+        ) -> Result<String, LockRejection> {
+            Ok(id.to_string())
+        }
+        #[distributed_lock("order:{id}", wait = "0s", locks = locks)]
+        async fn tag(
+            State(locks): State<LockManager>,
+            Path(id): Path<String>,
+        ) -> Result<String, LockRejection> {
+            Ok(id)
+        }
+        let numbers = ["POST /numbers/42", "POST /numbers/042", "POST /numbers/%34%32"];
+        let names = ["POST /names/42", "POST /names/%34%32", "POST /names/4%32"];
+        for annotated in numbers.into_iter().chain(names) {
+            for held in ["PUT /orders/42", "PUT /orders/%34%32", "PUT /orders/+42"] {
+                let (route, entered, finish) = slow();
+                let locks = Probe::default().manager();
+                let by_number = Key::new("order").path_param("id").parsed_as::<u64>();
+                let app = Router::new()
+                    .route("/orders/{id}", route.route_layer(LockLayer::new(locks.clone(), by_number)))
+                    .route("/numbers/{id}", post(ship))
+                    .route("/names/{id}", post(tag))
+                    .with_state(locks);
+                assert_excluded(app, (&entered, &finish), [held, annotated]).await;
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn spellings_of_one_path_are_one_key() {
         let whole = "http://localhost/orders/42";
         assert_one_key(orders(), &["/orders/42", "/orders/%34%32", "/orders/4%32?v=1", whole]).await;
@@ -308,6 +351,13 @@ mod spellings {
         let app = Router::new().route("/orders/{*id}", get(handler).route_layer(by_id()));
         let paths = ["/orders/a/b", "/orders/a%2Fb", "/orders/a//b/", "/orders/../a"];
         assert_eq!(keys(app, &paths).await, ["a/b", "a/b", "a//b/", "../a"]);
+    }
+
+    #[tokio::test]
+    async fn a_parameter_that_cannot_be_parsed_is_the_clients_fault() {
+        let by_number = layer(Key::new("order").path_param("id").parsed_as::<u64>());
+        let app = Router::new().route("/orders/{id}", get(key).route_layer(by_number));
+        assert_refused(app, &["/orders/x", "/orders/-1", "/orders/4%202", "/orders/4.2"]).await;
     }
 
     #[tokio::test]

@@ -303,11 +303,18 @@ const SCENARIOS: &[Scenario] = &[
     (
         "one value in two spellings",
         &[
+            "axum::two_spellings_of_one_number_exclude_each_other",
+            "axum::a_parameter_that_cannot_be_parsed_is_the_clients_fault",
             "axum::a_parameter_is_the_text_that_the_handler_gets",
+            "key::a_parsed_part_is_one_key_for_one_value",
             "key::head_is_get_and_methods_have_upper_and_lower_case",
             "key::blanks_around_a_headers_value_do_not_count",
             "sockets::blanks_around_a_header_do_not_count_over_http1_and_http2",
         ],
+    ),
+    (
+        "the layer and an annotation on one order",
+        &["axum::the_layer_and_an_annotation_exclude_each_other_however_an_order_is_spelled"],
     ),
     (
         "two path parameters of one name",
