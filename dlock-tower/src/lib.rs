@@ -240,9 +240,9 @@
 //! - **It is not for reads.** All methods are locked unless the key says `None` for some, and all locks are exclusive:
 //!   there is none that readers share.
 
-mod body;
 #[cfg(feature = "axum")]
-mod extract;
+mod axum;
+mod body;
 mod future;
 mod held;
 mod key;
@@ -252,10 +252,10 @@ mod locked;
 mod path;
 mod read_first;
 mod rejection;
-mod room;
 mod service;
 #[cfg(feature = "tonic")]
-mod status;
+mod tonic;
+mod wait_limit;
 
 pub use body::LockBody;
 pub use future::ResponseFuture;

@@ -19,7 +19,7 @@ pub(crate) fn resource_path(parts: &Parts) -> Result<Cow<'_, str>, KeyError> {
 /// the request has left is what the handler is chosen by, even if a layer in between has written another URI.
 #[cfg(feature = "axum")]
 fn whole_path(parts: &Parts) -> Cow<'_, str> {
-    use axum::extract::{NestedPath, OriginalUri};
+    use ::axum::extract::{NestedPath, OriginalUri};
     let path = parts.uri.path();
     let nested = parts.extensions.get::<OriginalUri>().zip(parts.extensions.get::<NestedPath>());
     let Some((original, pattern)) = nested else { return path.into() };
