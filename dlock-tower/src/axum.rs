@@ -1,6 +1,6 @@
 //! What only axum has: path parameters, extractors, responses.
 
-use crate::key::{Key, Reading};
+use crate::key::{Key, PartText};
 use crate::key_error::{Fault, KeyError};
 use crate::locked::Locked;
 use crate::rejection::LockRejection;
@@ -30,7 +30,7 @@ impl Key {
     }
 }
 
-fn path_param(parts: &mut Parts, name: &str) -> Reading<'static> {
+fn path_param(parts: &mut Parts, name: &str) -> PartText<'static> {
     let params = path_params(parts)?;
     let mut values = params.iter().filter(|(found, _)| *found == name).map(|(_, value)| value);
     match (values.next(), values.next()) {

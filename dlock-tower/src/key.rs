@@ -86,19 +86,19 @@ where
 /// ```
 #[must_use = "a key does nothing until a layer is made with it"]
 pub struct Key {
-    parts: Vec<Part>,
+    parts: Vec<KeyPart>,
     stripes: Option<u64>,
 }
 
-enum Part {
+enum KeyPart {
     Literal(Cow<'static, str>),
-    Value { name: String, fault: Fault, read: Box<Read> },
+    Value { name: String, fault: Fault, read: Box<ReadPart> },
 }
 
 /// Reads the text of a part; `None` leaves the request unlocked. The parts are lent because axum's extractors want
 /// some that they could change.
-type Read = dyn for<'a> Fn(&'a mut Parts) -> Reading<'a> + Send + Sync;
-pub(crate) type Reading<'a> = Result<Option<Cow<'a, str>>, KeyError>;
+type ReadPart = dyn for<'a> Fn(&'a mut Parts) -> PartText<'a> + Send + Sync;
+pub(crate) type PartText<'a> = Result<Option<Cow<'a, str>>, KeyError>;
 
 impl Key {
     /// The longest part, in bytes before it is escaped.
@@ -111,7 +111,7 @@ impl Key {
 
     /// Adds a fixed text, as it is.
     pub fn lit(mut self, text: impl Into<Cow<'static, str>>) -> Self {
-        self.parts.push(Part::Literal(text.into()));
+        self.parts.push(KeyPart::Literal(text.into()));
         self
     }
 
@@ -211,7 +211,7 @@ impl Key {
         T: FromStr + fmt::Display + 'static,
     {
         let part = self.parts.pop();
-        self.parts.extend(part.map(Part::parsed_as::<T>));
+        self.parts.extend(part.map(KeyPart::parsed_as::<T>));
         self
     }
 
@@ -236,9 +236,9 @@ impl Key {
     /// Adds a part whose emptiness or length is `fault`'s.
     pub(crate) fn add<F>(mut self, name: String, fault: Fault, read: F) -> Self
     where
-        F: for<'a> Fn(&'a mut Parts) -> Reading<'a> + Send + Sync + 'static,
+        F: for<'a> Fn(&'a mut Parts) -> PartText<'a> + Send + Sync + 'static,
     {
-        self.parts.push(Part::value(name, fault, read));
+        self.parts.push(KeyPart::value(name, fault, read));
         self
     }
 
@@ -264,7 +264,7 @@ fn method(method: &Method) -> &str {
 }
 
 /// The one value of the header. Of two, another layer might believe the other one.
-fn header<'a>(parts: &'a Parts, name: &HeaderName) -> Reading<'a> {
+fn header<'a>(parts: &'a Parts, name: &HeaderName) -> PartText<'a> {
     let mut values = parts.headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -304,7 +304,7 @@ impl Key {
         let stripe = fnv_1a(key.as_bytes()).checked_rem(stripes);
         let stripe = stripe.ok_or_else(|| KeyError::wiring("a key of zero stripes locks nothing"))?;
         let namespace = match self.parts.first() {
-            Some(Part::Literal(text)) => text,
+            Some(KeyPart::Literal(text)) => text,
             _ => "",
         };
         let template = KeyTemplate::new().literal(namespace).literal(":stripe:").value(&stripes);
@@ -319,7 +319,7 @@ fn fnv_1a(bytes: &[u8]) -> u64 {
     })
 }
 
-impl Part {
+impl KeyPart {
     /// This part, printed by a `T` that is read from its text.
     fn parsed_as<T>(self) -> Self
     where
@@ -342,7 +342,7 @@ impl Part {
 
     fn value<F>(name: String, fault: Fault, read: F) -> Self
     where
-        F: for<'a> Fn(&'a mut Parts) -> Reading<'a> + Send + Sync + 'static,
+        F: for<'a> Fn(&'a mut Parts) -> PartText<'a> + Send + Sync + 'static,
     {
         Self::Value { name, fault, read: Box::new(read) }
     }
@@ -380,7 +380,7 @@ impl fmt::Debug for Key {
     }
 }
 
-impl fmt::Debug for Part {
+impl fmt::Debug for KeyPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Literal(text) => write!(f, "{text:?}"),

@@ -1,12 +1,12 @@
 //! The layer: what it locks, and how.
 
-use crate::held::Held;
+use crate::held::HeldLock;
 use crate::key::KeyFromRequest;
 use crate::locked::Locked;
 use crate::read_first::{AsItComes, ReadFirst};
 use crate::rejection::{Answering, LockRejection};
 use crate::service::Lock;
-use crate::wait_limit::{Place, Room};
+use crate::wait_limit::{WaitLimit, WaitSlot};
 use bytes::Bytes;
 use dlock_core::{AcquireFuture, LockGuard, LockKey, LockManager};
 use http::request::Parts;
@@ -47,7 +47,7 @@ use tower_layer::Layer;
 /// `M` is how the request's body is treated, see [`read_body_first`](Self::read_body_first).
 #[must_use = "a layer does nothing until a service is wrapped in it"]
 pub struct LockLayer<M = AsItComes> {
-    settings: Arc<Settings>,
+    settings: Arc<LayerSettings>,
     mode: PhantomData<fn() -> M>,
 }
 
@@ -89,27 +89,27 @@ pub enum OnUnavailable {
 }
 
 /// Makes the answer to a rejection.
-type Answer = dyn Fn(&LockRejection) -> Response<Bytes> + Send + Sync;
+type RejectWith = dyn Fn(&LockRejection) -> Response<Bytes> + Send + Sync;
 
 #[derive(Clone)]
-struct Settings {
+struct LayerSettings {
     locks: LockManager,
     key: Arc<dyn KeyFromRequest>,
     wait: Duration,
     ttl: Option<Duration>,
     max_hold: Duration,
-    room: Arc<Room>,
+    wait_limit: Arc<WaitLimit>,
     hold: HoldUntil,
     on_lost: OnLost,
     on_unavailable: OnUnavailable,
     read_first: usize,
     answering: Answering,
-    reject_with: Option<Arc<Answer>>,
+    reject_with: Option<Arc<RejectWith>>,
 }
 
 /// How a request with a lock begins.
 #[derive(Debug)]
-pub(crate) enum Start {
+pub(crate) enum LockDecision {
     Reject(LockRejection),
     /// No lock is asked for, or an outer layer has it.
     Pass,
@@ -120,13 +120,13 @@ impl LockLayer {
     /// A layer that locks, with `locks`, what `key` reads from a request: a [`Key`](crate::Key), or a closure
     /// `Fn(&Parts) -> Result<Option<LockKey>, KeyError>` where `Ok(None)` leaves the request unlocked.
     pub fn new(locks: LockManager, key: impl KeyFromRequest) -> Self {
-        Self::of(Arc::new(Settings {
+        Self::of(Arc::new(LayerSettings {
             locks,
             key: Arc::new(key),
             wait: Duration::from_secs(2),
             ttl: None,
             max_hold: Duration::from_secs(60),
-            room: Arc::new(Room::new(Room::PER_KEY, Room::TOTAL)),
+            wait_limit: Arc::new(WaitLimit::new(WaitLimit::PER_KEY, WaitLimit::TOTAL)),
             hold: HoldUntil::default(),
             on_lost: OnLost::default(),
             on_unavailable: OnUnavailable::default(),
@@ -138,11 +138,11 @@ impl LockLayer {
 }
 
 impl<M> LockLayer<M> {
-    fn of(settings: Arc<Settings>) -> Self {
+    fn of(settings: Arc<LayerSettings>) -> Self {
         Self { settings, mode: PhantomData }
     }
 
-    fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+    fn with(mut self, set: impl FnOnce(&mut LayerSettings)) -> Self {
         set(Arc::make_mut(&mut self.settings));
         self
     }
@@ -180,7 +180,7 @@ impl<M> LockLayer<M> {
     /// Counted are the requests of this layer and its clones that have asked for their lock and do not have it
     /// yet. With [`try_once`](Self::try_once) nobody waits, and nobody is counted.
     pub fn max_waiting(self, per_key: usize, total: usize) -> Self {
-        self.with(|settings| settings.room = Arc::new(Room::new(per_key, total)))
+        self.with(|settings| settings.wait_limit = Arc::new(WaitLimit::new(per_key, total)))
     }
 
     /// Until when a request holds its lock, by default [`HoldUntil::BodyEnd`].
@@ -286,11 +286,11 @@ impl<M> LockLayer<M> {
     }
 
     /// What to do about a request with these parts.
-    pub(crate) fn start(&self, parts: &mut Parts) -> Start {
+    pub(crate) fn start(&self, parts: &mut Parts) -> LockDecision {
         match self.settings.key.read_key(parts) {
-            Err(error) => Start::Reject(error.into()),
-            Ok(Some(key)) if !Locked::covers(parts, &self.settings.locks, &key) => Start::Lock(key),
-            Ok(_) => Start::Pass,
+            Err(error) => LockDecision::Reject(error.into()),
+            Ok(Some(key)) if !Locked::covers(parts, &self.settings.locks, &key) => LockDecision::Lock(key),
+            Ok(_) => LockDecision::Pass,
         }
     }
 
@@ -308,9 +308,9 @@ impl<M> LockLayer<M> {
     pub(crate) fn acquire(&self, key: LockKey) -> Result<Acquiring, LockRejection> {
         let settings = &self.settings;
         let waiting = match settings.wait.is_zero() {
-            true => Waiting::Never,
-            false if settings.room.is_full_for(&key) => return Err(LockRejection::queue_full()),
-            false => Waiting::NotYet(key.clone()),
+            true => SlotState::Never,
+            false if settings.wait_limit.is_full_for(&key) => return Err(LockRejection::queue_full()),
+            false => SlotState::NotYet(key.clone()),
         };
         let request = settings.locks.lock(key).wait(settings.wait);
         let future = match settings.ttl {
@@ -320,8 +320,8 @@ impl<M> LockLayer<M> {
         Ok(Acquiring { future, waiting })
     }
 
-    pub(crate) fn held(&self, guard: Arc<LockGuard>) -> Held {
-        Held::new(guard, self.settings.max_hold, self.settings.on_lost)
+    pub(crate) fn held(&self, guard: Arc<LockGuard>) -> HeldLock {
+        HeldLock::new(guard, self.settings.max_hold, self.settings.on_lost)
     }
 
     /// Whether a request may be handled without the lock that it did not get.
@@ -346,14 +346,14 @@ impl<M> LockLayer<M> {
 #[derive(Debug)]
 pub(crate) struct Acquiring {
     future: AcquireFuture,
-    waiting: Waiting,
+    waiting: SlotState,
 }
 
 #[derive(Debug)]
-enum Waiting {
+enum SlotState {
     Never,
     NotYet(LockKey),
-    In { _place: Place },
+    In { _place: WaitSlot },
 }
 
 impl Acquiring {
@@ -365,12 +365,12 @@ impl Acquiring {
         if let Poll::Ready(outcome) = Pin::new(&mut self.future).poll(context) {
             return Poll::Ready(outcome.map_err(Into::into));
         }
-        if let Waiting::NotYet(key) = &self.waiting {
+        if let SlotState::NotYet(key) = &self.waiting {
             // Somebody may have taken the last place since it was looked for.
-            let Some(place) = layer.settings.room.enter(key) else {
+            let Some(place) = layer.settings.wait_limit.take_slot(key) else {
                 return Poll::Ready(Err(LockRejection::queue_full()));
             };
-            self.waiting = Waiting::In { _place: place };
+            self.waiting = SlotState::In { _place: place };
         }
         Poll::Pending
     }
@@ -392,14 +392,14 @@ impl<S, M> Layer<S> for LockLayer<M> {
 
 impl<M> fmt::Debug for LockLayer<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { locks, wait, ttl, max_hold, room, hold, on_lost, on_unavailable, .. } =
+        let LayerSettings { locks, wait, ttl, max_hold, wait_limit, hold, on_lost, on_unavailable, .. } =
             &*self.settings;
         f.debug_struct("LockLayer")
             .field("locks", locks)
             .field("wait", wait)
             .field("ttl", ttl)
             .field("max_hold", max_hold)
-            .field("max_waiting", room)
+            .field("max_waiting", wait_limit)
             .field("hold", hold)
             .field("on_lost", on_lost)
             .field("on_unavailable", on_unavailable)

@@ -1,8 +1,8 @@
 //! Reading the request's body before the lock is asked for.
 
-use crate::body::LockBody;
+use crate::body::{BoxError, LockBody};
 use crate::future::ResponseFuture;
-use crate::layer::{LockLayer, Start};
+use crate::layer::{LockDecision, LockLayer};
 use crate::rejection::LockRejection;
 use bytes::Bytes;
 use http::request::Parts;
@@ -11,13 +11,10 @@ use http_body::Body;
 use http_body_util::combinators::Collect;
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use pin_project_lite::pin_project;
-use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tower_service::Service;
-
-type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// The layer leaves the request's body to the handler.
 #[derive(Debug)]
@@ -40,13 +37,13 @@ pin_project! {
         B::Error: Into<BoxError>,
     {
         #[pin]
-        stage: Stage<S, B>,
+        stage: ReadingStage<S, B>,
     }
 }
 
 pin_project! {
-    #[project = StageProj]
-    enum Stage<S, B>
+    #[project = ReadingStageProj]
+    enum ReadingStage<S, B>
     where
         S: Service<Request<B>>,
         B: Body,
@@ -61,7 +58,7 @@ pin_project! {
 struct Rest<S> {
     inner: S,
     parts: Parts,
-    start: Start,
+    start: LockDecision,
     layer: LockLayer,
 }
 
@@ -74,16 +71,19 @@ where
     pub(crate) fn begin(inner: S, request: Request<B>, layer: LockLayer) -> Self {
         let (mut parts, body) = request.into_parts();
         let start = match layer.start(&mut parts) {
-            Start::Lock(_) if body.size_hint().lower() > layer.read_first() as u64 => {
-                Start::Reject(LockRejection::body_too_large())
+            LockDecision::Lock(_) if body.size_hint().lower() > layer.read_first() as u64 => {
+                LockDecision::Reject(LockRejection::body_too_large())
             }
             start => start,
         };
         let rest = Rest { inner, parts, start, layer };
-        let stage = if matches!(rest.start, Start::Lock(_)) {
-            Stage::Reading { body: Limited::new(body, rest.layer.read_first()).collect(), rest: Some(rest) }
+        let stage = if matches!(rest.start, LockDecision::Lock(_)) {
+            ReadingStage::Reading {
+                body: Limited::new(body, rest.layer.read_first()).collect(),
+                rest: Some(rest),
+            }
         } else {
-            Stage::Responding { response: rest.respond(body) }
+            ReadingStage::Responding { response: rest.respond(body) }
         };
         Self { stage }
     }
@@ -107,7 +107,7 @@ impl<S> Rest<S> {
         let bytes = match body {
             Ok(body) => body.to_bytes(),
             Err(error) => {
-                self.start = Start::Reject(rejection(error));
+                self.start = LockDecision::Reject(rejection(error));
                 Bytes::new()
             }
         };
@@ -136,12 +136,12 @@ where
         loop {
             let mut stage = self.as_mut().project().stage;
             match stage.as_mut().project() {
-                StageProj::Responding { response } => return response.poll(context),
-                StageProj::Reading { body, rest } => {
+                ReadingStageProj::Responding { response } => return response.poll(context),
+                ReadingStageProj::Reading { body, rest } => {
                     let body = ready!(body.poll(context));
                     // There until the body is read, which is now.
                     let Some(rest) = rest.take() else { return Poll::Pending };
-                    stage.set(Stage::Responding { response: rest.read(body) });
+                    stage.set(ReadingStage::Responding { response: rest.read(body) });
                 }
             }
         }
@@ -156,8 +156,8 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.stage {
-            Stage::Reading { .. } => f.write_str("ReadFirstFuture(reading the body)"),
-            Stage::Responding { response } => response.fmt(f),
+            ReadingStage::Reading { .. } => f.write_str("ReadFirstFuture(reading the body)"),
+            ReadingStage::Responding { response } => response.fmt(f),
         }
     }
 }

@@ -1,13 +1,12 @@
 //! The service.
 
-use crate::body::LockBody;
+use crate::body::{BoxError, LockBody};
 use crate::future::ResponseFuture;
 use crate::layer::LockLayer;
 use crate::read_first::{AsItComes, ReadFirst, ReadFirstFuture};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use std::error::Error as StdError;
 use std::fmt;
 use std::task::{Context, Poll};
 use tower_service::Service;
@@ -43,7 +42,7 @@ impl<S, B, R> Service<Request<B>> for Lock<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     R: Body<Data = Bytes>,
-    R::Error: Into<Box<dyn StdError + Send + Sync>>,
+    R::Error: Into<BoxError>,
 {
     type Response = Response<LockBody<R>>;
     type Error = S::Error;
@@ -64,9 +63,9 @@ impl<S, B, R> Service<Request<B>> for Lock<S, ReadFirst>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes> + From<Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B::Error: Into<BoxError>,
     R: Body<Data = Bytes>,
-    R::Error: Into<Box<dyn StdError + Send + Sync>>,
+    R::Error: Into<BoxError>,
 {
     type Response = Response<LockBody<R>>;
     type Error = S::Error;
