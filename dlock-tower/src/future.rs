@@ -2,8 +2,9 @@
 
 use crate::body::LockBody;
 use crate::held::HeldLock;
-use crate::layer::{Acquiring, HoldUntil, LockDecision, LockLayer};
+use crate::layer::{Acquiring, LockDecision, LockLayer};
 use crate::locked::Locked;
+use crate::policy::HoldUntil;
 use crate::rejection::{LockRejection, is_grpc};
 use bytes::Bytes;
 use dlock_core::{ErrorKind, LockError, LockGuard, LockKey, Operation};

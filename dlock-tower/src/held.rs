@@ -1,6 +1,6 @@
 //! A lock that a request or its response's body holds, and for how long it may.
 
-use crate::layer::OnLost;
+use crate::policy::OnLost;
 use dlock_core::{Lease, LockGuard, LockScope, Moment, sleep_until};
 use std::fmt;
 use std::pin::Pin;
