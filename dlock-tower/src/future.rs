@@ -1,11 +1,12 @@
 //! One request: acquire, ready the inner service, call it, hand the lock on to the body.
 
+use crate::acquiring::Acquiring;
 use crate::body::LockBody;
 use crate::held::HeldLock;
-use crate::layer::{Acquiring, LockDecision, LockLayer};
 use crate::locked::Locked;
 use crate::policy::HoldUntil;
 use crate::rejection::{LockRejection, is_grpc};
+use crate::settings::{LayerSettings, LockDecision};
 use bytes::Bytes;
 use dlock_core::{ErrorKind, LockError, LockGuard, LockKey, Operation};
 use http::{Request, Response};
@@ -59,7 +60,7 @@ struct PendingCall<S, B> {
 
 /// How this request is answered.
 struct Rules {
-    layer: LockLayer,
+    settings: Arc<LayerSettings>,
     grpc: bool,
 }
 
@@ -79,19 +80,24 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn begin(inner: S, request: Request<B>, layer: LockLayer) -> Self {
+    pub(crate) fn begin(inner: S, request: Request<B>, settings: Arc<LayerSettings>) -> Self {
         let (mut parts, body) = request.into_parts();
-        let start = layer.start(&mut parts);
-        Self::started(inner, Request::from_parts(parts, body), start, layer)
+        let decision = settings.decide(&mut parts);
+        Self::decided(inner, Request::from_parts(parts, body), decision, settings)
     }
 
-    pub(crate) fn started(inner: S, request: Request<B>, start: LockDecision, layer: LockLayer) -> Self {
-        let stage = match start {
+    pub(crate) fn decided(
+        inner: S,
+        request: Request<B>,
+        decision: LockDecision,
+        settings: Arc<LayerSettings>,
+    ) -> Self {
+        let stage = match decision {
             LockDecision::Reject(rejection) => RequestStage::Rejected(rejection),
             LockDecision::Pass => RequestStage::Readying,
             LockDecision::Lock(key) => RequestStage::Asking(key),
         };
-        let rules = Rules { layer, grpc: is_grpc(request.headers()) };
+        let rules = Rules { settings, grpc: is_grpc(request.headers()) };
         Self { handling: None, held: None, stage, pending: Some(PendingCall { inner, request }), rules }
     }
 }
@@ -126,7 +132,7 @@ where
 {
     fn poll_stage(&mut self, context: &mut Context<'_>) -> Poll<StageOutcome<S::Error>> {
         if let RequestStage::Acquiring(acquiring) = self.stage {
-            let outcome = ready!(acquiring.poll(&self.rules.layer, context));
+            let outcome = ready!(acquiring.poll(&self.rules.settings.wait_limit, context));
             return Poll::Ready(self.acquired(outcome));
         }
         match std::mem::replace(self.stage, RequestStage::Done) {
@@ -140,11 +146,11 @@ where
 
     /// Most locks are free: who has one at once never becomes one who waits.
     fn ask(&mut self, key: LockKey, context: &mut Context<'_>) -> Poll<StageOutcome<S::Error>> {
-        let mut acquiring = match self.rules.layer.acquire(key) {
+        let mut acquiring = match self.rules.settings.acquire(key) {
             Ok(acquiring) => acquiring,
             Err(rejection) => return Poll::Ready(ControlFlow::Break(End::Rejected(rejection))),
         };
-        match acquiring.poll(&self.rules.layer, context) {
+        match acquiring.poll(&self.rules.settings.wait_limit, context) {
             Poll::Ready(outcome) => Poll::Ready(self.acquired(outcome)),
             Poll::Pending => {
                 *self.stage = RequestStage::Acquiring(acquiring);
@@ -159,15 +165,15 @@ where
             Err(rejection) => return self.go_on_or_end(rejection),
         };
         if let Some(PendingCall { request, .. }) = self.pending {
-            Locked::enter(request.extensions_mut(), &guard, self.rules.layer.locks());
+            Locked::enter(request.extensions_mut(), &guard, &self.rules.settings.locks);
         }
-        *self.held = Some(self.rules.layer.held(guard));
+        *self.held = Some(self.rules.settings.held(guard));
         ControlFlow::Continue(RequestStage::Readying)
     }
 
     /// The end of a request without a lock, unless it may go on so.
     fn go_on_or_end(&mut self, rejection: LockRejection) -> StageOutcome<S::Error> {
-        if !self.rules.layer.goes_on_without(&rejection) {
+        if !self.rules.settings.goes_on_without(&rejection) {
             return ControlFlow::Break(End::Rejected(rejection));
         }
         let error = std::error::Error::source(&rejection);
@@ -241,7 +247,7 @@ where
         if HeldLock::must_stop(self.held) {
             return Poll::Ready(Err(End::Rejected(LockRejection::lost())));
         }
-        let held = self.held.take().filter(|_| self.rules.layer.hold_until() == HoldUntil::BodyEnd);
+        let held = self.held.take().filter(|_| self.rules.settings.hold == HoldUntil::BodyEnd);
         Poll::Ready(Ok(response.map(|body| LockBody::new(body, held))))
     }
 }
@@ -249,7 +255,7 @@ where
 impl Rules {
     fn answer<R, E>(&self, end: End<E>) -> Result<Response<LockBody<R>>, E> {
         match end {
-            End::Rejected(rejection) => Ok(self.layer.answer(rejection, self.grpc).map(LockBody::answer)),
+            End::Rejected(rejection) => Ok(self.settings.answer(rejection, self.grpc).map(LockBody::answer)),
             End::Failed(error) => Err(error),
         }
     }

@@ -1,23 +1,18 @@
-//! The layer: what it locks, and how.
+//! The layer, and what it can be told.
 
-use crate::held::HeldLock;
 use crate::key::KeyFromRequest;
-use crate::locked::Locked;
 use crate::policy::{HoldUntil, OnLost, OnUnavailable};
 use crate::read_first::{AsItComes, ReadFirst};
-use crate::rejection::{Answering, LockRejection};
+use crate::rejection::LockRejection;
 use crate::service::Lock;
-use crate::wait_limit::{WaitLimit, WaitSlot};
+use crate::settings::LayerSettings;
+use crate::wait_limit::WaitLimit;
 use bytes::Bytes;
-use dlock_core::{AcquireFuture, LockGuard, LockKey, LockManager};
-use http::request::Parts;
+use dlock_core::LockManager;
 use http::{Response, StatusCode};
 use std::fmt;
-use std::future::IntoFuture as _;
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tower_layer::Layer;
 
@@ -52,52 +47,11 @@ pub struct LockLayer<M = AsItComes> {
     mode: PhantomData<fn() -> M>,
 }
 
-/// Makes the answer to a rejection.
-type RejectWith = dyn Fn(&LockRejection) -> Response<Bytes> + Send + Sync;
-
-#[derive(Clone)]
-struct LayerSettings {
-    locks: LockManager,
-    key: Arc<dyn KeyFromRequest>,
-    wait: Duration,
-    ttl: Option<Duration>,
-    max_hold: Duration,
-    wait_limit: Arc<WaitLimit>,
-    hold: HoldUntil,
-    on_lost: OnLost,
-    on_unavailable: OnUnavailable,
-    read_first: usize,
-    answering: Answering,
-    reject_with: Option<Arc<RejectWith>>,
-}
-
-/// How a request with a lock begins.
-#[derive(Debug)]
-pub(crate) enum LockDecision {
-    Reject(LockRejection),
-    /// No lock is asked for, or an outer layer has it.
-    Pass,
-    Lock(LockKey),
-}
-
 impl LockLayer {
     /// A layer that locks, with `locks`, what `key` reads from a request: a [`Key`](crate::Key), or a closure
     /// `Fn(&Parts) -> Result<Option<LockKey>, KeyError>` where `Ok(None)` leaves the request unlocked.
     pub fn new(locks: LockManager, key: impl KeyFromRequest) -> Self {
-        Self::of(Arc::new(LayerSettings {
-            locks,
-            key: Arc::new(key),
-            wait: Duration::from_secs(2),
-            ttl: None,
-            max_hold: Duration::from_secs(60),
-            wait_limit: Arc::new(WaitLimit::new(WaitLimit::PER_KEY, WaitLimit::TOTAL)),
-            hold: HoldUntil::default(),
-            on_lost: OnLost::default(),
-            on_unavailable: OnUnavailable::default(),
-            read_first: 0,
-            answering: Answering::default(),
-            reject_with: None,
-        }))
+        Self::of(Arc::new(LayerSettings::new(locks, Arc::new(key))))
     }
 }
 
@@ -243,101 +197,6 @@ impl<M> LockLayer<M> {
     ) -> Self {
         self.with(|settings| settings.reject_with = Some(Arc::new(answer)))
     }
-
-    /// The same layer, where the body is of no concern any more.
-    pub(crate) fn body_aside(&self) -> LockLayer {
-        LockLayer::of(Arc::clone(&self.settings))
-    }
-
-    /// What to do about a request with these parts.
-    pub(crate) fn start(&self, parts: &mut Parts) -> LockDecision {
-        match self.settings.key.read_key(parts) {
-            Err(error) => LockDecision::Reject(error.into()),
-            Ok(Some(key)) if !Locked::covers(parts, &self.settings.locks, &key) => LockDecision::Lock(key),
-            Ok(_) => LockDecision::Pass,
-        }
-    }
-
-    /// The answer to a request that is not handled, or not to its end.
-    pub(crate) fn answer(&self, rejection: impl Into<LockRejection>, grpc: bool) -> Response<Bytes> {
-        let rejection = self.settings.answering.apply(rejection.into());
-        match &self.settings.reject_with {
-            Some(answer) => answer(&rejection),
-            None if grpc => rejection.to_grpc(),
-            None => rejection.to_http(),
-        }
-    }
-
-    /// Asks for the lock, if one more request may wait.
-    pub(crate) fn acquire(&self, key: LockKey) -> Result<Acquiring, LockRejection> {
-        let settings = &self.settings;
-        let waiting = match settings.wait.is_zero() {
-            true => SlotState::Never,
-            false if settings.wait_limit.is_full_for(&key) => return Err(LockRejection::queue_full()),
-            false => SlotState::NotYet(key.clone()),
-        };
-        let request = settings.locks.lock(key).wait(settings.wait);
-        let future = match settings.ttl {
-            Some(ttl) => request.ttl(ttl).into_future(),
-            None => request.into_future(),
-        };
-        Ok(Acquiring { future, waiting })
-    }
-
-    pub(crate) fn held(&self, guard: Arc<LockGuard>) -> HeldLock {
-        HeldLock::new(guard, self.settings.max_hold, self.settings.on_lost)
-    }
-
-    /// Whether a request may be handled without the lock that it did not get.
-    pub(crate) fn goes_on_without(&self, rejection: &LockRejection) -> bool {
-        self.settings.on_unavailable == OnUnavailable::Proceed && rejection.is_unavailable()
-    }
-
-    pub(crate) fn locks(&self) -> &LockManager {
-        &self.settings.locks
-    }
-
-    pub(crate) fn hold_until(&self) -> HoldUntil {
-        self.settings.hold
-    }
-
-    pub(crate) fn read_first(&self) -> usize {
-        self.settings.read_first
-    }
-}
-
-/// A request that has asked for its lock. Dropped, it leaves the queue before it gives its place away.
-#[derive(Debug)]
-pub(crate) struct Acquiring {
-    future: AcquireFuture,
-    waiting: SlotState,
-}
-
-#[derive(Debug)]
-enum SlotState {
-    Never,
-    NotYet(LockKey),
-    In { _place: WaitSlot },
-}
-
-impl Acquiring {
-    pub(crate) fn poll(
-        &mut self,
-        layer: &LockLayer,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<LockGuard, LockRejection>> {
-        if let Poll::Ready(outcome) = Pin::new(&mut self.future).poll(context) {
-            return Poll::Ready(outcome.map_err(Into::into));
-        }
-        if let SlotState::NotYet(key) = &self.waiting {
-            // Somebody may have taken the last place since it was looked for.
-            let Some(place) = layer.settings.wait_limit.take_slot(key) else {
-                return Poll::Ready(Err(LockRejection::queue_full()));
-            };
-            self.waiting = SlotState::In { _place: place };
-        }
-        Poll::Pending
-    }
 }
 
 impl<M> Clone for LockLayer<M> {
@@ -350,23 +209,12 @@ impl<S, M> Layer<S> for LockLayer<M> {
     type Service = Lock<S, M>;
 
     fn layer(&self, inner: S) -> Lock<S, M> {
-        Lock::new(inner, self.clone())
+        Lock::new(inner, Arc::clone(&self.settings))
     }
 }
 
 impl<M> fmt::Debug for LockLayer<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LayerSettings { locks, wait, ttl, max_hold, wait_limit, hold, on_lost, on_unavailable, .. } =
-            &*self.settings;
-        f.debug_struct("LockLayer")
-            .field("locks", locks)
-            .field("wait", wait)
-            .field("ttl", ttl)
-            .field("max_hold", max_hold)
-            .field("max_waiting", wait_limit)
-            .field("hold", hold)
-            .field("on_lost", on_lost)
-            .field("on_unavailable", on_unavailable)
-            .finish_non_exhaustive()
+        self.settings.debug("LockLayer", f)
     }
 }

@@ -240,6 +240,7 @@
 //! - **It is not for reads.** All methods are locked unless the key says `None` for some, and all locks are exclusive:
 //!   there is none that readers share.
 
+mod acquiring;
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
@@ -254,6 +255,7 @@ mod policy;
 mod read_first;
 mod rejection;
 mod service;
+mod settings;
 #[cfg(feature = "tonic")]
 mod tonic;
 mod wait_limit;

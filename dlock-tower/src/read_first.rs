@@ -2,8 +2,8 @@
 
 use crate::body::{BoxError, LockBody};
 use crate::future::ResponseFuture;
-use crate::layer::{LockDecision, LockLayer};
 use crate::rejection::LockRejection;
+use crate::settings::{LayerSettings, LockDecision};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
@@ -13,6 +13,7 @@ use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tower_service::Service;
 
@@ -20,7 +21,7 @@ use tower_service::Service;
 #[derive(Debug)]
 pub enum AsItComes {}
 
-/// The layer reads the request's body, see [`LockLayer::read_body_first`].
+/// The layer reads the request's body, see [`LockLayer::read_body_first`](crate::LockLayer::read_body_first).
 #[derive(Debug)]
 pub enum ReadFirst {}
 
@@ -58,8 +59,8 @@ pin_project! {
 struct Rest<S> {
     inner: S,
     parts: Parts,
-    start: LockDecision,
-    layer: LockLayer,
+    decision: LockDecision,
+    settings: Arc<LayerSettings>,
 }
 
 impl<S, B> ReadFirstFuture<S, B>
@@ -68,18 +69,18 @@ where
     B: Body<Data = Bytes> + From<Bytes>,
     B::Error: Into<BoxError>,
 {
-    pub(crate) fn begin(inner: S, request: Request<B>, layer: LockLayer) -> Self {
+    pub(crate) fn begin(inner: S, request: Request<B>, settings: Arc<LayerSettings>) -> Self {
         let (mut parts, body) = request.into_parts();
-        let start = match layer.start(&mut parts) {
-            LockDecision::Lock(_) if body.size_hint().lower() > layer.read_first() as u64 => {
+        let decision = match settings.decide(&mut parts) {
+            LockDecision::Lock(_) if body.size_hint().lower() > settings.read_first as u64 => {
                 LockDecision::Reject(LockRejection::body_too_large())
             }
-            start => start,
+            decision => decision,
         };
-        let rest = Rest { inner, parts, start, layer };
-        let stage = if matches!(rest.start, LockDecision::Lock(_)) {
+        let rest = Rest { inner, parts, decision, settings };
+        let stage = if matches!(rest.decision, LockDecision::Lock(_)) {
             ReadingStage::Reading {
-                body: Limited::new(body, rest.layer.read_first()).collect(),
+                body: Limited::new(body, rest.settings.read_first).collect(),
                 rest: Some(rest),
             }
         } else {
@@ -94,8 +95,8 @@ impl<S> Rest<S> {
     where
         S: Service<Request<B>>,
     {
-        let Self { inner, parts, start, layer } = self;
-        ResponseFuture::started(inner, Request::from_parts(parts, body), start, layer)
+        let Self { inner, parts, decision, settings } = self;
+        ResponseFuture::decided(inner, Request::from_parts(parts, body), decision, settings)
     }
 
     /// What follows the reading: the lock, or the answer to a body that could not be read.
@@ -107,7 +108,7 @@ impl<S> Rest<S> {
         let bytes = match body {
             Ok(body) => body.to_bytes(),
             Err(error) => {
-                self.start = LockDecision::Reject(rejection(error));
+                self.decision = LockDecision::Reject(rejection(error));
                 Bytes::new()
             }
         };
