@@ -105,7 +105,7 @@ impl Next {
     }
 }
 
-/// The next frame. The lock goes with the last one, even if nobody asks for the end that follows it.
+/// The next frame. The lock goes with the last one, even if the server does not ask for the end that follows.
 fn poll_inner<B>(mut body: Pin<&mut B>, held: &mut Option<HeldLock>, context: &mut Context<'_>) -> Poll<Next>
 where
     B: Body<Data = Bytes>,

@@ -144,7 +144,7 @@ where
         }
     }
 
-    /// Most locks are free: who has one at once never becomes one who waits.
+    /// Most locks are free: a request that gets its lock at once is never stored as one that waits.
     fn ask(&mut self, key: LockKey, context: &mut Context<'_>) -> Poll<StageOutcome<S::Error>> {
         let mut acquiring = match self.rules.settings.acquire(key) {
             Ok(acquiring) => acquiring,
@@ -232,7 +232,7 @@ where
 {
     fn poll_handling(&mut self, context: &mut Context<'_>) -> Poll<Handled<R, S::Error>> {
         let Some(mut handling) = self.handling.as_mut().as_pin_mut() else { return Poll::Pending };
-        // Whoever has not waited yet has been granted the lock just now.
+        // A request that has not waited yet was granted its lock just now.
         if HeldLock::has_waited(self.held) && HeldLock::must_stop(self.held) {
             return Poll::Ready(Err(End::Rejected(LockRejection::lost())));
         }

@@ -17,7 +17,7 @@ pub(crate) struct HeldLock {
     until: Moment,
     on_lost: OnLost,
     owner: GuardOwner,
-    /// Wakes whoever waits while the lock is held. Made when somebody does: most requests never wait.
+    /// Wakes work that waits while the lock is held. Made when the work first waits: most requests never do.
     watch: Option<HoldWatch>,
 }
 
@@ -77,12 +77,12 @@ impl HeldLock {
         Poll::Ready(())
     }
 
-    /// Whether somebody has waited under the lock, so that it may be over.
+    /// Whether the work has waited under the lock, so that the lock may be over.
     pub(crate) fn has_waited(held: &Option<Self>) -> bool {
         held.as_ref().is_some_and(|held| held.watch.is_some())
     }
 
-    /// Sees to it that the lock is given up in time even if nobody polls what runs under it.
+    /// Sees to it that the lock is given up in time even if the body is not polled.
     pub(crate) fn watch_from_outside(held: &mut Option<Self>) {
         if let Some(Self { lease, until, owner, .. }) = held
             && let GuardOwner::Request(guard) = owner
@@ -130,7 +130,7 @@ fn watch_over(lease: &Lease, until: Moment) -> HoldWatch {
     })
 }
 
-/// Nobody is there to take it away outside of a runtime; there nobody serves bodies that are not polled, either.
+/// Outside of a runtime there is no task that could take the lock away, and no server that leaves a body unpolled.
 fn take_away_at(
     until: Moment,
     lease: Lease,

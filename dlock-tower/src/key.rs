@@ -40,7 +40,7 @@ pub trait KeyFromRequest: Send + Sync + 'static {
     /// program does: it is answered 500 and logged.
     fn lock_key(&self, parts: &Parts) -> Result<Option<LockKey>, KeyError>;
 
-    /// The same for the layer, which may lend the parts for the while. They are as before when it returns.
+    /// The same for the layer, which lends the parts. They are as before when this returns.
     #[doc(hidden)]
     fn read_key(&self, parts: &mut Parts) -> Result<Option<LockKey>, KeyError> {
         self.lock_key(parts)
@@ -65,8 +65,8 @@ where
 /// A value is text. Where the handler, or the annotated function, reads it as a number or an id, add
 /// [`parsed_as`](Self::parsed_as), so that all spellings of one value are one key.
 ///
-/// Put what tells tenants apart into the key, from an extension that an outer layer has checked; otherwise one
-/// tenant can lock what is another's.
+/// Put what tells tenants apart into the key, from an extension that an outer layer has checked. Otherwise a tenant
+/// can lock the things of other tenants.
 ///
 /// ```
 /// use dlock_tower::{Key, KeyFromRequest};
@@ -95,8 +95,8 @@ enum KeyPart {
     Value { name: String, fault: Fault, read: Box<ReadPart> },
 }
 
-/// Reads the text of a part; `None` leaves the request unlocked. The parts are lent because axum's extractors want
-/// some that they could change.
+/// Reads the text of a part; `None` leaves the request unlocked. The parts can be changed because axum's extractors
+/// ask for that.
 type ReadPart = dyn for<'a> Fn(&'a mut Parts) -> PartText<'a> + Send + Sync;
 pub(crate) type PartText<'a> = Result<Option<Cow<'a, str>>, KeyError>;
 
@@ -263,7 +263,7 @@ fn method(method: &Method) -> &str {
     }
 }
 
-/// The one value of the header. Of two, another layer might believe the other one.
+/// The value of a header that is given once. Of two values, another layer might take the other.
 fn header<'a>(parts: &'a Parts, name: &HeaderName) -> PartText<'a> {
     let mut values = parts.headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -87,7 +87,7 @@ impl<M> LockLayer<M> {
     /// is treated as lost, see [`OnLost`]: a client that reads a stream slowly, or a handler that hangs, cannot
     /// keep it for ever. [`Duration::MAX`] sets no limit.
     ///
-    /// A guard from [`Locked::hold`](crate::Locked::hold) is not bound by it: whoever keeps one decides.
+    /// A guard from [`Locked::hold`](crate::Locked::hold) is not bound by it: the code that keeps the guard decides.
     pub fn max_hold(self, max_hold: Duration) -> Self {
         self.with(|settings| settings.max_hold = max_hold)
     }
@@ -96,7 +96,7 @@ impl<M> LockLayer<M> {
     /// are answered 429 at once, and nothing is asked of the backend for them.
     ///
     /// Counted are the requests of this layer and its clones that have asked for their lock and do not have it
-    /// yet. With [`try_once`](Self::try_once) nobody waits, and nobody is counted.
+    /// yet. With [`try_once`](Self::try_once) no request waits, and none is counted.
     pub fn max_waiting(self, per_key: usize, total: usize) -> Self {
         self.with(|settings| settings.wait_limit = Arc::new(WaitLimit::new(per_key, total)))
     }

@@ -158,7 +158,7 @@
 //! | the lock stays busy for all of `wait` | 409 with `Retry-After`; the handler did not run |
 //! | too many wait already | 429 with `Retry-After` at once; nothing is asked of the backend |
 //! | the backend is out of reach | 503 with `Retry-After`, or handled without a lock (`on_unavailable`) |
-//! | the client leaves while it waits | it leaves the queue; nobody waits for it |
+//! | the client leaves while it waits | it leaves the queue, and holds no other request up |
 //! | the client leaves while the handler runs | the server drops the handler, and with it the lock, as soon as it notices |
 //! | the handler panics, or returns an error | the lock is released |
 //! | the handler returns a body in one piece | the lock is released once the server has the piece |
@@ -172,7 +172,7 @@
 //! | the lock is lost before the handler began | 503 with `Retry-After`, as if the backend were out of reach |
 //! | two layers want one lock for a request | the inner one lets it pass; both are under the same guard |
 //! | the handler asks for the lock it is under | `ErrorKind::Reentrant` at once; so do annotated functions |
-//! | the manager is closed | who waits, and who comes, gets 503 with `Retry-After`; holders finish |
+//! | the manager is closed | requests that wait, and new ones, get 503 with `Retry-After`; holders finish |
 //! | one resource is spelled in two ways, such as `/orders/42` and `/orders/%34%32` | one key: see [`Key::uri_path`] and [`Key::parsed_as`] |
 //! | two parameters of a route have one name, such as in `/shops/{id}/orders/{id}` | 500, logged once with the name |
 //! | no key for the request | handled without a lock (`Ok(None)`); 400 if the client should have sent one; 500 if it is the route's fault, logged once |
@@ -203,7 +203,7 @@
 //! # Order of layers
 //!
 //! ```text
-//! authentication      outside: says who it is before anybody can wait for anything, and sets the tenant
+//! authentication      outside: refuses strangers before they can wait for a lock, and sets the tenant
 //! timeout             outside, and longer than LockLayer::wait: it covers the waiting too
 //! limits, load shed   outside: requests that wait are requests; the lock is always ready
 //! LockLayer
@@ -230,7 +230,7 @@
 //!   second from the first one's result, look that up under the lock.
 //! - **It does not tell a vanished client in every case.** A server drops the handler of a connection that is
 //!   closed, and the lock with it, or the place in the queue. But as long as it has unread bytes of the client
-//!   (a pipelined request, a body nobody reads) it may not notice before the handler is done. A handler that
+//!   (a pipelined request, a body that is not read) it may not notice before the handler is done. A handler that
 //!   must not be cut short belongs into a spawned task with the guard from [`Locked::hold`].
 //! - **It does not read the request's body** unless told to, by [`LockLayer::read_body_first`]: the lock is held while
 //!   the handler waits for a slow upload.

@@ -55,7 +55,7 @@ pin_project! {
     }
 }
 
-/// All of a request but its body, and who is to get it.
+/// All of a request but its body, and the service that gets it.
 struct Rest<S> {
     inner: S,
     parts: Parts,

@@ -233,10 +233,10 @@ impl LockRejection {
         let (code, error) = (self.code(), self.source());
         match self.kind {
             RejectionKind::Misconfigured | RejectionKind::NoLayer => {
-                tracing::warn!(code, error, "{}", self.kind.title())
+                tracing::warn!(code, error, "{}", self.kind.title());
             }
             RejectionKind::Unavailable => tracing::warn!(code, error, "request not handled"),
-            // The manager has told of it.
+            // The manager has logged the loss.
             RejectionKind::Lost => {}
             _ => tracing::debug!(code, error, "request not handled"),
         }
