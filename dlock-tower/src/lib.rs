@@ -9,7 +9,8 @@
 //! # With axum
 //!
 //! The feature `axum` adds [`Key::path_param`](Key#method.path_param), the extractors [`Locked`] and
-//! `Option<Locked>`, and `IntoResponse` for [`LockRejection`].
+//! `Option<Locked>`, and `IntoResponse` for [`LockRejection`]. With it [`Key::uri_path`] knows the whole path inside of
+//! `nest`.
 //!
 //! ```
 //! # #[cfg(not(feature = "axum"))] fn main() {}
