@@ -1,6 +1,6 @@
 //! The body of a response: it holds the lock for as long as it lasts.
 
-use crate::held::{Held, Verdict};
+use crate::held::HeldLock;
 use bytes::Bytes;
 use dlock_core::{ErrorKind, LockError, Operation};
 use http_body::{Body, Frame, SizeHint};
@@ -10,7 +10,7 @@ use std::error::Error as StdError;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-type BoxError = Box<dyn StdError + Send + Sync>;
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 pin_project! {
     /// The body of a [`Lock`](crate::Lock)'s response: the inner service's, or that of the layer's own answer.
@@ -21,32 +21,32 @@ pin_project! {
     #[derive(Debug)]
     pub struct LockBody<B> {
         #[pin]
-        kind: Kind<B>,
+        kind: BodyKind<B>,
     }
 }
 
 pin_project! {
     /// `Inner` drops the body before the lock: fields go in order.
-    #[project = KindProj]
+    #[project = BodyKindProj]
     #[derive(Debug)]
-    enum Kind<B> {
+    enum BodyKind<B> {
         Answer { #[pin] body: Full<Bytes> },
-        Inner { #[pin] body: B, held: Option<Held> },
+        Inner { #[pin] body: B, held: Option<HeldLock> },
         CutOff,
     }
 }
 
 impl<B: Body<Data = Bytes>> LockBody<B> {
     /// `body`, holding the lock if there is anything left to send.
-    pub(crate) fn new(body: B, held: Option<Held>) -> Self {
+    pub(crate) fn new(body: B, held: Option<HeldLock>) -> Self {
         let held = held.filter(|_| !body.is_end_stream());
-        Self { kind: Kind::Inner { body, held } }
+        Self { kind: BodyKind::Inner { body, held } }
     }
 }
 
 impl<B> LockBody<B> {
     pub(crate) fn answer(text: Bytes) -> Self {
-        Self { kind: Kind::Answer { body: Full::new(text) } }
+        Self { kind: BodyKind::Answer { body: Full::new(text) } }
     }
 }
 
@@ -64,29 +64,29 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut kind = self.project().kind;
         let polled = match kind.as_mut().project() {
-            KindProj::Answer { body } => return body.poll_frame(context).map_err(|never| match never {}),
-            KindProj::Inner { body, held } => poll_inner(body, held, context),
-            KindProj::CutOff => return Poll::Ready(None),
+            BodyKindProj::Answer { body } => return body.poll_frame(context).map_err(|never| match never {}),
+            BodyKindProj::Inner { body, held } => poll_inner(body, held, context),
+            BodyKindProj::CutOff => return Poll::Ready(None),
         };
         if let Poll::Ready(Next::CutOff) = polled {
-            kind.set(Kind::CutOff);
+            kind.set(BodyKind::CutOff);
         }
         polled.map(Next::into_frame)
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Answer { body } => body.is_end_stream(),
-            Kind::Inner { body, .. } => body.is_end_stream(),
-            Kind::CutOff => true,
+            BodyKind::Answer { body } => body.is_end_stream(),
+            BodyKind::Inner { body, .. } => body.is_end_stream(),
+            BodyKind::CutOff => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Answer { body } => body.size_hint(),
-            Kind::Inner { body, .. } => body.size_hint(),
-            Kind::CutOff => SizeHint::with_exact(0),
+            BodyKind::Answer { body } => body.size_hint(),
+            BodyKind::Inner { body, .. } => body.size_hint(),
+            BodyKind::CutOff => SizeHint::with_exact(0),
         }
     }
 }
@@ -105,24 +105,24 @@ impl Next {
     }
 }
 
-/// The next frame. The lock goes with the last one, even if nobody asks for the end that follows it.
-fn poll_inner<B>(mut body: Pin<&mut B>, held: &mut Option<Held>, context: &mut Context<'_>) -> Poll<Next>
+/// The next frame. The lock goes with the last one, even if the server does not ask for the end that follows.
+fn poll_inner<B>(mut body: Pin<&mut B>, held: &mut Option<HeldLock>, context: &mut Context<'_>) -> Poll<Next>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    if Held::look(held) == Verdict::Stop {
+    if HeldLock::must_stop(held) {
         return Poll::Ready(Next::CutOff);
     }
-    let Poll::Ready(frame) = Held::enter(held, || body.as_mut().poll_frame(context)) else {
-        Held::watch_from_outside(held);
-        ready!(Held::poll_stop(held, context));
+    let Poll::Ready(frame) = HeldLock::enter(held, || body.as_mut().poll_frame(context)) else {
+        HeldLock::watch_from_outside(held);
+        ready!(HeldLock::poll_stop(held, context));
         return Poll::Ready(Next::CutOff);
     };
     if !matches!(frame, Some(Ok(_))) || body.is_end_stream() {
         *held = None;
     }
-    Held::watch_from_outside(held);
+    HeldLock::watch_from_outside(held);
     Poll::Ready(Next::Frame(frame.map(|frame| frame.map_err(Into::into))))
 }
 

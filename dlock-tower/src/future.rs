@@ -1,10 +1,12 @@
 //! One request: acquire, ready the inner service, call it, hand the lock on to the body.
 
+use crate::acquiring::Acquiring;
 use crate::body::LockBody;
-use crate::held::{Held, Verdict};
-use crate::layer::{Acquiring, HoldUntil, LockLayer, Start};
+use crate::held::HeldLock;
 use crate::locked::Locked;
+use crate::policy::HoldUntil;
 use crate::rejection::{LockRejection, is_grpc};
+use crate::settings::{LayerSettings, LockDecision};
 use bytes::Bytes;
 use dlock_core::{ErrorKind, LockError, LockGuard, LockKey, Operation};
 use http::{Request, Response};
@@ -32,15 +34,15 @@ pin_project! {
         // The handler is dropped before the lock: fields go in order.
         #[pin]
         handling: Option<S::Future>,
-        held: Option<Held>,
-        stage: Stage,
-        pending: Option<Pending<S, B>>,
+        held: Option<HeldLock>,
+        stage: RequestStage,
+        pending: Option<PendingCall<S, B>>,
         rules: Rules,
     }
 }
 
 /// How far a request is. What is large lies beside it, so that going on moves little.
-enum Stage {
+enum RequestStage {
     Rejected(LockRejection),
     Asking(LockKey),
     Acquiring(Acquiring),
@@ -51,19 +53,19 @@ enum Stage {
 }
 
 /// What is needed until the inner service is called.
-struct Pending<S, B> {
+struct PendingCall<S, B> {
     inner: S,
     request: Request<B>,
 }
 
 /// How this request is answered.
 struct Rules {
-    layer: LockLayer,
+    settings: Arc<LayerSettings>,
     grpc: bool,
 }
 
 /// What a stage comes to: the next one, or the end of the request without a response of its handler.
-type Turn<E> = ControlFlow<End<E>, Stage>;
+type StageOutcome<E> = ControlFlow<End<E>, RequestStage>;
 
 /// What becomes of a request whose handler was called.
 type Handled<R, E> = Result<Response<LockBody<R>>, End<E>>;
@@ -78,20 +80,25 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn begin(inner: S, request: Request<B>, layer: LockLayer) -> Self {
+    pub(crate) fn begin(inner: S, request: Request<B>, settings: Arc<LayerSettings>) -> Self {
         let (mut parts, body) = request.into_parts();
-        let start = layer.start(&mut parts);
-        Self::started(inner, Request::from_parts(parts, body), start, layer)
+        let decision = settings.decide(&mut parts);
+        Self::decided(inner, Request::from_parts(parts, body), decision, settings)
     }
 
-    pub(crate) fn started(inner: S, request: Request<B>, start: Start, layer: LockLayer) -> Self {
-        let stage = match start {
-            Start::Reject(rejection) => Stage::Rejected(rejection),
-            Start::Pass => Stage::Readying,
-            Start::Lock(key) => Stage::Asking(key),
+    pub(crate) fn decided(
+        inner: S,
+        request: Request<B>,
+        decision: LockDecision,
+        settings: Arc<LayerSettings>,
+    ) -> Self {
+        let stage = match decision {
+            LockDecision::Reject(rejection) => RequestStage::Rejected(rejection),
+            LockDecision::Pass => RequestStage::Readying,
+            LockDecision::Lock(key) => RequestStage::Asking(key),
         };
-        let rules = Rules { layer, grpc: is_grpc(request.headers()) };
-        Self { handling: None, held: None, stage, pending: Some(Pending { inner, request }), rules }
+        let rules = Rules { settings, grpc: is_grpc(request.headers()) };
+        Self { handling: None, held: None, stage, pending: Some(PendingCall { inner, request }), rules }
     }
 }
 
@@ -104,8 +111,8 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        while !matches!(this.stage, Stage::Handling) {
-            match ready!(this.poll_turn(context)) {
+        while !matches!(this.stage, RequestStage::Handling) {
+            match ready!(this.poll_stage(context)) {
                 ControlFlow::Continue(next) => *this.stage = next,
                 ControlFlow::Break(end) => {
                     this.end();
@@ -123,86 +130,86 @@ impl<S, B> Projected<'_, S, B>
 where
     S: Service<Request<B>>,
 {
-    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Turn<S::Error>> {
-        if let Stage::Acquiring(acquiring) = self.stage {
-            let outcome = ready!(acquiring.poll(&self.rules.layer, context));
+    fn poll_stage(&mut self, context: &mut Context<'_>) -> Poll<StageOutcome<S::Error>> {
+        if let RequestStage::Acquiring(acquiring) = self.stage {
+            let outcome = ready!(acquiring.poll(&self.rules.settings.wait_limit, context));
             return Poll::Ready(self.acquired(outcome));
         }
-        match std::mem::replace(self.stage, Stage::Done) {
-            Stage::Rejected(rejection) => Poll::Ready(ControlFlow::Break(End::Rejected(rejection))),
-            Stage::Asking(key) => self.ask(key, context),
-            Stage::Readying => self.poll_readying(context),
+        match std::mem::replace(self.stage, RequestStage::Done) {
+            RequestStage::Rejected(rejection) => Poll::Ready(ControlFlow::Break(End::Rejected(rejection))),
+            RequestStage::Asking(key) => self.ask(key, context),
+            RequestStage::Readying => self.poll_readying(context),
             // Only a caller that polls again after the output gets here.
-            Stage::Acquiring(_) | Stage::Handling | Stage::Done => Poll::Pending,
+            RequestStage::Acquiring(_) | RequestStage::Handling | RequestStage::Done => Poll::Pending,
         }
     }
 
-    /// Most locks are free: who has one at once never becomes one who waits.
-    fn ask(&mut self, key: LockKey, context: &mut Context<'_>) -> Poll<Turn<S::Error>> {
-        let mut acquiring = match self.rules.layer.acquire(key) {
+    /// Most locks are free: a request that gets its lock at once is never stored as one that waits.
+    fn ask(&mut self, key: LockKey, context: &mut Context<'_>) -> Poll<StageOutcome<S::Error>> {
+        let mut acquiring = match self.rules.settings.acquire(key) {
             Ok(acquiring) => acquiring,
             Err(rejection) => return Poll::Ready(ControlFlow::Break(End::Rejected(rejection))),
         };
-        match acquiring.poll(&self.rules.layer, context) {
+        match acquiring.poll(&self.rules.settings.wait_limit, context) {
             Poll::Ready(outcome) => Poll::Ready(self.acquired(outcome)),
             Poll::Pending => {
-                *self.stage = Stage::Acquiring(acquiring);
+                *self.stage = RequestStage::Acquiring(acquiring);
                 Poll::Pending
             }
         }
     }
 
-    fn acquired(&mut self, outcome: Result<LockGuard, LockRejection>) -> Turn<S::Error> {
+    fn acquired(&mut self, outcome: Result<LockGuard, LockRejection>) -> StageOutcome<S::Error> {
         let guard = match outcome {
             Ok(guard) => Arc::new(guard),
             Err(rejection) => return self.go_on_or_end(rejection),
         };
-        if let Some(Pending { request, .. }) = self.pending {
-            Locked::enter(request.extensions_mut(), &guard, self.rules.layer.locks());
+        if let Some(PendingCall { request, .. }) = self.pending {
+            Locked::enter(request.extensions_mut(), &guard, &self.rules.settings.locks);
         }
-        *self.held = Some(self.rules.layer.held(guard));
-        ControlFlow::Continue(Stage::Readying)
+        *self.held = Some(self.rules.settings.held(guard));
+        ControlFlow::Continue(RequestStage::Readying)
     }
 
     /// The end of a request without a lock, unless it may go on so.
-    fn go_on_or_end(&mut self, rejection: LockRejection) -> Turn<S::Error> {
-        if !self.rules.layer.goes_on_without(&rejection) {
+    fn go_on_or_end(&mut self, rejection: LockRejection) -> StageOutcome<S::Error> {
+        if !self.rules.settings.goes_on_without(&rejection) {
             return ControlFlow::Break(End::Rejected(rejection));
         }
         let error = std::error::Error::source(&rejection);
         tracing::warn!(error, "request handled without its lock, as the layer was told to");
         *self.held = None;
-        ControlFlow::Continue(Stage::Readying)
+        ControlFlow::Continue(RequestStage::Readying)
     }
 
     /// The inner service is readied on the very instance that is called.
-    fn poll_readying(&mut self, context: &mut Context<'_>) -> Poll<Turn<S::Error>> {
+    fn poll_readying(&mut self, context: &mut Context<'_>) -> Poll<StageOutcome<S::Error>> {
         let over = match self.pending.as_mut().map(|pending| pending.inner.poll_ready(context)) {
             Some(Poll::Pending) => {
-                *self.stage = Stage::Readying;
-                ready!(Held::poll_over(self.held, context));
+                *self.stage = RequestStage::Readying;
+                ready!(HeldLock::poll_over(self.held, context));
                 true
             }
             Some(Poll::Ready(Err(error))) => return Poll::Ready(ControlFlow::Break(End::Failed(error))),
             Some(Poll::Ready(Ok(()))) | None => {
-                Held::has_waited(self.held) && Held::poll_over(self.held, context).is_ready()
+                HeldLock::has_waited(self.held) && HeldLock::poll_over(self.held, context).is_ready()
             }
         };
         Poll::Ready(if over { self.lost_before_the_call() } else { self.call() })
     }
 
-    fn call(&mut self) -> Turn<S::Error> {
-        if let Some(Pending { mut inner, request }) = self.pending.take() {
-            let handling = Held::enter(self.held, || inner.call(request));
+    fn call(&mut self) -> StageOutcome<S::Error> {
+        if let Some(PendingCall { mut inner, request }) = self.pending.take() {
+            let handling = HeldLock::enter(self.held, || inner.call(request));
             self.handling.set(Some(handling));
         }
-        ControlFlow::Continue(Stage::Handling)
+        ControlFlow::Continue(RequestStage::Handling)
     }
 
     /// The handler did not begin, so this is no loss to it, whatever the layer is to do about one. Trying again helps:
     /// no [`LockRejection::lost`].
-    fn lost_before_the_call(&mut self) -> Turn<S::Error> {
-        if let Some(Pending { request, .. }) = self.pending {
+    fn lost_before_the_call(&mut self) -> StageOutcome<S::Error> {
+        if let Some(PendingCall { request, .. }) = self.pending {
             Locked::leave(request.extensions_mut());
         }
         let error =
@@ -212,7 +219,7 @@ where
     }
 
     fn end(&mut self) {
-        *self.stage = Stage::Done;
+        *self.stage = RequestStage::Done;
         self.handling.set(None);
         *self.held = None;
     }
@@ -225,22 +232,22 @@ where
 {
     fn poll_handling(&mut self, context: &mut Context<'_>) -> Poll<Handled<R, S::Error>> {
         let Some(mut handling) = self.handling.as_mut().as_pin_mut() else { return Poll::Pending };
-        // Whoever has not waited yet has been granted the lock just now.
-        if Held::has_waited(self.held) && Held::look(self.held) == Verdict::Stop {
+        // A request that has not waited yet was granted its lock just now.
+        if HeldLock::has_waited(self.held) && HeldLock::must_stop(self.held) {
             return Poll::Ready(Err(End::Rejected(LockRejection::lost())));
         }
-        let outcome = match Held::enter(self.held, || handling.as_mut().poll(context)) {
+        let outcome = match HeldLock::enter(self.held, || handling.as_mut().poll(context)) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => {
-                ready!(Held::poll_stop(self.held, context));
+                ready!(HeldLock::poll_stop(self.held, context));
                 return Poll::Ready(Err(End::Rejected(LockRejection::lost())));
             }
         };
         let response = outcome.map_err(End::Failed)?;
-        if Held::look(self.held) == Verdict::Stop {
+        if HeldLock::must_stop(self.held) {
             return Poll::Ready(Err(End::Rejected(LockRejection::lost())));
         }
-        let held = self.held.take().filter(|_| self.rules.layer.hold_until() == HoldUntil::BodyEnd);
+        let held = self.held.take().filter(|_| self.rules.settings.hold == HoldUntil::BodyEnd);
         Poll::Ready(Ok(response.map(|body| LockBody::new(body, held))))
     }
 }
@@ -248,7 +255,7 @@ where
 impl Rules {
     fn answer<R, E>(&self, end: End<E>) -> Result<Response<LockBody<R>>, E> {
         match end {
-            End::Rejected(rejection) => Ok(self.layer.answer(rejection, self.grpc).map(LockBody::answer)),
+            End::Rejected(rejection) => Ok(self.settings.answer(rejection, self.grpc).map(LockBody::answer)),
             End::Failed(error) => Err(error),
         }
     }
@@ -260,12 +267,12 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match &self.stage {
-            Stage::Rejected(_) => "rejected",
-            Stage::Asking(_) => "asking",
-            Stage::Acquiring(_) => "acquiring",
-            Stage::Readying => "readying",
-            Stage::Handling => "handling",
-            Stage::Done => "done",
+            RequestStage::Rejected(_) => "rejected",
+            RequestStage::Asking(_) => "asking",
+            RequestStage::Acquiring(_) => "acquiring",
+            RequestStage::Readying => "readying",
+            RequestStage::Handling => "handling",
+            RequestStage::Done => "done",
         };
         f.debug_struct("ResponseFuture").field("stage", &stage).finish_non_exhaustive()
     }

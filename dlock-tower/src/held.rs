@@ -1,6 +1,6 @@
 //! A lock that a request or its response's body holds, and for how long it may.
 
-use crate::layer::OnLost;
+use crate::policy::OnLost;
 use dlock_core::{Lease, LockGuard, LockScope, Moment, sleep_until};
 use std::fmt;
 use std::pin::Pin;
@@ -11,21 +11,21 @@ use tokio::task::AbortHandle;
 
 /// The guard of a request. Dropped, it gives the guard up; the lock is released unless a handler kept it with
 /// [`Locked::hold`](crate::Locked::hold).
-pub(crate) struct Held {
+pub(crate) struct HeldLock {
     lease: Lease,
     scope: LockScope,
     until: Moment,
     on_lost: OnLost,
-    keeper: Keeper,
-    /// Wakes whoever waits while the lock is held. Made when somebody does: most requests never wait.
-    watch: Option<Watch>,
+    owner: GuardOwner,
+    /// Wakes work that waits while the lock is held. Made when the work first waits: most requests never do.
+    watch: Option<HoldWatch>,
 }
 
 /// Says whether the time is up; if not, the lock is lost.
-type Watch = Pin<Box<dyn Future<Output = bool> + Send + Sync>>;
+type HoldWatch = Pin<Box<dyn Future<Output = bool> + Send + Sync>>;
 
 /// Where the guard is.
-enum Keeper {
+enum GuardOwner {
     Request(Arc<LockGuard>),
     /// Also with a task that takes it away in time: a server does not poll the body of a client that does not read.
     Task {
@@ -34,17 +34,10 @@ enum Keeper {
     },
 }
 
-/// What to do with that which runs under the lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    GoOn,
-    Stop,
-}
-
-impl Held {
+impl HeldLock {
     pub(crate) fn new(guard: Arc<LockGuard>, max_hold: Duration, on_lost: OnLost) -> Self {
         let (lease, scope, until) = (guard.lease(), guard.scope(), Moment::now().after(max_hold));
-        Self { lease, scope, until, on_lost, keeper: Keeper::Request(guard), watch: None }
+        Self { lease, scope, until, on_lost, owner: GuardOwner::Request(guard), watch: None }
     }
 
     /// Does what is done under `held`, so that it cannot wait for the lock it is under.
@@ -55,24 +48,21 @@ impl Held {
         }
     }
 
-    /// Whether what runs under `held` has to stop now. If it goes on without a lock, `held` is given up.
+    /// Whether the work under `held` has to stop now. If it may go on without the lock, `held` is given up.
     ///
-    /// The lock stays in `held` for what has to stop, so that it can be dropped before the lock is.
-    pub(crate) fn look(held: &mut Option<Self>) -> Verdict {
+    /// For work that has to stop the lock stays in `held`, so that the work can be dropped before the lock is.
+    pub(crate) fn must_stop(held: &mut Option<Self>) -> bool {
         match held {
             Some(this) if this.is_over() => Self::end(held),
-            _ => Verdict::GoOn,
+            _ => false,
         }
     }
 
-    /// As [`look`](Self::look), for what waits: wakes it when the answer may have changed. Pending while it may
-    /// go on.
+    /// As [`must_stop`](Self::must_stop), for work that waits: ready once the work has to stop, pending while it may go
+    /// on.
     pub(crate) fn poll_stop(held: &mut Option<Self>, context: &mut Context<'_>) -> Poll<()> {
         ready!(Self::poll_over(held, context));
-        match Self::end(held) {
-            Verdict::Stop => Poll::Ready(()),
-            Verdict::GoOn => Poll::Pending,
-        }
+        if Self::end(held) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Ready once the lock is lost or held too long; never without one.
@@ -81,41 +71,40 @@ impl Held {
         let watch = this.watch.get_or_insert_with(|| watch_over(&this.lease, this.until));
         let overdue = ready!(watch.as_mut().poll(context));
         this.watch = None;
-        if overdue && !this.keeper.is_empty() {
+        if overdue && !this.owner.is_empty() {
             tell(&this.lease);
         }
         Poll::Ready(())
     }
 
-    /// Whether somebody has waited under the lock, so that it may be over.
+    /// Whether the work has waited under the lock, so that the lock may be over.
     pub(crate) fn has_waited(held: &Option<Self>) -> bool {
         held.as_ref().is_some_and(|held| held.watch.is_some())
     }
 
-    /// Sees to it that the lock is given up in time even if nobody polls what runs under it.
+    /// Sees to it that the lock is given up in time even if the body is not polled.
     pub(crate) fn watch_from_outside(held: &mut Option<Self>) {
-        if let Some(Self { lease, until, keeper, .. }) = held
-            && let Keeper::Request(guard) = keeper
+        if let Some(Self { lease, until, owner, .. }) = held
+            && let GuardOwner::Request(guard) = owner
             && *until < Moment::START.after(Duration::MAX)
         {
             let guard = Arc::new(Mutex::new(Some(Arc::clone(guard))));
             let task = take_away_at(*until, lease.clone(), Arc::clone(&guard));
-            *keeper = Keeper::Task { guard, task };
+            *owner = GuardOwner::Task { guard, task };
         }
     }
 
     fn is_over(&self) -> bool {
-        !self.lease.is_valid()
-            || self.keeper.is_empty()
-            || self.watch.is_some() && Moment::now() >= self.until
+        !self.lease.is_valid() || self.owner.is_empty() || self.watch.is_some() && Moment::now() >= self.until
     }
 
-    fn end(held: &mut Option<Self>) -> Verdict {
+    /// What the layer does about a lock that is over: whether the work has to stop.
+    fn end(held: &mut Option<Self>) -> bool {
         match held.as_ref().map(|held| held.on_lost) {
-            Some(OnLost::Abort) => Verdict::Stop,
+            Some(OnLost::Abort) => true,
             Some(OnLost::Finish) | None => {
                 *held = None;
-                Verdict::GoOn
+                false
             }
         }
     }
@@ -126,7 +115,7 @@ fn tell(lease: &Lease) {
     tracing::warn!(key = %lease.key(), "lock held for longer than max_hold; it is given up");
 }
 
-fn watch_over(lease: &Lease, until: Moment) -> Watch {
+fn watch_over(lease: &Lease, until: Moment) -> HoldWatch {
     let lease = lease.clone();
     Box::pin(async move {
         let mut lost = std::pin::pin!(lease.lost());
@@ -141,7 +130,7 @@ fn watch_over(lease: &Lease, until: Moment) -> Watch {
     })
 }
 
-/// Nobody is there to take it away outside of a runtime; there nobody serves bodies that are not polled, either.
+/// Outside of a runtime there is no task that could take the lock away, and no server that leaves a body unpolled.
 fn take_away_at(
     until: Moment,
     lease: Lease,
@@ -162,7 +151,7 @@ fn take(guard: &Mutex<Option<Arc<LockGuard>>>) -> Option<Arc<LockGuard>> {
     guard.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-impl Keeper {
+impl GuardOwner {
     fn is_empty(&self) -> bool {
         match self {
             Self::Request(_) => false,
@@ -171,7 +160,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for GuardOwner {
     fn drop(&mut self) {
         if let Self::Task { guard, task } = self {
             drop(take(guard));
@@ -180,7 +169,7 @@ impl Drop for Keeper {
     }
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for HeldLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.lease.fmt(f)
     }

@@ -1,15 +1,20 @@
 //! What a request is about.
 
-use dlock_core::{ErrorKind, KeyTemplate, LockError, LockKey};
-use http::HeaderName;
+use crate::key_error::{Fault, KeyError};
+use crate::path::resource_path;
+use dlock_core::{KeyTemplate, LockKey};
 use http::request::Parts;
+use http::{HeaderName, Method};
 use std::any::type_name;
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 
 /// Reads from a request what to lock.
 ///
-/// [`Key`] does it part by part. For anything else write a closure, which may go on to use a [`Key`]:
+/// [`Key`] does it part by part. For anything else write a closure, which may go on to use a [`Key`]. A closure sees the
+/// request as the client wrote it: `/orders/42` and `/orders/%34%32` are two paths, and [`Key::uri_path`] knows that
+/// they are one resource.
 ///
 /// ```
 /// use dlock_tower::{Key, KeyFromRequest};
@@ -35,7 +40,7 @@ pub trait KeyFromRequest: Send + Sync + 'static {
     /// program does: it is answered 500 and logged.
     fn lock_key(&self, parts: &Parts) -> Result<Option<LockKey>, KeyError>;
 
-    /// The same for the layer, which may lend the parts for the while. They are as before when it returns.
+    /// The same for the layer, which lends the parts. They are as before when this returns.
     #[doc(hidden)]
     fn read_key(&self, parts: &mut Parts) -> Result<Option<LockKey>, KeyError> {
         self.lock_key(parts)
@@ -51,64 +56,17 @@ where
     }
 }
 
-/// Why there is no key for a request.
-#[derive(Debug)]
-pub struct KeyError {
-    fault: Fault,
-    detail: Cow<'static, str>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    Client,
-    Wiring,
-}
-
-impl KeyError {
-    /// The request's fault: answered 400. `detail` goes into the log at level debug, not into the answer.
-    #[must_use]
-    pub fn client(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { fault: Fault::Client, detail: detail.into() }
-    }
-
-    /// The program's fault, such as a layer in the wrong place: answered 500. `detail` goes into the log as
-    /// a warning, not into the answer.
-    #[must_use]
-    pub fn wiring(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { fault: Fault::Wiring, detail: detail.into() }
-    }
-
-    /// Whether the request, and not the program, is at fault.
-    #[must_use]
-    pub fn is_client_fault(&self) -> bool {
-        self.fault == Fault::Client
-    }
-}
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.detail)
-    }
-}
-
-impl std::error::Error for KeyError {}
-
-/// An invalid key is the client's fault: it is made of what the client sent. Anything else is the program's.
-impl From<LockError> for KeyError {
-    fn from(error: LockError) -> Self {
-        let fault = if error.kind() == ErrorKind::InvalidKey { Fault::Client } else { Fault::Wiring };
-        Self { fault, detail: error.to_string().into() }
-    }
-}
-
 /// A key made of parts of the request, joined with `:`.
 ///
 /// Values are escaped as those in an annotation's key, so that `Key::new("order").path_param("id")` and
 /// `#[distributed_lock("order:{id}")]` lock the same thing, and no client can write a separator. Each part
 /// has 1 to 128 bytes before it is escaped; a request with an empty or longer one is refused.
 ///
-/// Put what tells tenants apart into the key, from an extension that an outer layer has checked; otherwise one
-/// tenant can lock what is another's.
+/// A value is text. Where the handler, or the annotated function, reads it as a number or an id, add
+/// [`parsed_as`](Self::parsed_as), so that all spellings of one value are one key.
+///
+/// Put what tells tenants apart into the key, from an extension that an outer layer has checked. Otherwise a tenant
+/// can lock the things of other tenants.
 ///
 /// ```
 /// use dlock_tower::{Key, KeyFromRequest};
@@ -128,19 +86,19 @@ impl From<LockError> for KeyError {
 /// ```
 #[must_use = "a key does nothing until a layer is made with it"]
 pub struct Key {
-    parts: Vec<Part>,
+    parts: Vec<KeyPart>,
     stripes: Option<u64>,
 }
 
-enum Part {
+enum KeyPart {
     Literal(Cow<'static, str>),
-    Value { name: String, fault: Fault, read: Box<Read> },
+    Value { name: String, fault: Fault, read: Box<ReadPart> },
 }
 
-/// Reads the text of a part; `None` leaves the request unlocked. The parts are lent because axum's extractors want
-/// some that they could change.
-type Read = dyn for<'a> Fn(&'a mut Parts) -> Reading<'a> + Send + Sync;
-pub(crate) type Reading<'a> = Result<Option<Cow<'a, str>>, KeyError>;
+/// Reads the text of a part; `None` leaves the request unlocked. The parts can be changed because axum's extractors
+/// ask for that.
+type ReadPart = dyn for<'a> Fn(&'a mut Parts) -> PartText<'a> + Send + Sync;
+pub(crate) type PartText<'a> = Result<Option<Cow<'a, str>>, KeyError>;
 
 impl Key {
     /// The longest part, in bytes before it is escaped.
@@ -153,18 +111,22 @@ impl Key {
 
     /// Adds a fixed text, as it is.
     pub fn lit(mut self, text: impl Into<Cow<'static, str>>) -> Self {
-        self.parts.push(Part::Literal(text.into()));
+        self.parts.push(KeyPart::Literal(text.into()));
         self
     }
 
-    /// Adds a header's value. A request without it, with two of it, or with one that is no UTF-8 is answered
-    /// 400.
+    /// Adds a header's value, without blanks around it. A request without the header, with two of it, or with one
+    /// that is not UTF-8 is answered 400.
+    ///
+    /// The value is taken as it is: `a,b` and `a, b` are two keys, and so are `Example.com` and `example.com`. If
+    /// the handler reads it as something else than text, see [`parsed_as`](Self::parsed_as). Requests over HTTP/2
+    /// have no header `host`.
     pub fn header(self, name: &str) -> Self {
         self.add_header(name, true)
     }
 
     /// Adds a header's value if there is one; a request without the header is not locked at all. Otherwise as
-    /// [`header`](Self::header).
+    /// [`header`](Self::header): an empty value is answered 400.
     pub fn optional_header(self, name: &str) -> Self {
         self.add_header(name, false)
     }
@@ -172,6 +134,9 @@ impl Key {
     /// Adds what `value` makes of the request's extension of type `T`, such as the tenant that an
     /// authentication layer, which stands outside this one, has put there. A request without the extension,
     /// or whose value is empty or too long, is answered 500: the client cannot help it.
+    ///
+    /// What the value prints is the key. So it has to print one text for one thing: two equal values that print
+    /// different texts are two keys.
     pub fn ext<T, V>(self, value: impl Fn(&T) -> V + Send + Sync + 'static) -> Self
     where
         T: Send + Sync + 'static,
@@ -188,17 +153,66 @@ impl Key {
         })
     }
 
-    /// Adds the path of the URI, without the query.
+    /// Adds the path of the URI, without the query: one key for one resource, however a client spells its path.
     ///
-    /// Routers may cut off what they matched (axum's `nest` does): then add that as a
-    /// [`lit`](Self::lit), or two resources share a key.
+    /// - Percent escapes are decoded: `/orders/%34%32` and `/orders/42` are one key.
+    /// - `%2F` is no separator, as for axum: `/a%2Fb` and `/a/b` are two keys. Nor is `%2534` decoded twice.
+    /// - Empty segments do not count: `/orders//42/` and `/orders/42` are one key.
+    /// - Capital letters, `+` and `;` do: `/a`, `/A` and `/a;v=1` are three keys.
+    /// - A path with a segment `.` or `..`, however it is spelled, is answered 400: programs do not agree on what
+    ///   it means. So is a path that is not UTF-8 when it is decoded, and a URI without a path.
+    /// - The scheme and the host are left out: several hosts of one server share keys.
+    ///
+    /// A router may tell two paths apart that are one key here. Their requests then wait for each other.
+    ///
+    /// axum's `nest` cuts off the prefix that it matched. With the feature `axum` the key has the whole path all the
+    /// same: order 42 of one shop is not order 42 of another. Without the feature, and with other routers, the path is
+    /// what the router left: add what it cut off, or two resources share a key.
+    ///
+    /// ```
+    /// use dlock_tower::{Key, KeyFromRequest};
+    ///
+    /// let key = Key::new("order").uri_path();
+    /// for path in ["/orders/42", "/orders/%34%32", "/orders//42/", "/orders/42?dry-run"] {
+    ///     let (parts, ()) = http::Request::put(path).body(())?.into_parts();
+    ///     assert_eq!(key.lock_key(&parts)?.unwrap().as_bytes(), b"order:%2Forders%2F42");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn uri_path(self) -> Self {
-        self.add("URI path".to_owned(), Fault::Client, |parts| Ok(Some(parts.uri.path().into())))
+        self.add("URI path".to_owned(), Fault::Client, |parts| Ok(Some(resource_path(parts)?)))
     }
 
-    /// Adds the method, such as `POST`.
+    /// Adds the method, such as `POST`. `HEAD` counts as `GET`: it asks for the same thing, and axum has one handler
+    /// for both.
     pub fn method(self) -> Self {
-        self.add("method".to_owned(), Fault::Client, |parts| Ok(Some(parts.method.as_str().into())))
+        self.add("method".to_owned(), Fault::Client, |parts| Ok(Some(method(&parts.method).into())))
+    }
+
+    /// Reads the part added just before as a `T`, and adds what the `T` prints instead. Spellings of one value are
+    /// then one key: `42`, `042` and `+42` of a number, or capital and small letters of a UUID.
+    ///
+    /// Use it wherever the handler reads a value as something else than text, such as `Path<u64>`. Without it a client
+    /// can write order 42 as `/orders/042`, and gets another lock for it. A part that cannot be read as a `T` is
+    /// answered 400. Behind [`lit`](Self::lit) there is nothing to read, and requests are answered 500.
+    ///
+    /// ```
+    /// use dlock_tower::{Key, KeyFromRequest};
+    ///
+    /// let key = Key::new("order").header("x-order").parsed_as::<u64>();
+    /// for order in ["42", "042", "+42"] {
+    ///     let (parts, ()) = http::Request::put("/").header("x-order", order).body(())?.into_parts();
+    ///     assert_eq!(key.lock_key(&parts)?.unwrap().as_bytes(), b"order:42");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn parsed_as<T>(mut self) -> Self
+    where
+        T: FromStr + fmt::Display + 'static,
+    {
+        let part = self.parts.pop();
+        self.parts.extend(part.map(KeyPart::parsed_as::<T>));
+        self
     }
 
     /// Makes one of `stripes` keys of all that the parts can say: values that clients choose freely then cannot make
@@ -222,9 +236,9 @@ impl Key {
     /// Adds a part whose emptiness or length is `fault`'s.
     pub(crate) fn add<F>(mut self, name: String, fault: Fault, read: F) -> Self
     where
-        F: for<'a> Fn(&'a mut Parts) -> Reading<'a> + Send + Sync + 'static,
+        F: for<'a> Fn(&'a mut Parts) -> PartText<'a> + Send + Sync + 'static,
     {
-        self.parts.push(Part::Value { name, fault, read: Box::new(read) });
+        self.parts.push(KeyPart::value(name, fault, read));
         self
     }
 
@@ -241,14 +255,23 @@ impl Key {
     }
 }
 
-/// The one value of the header. Of two, another layer might believe the other one.
-fn header<'a>(parts: &'a Parts, name: &HeaderName) -> Reading<'a> {
+/// What a key says of a method.
+fn method(method: &Method) -> &str {
+    match *method {
+        Method::HEAD => Method::GET.as_str(),
+        _ => method.as_str(),
+    }
+}
+
+/// The value of a header that is given once. Of two values, another layer might take the other.
+fn header<'a>(parts: &'a Parts, name: &HeaderName) -> PartText<'a> {
     let mut values = parts.headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => match std::str::from_utf8(value.as_bytes()) {
-            Ok(text) => Ok(Some(text.into())),
-            Err(_) => Err(KeyError::client(format!("header {name} is no UTF-8"))),
+            // Over HTTP/1 the server has taken the blanks off; over HTTP/2 it has not.
+            Ok(text) => Ok(Some(text.trim_matches([' ', '\t']).into())),
+            Err(_) => Err(KeyError::client(format!("header {name} is not valid UTF-8"))),
         },
         (Some(_), Some(_)) => Err(KeyError::client(format!("header {name} is given more than once"))),
     }
@@ -281,7 +304,7 @@ impl Key {
         let stripe = fnv_1a(key.as_bytes()).checked_rem(stripes);
         let stripe = stripe.ok_or_else(|| KeyError::wiring("a key of zero stripes locks nothing"))?;
         let namespace = match self.parts.first() {
-            Some(Part::Literal(text)) => text,
+            Some(KeyPart::Literal(text)) => text,
             _ => "",
         };
         let template = KeyTemplate::new().literal(namespace).literal(":stripe:").value(&stripes);
@@ -296,7 +319,34 @@ fn fnv_1a(bytes: &[u8]) -> u64 {
     })
 }
 
-impl Part {
+impl KeyPart {
+    /// This part, printed by a `T` that is read from its text.
+    fn parsed_as<T>(self) -> Self
+    where
+        T: FromStr + fmt::Display + 'static,
+    {
+        let Self::Value { name, fault, read } = self else {
+            return Self::value("parsed literal".to_owned(), Fault::Wiring, |_| {
+                Err(KeyError::wiring("`parsed_as` must follow a part that is read from the request"))
+            });
+        };
+        let invalid = format!("{name} is not a valid {}", type_name::<T>());
+        Self::value(name, fault, move |parts| {
+            let Some(text) = read(parts)? else { return Ok(None) };
+            match text.parse::<T>() {
+                Ok(value) => Ok(Some(value.to_string().into())),
+                Err(_) => Err(KeyError { fault, detail: invalid.clone().into() }),
+            }
+        })
+    }
+
+    fn value<F>(name: String, fault: Fault, read: F) -> Self
+    where
+        F: for<'a> Fn(&'a mut Parts) -> PartText<'a> + Send + Sync + 'static,
+    {
+        Self::Value { name, fault, read: Box::new(read) }
+    }
+
     fn append(&self, template: KeyTemplate, parts: &mut Parts) -> Result<Option<KeyTemplate>, KeyError> {
         match self {
             Self::Literal(text) => {
@@ -330,7 +380,7 @@ impl fmt::Debug for Key {
     }
 }
 
-impl fmt::Debug for Part {
+impl fmt::Debug for KeyPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Literal(text) => write!(f, "{text:?}"),
@@ -344,6 +394,7 @@ mod tests {
     use super::*;
     use http::request::Builder;
     use http::{HeaderValue, Request};
+    use proptest::prelude::*;
 
     fn parts(builder: Builder) -> Parts {
         builder.body(()).unwrap().into_parts().0
@@ -369,11 +420,11 @@ mod tests {
     fn a_header_must_be_there_once_and_readable() {
         let key = Key::new("order").header("x-user");
         let opaque = HeaderValue::from_bytes(b"\xff").unwrap();
-        let twice = Request::get("/").header("x-user", "1").header("x-user", "1");
+        let twice = Request::get("/").header("x-user", "1").header("X-User", "1");
         for (request, detail) in [
             (Request::get("/"), "header x-user is missing"),
             (Request::get("/").header("x-user", ""), "header x-user is empty"),
-            (Request::get("/").header("x-user", opaque), "header x-user is no UTF-8"),
+            (Request::get("/").header("x-user", opaque), "header x-user is not valid UTF-8"),
             (twice, "header x-user is given more than once"),
         ] {
             assert_eq!(fault(&key, request), (Fault::Client, detail.to_owned()));
@@ -387,6 +438,52 @@ mod tests {
         assert_eq!(read(&key, Request::get("/").header("Idempotency-Key", "7")), b"payment:7");
         let empty = Request::get("/").header("idempotency-key", "");
         assert_eq!(fault(&key, empty).0, Fault::Client);
+    }
+
+    #[test]
+    fn blanks_around_a_headers_value_do_not_count() {
+        let key = Key::new("order").header("X-User");
+        let values =
+            ["7", " 7", "7 ", "\t 7 \t"].map(|value| read(&key, Request::get("/").header("x-user", value)));
+        assert_eq!(values, [b"order:7"; 4]);
+        assert_eq!(read(&key, Request::get("/").header("x-user", "7, 8")), b"order:7,%208");
+        for key in [key, Key::new("order").optional_header("X-User")] {
+            let blank = Request::get("/").header("x-user", " \t");
+            assert_eq!(fault(&key, blank), (Fault::Client, "header X-User is empty".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_parsed_part_is_one_key_for_one_value() {
+        let key = Key::new("user").header("x-user").parsed_as::<u32>();
+        for spelling in ["7", "007", "+7", " 7"] {
+            assert_eq!(read(&key, Request::get("/").header("x-user", spelling)), b"user:7");
+        }
+        for text in ["x", "7 8", "-7", "0x7", &"7".repeat(40)] {
+            let detail = "header x-user is not a valid u32".to_owned();
+            assert_eq!(fault(&key, Request::get("/").header("x-user", text)), (Fault::Client, detail));
+        }
+        let optional = Key::new("user").optional_header("x-user").parsed_as::<u32>();
+        assert_eq!(optional.lock_key(&parts(Request::get("/"))).unwrap(), None);
+        assert_eq!(read(&optional, Request::get("/").header("x-user", "07")), b"user:7");
+    }
+
+    #[test]
+    fn head_is_get_and_methods_have_upper_and_lower_case() {
+        let key = Key::new("report").method();
+        let keys = ["GET", "HEAD", "get", "PURGE"].map(|method| read(&key, Request::get("/").method(method)));
+        assert_eq!(keys, [&b"report:GET"[..], b"report:GET", b"report:get", b"report:PURGE"]);
+    }
+
+    #[test]
+    fn a_uri_without_a_path_is_refused_or_the_root() {
+        let key = Key::new("x").uri_path();
+        let tunnel = Request::connect("example.com:443");
+        assert_eq!(fault(&key, tunnel), (Fault::Client, "URI path is empty".to_owned()));
+        let root = ["/", "//", "http://example.com", "http://example.com/", "/?a=b", "http://example.com?a"];
+        assert_eq!(root.map(|uri| read(&key, Request::get(uri))), [b"x:%2F"; 6]);
+        assert_eq!(read(&key, Request::options("*")), b"x:*");
+        assert_eq!(read(&key, Request::options("/*")), b"x:%2F*");
     }
 
     #[test]
@@ -433,12 +530,33 @@ mod tests {
             Key::new("order").header("not a name"),
             Key::new("order").striped(0),
             Key::new("order").optional_header(""),
+            Key::new("order").parsed_as::<u32>(),
+            Key::new("order").ext(|_: &u32| 7).lit("7").parsed_as::<u32>(),
+            Key::new("order").ext(|_: &u32| "seven").parsed_as::<u32>(),
             Key::new("order").ext(|missing: &u8| *missing),
             Key::new("order").ext(|_: &u32| ""),
             Key::new("order").ext(move |_: &u32| long.clone()),
         ] {
             let request = Request::get("/").extension(7_u32);
             assert_eq!(fault(&key, request).0, Fault::Wiring, "{key:?}");
+        }
+    }
+
+    proptest! {
+        /// With all characters that separate or escape something in a key.
+        #[test]
+        fn no_value_can_pass_for_another_part(
+            values in proptest::collection::vec("[ab:%/{}2F5A, ]{0,3}", 4),
+        ) {
+            let key = Key::new("k").header("x-a").lit("b:").header("x-b");
+            let read = |values: &[String]| {
+                let request = Request::get("/").header("x-a", &values[0]).header("x-b", &values[1]);
+                key.lock_key(&parts(request)).ok()
+            };
+            let trimmed = |values: &[String]| [0, 1].map(|at| values[at].trim().to_owned());
+            if let (Some(one), Some(other)) = (read(&values[..2]), read(&values[2..])) {
+                prop_assert_eq!(one == other, trimmed(&values[..2]) == trimmed(&values[2..]));
+            }
         }
     }
 }

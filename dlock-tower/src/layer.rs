@@ -1,22 +1,18 @@
-//! The layer: what it locks, and how.
+//! The layer, and what it can be told.
 
-use crate::held::Held;
 use crate::key::KeyFromRequest;
-use crate::locked::Locked;
+use crate::policy::{HoldUntil, OnLost, OnUnavailable};
 use crate::read_first::{AsItComes, ReadFirst};
-use crate::rejection::{Answering, LockRejection};
-use crate::room::{Place, Room};
+use crate::rejection::LockRejection;
 use crate::service::Lock;
+use crate::settings::LayerSettings;
+use crate::wait_limit::WaitLimit;
 use bytes::Bytes;
-use dlock_core::{AcquireFuture, LockGuard, LockKey, LockManager};
-use http::request::Parts;
+use dlock_core::LockManager;
 use http::{Response, StatusCode};
 use std::fmt;
-use std::future::IntoFuture as _;
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tower_layer::Layer;
 
@@ -47,102 +43,24 @@ use tower_layer::Layer;
 /// `M` is how the request's body is treated, see [`read_body_first`](Self::read_body_first).
 #[must_use = "a layer does nothing until a service is wrapped in it"]
 pub struct LockLayer<M = AsItComes> {
-    settings: Arc<Settings>,
+    settings: Arc<LayerSettings>,
     mode: PhantomData<fn() -> M>,
-}
-
-/// Until when a request holds its lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum HoldUntil {
-    /// Until the response's body is at its end, fails or is dropped. A body that is one piece is at its end
-    /// as soon as the server took the piece, however slowly the client reads.
-    #[default]
-    BodyEnd,
-    /// Until the handler has returned: what a streamed body still does is not under the lock.
-    Head,
-}
-
-/// What becomes of a request whose lock is lost while it is handled, or held for longer than
-/// [`LockLayer::max_hold`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum OnLost {
-    /// The handler is dropped at its next await and the request answered 500 `lock_lost`; if the head is out
-    /// already, the body ends with an error.
-    #[default]
-    Abort,
-    /// The handler and its body go on without the lock. [`Locked::lost`](crate::Locked::lost) tells them.
-    Finish,
-}
-
-/// What becomes of a request whose lock cannot be asked for because the backend is out of reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum OnUnavailable {
-    /// It is answered 503.
-    #[default]
-    Reject,
-    /// It is handled without a lock, with a warning in the log. The handler sees `Option<Locked>` as `None`.
-    /// For work that may run twice at once when things go badly, and no other.
-    Proceed,
-}
-
-/// Makes the answer to a rejection.
-type Answer = dyn Fn(&LockRejection) -> Response<Bytes> + Send + Sync;
-
-#[derive(Clone)]
-struct Settings {
-    locks: LockManager,
-    key: Arc<dyn KeyFromRequest>,
-    wait: Duration,
-    ttl: Option<Duration>,
-    max_hold: Duration,
-    room: Arc<Room>,
-    hold: HoldUntil,
-    on_lost: OnLost,
-    on_unavailable: OnUnavailable,
-    read_first: usize,
-    answering: Answering,
-    reject_with: Option<Arc<Answer>>,
-}
-
-/// How a request with a lock begins.
-#[derive(Debug)]
-pub(crate) enum Start {
-    Reject(LockRejection),
-    /// No lock is asked for, or an outer layer has it.
-    Pass,
-    Lock(LockKey),
 }
 
 impl LockLayer {
     /// A layer that locks, with `locks`, what `key` reads from a request: a [`Key`](crate::Key), or a closure
     /// `Fn(&Parts) -> Result<Option<LockKey>, KeyError>` where `Ok(None)` leaves the request unlocked.
     pub fn new(locks: LockManager, key: impl KeyFromRequest) -> Self {
-        Self::of(Arc::new(Settings {
-            locks,
-            key: Arc::new(key),
-            wait: Duration::from_secs(2),
-            ttl: None,
-            max_hold: Duration::from_secs(60),
-            room: Arc::new(Room::new(Room::PER_KEY, Room::TOTAL)),
-            hold: HoldUntil::default(),
-            on_lost: OnLost::default(),
-            on_unavailable: OnUnavailable::default(),
-            read_first: 0,
-            answering: Answering::default(),
-            reject_with: None,
-        }))
+        Self::of(Arc::new(LayerSettings::new(locks, Arc::new(key))))
     }
 }
 
 impl<M> LockLayer<M> {
-    fn of(settings: Arc<Settings>) -> Self {
+    fn of(settings: Arc<LayerSettings>) -> Self {
         Self { settings, mode: PhantomData }
     }
 
-    fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+    fn with(mut self, set: impl FnOnce(&mut LayerSettings)) -> Self {
         set(Arc::make_mut(&mut self.settings));
         self
     }
@@ -169,7 +87,7 @@ impl<M> LockLayer<M> {
     /// is treated as lost, see [`OnLost`]: a client that reads a stream slowly, or a handler that hangs, cannot
     /// keep it for ever. [`Duration::MAX`] sets no limit.
     ///
-    /// A guard from [`Locked::hold`](crate::Locked::hold) is not bound by it: whoever keeps one decides.
+    /// A guard from [`Locked::hold`](crate::Locked::hold) is not bound by it: the code that keeps the guard decides.
     pub fn max_hold(self, max_hold: Duration) -> Self {
         self.with(|settings| settings.max_hold = max_hold)
     }
@@ -178,9 +96,9 @@ impl<M> LockLayer<M> {
     /// are answered 429 at once, and nothing is asked of the backend for them.
     ///
     /// Counted are the requests of this layer and its clones that have asked for their lock and do not have it
-    /// yet. With [`try_once`](Self::try_once) nobody waits, and nobody is counted.
+    /// yet. With [`try_once`](Self::try_once) no request waits, and none is counted.
     pub fn max_waiting(self, per_key: usize, total: usize) -> Self {
-        self.with(|settings| settings.room = Arc::new(Room::new(per_key, total)))
+        self.with(|settings| settings.wait_limit = Arc::new(WaitLimit::new(per_key, total)))
     }
 
     /// Until when a request holds its lock, by default [`HoldUntil::BodyEnd`].
@@ -279,101 +197,6 @@ impl<M> LockLayer<M> {
     ) -> Self {
         self.with(|settings| settings.reject_with = Some(Arc::new(answer)))
     }
-
-    /// The same layer, where the body is of no concern any more.
-    pub(crate) fn body_aside(&self) -> LockLayer {
-        LockLayer::of(Arc::clone(&self.settings))
-    }
-
-    /// What to do about a request with these parts.
-    pub(crate) fn start(&self, parts: &mut Parts) -> Start {
-        match self.settings.key.read_key(parts) {
-            Err(error) => Start::Reject(error.into()),
-            Ok(Some(key)) if !Locked::covers(parts, &self.settings.locks, &key) => Start::Lock(key),
-            Ok(_) => Start::Pass,
-        }
-    }
-
-    /// The answer to a request that is not handled, or not to its end.
-    pub(crate) fn answer(&self, rejection: impl Into<LockRejection>, grpc: bool) -> Response<Bytes> {
-        let rejection = self.settings.answering.apply(rejection.into());
-        match &self.settings.reject_with {
-            Some(answer) => answer(&rejection),
-            None if grpc => rejection.to_grpc(),
-            None => rejection.to_http(),
-        }
-    }
-
-    /// Asks for the lock, if one more request may wait.
-    pub(crate) fn acquire(&self, key: LockKey) -> Result<Acquiring, LockRejection> {
-        let settings = &self.settings;
-        let waiting = match settings.wait.is_zero() {
-            true => Waiting::Never,
-            false if settings.room.is_full_for(&key) => return Err(LockRejection::queue_full()),
-            false => Waiting::NotYet(key.clone()),
-        };
-        let request = settings.locks.lock(key).wait(settings.wait);
-        let future = match settings.ttl {
-            Some(ttl) => request.ttl(ttl).into_future(),
-            None => request.into_future(),
-        };
-        Ok(Acquiring { future, waiting })
-    }
-
-    pub(crate) fn held(&self, guard: Arc<LockGuard>) -> Held {
-        Held::new(guard, self.settings.max_hold, self.settings.on_lost)
-    }
-
-    /// Whether a request may be handled without the lock that it did not get.
-    pub(crate) fn goes_on_without(&self, rejection: &LockRejection) -> bool {
-        self.settings.on_unavailable == OnUnavailable::Proceed && rejection.is_unavailable()
-    }
-
-    pub(crate) fn locks(&self) -> &LockManager {
-        &self.settings.locks
-    }
-
-    pub(crate) fn hold_until(&self) -> HoldUntil {
-        self.settings.hold
-    }
-
-    pub(crate) fn read_first(&self) -> usize {
-        self.settings.read_first
-    }
-}
-
-/// A request that has asked for its lock. Dropped, it leaves the queue before it gives its place away.
-#[derive(Debug)]
-pub(crate) struct Acquiring {
-    future: AcquireFuture,
-    waiting: Waiting,
-}
-
-#[derive(Debug)]
-enum Waiting {
-    Never,
-    NotYet(LockKey),
-    In { _place: Place },
-}
-
-impl Acquiring {
-    pub(crate) fn poll(
-        &mut self,
-        layer: &LockLayer,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<LockGuard, LockRejection>> {
-        if let Poll::Ready(outcome) = Pin::new(&mut self.future).poll(context) {
-            return Poll::Ready(outcome.map_err(Into::into));
-        }
-        if let Waiting::NotYet(key) = &self.waiting {
-            // Somebody may have taken the last place since it was looked for.
-            let Some(place) = layer.settings.room.enter(key) else {
-                return Poll::Ready(Err(LockRejection::queue_full()));
-            };
-            self.waiting = Waiting::In { _place: place };
-        }
-        Poll::Pending
-    }
 }
 
 impl<M> Clone for LockLayer<M> {
@@ -386,23 +209,12 @@ impl<S, M> Layer<S> for LockLayer<M> {
     type Service = Lock<S, M>;
 
     fn layer(&self, inner: S) -> Lock<S, M> {
-        Lock::new(inner, self.clone())
+        Lock::new(inner, Arc::clone(&self.settings))
     }
 }
 
 impl<M> fmt::Debug for LockLayer<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { locks, wait, ttl, max_hold, room, hold, on_lost, on_unavailable, .. } =
-            &*self.settings;
-        f.debug_struct("LockLayer")
-            .field("locks", locks)
-            .field("wait", wait)
-            .field("ttl", ttl)
-            .field("max_hold", max_hold)
-            .field("max_waiting", room)
-            .field("hold", hold)
-            .field("on_lost", on_lost)
-            .field("on_unavailable", on_unavailable)
-            .finish_non_exhaustive()
+        self.settings.debug("LockLayer", f)
     }
 }

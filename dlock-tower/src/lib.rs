@@ -9,7 +9,8 @@
 //! # With axum
 //!
 //! The feature `axum` adds [`Key::path_param`](Key#method.path_param), the extractors [`Locked`] and
-//! `Option<Locked>`, and `IntoResponse` for [`LockRejection`].
+//! `Option<Locked>`, and `IntoResponse` for [`LockRejection`]. With it [`Key::uri_path`] knows the whole path inside of
+//! `nest`.
 //!
 //! ```
 //! # #[cfg(not(feature = "axum"))] fn main() {}
@@ -36,7 +37,8 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let locks = LockManager::builder(EmbeddedBackend::new()).build()?;
-//! let one_writer = LockLayer::new(locks.clone(), Key::new("order").path_param("id"))
+//! let order = Key::new("order").path_param("id").parsed_as::<u64>(); // as the handler reads it
+//! let one_writer = LockLayer::new(locks.clone(), order)
 //!     .wait(Duration::from_millis(10));
 //!
 //! let app = Router::new()
@@ -51,6 +53,8 @@
 //! let busy = app.clone().oneshot(put(42)?).await?;
 //! assert_eq!(busy.status(), StatusCode::CONFLICT);
 //! assert!(busy.headers().contains_key("retry-after"));
+//! let in_other_words = app.clone().oneshot(Request::put("/orders/%3042").body(Body::empty())?).await?;
+//! assert_eq!(in_other_words.status(), StatusCode::CONFLICT);
 //! let other = app.oneshot(put(43)?).await?;
 //! assert_eq!(other.status(), StatusCode::NO_CONTENT);
 //! # drop(guard); Ok(()) }
@@ -65,17 +69,18 @@
 //!
 //! ```
 //! use bytes::Bytes;
-//! use dlock_core::{EmbeddedBackend, KeyTemplate, LockManager};
-//! use dlock_tower::{LockLayer, Locked};
+//! use dlock_core::{EmbeddedBackend, LockManager};
+//! use dlock_tower::{Key, KeyFromRequest as _, LockLayer, Locked};
 //! use http::{Request, Response, request::Parts};
 //! use http_body_util::{BodyExt as _, Full};
 //! use tower::{ServiceBuilder, ServiceExt as _, service_fn};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! let locks = LockManager::builder(EmbeddedBackend::new()).build()?;
-//! let key = |parts: &Parts| match parts.method.is_safe() {
+//! let file = Key::new("file").uri_path();
+//! let key = move |parts: &Parts| match parts.method.is_safe() {
 //!     true => Ok(None), // reads are not locked
-//!     false => Ok(Some(KeyTemplate::new().literal("file:").value(parts.uri.path()).finish()?)),
+//!     false => file.lock_key(parts),
 //! };
 //! let service = ServiceBuilder::new()
 //!     .concurrency_limit(256) // outside, see below
@@ -154,7 +159,7 @@
 //! | the lock stays busy for all of `wait` | 409 with `Retry-After`; the handler did not run |
 //! | too many wait already | 429 with `Retry-After` at once; nothing is asked of the backend |
 //! | the backend is out of reach | 503 with `Retry-After`, or handled without a lock (`on_unavailable`) |
-//! | the client leaves while it waits | it leaves the queue; nobody waits for it |
+//! | the client leaves while it waits | it leaves the queue, and holds no other request up |
 //! | the client leaves while the handler runs | the server drops the handler, and with it the lock, as soon as it notices |
 //! | the handler panics, or returns an error | the lock is released |
 //! | the handler returns a body in one piece | the lock is released once the server has the piece |
@@ -168,7 +173,9 @@
 //! | the lock is lost before the handler began | 503 with `Retry-After`, as if the backend were out of reach |
 //! | two layers want one lock for a request | the inner one lets it pass; both are under the same guard |
 //! | the handler asks for the lock it is under | `ErrorKind::Reentrant` at once; so do annotated functions |
-//! | the manager is closed | who waits, and who comes, gets 503 with `Retry-After`; holders finish |
+//! | the manager is closed | requests that wait, and new ones, get 503 with `Retry-After`; holders finish |
+//! | one resource is spelled in two ways, such as `/orders/42` and `/orders/%34%32` | one key: see [`Key::uri_path`] and [`Key::parsed_as`] |
+//! | two parameters of a route have one name, such as in `/shops/{id}/orders/{id}` | 500, logged once with the name |
 //! | no key for the request | handled without a lock (`Ok(None)`); 400 if the client should have sent one; 500 if it is the route's fault, logged once |
 //!
 //! To shut down: `locks.close()`, then the server's graceful shutdown, then `locks.shutdown().await`. Without the first the
@@ -197,7 +204,7 @@
 //! # Order of layers
 //!
 //! ```text
-//! authentication      outside: says who it is before anybody can wait for anything, and sets the tenant
+//! authentication      outside: refuses strangers before they can wait for a lock, and sets the tenant
 //! timeout             outside, and longer than LockLayer::wait: it covers the waiting too
 //! limits, load shed   outside: requests that wait are requests; the lock is always ready
 //! LockLayer
@@ -224,7 +231,7 @@
 //!   second from the first one's result, look that up under the lock.
 //! - **It does not tell a vanished client in every case.** A server drops the handler of a connection that is
 //!   closed, and the lock with it, or the place in the queue. But as long as it has unread bytes of the client
-//!   (a pipelined request, a body nobody reads) it may not notice before the handler is done. A handler that
+//!   (a pipelined request, a body that is not read) it may not notice before the handler is done. A handler that
 //!   must not be cut short belongs into a spawned task with the guard from [`Locked::hold`].
 //! - **It does not read the request's body** unless told to, by [`LockLayer::read_body_first`]: the lock is held while
 //!   the handler waits for a slow upload.
@@ -234,26 +241,33 @@
 //! - **It is not for reads.** All methods are locked unless the key says `None` for some, and all locks are exclusive:
 //!   there is none that readers share.
 
-mod body;
+mod acquiring;
 #[cfg(feature = "axum")]
-mod extract;
+mod axum;
+mod body;
 mod future;
 mod held;
 mod key;
+mod key_error;
 mod layer;
 mod locked;
+mod path;
+mod policy;
 mod read_first;
 mod rejection;
-mod room;
 mod service;
+mod settings;
 #[cfg(feature = "tonic")]
-mod status;
+mod tonic;
+mod wait_limit;
 
 pub use body::LockBody;
 pub use future::ResponseFuture;
-pub use key::{Key, KeyError, KeyFromRequest};
-pub use layer::{HoldUntil, LockLayer, OnLost, OnUnavailable};
+pub use key::{Key, KeyFromRequest};
+pub use key_error::KeyError;
+pub use layer::LockLayer;
 pub use locked::Locked;
+pub use policy::{HoldUntil, OnLost, OnUnavailable};
 pub use read_first::{AsItComes, ReadFirst, ReadFirstFuture};
 pub use rejection::LockRejection;
 pub use service::Lock;

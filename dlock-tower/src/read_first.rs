@@ -1,9 +1,9 @@
 //! Reading the request's body before the lock is asked for.
 
-use crate::body::LockBody;
+use crate::body::{BoxError, LockBody};
 use crate::future::ResponseFuture;
-use crate::layer::{LockLayer, Start};
 use crate::rejection::LockRejection;
+use crate::settings::{LayerSettings, LockDecision};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
@@ -11,19 +11,17 @@ use http_body::Body;
 use http_body_util::combinators::Collect;
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use pin_project_lite::pin_project;
-use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tower_service::Service;
-
-type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// The layer leaves the request's body to the handler.
 #[derive(Debug)]
 pub enum AsItComes {}
 
-/// The layer reads the request's body, see [`LockLayer::read_body_first`].
+/// The layer reads the request's body, see [`LockLayer::read_body_first`](crate::LockLayer::read_body_first).
 #[derive(Debug)]
 pub enum ReadFirst {}
 
@@ -40,13 +38,13 @@ pin_project! {
         B::Error: Into<BoxError>,
     {
         #[pin]
-        stage: Stage<S, B>,
+        stage: ReadingStage<S, B>,
     }
 }
 
 pin_project! {
-    #[project = StageProj]
-    enum Stage<S, B>
+    #[project = ReadingStageProj]
+    enum ReadingStage<S, B>
     where
         S: Service<Request<B>>,
         B: Body,
@@ -57,12 +55,12 @@ pin_project! {
     }
 }
 
-/// All of a request but its body, and who is to get it.
+/// All of a request but its body, and the service that gets it.
 struct Rest<S> {
     inner: S,
     parts: Parts,
-    start: Start,
-    layer: LockLayer,
+    decision: LockDecision,
+    settings: Arc<LayerSettings>,
 }
 
 impl<S, B> ReadFirstFuture<S, B>
@@ -71,19 +69,22 @@ where
     B: Body<Data = Bytes> + From<Bytes>,
     B::Error: Into<BoxError>,
 {
-    pub(crate) fn begin(inner: S, request: Request<B>, layer: LockLayer) -> Self {
+    pub(crate) fn begin(inner: S, request: Request<B>, settings: Arc<LayerSettings>) -> Self {
         let (mut parts, body) = request.into_parts();
-        let start = match layer.start(&mut parts) {
-            Start::Lock(_) if body.size_hint().lower() > layer.read_first() as u64 => {
-                Start::Reject(LockRejection::body_too_large())
+        let decision = match settings.decide(&mut parts) {
+            LockDecision::Lock(_) if body.size_hint().lower() > settings.read_first as u64 => {
+                LockDecision::Reject(LockRejection::body_too_large())
             }
-            start => start,
+            decision => decision,
         };
-        let rest = Rest { inner, parts, start, layer };
-        let stage = if matches!(rest.start, Start::Lock(_)) {
-            Stage::Reading { body: Limited::new(body, rest.layer.read_first()).collect(), rest: Some(rest) }
+        let rest = Rest { inner, parts, decision, settings };
+        let stage = if matches!(rest.decision, LockDecision::Lock(_)) {
+            ReadingStage::Reading {
+                body: Limited::new(body, rest.settings.read_first).collect(),
+                rest: Some(rest),
+            }
         } else {
-            Stage::Responding { response: rest.respond(body) }
+            ReadingStage::Responding { response: rest.respond(body) }
         };
         Self { stage }
     }
@@ -94,8 +95,8 @@ impl<S> Rest<S> {
     where
         S: Service<Request<B>>,
     {
-        let Self { inner, parts, start, layer } = self;
-        ResponseFuture::started(inner, Request::from_parts(parts, body), start, layer)
+        let Self { inner, parts, decision, settings } = self;
+        ResponseFuture::decided(inner, Request::from_parts(parts, body), decision, settings)
     }
 
     /// What follows the reading: the lock, or the answer to a body that could not be read.
@@ -107,7 +108,7 @@ impl<S> Rest<S> {
         let bytes = match body {
             Ok(body) => body.to_bytes(),
             Err(error) => {
-                self.start = Start::Reject(rejection(error));
+                self.decision = LockDecision::Reject(rejection(error));
                 Bytes::new()
             }
         };
@@ -136,12 +137,12 @@ where
         loop {
             let mut stage = self.as_mut().project().stage;
             match stage.as_mut().project() {
-                StageProj::Responding { response } => return response.poll(context),
-                StageProj::Reading { body, rest } => {
+                ReadingStageProj::Responding { response } => return response.poll(context),
+                ReadingStageProj::Reading { body, rest } => {
                     let body = ready!(body.poll(context));
                     // There until the body is read, which is now.
                     let Some(rest) = rest.take() else { return Poll::Pending };
-                    stage.set(Stage::Responding { response: rest.read(body) });
+                    stage.set(ReadingStage::Responding { response: rest.read(body) });
                 }
             }
         }
@@ -156,8 +157,8 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.stage {
-            Stage::Reading { .. } => f.write_str("ReadFirstFuture(reading the body)"),
-            Stage::Responding { response } => response.fmt(f),
+            ReadingStage::Reading { .. } => f.write_str("ReadFirstFuture(reading the body)"),
+            ReadingStage::Responding { response } => response.fmt(f),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The answers the layer gives itself.
 
-use crate::key::KeyError;
+use crate::key_error::KeyError;
 use bytes::Bytes;
 use dlock_core::{ErrorKind, LockError, Operation};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -47,14 +47,14 @@ use std::time::Duration;
 /// ```
 #[derive(Debug)]
 pub struct LockRejection {
-    kind: Kind,
+    kind: RejectionKind,
     busy_status: StatusCode,
     retry_after: Duration,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum RejectionKind {
     Busy,
     QueueFull,
     Unavailable,
@@ -99,12 +99,14 @@ impl LockRejection {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.kind {
-            Kind::Busy => self.busy_status,
-            Kind::QueueFull => StatusCode::TOO_MANY_REQUESTS,
-            Kind::Unavailable | Kind::Closed => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::KeyInvalid | Kind::BodyBroken => StatusCode::BAD_REQUEST,
-            Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Kind::Misconfigured | Kind::NoLayer | Kind::Lost => StatusCode::INTERNAL_SERVER_ERROR,
+            RejectionKind::Busy => self.busy_status,
+            RejectionKind::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+            RejectionKind::Unavailable | RejectionKind::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            RejectionKind::KeyInvalid | RejectionKind::BodyBroken => StatusCode::BAD_REQUEST,
+            RejectionKind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            RejectionKind::Misconfigured | RejectionKind::NoLayer | RejectionKind::Lost => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -112,11 +114,11 @@ impl LockRejection {
     #[must_use]
     pub fn grpc_status(&self) -> u8 {
         match self.kind {
-            Kind::KeyInvalid | Kind::BodyBroken => 3,
-            Kind::QueueFull | Kind::BodyTooLarge => 8,
-            Kind::Busy => 10,
-            Kind::Misconfigured | Kind::NoLayer | Kind::Lost => 13,
-            Kind::Unavailable | Kind::Closed => 14,
+            RejectionKind::KeyInvalid | RejectionKind::BodyBroken => 3,
+            RejectionKind::QueueFull | RejectionKind::BodyTooLarge => 8,
+            RejectionKind::Busy => 10,
+            RejectionKind::Misconfigured | RejectionKind::NoLayer | RejectionKind::Lost => 13,
+            RejectionKind::Unavailable | RejectionKind::Closed => 14,
         }
     }
 
@@ -124,15 +126,15 @@ impl LockRejection {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.kind {
-            Kind::Busy => "lock_busy",
-            Kind::QueueFull => "lock_queue_full",
-            Kind::Unavailable => "lock_unavailable",
-            Kind::Closed => "lock_closed",
-            Kind::KeyInvalid => "lock_key_invalid",
-            Kind::BodyBroken => "body_broken",
-            Kind::BodyTooLarge => "body_too_large",
-            Kind::Misconfigured | Kind::NoLayer => "lock_misconfigured",
-            Kind::Lost => "lock_lost",
+            RejectionKind::Busy => "lock_busy",
+            RejectionKind::QueueFull => "lock_queue_full",
+            RejectionKind::Unavailable => "lock_unavailable",
+            RejectionKind::Closed => "lock_closed",
+            RejectionKind::KeyInvalid => "lock_key_invalid",
+            RejectionKind::BodyBroken => "body_broken",
+            RejectionKind::BodyTooLarge => "body_too_large",
+            RejectionKind::Misconfigured | RejectionKind::NoLayer => "lock_misconfigured",
+            RejectionKind::Lost => "lock_lost",
         }
     }
 
@@ -140,7 +142,13 @@ impl LockRejection {
     /// [`LockLayer::retry_after`](crate::LockLayer::retry_after) says up to twice that.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        let helps = matches!(self.kind, Kind::Busy | Kind::QueueFull | Kind::Unavailable | Kind::Closed);
+        let helps = matches!(
+            self.kind,
+            RejectionKind::Busy
+                | RejectionKind::QueueFull
+                | RejectionKind::Unavailable
+                | RejectionKind::Closed
+        );
         helps.then_some(self.retry_after)
     }
 
@@ -174,35 +182,35 @@ impl LockRejection {
     }
 
     pub(crate) fn lost() -> Self {
-        Self::new(Kind::Lost)
+        Self::new(RejectionKind::Lost)
     }
 
     pub(crate) fn queue_full() -> Self {
-        Self::new(Kind::QueueFull)
+        Self::new(RejectionKind::QueueFull)
     }
 
     pub(crate) fn body_too_large() -> Self {
-        Self::new(Kind::BodyTooLarge)
+        Self::new(RejectionKind::BodyTooLarge)
     }
 
     pub(crate) fn body_broken(cause: Box<dyn StdError + Send + Sync>) -> Self {
-        Self::new(Kind::BodyBroken).caused_by(cause)
+        Self::new(RejectionKind::BodyBroken).caused_by(cause)
     }
 
     #[cfg(feature = "axum")]
     pub(crate) fn no_layer() -> Self {
-        Self::new(Kind::NoLayer)
+        Self::new(RejectionKind::NoLayer)
     }
 
     pub(crate) fn is_unavailable(&self) -> bool {
-        self.kind == Kind::Unavailable
+        self.kind == RejectionKind::Unavailable
     }
 
     fn is_programs_fault(&self) -> bool {
-        matches!(self.kind, Kind::Misconfigured | Kind::NoLayer)
+        matches!(self.kind, RejectionKind::Misconfigured | RejectionKind::NoLayer)
     }
 
-    fn new(kind: Kind) -> Self {
+    fn new(kind: RejectionKind) -> Self {
         let Answering { busy_status, retry_after, .. } = Answering::default();
         Self { kind, busy_status, retry_after: jittered(retry_after), cause: None }
     }
@@ -224,16 +232,18 @@ impl LockRejection {
     pub(crate) fn report(&self) {
         let (code, error) = (self.code(), self.source());
         match self.kind {
-            Kind::Misconfigured | Kind::NoLayer => tracing::warn!(code, error, "{}", self.kind.title()),
-            Kind::Unavailable => tracing::warn!(code, error, "request not handled"),
-            // The manager has told of it.
-            Kind::Lost => {}
+            RejectionKind::Misconfigured | RejectionKind::NoLayer => {
+                tracing::warn!(code, error, "{}", self.kind.title());
+            }
+            RejectionKind::Unavailable => tracing::warn!(code, error, "request not handled"),
+            // The manager has logged the loss.
+            RejectionKind::Lost => {}
             _ => tracing::debug!(code, error, "request not handled"),
         }
     }
 }
 
-impl Kind {
+impl RejectionKind {
     fn of(error: &LockError) -> Self {
         if !matches!(error.operation(), None | Some(Operation::Connect | Operation::Acquire)) {
             return Self::Lost;
@@ -283,13 +293,14 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 
 impl From<LockError> for LockRejection {
     fn from(error: LockError) -> Self {
-        Self::new(Kind::of(&error)).caused_by(error)
+        Self::new(RejectionKind::of(&error)).caused_by(error)
     }
 }
 
 impl From<KeyError> for LockRejection {
     fn from(error: KeyError) -> Self {
-        let kind = if error.is_client_fault() { Kind::KeyInvalid } else { Kind::Misconfigured };
+        let kind =
+            if error.is_client_fault() { RejectionKind::KeyInvalid } else { RejectionKind::Misconfigured };
         Self::new(kind).caused_by(error)
     }
 }
@@ -379,16 +390,16 @@ mod tests {
     /// Every rejection there is.
     fn all() -> impl Iterator<Item = LockRejection> {
         [
-            Kind::Busy,
-            Kind::QueueFull,
-            Kind::Unavailable,
-            Kind::Closed,
-            Kind::KeyInvalid,
-            Kind::BodyBroken,
-            Kind::BodyTooLarge,
-            Kind::Misconfigured,
-            Kind::NoLayer,
-            Kind::Lost,
+            RejectionKind::Busy,
+            RejectionKind::QueueFull,
+            RejectionKind::Unavailable,
+            RejectionKind::Closed,
+            RejectionKind::KeyInvalid,
+            RejectionKind::BodyBroken,
+            RejectionKind::BodyTooLarge,
+            RejectionKind::Misconfigured,
+            RejectionKind::NoLayer,
+            RejectionKind::Lost,
         ]
         .into_iter()
         .map(LockRejection::new)

@@ -1,41 +1,43 @@
 //! The service.
 
-use crate::body::LockBody;
+use crate::body::{BoxError, LockBody};
 use crate::future::ResponseFuture;
-use crate::layer::LockLayer;
 use crate::read_first::{AsItComes, ReadFirst, ReadFirstFuture};
+use crate::settings::LayerSettings;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use std::error::Error as StdError;
 use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// The service that [`LockLayer`] makes: it locks, then calls the inner service.
+/// The service that [`LockLayer`](crate::LockLayer) makes: it locks, then calls the inner service.
 ///
 /// It is always ready. The inner service is readied once the lock is there, so that requests which wait for a
 /// lock take none of the inner service's room from requests which do not.
 pub struct Lock<S, M = AsItComes> {
     inner: S,
-    layer: LockLayer<M>,
+    settings: Arc<LayerSettings>,
+    mode: PhantomData<fn() -> M>,
 }
 
 impl<S, M> Lock<S, M> {
-    pub(crate) fn new(inner: S, layer: LockLayer<M>) -> Self {
-        Self { inner, layer }
+    pub(crate) fn new(inner: S, settings: Arc<LayerSettings>) -> Self {
+        Self { inner, settings, mode: PhantomData }
     }
 }
 
 impl<S: Clone, M> Clone for Lock<S, M> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+        Self::new(self.inner.clone(), Arc::clone(&self.settings))
     }
 }
 
 impl<S: fmt::Debug, M> fmt::Debug for Lock<S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lock").field("inner", &self.inner).field("layer", &self.layer).finish()
+        f.debug_struct("Lock").field("inner", &self.inner).field("settings", &self.settings).finish()
     }
 }
 
@@ -43,7 +45,7 @@ impl<S, B, R> Service<Request<B>> for Lock<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     R: Body<Data = Bytes>,
-    R::Error: Into<Box<dyn StdError + Send + Sync>>,
+    R::Error: Into<BoxError>,
 {
     type Response = Response<LockBody<R>>;
     type Error = S::Error;
@@ -56,7 +58,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture<S, B> {
         // A plain clone will do: `self.inner` was not readied, so there is no readiness to hand over.
-        ResponseFuture::begin(self.inner.clone(), request, self.layer.clone())
+        ResponseFuture::begin(self.inner.clone(), request, Arc::clone(&self.settings))
     }
 }
 
@@ -64,9 +66,9 @@ impl<S, B, R> Service<Request<B>> for Lock<S, ReadFirst>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     B: Body<Data = Bytes> + From<Bytes>,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B::Error: Into<BoxError>,
     R: Body<Data = Bytes>,
-    R::Error: Into<Box<dyn StdError + Send + Sync>>,
+    R::Error: Into<BoxError>,
 {
     type Response = Response<LockBody<R>>;
     type Error = S::Error;
@@ -78,6 +80,6 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ReadFirstFuture<S, B> {
-        ReadFirstFuture::begin(self.inner.clone(), request, self.layer.body_aside())
+        ReadFirstFuture::begin(self.inner.clone(), request, Arc::clone(&self.settings))
     }
 }

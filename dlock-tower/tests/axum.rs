@@ -14,8 +14,8 @@ use axum::routing::{any, get, post, put};
 use axum::{Extension, Router};
 use common::raw::{ask, read_until, receive, send, serve};
 use common::{Failing, Fed, LONG, Probe, assert_freed, assert_held, data, soon};
-use dlock_core::{ErrorKind, KeyTemplate, LockError, LockManager};
-use dlock_tower::{Key, KeyError, LockLayer, LockRejection, Locked};
+use dlock_core::{ErrorKind, KeyTemplate, LockError, LockManager, distributed_lock};
+use dlock_tower::{Key, KeyError, KeyFromRequest as _, LockLayer, LockRejection, Locked};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -138,6 +138,255 @@ mod keys {
         let layer = order_layer(&Probe::default().manager());
         let address = serve(Router::new().route("/orders/{id}", get(key)).route_layer(layer)).await;
         assert_eq!(ask(address, "GET /nothing", &[]).await.status(), 404);
+    }
+}
+
+/// One resource has one key, however a client spells it.
+mod spellings {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The answers of `app` to a GET of each of `paths`.
+    async fn answers(app: Router, paths: &[&str]) -> Vec<(u16, String)> {
+        let address = serve(app).await;
+        let mut answers = Vec::new();
+        for path in paths {
+            let answer = ask(address, &format!("GET {path}"), &[]).await;
+            answers.push((answer.status(), answer.body().to_owned()));
+        }
+        answers
+    }
+
+    /// The keys that the handlers saw.
+    async fn keys(app: Router, paths: &[&str]) -> Vec<String> {
+        let answers = answers(app, paths).await;
+        assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
+        answers.into_iter().map(|(_, key)| key).collect()
+    }
+
+    async fn assert_one_key(app: Router, paths: &[&str]) {
+        let keys = keys(app, paths).await;
+        assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), 1, "{keys:?}");
+    }
+
+    async fn assert_a_key_each(app: Router, paths: &[&str]) {
+        let keys = keys(app, paths).await;
+        assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), paths.len(), "{keys:?}");
+    }
+
+    async fn assert_refused(app: Router, paths: &[&str]) {
+        let answers = answers(app, paths).await;
+        assert!(answers.iter().all(|(status, _)| *status == 400), "{answers:?}");
+    }
+
+    fn layer(key: Key) -> LockLayer {
+        LockLayer::new(Probe::default().manager(), key)
+    }
+
+    fn by_path() -> LockLayer {
+        layer(Key::new("thing").uri_path())
+    }
+
+    fn by_id() -> LockLayer {
+        layer(Key::new("order").path_param("id"))
+    }
+
+    fn orders() -> Router {
+        Router::new().route("/orders/{id}", get(key).route_layer(by_path()))
+    }
+
+    fn files() -> Router {
+        Router::new().route("/files/{*rest}", get(key).route_layer(by_path()))
+    }
+
+    /// Sends `first`, and `second` while the handler of `first` runs.
+    async fn assert_excluded(app: Router, (entered, finish): (&Notify, &Notify), [first, second]: [&str; 2]) {
+        let address = serve(app).await;
+        let first = send(address, first, &["content-length: 0"]).await;
+        soon(entered.notified()).await;
+        let second = ask(address, second, &["content-length: 0"]).await;
+        finish.notify_one();
+        assert_eq!(receive(first).await.body(), "42");
+        second.assert_rejected(409, "lock_busy", Some(1));
+    }
+
+    /// A handler of order 42 that says when it runs, and runs until it is told to finish.
+    fn slow<S>() -> (axum::routing::MethodRouter<S>, Arc<Notify>, Arc<Notify>)
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let (entered, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (entering, finished) = (Arc::clone(&entered), Arc::clone(&finish));
+        let route = put(async move |Path(id): Path<u64>| {
+            entering.notify_one();
+            finished.notified().await;
+            id.to_string()
+        });
+        (route, entered, finish)
+    }
+
+    #[tokio::test]
+    async fn two_spellings_of_one_path_exclude_each_other() {
+        let (route, entered, finish) = slow();
+        let app = Router::new().route("/orders/{id}", route.route_layer(by_path().try_once()));
+        assert_excluded(app, (&entered, &finish), ["PUT /orders/42", "PUT /orders/%34%32"]).await;
+    }
+
+    #[tokio::test]
+    async fn two_spellings_of_one_number_exclude_each_other() {
+        for second in ["PUT /orders/042", "PUT /orders/+42", "PUT /orders/%2b42"] {
+            let (route, entered, finish) = slow();
+            let by_number = layer(Key::new("order").path_param("id").parsed_as::<u64>()).try_once();
+            let app = Router::new().route("/orders/{id}", route.route_layer(by_number));
+            assert_excluded(app, (&entered, &finish), ["PUT /orders/42", second]).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_layer_and_an_annotation_exclude_each_other_however_an_order_is_spelled() {
+        #[distributed_lock("order:{id}", wait = "0s", locks = locks)]
+        async fn ship(
+            State(locks): State<LockManager>,
+            Path(id): Path<u64>,
+        ) -> Result<String, LockRejection> {
+            Ok(id.to_string())
+        }
+        #[distributed_lock("order:{id}", wait = "0s", locks = locks)]
+        async fn tag(
+            State(locks): State<LockManager>,
+            Path(id): Path<String>,
+        ) -> Result<String, LockRejection> {
+            Ok(id)
+        }
+        let numbers = ["POST /numbers/42", "POST /numbers/042", "POST /numbers/%34%32"];
+        let names = ["POST /names/42", "POST /names/%34%32", "POST /names/4%32"];
+        for annotated in numbers.into_iter().chain(names) {
+            for held in ["PUT /orders/42", "PUT /orders/%34%32", "PUT /orders/+42"] {
+                let (route, entered, finish) = slow();
+                let locks = Probe::default().manager();
+                let by_number = Key::new("order").path_param("id").parsed_as::<u64>();
+                let app = Router::new()
+                    .route("/orders/{id}", route.route_layer(LockLayer::new(locks.clone(), by_number)))
+                    .route("/numbers/{id}", post(ship))
+                    .route("/names/{id}", post(tag))
+                    .with_state(locks);
+                assert_excluded(app, (&entered, &finish), [held, annotated]).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn spellings_of_one_path_are_one_key() {
+        let whole = "http://localhost/orders/42";
+        assert_one_key(orders(), &["/orders/42", "/orders/%34%32", "/orders/4%32?v=1", whole]).await;
+        assert_one_key(orders(), &["/orders/%c3%bc~", "/orders/%C3%BC%7E", "/orders/\u{fc}~"]).await;
+        assert_one_key(orders(), &["/orders/a%3Ab%2B", "/orders/a:b+"]).await;
+        assert_one_key(files(), &["/files/a/b", "/files/a//b", "/files/a/b/", "/files//a/b//"]).await;
+    }
+
+    #[tokio::test]
+    async fn paths_that_a_router_tells_apart_are_different_keys() {
+        let slashes = ["/files/a/b", "/files/a%2Fb", "/files/a%252Fb", "/files/a%25252Fb", "/files/a"];
+        assert_a_key_each(files(), &slashes).await;
+        let others = ["/files/4", "/files/%2534", "/files/+", "/files/%20", "/files/A", "/files/A;v=1"];
+        assert_a_key_each(files(), &others).await;
+    }
+
+    #[tokio::test]
+    async fn a_path_that_is_no_text_or_has_dot_segments_is_refused() {
+        assert_refused(files(), &["/files/%FF", "/files/%C0%AF", "/files/%c3"]).await;
+        let dots = ["/files/a/../b", "/files/a/%2e%2E/b", "/files/.%2E/b", "/files/./b", "/files/b/%2E"];
+        assert_refused(files(), &dots).await;
+        assert_one_key(files(), &["/files/..a/.b/c..", "/files/%2E.a/%2eb/c%2E."]).await;
+    }
+
+    #[tokio::test]
+    async fn the_path_has_the_prefix_that_nest_cuts_off() {
+        let shop = || {
+            let orders = Router::new().route("/orders/{order}", get(key)).route("/", get(key));
+            orders.route_layer(by_path())
+        };
+        let paths = ["/shops/7/orders/42", "/shops/8/orders/42", "/shops/7", "/shops/8"];
+        assert_a_key_each(Router::new().nest("/shops/{shop}", shop()), &paths).await;
+        assert_a_key_each(Router::new().nest_service("/shops/{shop}", shop()), &paths).await;
+        let deep = Router::new().nest("/{shop}", Router::new().nest_service("/x", shop()));
+        let paths = ["/shops/7/x/orders/42", "/shops/8/x/orders/42", "/shops/7/x", "/shops/8/x"];
+        assert_a_key_each(Router::new().nest("/shops", deep), &paths).await;
+        // A nested service gets both as `/`.
+        assert_one_key(Router::new().nest_service("/shops", shop()), &["/shops", "/shops/"]).await;
+    }
+
+    #[tokio::test]
+    async fn layers_on_both_sides_of_nest_read_one_key_from_the_path() {
+        let probe = Probe::default();
+        let layer = LockLayer::new(probe.manager(), Key::new("order").uri_path()).try_once();
+        let orders = Router::new().route("/orders/{id}", get(key)).route_layer(layer.clone());
+        let app = Router::new().nest("/shop", orders).layer(layer);
+        assert_eq!(keys(app, &["/shop/orders/42"]).await, ["order:%2Fshop%2Forders%2F42"]);
+        assert_eq!(probe.acquires(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_path_that_another_layer_has_rewritten_counts_as_rewritten() {
+        async fn in_lower_case(mut request: Request, next: Next) -> Response {
+            *request.uri_mut() = request.uri().path().to_lowercase().parse().unwrap();
+            next.run(request).await
+        }
+        let rewritten = Router::new().fallback_service(orders()).layer(from_fn(in_lower_case));
+        let app = Router::new().nest_service("/shop", rewritten);
+        let paths = ["/shop/orders/a", "/shop/orders/A", "/shop/Orders/a"];
+        assert_eq!(keys(app, &paths).await, ["thing:%2Fshop%2Forders%2Fa"; 3]);
+    }
+
+    #[tokio::test]
+    async fn a_parameter_is_the_text_that_the_handler_gets() {
+        async fn handler(locked: Locked, Path(id): Path<String>) -> String {
+            let key = KeyTemplate::new().literal("order:").value(&id).finish().unwrap();
+            assert_eq!(*locked.key(), key);
+            id
+        }
+        let app = Router::new().route("/orders/{id}", get(handler).route_layer(by_id()));
+        let paths = ["/orders/42", "/orders/4%32", "/orders/%2534", "/orders/a+b", "/orders/a%20b"];
+        assert_eq!(keys(app, &paths).await, ["42", "42", "%34", "a+b", "a b"]);
+        let app = Router::new().route("/orders/{*id}", get(handler).route_layer(by_id()));
+        let paths = ["/orders/a/b", "/orders/a%2Fb", "/orders/a//b/", "/orders/../a"];
+        assert_eq!(keys(app, &paths).await, ["a/b", "a/b", "a//b/", "../a"]);
+    }
+
+    #[tokio::test]
+    async fn a_parameter_that_cannot_be_parsed_is_the_clients_fault() {
+        let by_number = layer(Key::new("order").path_param("id").parsed_as::<u64>());
+        let app = Router::new().route("/orders/{id}", get(key).route_layer(by_number));
+        assert_refused(app, &["/orders/x", "/orders/-1", "/orders/4%202", "/orders/4.2"]).await;
+    }
+
+    #[tokio::test]
+    async fn a_name_of_two_parameters_is_the_programs_fault() {
+        let orders = || Router::new().route("/orders/{id}", get(not_reached).route_layer(by_id()));
+        let inner = Router::new().nest_service("/new", orders());
+        for (app, path) in [
+            (Router::new().nest("/shops/{id}", orders()), "/shops/7/orders/42"),
+            (Router::new().nest("/shops/{id}", orders()), "/shops/7/orders/7"),
+            (Router::new().nest_service("/shops/{id}", orders()), "/shops/7/orders/42"),
+            (Router::new().nest("/shops/{id}", inner), "/shops/7/new/orders/42"),
+        ] {
+            let answer = ask(serve(app).await, &format!("GET {path}"), &[]).await;
+            answer.assert_rejected(500, "lock_misconfigured", None);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_fault_of_a_route_names_the_parameter() {
+        async fn fault(request: Request, _: Next) -> String {
+            let (parts, _) = request.into_parts();
+            Key::new("order").path_param("id").lock_key(&parts).unwrap_err().to_string()
+        }
+        let orders = Router::new().route("/orders/{id}", get(key)).route("/", get(key));
+        let orders = orders.route_layer(from_fn(fault));
+        let app = Router::new().nest("/shops/{id}", orders.clone()).nest("/all", orders);
+        let faults = keys(app, &["/shops/7/orders/42", "/all"]).await;
+        assert!(faults[0].contains("two parameters named `id`"), "{faults:?}");
+        assert!(faults[1].contains("no parameter `id`"), "{faults:?}");
     }
 }
 

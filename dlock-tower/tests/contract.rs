@@ -1,4 +1,4 @@
-//! The contract between services: who is readied, when, and what wraps what.
+//! The contract between services: which service is readied, when, and what wraps what.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -82,7 +82,7 @@ async fn each_of_many_calls_is_of_an_instance_that_was_readied() {
 async fn a_twin_that_calls_a_clone_it_did_not_ready_is_noticed() {
     let (inner, handle) = mock();
     let mut readied = inner.clone();
-    // The mock's panic leaves a poisoned mutex, on which whoever is dropped later would panic, too.
+    // The mock's panic leaves a poisoned mutex, and every later drop would panic on it, too.
     std::mem::forget((inner, handle));
     let called = tokio::spawn(async move {
         readied.ready().await.unwrap();

@@ -448,7 +448,7 @@ mod within {
         Ok(())
     }
 
-    /// Answers with what becomes of one who asks for the lock that the request has.
+    /// Answers with what becomes of code that asks for the lock that its request has.
     async fn asks_again(locks: LockManager) -> Result<Response<Full<Bytes>>, Infallible> {
         let kind = again(&locks).await.map_err(|error| error.kind());
         Ok(Response::new(Full::from(format!("{kind:?}"))))

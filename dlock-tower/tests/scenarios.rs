@@ -261,6 +261,66 @@ const SCENARIOS: &[Scenario] = &[
         &[
             "sockets::values_that_are_no_text_or_too_long_are_the_clients_fault",
             "sockets::braces_and_line_ends_cannot_leave_their_part",
+            "key::no_value_can_pass_for_another_part",
+        ],
+    ),
+    (
+        "one path in two spellings",
+        &[
+            "axum::two_spellings_of_one_path_exclude_each_other",
+            "axum::spellings_of_one_path_are_one_key",
+            "path::two_paths_are_one_text_exactly_if_they_are_one_resource",
+            "path::a_text_has_one_form_in_every_spelling",
+            "path::a_form_is_its_own_form",
+        ],
+    ),
+    (
+        "two paths that look alike",
+        &[
+            "axum::paths_that_a_router_tells_apart_are_different_keys",
+            "path::escapes_are_decoded_but_not_those_of_separators_and_percent_signs",
+            "path::a_percent_sign_without_two_digits_stands_for_itself",
+            "path::empty_segments_do_not_count",
+        ],
+    ),
+    (
+        "a path without one meaning",
+        &[
+            "axum::a_path_that_is_no_text_or_has_dot_segments_is_refused",
+            "path::a_path_without_one_meaning_is_refused",
+            "path::every_path_of_text_without_dot_segments_has_a_form",
+            "key::a_uri_without_a_path_is_refused_or_the_root",
+        ],
+    ),
+    (
+        "nested routers, and the path",
+        &[
+            "axum::the_path_has_the_prefix_that_nest_cuts_off",
+            "axum::layers_on_both_sides_of_nest_read_one_key_from_the_path",
+            "axum::a_path_that_another_layer_has_rewritten_counts_as_rewritten",
+        ],
+    ),
+    (
+        "one value in two spellings",
+        &[
+            "axum::two_spellings_of_one_number_exclude_each_other",
+            "axum::a_parameter_that_cannot_be_parsed_is_the_clients_fault",
+            "axum::a_parameter_is_the_text_that_the_handler_gets",
+            "key::a_parsed_part_is_one_key_for_one_value",
+            "key::head_is_get_and_methods_have_upper_and_lower_case",
+            "key::blanks_around_a_headers_value_do_not_count",
+            "sockets::blanks_around_a_header_do_not_count_over_http1_and_http2",
+        ],
+    ),
+    (
+        "the layer and an annotation on one order",
+        &["axum::the_layer_and_an_annotation_exclude_each_other_however_an_order_is_spelled"],
+    ),
+    (
+        "two path parameters of one name",
+        &[
+            "axum::a_name_of_two_parameters_is_the_programs_fault",
+            "axum::the_fault_of_a_route_names_the_parameter",
         ],
     ),
     ("two tenants, authentication outside", &["axum::an_extension_of_an_outer_layer_tells_tenants_apart"]),
@@ -299,7 +359,9 @@ const FILES: &[(&str, &str)] = &[
     ("axum", include_str!("axum.rs")),
     ("compatibility", include_str!("compatibility.rs")),
     ("contract", include_str!("contract.rs")),
+    ("key", include_str!("../src/key.rs")),
     ("options", include_str!("options.rs")),
+    ("path", include_str!("../src/path.rs")),
     ("rejection", include_str!("../src/rejection.rs")),
     ("service", include_str!("service.rs")),
     ("sockets", include_str!("sockets.rs")),

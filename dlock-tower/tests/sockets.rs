@@ -318,6 +318,23 @@ mod odd_keys {
         assert!(answer(b"{a}:b").await.ends_with("order:%7Ba%7D%3Ab"));
         // A line end begins another header; the value ends before it.
         assert!(answer(b"a\r\nx-other: b").await.ends_with("order:a"));
+        // A value that goes on in the next line is of an old form, which the server refuses.
+        assert!(answer(b"a\r\n b").await.starts_with("HTTP/1.1 400"));
+    }
+
+    #[tokio::test]
+    async fn blanks_around_a_header_do_not_count_over_http1_and_http2() {
+        assert!(answer(b"\t 7 ").await.ends_with("order:7"));
+        let layer = LockLayer::new(Probe::default().manager(), Key::new("order").header("x-id"));
+        let route = get(async |locked: Locked| locked.key().to_string()).route_layer(layer);
+        let address = serve(Router::new().route("/", route)).await;
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::get("http://localhost/").header("x-id", "\t 7 ").body(()).unwrap();
+        let (response, _) = soon(client.ready()).await.unwrap().send_request(request, true).unwrap();
+        let mut body = soon(response).await.unwrap().into_body();
+        assert_eq!(soon(body.data()).await.unwrap().unwrap(), "order:7");
     }
 }
 

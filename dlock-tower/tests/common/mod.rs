@@ -176,7 +176,7 @@ impl OnDrop {
 impl Drop for OnDrop {
     fn drop(&mut self) {
         if let Some(sender) = self.0.take() {
-            // Nobody may be waiting.
+            // The test may not wait for it.
             let _ = sender.send(());
         }
     }

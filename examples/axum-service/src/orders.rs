@@ -10,7 +10,8 @@ use dlock_tower::{Key, LockLayer, Locked};
 use std::time::Duration;
 
 pub(crate) fn one_writer(locks: &LockManager) -> LockLayer {
-    LockLayer::new(locks.clone(), Key::new("order").path_param("id")).wait(Duration::from_secs(5))
+    LockLayer::new(locks.clone(), Key::new("order").path_param("id").parsed_as::<u32>())
+        .wait(Duration::from_secs(5))
 }
 
 pub(crate) async fn read(State(app): State<App>, Path(id): Path<u32>) -> Result<Json<Order>, Refusal> {

@@ -45,9 +45,10 @@ pub(crate) async fn serve(
 }
 
 fn router(till: Till) -> Router {
-    let one_at_a_time = LockLayer::new(till.locks.clone(), Key::new("red-packet").path_param("packet"))
-        .ttl(till.ttl)
-        .wait(LONGEST_WAIT);
+    let one_at_a_time =
+        LockLayer::new(till.locks.clone(), Key::new("red-packet").path_param("packet").parsed_as::<i64>())
+            .ttl(till.ttl)
+            .wait(LONGEST_WAIT);
     Router::new()
         .route(UNLOCKED_ROUTE, post(grab_unlocked))
         .route(LOCKED_ROUTE, post(grab_locked).route_layer(one_at_a_time))

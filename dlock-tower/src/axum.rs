@@ -1,12 +1,13 @@
 //! What only axum has: path parameters, extractors, responses.
 
-use crate::key::{Fault, Key, KeyError, Reading};
+use crate::key::{Key, PartText};
+use crate::key_error::{Fault, KeyError};
 use crate::locked::Locked;
 use crate::rejection::LockRejection;
-use axum::body::Body;
-use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{FromRequestParts, OptionalFromRequestParts, RawPathParams};
-use axum::response::{IntoResponse, Response};
+use ::axum::body::Body;
+use ::axum::extract::rejection::RawPathParamsRejection;
+use ::axum::extract::{FromRequestParts, OptionalFromRequestParts, RawPathParams};
+use ::axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -14,21 +15,30 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 impl Key {
-    /// Adds the value of a parameter of the route's path, such as `id` in `/orders/{id}`, percent-decoded.
+    /// Adds the value of a parameter of the route's path, such as `id` in `/orders/{id}`, percent-decoded: the text that
+    /// a handler gets by `Path<String>`. If the handler reads it as something else, such as `Path<u64>`, add
+    /// [`parsed_as`](Self::parsed_as): `042` and `42` are two texts and one number.
     ///
-    /// On a route without that parameter a request is answered 500. Add the layer with `route_layer`: with
-    /// `layer` it also gets the requests that no route matches, and answers those with 500, not 404.
+    /// In a wildcard such as `{*path}`, `a/b` and `a%2Fb` are one text, and `a/b` and `a//b` are two.
+    ///
+    /// On a route without that parameter, or with two of that name (one of them in the path of a `nest`), a request is
+    /// answered 500. Add the layer with `route_layer`: with `layer` it also gets the requests that no route matches,
+    /// and answers those with 500, not 404.
     pub fn path_param(self, name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
         self.add(format!("path parameter {name}"), Fault::Client, move |parts| path_param(parts, &name))
     }
 }
 
-fn path_param(parts: &mut Parts, name: &str) -> Reading<'static> {
+fn path_param(parts: &mut Parts, name: &str) -> PartText<'static> {
     let params = path_params(parts)?;
-    match params.iter().find(|(found, _)| *found == name) {
-        Some((_, value)) => Ok(Some(value.to_owned().into())),
-        None => Err(KeyError::wiring(format!("the route's path has no parameter `{name}`"))),
+    let mut values = params.iter().filter(|(found, _)| *found == name).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (Some(value), None) => Ok(Some(value.to_owned().into())),
+        (None, _) => Err(KeyError::wiring(format!("the route's path has no parameter `{name}`"))),
+        (Some(_), Some(_)) => Err(KeyError::wiring(format!(
+            "the route's path has two parameters named `{name}`; rename one of them"
+        ))),
     }
 }
 

@@ -7,22 +7,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts the requests that wait for their lock.
-pub(crate) struct Room {
+pub(crate) struct WaitLimit {
     per_key: usize,
     total: usize,
-    counts: Mutex<Counts>,
-    /// The total of `counts`, so that nobody needs those while nobody waits.
+    counts: Mutex<WaitCounts>,
+    /// The total of `counts`: while it is zero, a request need not look at those.
     waiting: AtomicUsize,
 }
 
-/// Invariant: `total` is the sum of `keys`, and none of those is zero.
+/// Invariant: `total` is the sum of `keys`, and each of those is at least one.
 #[derive(Debug, Default)]
-struct Counts {
+struct WaitCounts {
     total: usize,
     keys: HashMap<LockKey, usize>,
 }
 
-impl Room {
+impl WaitLimit {
     pub(crate) const PER_KEY: usize = 64;
     pub(crate) const TOTAL: usize = 4_096;
 
@@ -31,28 +31,28 @@ impl Room {
         Self { per_key, total, counts: Mutex::default(), waiting: AtomicUsize::new(0) }
     }
 
-    /// Whether there is no place for one more request for `key` at the moment.
+    /// Whether no slot is free for one more request for `key` at the moment.
     pub(crate) fn is_full_for(&self, key: &LockKey) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0 && !self.counts().fits(key, self.per_key, self.total)
     }
 
-    /// A place for one more request for `key`; `None` if there is none.
-    pub(crate) fn enter(self: &Arc<Self>, key: &LockKey) -> Option<Place> {
+    /// A slot for one more request for `key`; `None` if none is free.
+    pub(crate) fn take_slot(self: &Arc<Self>, key: &LockKey) -> Option<WaitSlot> {
         let mut counts = self.counts();
         counts.fits(key, self.per_key, self.total).then(|| {
             counts.enter(key);
             self.waiting.store(counts.total, Ordering::Relaxed);
-            Place { room: Arc::clone(self), key: key.clone() }
+            WaitSlot { limit: Arc::clone(self), key: key.clone() }
         })
     }
 
     /// A panic elsewhere cannot leave the counts half changed.
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    fn counts(&self) -> MutexGuard<'_, WaitCounts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Counts {
+impl WaitCounts {
     fn fits(&self, key: &LockKey, per_key: usize, total: usize) -> bool {
         self.total < total && self.keys.get(key).is_none_or(|there| *there < per_key)
     }
@@ -71,25 +71,25 @@ impl Counts {
     }
 }
 
-impl fmt::Debug for Room {
+impl fmt::Debug for WaitLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let waiting = self.counts().total;
         write!(f, "{waiting} waiting, at most {} per key and {} in all", self.per_key, self.total)
     }
 }
 
-/// The place of one request, given back on drop.
+/// One request that waits, no longer counted once it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    room: Arc<Room>,
+pub(crate) struct WaitSlot {
+    limit: Arc<WaitLimit>,
     key: LockKey,
 }
 
-impl Drop for Place {
+impl Drop for WaitSlot {
     fn drop(&mut self) {
-        let mut counts = self.room.counts();
+        let mut counts = self.limit.counts();
         counts.leave(&self.key);
-        self.room.waiting.store(counts.total, Ordering::Relaxed);
+        self.limit.waiting.store(counts.total, Ordering::Relaxed);
     }
 }
 
@@ -102,29 +102,29 @@ mod tests {
     }
 
     #[test]
-    fn a_place_given_back_is_there_for_the_next_one() {
-        let room = Arc::new(Room::new(2, 3));
-        let first = room.enter(&key("a")).unwrap();
-        let _second = room.enter(&key("a")).unwrap();
-        assert!(room.is_full_for(&key("a")) && !room.is_full_for(&key("b")));
-        assert!(room.enter(&key("a")).is_none(), "two is all for one key");
+    fn a_slot_given_back_is_free_for_the_next_request() {
+        let limit = Arc::new(WaitLimit::new(2, 3));
+        let first = limit.take_slot(&key("a")).unwrap();
+        let _second = limit.take_slot(&key("a")).unwrap();
+        assert!(limit.is_full_for(&key("a")) && !limit.is_full_for(&key("b")));
+        assert!(limit.take_slot(&key("a")).is_none(), "two is all for one key");
         drop(first);
-        let _third = room.enter(&key("a")).unwrap();
-        let _other = room.enter(&key("b")).unwrap();
-        assert!(room.enter(&key("c")).is_none(), "three is all");
+        let _third = limit.take_slot(&key("a")).unwrap();
+        let _other = limit.take_slot(&key("b")).unwrap();
+        assert!(limit.take_slot(&key("c")).is_none(), "three is all");
     }
 
     #[test]
-    fn keys_that_nobody_waits_for_are_forgotten() {
-        let room = Arc::new(Room::new(2, 3));
-        drop((room.enter(&key("a")), room.enter(&key("a")), room.enter(&key("b"))));
-        let counts = room.counts();
+    fn keys_without_waiting_requests_are_forgotten() {
+        let limit = Arc::new(WaitLimit::new(2, 3));
+        drop((limit.take_slot(&key("a")), limit.take_slot(&key("a")), limit.take_slot(&key("b"))));
+        let counts = limit.counts();
         assert_eq!((counts.total, counts.keys.len()), (0, 0));
     }
 
     #[test]
-    fn there_is_room_for_one_at_least() {
-        let room = Arc::new(Room::new(0, 0));
-        assert!(room.enter(&key("a")).is_some());
+    fn one_request_may_always_wait() {
+        let limit = Arc::new(WaitLimit::new(0, 0));
+        assert!(limit.take_slot(&key("a")).is_some());
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::rejection::LockRejection;
 use crate::service::Lock;
+use ::tonic::metadata::MetadataMap;
+use ::tonic::server::NamedService;
+use ::tonic::{Code, Status};
 use http::header::RETRY_AFTER;
-use tonic::metadata::MetadataMap;
-use tonic::server::NamedService;
-use tonic::{Code, Status};
 
 /// So that one service of a server can have a lock of its own: `add_service(layer.layer(GreeterServer::new(…)))`.
 impl<S: NamedService, M> NamedService for Lock<S, M> {
