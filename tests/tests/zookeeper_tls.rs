@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use dlock_core::{ErrorKind, LockManager, ZooKeeperBackend, ZooKeeperBackendBuilder};
-use dlock_tests::ZooKeeperServer;
+use dlock_tests::{ZooKeeperServer, wait_until};
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -47,7 +47,10 @@ fn server(authority: &Authority, clients: Option<&Authority>) -> Secure {
         .config("ssl.hostnameVerification=false")
         .config(&format!("ssl.clientAuth={}", if clients.is_some() { "need" } else { "none" }))
         .start();
-    Secure { server, hosts: format!("127.0.0.1:{port}"), _files: files }
+    let hosts = format!("127.0.0.1:{port}");
+    // The server opens the port for TLS after the one that says that it is there.
+    wait_until("the port for TLS is open", PATIENCE, || TcpStream::connect(&hosts).is_ok());
+    Secure { server, hosts, _files: files }
 }
 
 /// The first handshake of a server that has just started takes its time.
