@@ -2,16 +2,14 @@
 
 use crate::backend::{Claim, Grant};
 use crate::lease::{Doubt, LeaseObserver, LeaseState, LossReason};
-use crate::time::Moment;
+use crate::time::{Clock, Moment};
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::runtime::Handle;
 
 /// What the request, the guard, the views of the lease and the renewal share: one allocation for each lock.
 #[derive(Debug)]
 pub(crate) struct Acquisition {
     pub(crate) claim: Claim,
-    /// The runtime it was made in.
-    pub(crate) runtime: Handle,
+    pub(crate) clock: Clock,
     backend: &'static str,
     lease: LeaseState,
     /// When it is due for renewal. That is for the table of renewals to say, under a lock of its own; it is kept here
@@ -20,8 +18,8 @@ pub(crate) struct Acquisition {
 }
 
 impl Acquisition {
-    pub(crate) fn new(claim: Claim, runtime: Handle, backend: &'static str) -> Self {
-        Self { claim, runtime, backend, lease: LeaseState::pending(), due: AtomicU64::default() }
+    pub(crate) fn new(claim: Claim, clock: Clock, backend: &'static str) -> Self {
+        Self { claim, clock, backend, lease: LeaseState::pending(), due: AtomicU64::default() }
     }
 
     /// What is known of the lease. It is granted, extended and ended here, where its end is told.
@@ -54,7 +52,7 @@ impl Acquisition {
 
     /// Waits until the lease is over.
     pub(crate) async fn lost(&self) -> LossReason {
-        let reason = self.lease.lost().await;
+        let reason = self.lease.lost(&self.clock).await;
         self.end(reason);
         reason
     }
@@ -96,11 +94,11 @@ mod tests {
     use crate::lease::{FencingToken, Ttl};
     use std::time::Duration;
 
-    #[tokio::test]
-    async fn a_lease_that_expired_is_not_revived_by_a_late_renewal() {
+    #[test]
+    fn a_lease_that_expired_is_not_revived_by_a_late_renewal() {
         let at = |millis| Moment::START.after(Duration::from_millis(millis));
         let claim = Claim::new(LockKey::new("k").unwrap(), Ttl::default()).unwrap();
-        let acquisition = Acquisition::new(claim, Handle::current(), "test");
+        let acquisition = Acquisition::new(claim, Clock::default(), "test");
         acquisition.grant(&Grant::new(FencingToken::new(7), at(100)));
         assert!(acquisition.extend(at(200), at(50)));
         assert!(!acquisition.extend(at(400), at(200)), "came at the deadline");

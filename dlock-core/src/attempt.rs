@@ -5,18 +5,18 @@ use crate::acquisition::Acquisition;
 use crate::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::guard::LockGuard;
+use crate::keeper::Keeper;
 use crate::key::LockKey;
 use crate::lease::{OwnerId, Ttl};
 use crate::scope;
 use crate::shared::Shared;
 use crate::spans::AcquireSpan;
-use crate::time::{Moment, sleep};
+use crate::time::Moment;
 use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 
 /// A request that waits.
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<LockGuard, LockError>> + Send>>;
@@ -43,10 +43,12 @@ impl Attempt {
         let key = key.map_err(|error| error.with_operation(Operation::Acquire))?;
         let name = |error: LockError| error.with_operation(Operation::Acquire).with_key(&key);
         let ttl = ttl.map_or(Ok(manager.ttl), Ttl::new).map_err(name)?;
-        let runtime = Handle::try_current().map_err(|cause| name(no_runtime().with_source(cause)))?;
+        if !manager.backend.is_local() {
+            Keeper::here().map_err(name)?;
+        }
         let claim = Claim { owner: new_owner(&*manager.backend).map_err(name)?, ttl, key: key.clone() };
         let (wait, span) = (wait.unwrap_or(manager.wait), AcquireSpan::new(&claim, manager.backend.name()));
-        let acquisition = Arc::new(Acquisition::new(claim, runtime, manager.backend.name()));
+        let acquisition = Arc::new(Acquisition::new(claim, manager.clock.clone(), manager.backend.name()));
         Ok(Self { guard: LockGuard::pending(manager, acquisition), wait, span })
     }
 
@@ -56,10 +58,10 @@ impl Attempt {
         if let Err(error) = self.admit() {
             return ControlFlow::Break(Err(self.failed(error)));
         }
-        let (backend, claim, now) =
-            (&self.guard.manager().backend, &self.guard.acquisition().claim, Moment::now());
-        match self.span.within(|| backend.acquire_at_once(claim, now)) {
-            Some(grant) => ControlFlow::Break(Ok(self.granted(&grant, now))),
+        let (manager, claim) = (self.guard.manager(), &self.guard.acquisition().claim);
+        let now = manager.clock.now();
+        match self.span.within(|| manager.backend.acquire_at_once(claim, now)) {
+            Some(grant) => ControlFlow::Break(self.granted(&grant, now)),
             None => ControlFlow::Continue(self),
         }
     }
@@ -85,13 +87,16 @@ impl Attempt {
                     biased;
                     outcome = poll_fn(|context| self.span.within(|| asked.as_mut().poll(context))) => outcome,
                     () = manager.closed.cancelled() => Err(manager.closed_error(self.guard.key())),
-                    () = sleep(self.wait), if request.mode == Mode::Wait => {
+                    () = manager.clock.sleep(self.wait), if request.mode == Mode::Wait => {
                         Err(request.progress.verdict(self.wait))
                     }
                 }
             };
             match outcome {
-                Ok(grant) => Ok(self.granted(&grant, Moment::now())),
+                Ok(grant) => {
+                    let now = self.guard.manager().clock.now();
+                    self.granted(&grant, now)
+                }
                 Err(error) => Err(self.failed(error)),
             }
         })
@@ -103,9 +108,16 @@ impl Attempt {
         AcquireRequest::of(acquisition.claim.clone(), mode, Arc::default(), acquisition.clone())
     }
 
-    fn granted(self, grant: &Grant, now: Moment) -> LockGuard {
+    /// The guard, unless the manager was closed meanwhile: then what was granted goes back. It is looked at once the
+    /// lease is under renewal, where a shutdown finds it.
+    fn granted(self, grant: &Grant, now: Moment) -> Result<LockGuard, LockError> {
+        let guard = self.guard.granted(grant, now);
+        if guard.manager().closed.is_cancelled() {
+            self.span.failed(ErrorKind::Closed);
+            return Err(guard.manager().closed_error(guard.key()));
+        }
         self.span.granted(grant.token);
-        self.guard.granted(grant, now)
+        Ok(guard)
     }
 
     fn failed(mut self, error: LockError) -> LockError {
@@ -124,8 +136,4 @@ fn new_owner(backend: &dyn Backend) -> Result<OwnerId, LockError> {
         true => Ok(OwnerId::local()),
         false => OwnerId::random(),
     }
-}
-
-fn no_runtime() -> LockError {
-    LockError::new(ErrorKind::NotConfigured, "no Tokio runtime here to wait on; await locks inside one")
 }

@@ -4,7 +4,9 @@ use crate::error::{ErrorKind, LockError};
 use crate::manager::LockManager;
 use crate::scope::{self, LockScope};
 use parking_lot::RwLock;
+use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
 static INSTALLED: RwLock<Option<LockManager>> = RwLock::new(None);
 
@@ -13,6 +15,24 @@ impl LockManager {
     /// none. Returns the one installed before.
     pub fn install(manager: Self) -> Option<Self> {
         INSTALLED.write().replace(manager)
+    }
+
+    /// As [`install`](Self::install), until what is returned is dropped. A manager that stays installed is never dropped;
+    /// this one is, and then waits for the releases that are pending.
+    ///
+    /// ```
+    /// use dlock_core::LockManager;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let installed = LockManager::install_scoped(LockManager::connect("memory:").await?);
+    /// assert!(LockManager::installed().is_ok());
+    /// drop(installed);
+    /// assert!(LockManager::installed().is_err());
+    /// # Ok(()) }
+    /// ```
+    pub fn install_scoped(manager: Self) -> InstalledManager {
+        let before = Self::install(manager.clone());
+        InstalledManager { manager, before }
     }
 
     /// The installed manager.
@@ -38,6 +58,31 @@ impl LockManager {
     }
 }
 
+/// A manager that is installed for as long as this lives.
+#[must_use = "the manager is installed for as long as this lives"]
+pub struct InstalledManager {
+    manager: LockManager,
+    before: Option<LockManager>,
+}
+
+impl Drop for InstalledManager {
+    /// Puts back what was installed before, unless another one was installed meanwhile.
+    fn drop(&mut self) {
+        let mut installed = INSTALLED.write();
+        let is_this = installed.as_ref().is_some_and(|there| there.is_same(&self.manager));
+        let ended = if is_this { std::mem::replace(&mut *installed, self.before.take()) } else { None };
+        // It may be the last handle, and then waits.
+        drop(installed);
+        drop(ended);
+    }
+}
+
+impl fmt::Debug for InstalledManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("InstalledManager").field(&self.manager).finish()
+    }
+}
+
 /// Runs `work` with `locks` as the manager of annotations that name none; for tests, mostly. It comes before the
 /// one that is [installed](LockManager::install), and holds for what `work` awaits, not for what it spawns.
 ///
@@ -55,7 +100,7 @@ impl LockManager {
 /// # Ok(()) }
 /// ```
 pub async fn with_locks<F: Future>(locks: LockManager, work: F) -> F::Output {
-    LockScope::of_locks(locks.into_shared()).run(work).await
+    LockScope::of_locks(Arc::clone(locks.shared())).run(work).await
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ struct Details {
     key: Option<LockKey>,
     detail: Cow<'static, str>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+    /// How many releases were not confirmed.
+    unflushed: usize,
 }
 
 /// What sort of failure a [`LockError`] is.
@@ -59,7 +61,7 @@ pub enum ErrorKind {
     Corrupt,
     /// The manager was closed.
     Closed,
-    /// No manager was installed, or there is no Tokio runtime to wait on.
+    /// No manager was installed, or this process was forked after one was built.
     NotConfigured,
     /// The backend cannot do what was asked.
     Unsupported,
@@ -112,6 +114,8 @@ pub enum Operation {
     Run,
     /// Asking a lock's holder to let go.
     Revoke,
+    /// Shutting a manager down.
+    Shutdown,
 }
 
 impl fmt::Display for Operation {
@@ -123,6 +127,7 @@ impl fmt::Display for Operation {
             Self::Release => "release",
             Self::Run => "run",
             Self::Revoke => "revoke",
+            Self::Shutdown => "shut down",
         })
     }
 }
@@ -135,7 +140,15 @@ impl LockError {
     #[must_use]
     pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
-        Self(Box::new(Details { kind, operation: None, backend: None, key: None, detail, source: None }))
+        Self(Box::new(Details {
+            kind,
+            operation: None,
+            backend: None,
+            key: None,
+            detail,
+            source: None,
+            unflushed: 0,
+        }))
     }
 
     /// Names the operation, unless one is named already.
@@ -164,6 +177,18 @@ impl LockError {
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(Arc::from(source.into()));
         self
+    }
+
+    pub(crate) fn with_unflushed(mut self, unflushed: usize) -> Self {
+        self.0.unflushed = unflushed;
+        self
+    }
+
+    /// How many releases were not confirmed when a [`shutdown`](crate::LockManager::shutdown) ended; zero for every
+    /// other error.
+    #[must_use]
+    pub fn unflushed(&self) -> usize {
+        self.0.unflushed
     }
 
     /// What sort of failure this is.
@@ -211,7 +236,7 @@ impl fmt::Display for LockError {
 
 impl fmt::Debug for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Details { kind, operation, backend, key, detail, source } = &*self.0;
+        let Details { kind, operation, backend, key, detail, source, unflushed } = &*self.0;
         f.debug_struct("LockError")
             .field("kind", kind)
             .field("operation", operation)
@@ -219,6 +244,7 @@ impl fmt::Debug for LockError {
             .field("key", key)
             .field("detail", detail)
             .field("source", source)
+            .field("unflushed", unflushed)
             .finish()
     }
 }

@@ -3,6 +3,7 @@
 use crate::acquisition::Acquisition;
 use crate::backend::Grant;
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::keeper::Keeper;
 use crate::key::LockKey;
 use crate::lease::{FencingToken, GuardState, Lease, LossReason};
 use crate::scope::LockScope;
@@ -167,7 +168,8 @@ impl LockGuard {
             }
             // Work that is done at once needs nobody to watch its lock.
             match scope.enter(|| work.as_mut().poll(context)) {
-                Poll::Ready(output) => Poll::Ready(Ok(output)),
+                // Work that blocked may have outlived its lock.
+                Poll::Ready(output) => Poll::Ready(self.lease.loss().map_or(Ok(output), Err)),
                 Poll::Pending => lost.as_mut().poll(context).map(Err),
             }
         });
@@ -186,7 +188,10 @@ impl LockGuard {
     /// # Cancel safety
     /// Dropping the future leaves the release going on in the background.
     pub async fn release(mut self) -> Result<(), LockError> {
-        let (now, claim) = (Moment::now(), &self.lease.acquisition().claim);
+        if !self.manager.backend.is_local() {
+            Keeper::here().map_err(|error| self.name(error, Operation::Release))?;
+        }
+        let (now, claim) = (self.manager.clock.now(), &self.lease.acquisition().claim);
         let lost = self.give_up(now);
         let outcome = match self.manager.backend.release_at_once(claim, now) {
             Some(outcome) => outcome,
@@ -197,6 +202,14 @@ impl LockGuard {
             (Some(reason), _) => Err(self.lost_error(reason, Operation::Release)),
             (None, outcome) => outcome.map_err(|error| self.name(error, Operation::Release)),
         }
+    }
+
+    /// As [`release`](Self::release), for a thread that may block.
+    ///
+    /// # Errors
+    /// As [`release`](Self::release).
+    pub fn blocking_release(self) -> Result<(), LockError> {
+        pollster::block_on(self.release())
     }
 
     /// Releases the lock; what goes wrong is logged and otherwise left to the lease.
@@ -228,9 +241,9 @@ impl LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        if self.to_release {
+        if self.to_release && !self.manager.is_forked() {
             let _entered = self.span.enter();
-            let now = Moment::now();
+            let now = self.manager.clock.now();
             self.give_up(now);
             self.manager.release_in_background(self.lease.acquisition(), now);
         }

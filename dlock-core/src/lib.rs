@@ -42,9 +42,12 @@ mod acquisition;
 mod attempt;
 mod connect;
 mod current;
+mod ending;
 mod error;
 mod guard;
 mod hand_over;
+mod handles;
+mod keeper;
 mod key;
 mod lease;
 mod manager;
@@ -70,7 +73,7 @@ pub use backend::embedded::EmbeddedBackend;
 pub use backend::redis::{RedisBackend, RedisBackendBuilder, RedlockBackend, RedlockBackendBuilder};
 #[cfg(feature = "zookeeper")]
 pub use backend::zookeeper::{ZooKeeperBackend, ZooKeeperBackendBuilder};
-pub use current::with_locks;
+pub use current::{InstalledManager, with_locks};
 pub use error::{ErrorKind, LockError, Operation};
 pub use guard::LockGuard;
 pub use hand_over::HandOver;
@@ -80,7 +83,7 @@ pub use manager::{LockManager, LockManagerBuilder};
 pub use request::{AcquireFuture, LockRequest};
 pub use scope::LockScope;
 pub use template::KeyTemplate;
-pub use time::{Moment, sleep_until};
+pub use time::{Clock, Moment, TestClock, sleep_until};
 
 /// Panics in a debug build unless the code that runs is under the lock on a key: in an annotated function, in
 /// [`LockGuard::run`] or in another [`LockScope`]. In a release build it does nothing, and the key is not made.

@@ -3,12 +3,13 @@
 use crate::backend::Backend;
 use crate::error::{ErrorKind, LockError};
 use crate::hand_over::{HandOver, HandOverBackend};
+use crate::handles::{DEFAULT_PATIENCE, Handles};
+use crate::keeper::Background;
 use crate::key::LockKey;
-use crate::lease::{LossReason, Ttl};
+use crate::lease::Ttl;
 use crate::renewal::Renewal;
 use crate::request::LockRequest;
 use crate::shared::Shared;
-use crate::time::Moment;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// Hands out locks kept by one backend. Cheap to clone; clones are the same manager.
 ///
@@ -29,10 +29,12 @@ use tokio_util::task::TaskTracker;
 /// let guard = locks.lock("order:42").await?;
 /// assert!(guard.is_valid());
 /// guard.release().await?;
-/// locks.shutdown().await;
+/// locks.shutdown().await?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone)]
+///
+/// When the last clone is dropped, it waits for the releases that are still pending, for 200 ms at most: so a program
+/// that just ends leaves no lock behind. See [`flush_on_drop`](LockManagerBuilder::flush_on_drop).
 pub struct LockManager {
     shared: Arc<Shared>,
 }
@@ -45,6 +47,7 @@ impl LockManager {
             ttl: Ttl::default().as_duration(),
             wait: DEFAULT_WAIT,
             hand_over: HandOver::default(),
+            flush_on_drop: DEFAULT_PATIENCE,
         }
     }
 
@@ -129,39 +132,19 @@ impl LockManager {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Whether the manager was closed.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.shared.closed.is_cancelled()
-    }
-
-    /// Grants no more locks: who waits, and who asks from now on, gets [`ErrorKind::Closed`]. Locks that are
-    /// held stay held and renewed.
-    pub fn close(&self) {
-        self.shared.closed.cancel();
-    }
-
-    /// Closes the manager, releases every lock that is still held (their guards read as lost), and waits
-    /// until every pending release is flushed.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves the releases going on in the background.
-    pub async fn shutdown(&self) {
-        self.close();
-        for held in self.shared.renewal.clear() {
-            held.end(LossReason::Released);
-            self.shared.release_in_background(&held, Moment::now());
-        }
-        self.shared.background.close();
-        self.shared.background.wait().await;
-    }
-
     pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        shared.handles.add();
         Self { shared }
     }
 
-    pub(crate) fn into_shared(self) -> Arc<Shared> {
-        self.shared
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Clone for LockManager {
+    fn clone(&self) -> Self {
+        Self::of(Arc::clone(&self.shared))
     }
 }
 
@@ -191,6 +174,7 @@ pub struct LockManagerBuilder {
     ttl: Duration,
     wait: Duration,
     hand_over: HandOver,
+    flush_on_drop: Duration,
 }
 
 impl LockManagerBuilder {
@@ -239,24 +223,43 @@ impl LockManagerBuilder {
         self
     }
 
-    /// The manager.
+    /// How long the drop of the manager's last clone waits at most for releases that are pending, by default 200 ms.
+    /// All managers of a process wait for no longer than this together. Zero turns it off.
+    ///
+    /// The drop blocks the thread meanwhile; the releases go on. A [`shutdown`](LockManager::shutdown) before leaves
+    /// nothing to wait for.
+    pub fn flush_on_drop(mut self, patience: Duration) -> Self {
+        self.flush_on_drop = patience;
+        self
+    }
+
+    /// The manager. Starts the library's own thread, `dlock-keeper`, if no other manager of this process has.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] if the ttl or the hand-over is out of its range.
+    /// [`ErrorKind::InvalidOption`] if the ttl or the hand-over is out of its range, [`ErrorKind::Unavailable`] if the
+    /// system gives no thread, and [`ErrorKind::NotConfigured`] in a process that was forked after a manager was built.
     pub fn build(mut self) -> Result<LockManager, LockError> {
         let ttl = Ttl::new(self.ttl)?;
         if !(1..=HandOver::MOST).contains(&self.hand_over.max) {
             let detail = "a hand-over is of 1 to 64 holders; 1 turns it off";
             return Err(LockError::new(ErrorKind::InvalidOption, detail));
         }
+        let releases = Background::new()?;
         if self.hand_over.max > 1 && !self.backend.is_local() {
             self.backend = Arc::new(HandOverBackend::new(self.backend, self.hand_over));
         }
-        let renewal = Renewal::new(Arc::clone(&self.backend));
-        let (closed, background) = (CancellationToken::new(), TaskTracker::new());
-        let number = MANAGERS.fetch_add(1, Ordering::Relaxed);
-        let shared =
-            Shared { number, backend: self.backend, ttl, wait: self.wait, renewal, closed, background };
-        Ok(LockManager { shared: Arc::new(shared) })
+        let renewal = Renewal::new(Arc::clone(&self.backend), releases.clone());
+        let shared = Shared {
+            number: MANAGERS.fetch_add(1, Ordering::Relaxed),
+            clock: self.backend.clock(),
+            backend: self.backend,
+            ttl,
+            wait: self.wait,
+            renewal,
+            closed: CancellationToken::new(),
+            handles: Handles::new(self.flush_on_drop),
+            releases,
+        };
+        Ok(LockManager::of(Arc::new(shared)))
     }
 }

@@ -6,13 +6,12 @@ use crate::time::{Backoff, Moment, sleep};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The least time that releases are tried for. A lease that is shorter has ended by itself by then; a
-/// session-bound one ends with its session.
+/// The least time that releases are tried for. A lease that is shorter has ended by itself by then.
 const LEAST_EFFORT: Duration = Duration::from_secs(60);
 
 /// Releases until the backend confirms it, says that it cannot be, or the lease is over anyway.
 pub(crate) async fn until_gone(backend: Arc<dyn Backend>, claim: Claim) {
-    let give_up = Moment::now().after(LEAST_EFFORT.max(claim.ttl.as_duration()));
+    let give_up = Moment::now().after(LEAST_EFFORT.max(backend.longest_lease(&claim)));
     let mut pauses = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
     loop {
         let pause = pauses.next_pause();

@@ -45,7 +45,7 @@ impl LockRequest {
     /// - [`ErrorKind::Unavailable`]: the backend did not answer in time.
     /// - [`ErrorKind::InvalidKey`], [`ErrorKind::InvalidOption`]: the key or the ttl is out of its range.
     /// - [`ErrorKind::Closed`]: the manager was closed before or meanwhile.
-    /// - [`ErrorKind::NotConfigured`]: called outside a Tokio runtime.
+    /// - [`ErrorKind::NotConfigured`]: called in a process that was forked after the manager was built.
     /// - [`ErrorKind::Auth`], [`ErrorKind::Corrupt`], [`ErrorKind::Unsupported`]: the backend refuses.
     /// - [`ErrorKind::SequenceExhausted`]: ZooKeeper's numbers for this key are nearly used up.
     ///
@@ -56,6 +56,26 @@ impl LockRequest {
     /// (I4).
     pub async fn acquire(self) -> Result<LockGuard, LockError> {
         self.into_future().await
+    }
+
+    /// As [`acquire`](Self::acquire), for a thread that may block: one of the program's own, or one of
+    /// `spawn_blocking` or `block_in_place`. In async code it blocks the runtime's thread.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// ```
+    /// use dlock_core::{EmbeddedBackend, LockManager};
+    ///
+    /// # fn main() -> Result<(), dlock_core::LockError> {
+    /// let locks = LockManager::builder(EmbeddedBackend::new()).build()?;
+    /// let guard = locks.lock("order:42").blocking_acquire()?;
+    /// assert!(guard.is_valid());
+    /// guard.blocking_release()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn blocking_acquire(self) -> Result<LockGuard, LockError> {
+        pollster::block_on(self.into_future())
     }
 
     /// Acquires the lock if it is free and nobody waits for it; `None` if not. Ignores

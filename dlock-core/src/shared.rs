@@ -3,38 +3,46 @@
 use crate::acquisition::Acquisition;
 use crate::backend::Backend;
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::handles::Handles;
+use crate::keeper::{Background, Keeper};
 use crate::key::LockKey;
 use crate::lease::Ttl;
 use crate::release;
 use crate::renewal::Renewal;
-use crate::time::Moment;
+use crate::time::{Clock, Moment};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// One manager: its backend, its settings, and what works for it in the background.
 pub(crate) struct Shared {
     /// Which manager of this process it is.
     pub(crate) number: u64,
     pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) clock: Clock,
     pub(crate) ttl: Ttl,
     pub(crate) wait: Duration,
     pub(crate) renewal: Renewal,
     pub(crate) closed: CancellationToken,
-    pub(crate) background: TaskTracker,
+    pub(crate) handles: Handles,
+    /// The releases that are not confirmed yet.
+    pub(crate) releases: Background,
 }
 
 impl Shared {
     /// Makes the owner leave, whatever became of its requests. Never blocks, never panics, and needs no runtime
-    /// of the caller's (I9): the task runs on the runtime that the lock was acquired in.
+    /// of the caller's (I9): the task runs on the keeper.
     pub(crate) fn release_in_background(&self, acquisition: &Acquisition, now: Moment) {
-        let Acquisition { claim, runtime, .. } = acquisition;
+        let claim = &acquisition.claim;
         if self.backend.release_at_once(claim, now).is_none() {
-            let released = release::until_gone(Arc::clone(&self.backend), claim.clone());
-            self.background.spawn_on(released, runtime);
+            self.releases.spawn(release::until_gone(Arc::clone(&self.backend), claim.clone()));
         }
+    }
+
+    /// Whether this process is a fork of the one that has the locks. Those are not touched here.
+    pub(crate) fn is_forked(&self) -> bool {
+        !self.backend.is_local() && Keeper::is_forked()
     }
 
     pub(crate) fn closed_error(&self, key: &LockKey) -> LockError {
@@ -42,6 +50,17 @@ impl Shared {
             .with_operation(Operation::Acquire)
             .with_backend(self.backend.name())
             .with_key(key)
+    }
+
+    pub(crate) fn unflushed_error(&self, limit: Duration) -> LockError {
+        let unflushed = self.releases.len();
+        let detail = format!(
+            "{unflushed} releases are not confirmed after {limit:?}; the leases end what is not released"
+        );
+        LockError::new(ErrorKind::Unavailable, detail)
+            .with_operation(Operation::Shutdown)
+            .with_backend(self.backend.name())
+            .with_unflushed(unflushed)
     }
 }
 
@@ -52,6 +71,7 @@ impl fmt::Debug for Shared {
             .field("ttl", &self.ttl)
             .field("wait", &self.wait)
             .field("closed", &self.closed.is_cancelled())
+            .field("pending_releases", &self.releases.len())
             .finish_non_exhaustive()
     }
 }

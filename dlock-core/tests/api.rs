@@ -62,7 +62,7 @@ async fn futures_can_be_sent() {
     sent(guard.run(async {})).await.unwrap();
     assert!(sent(locks.lock("k").try_acquire()).await.unwrap().is_none());
     sent(guard.release()).await.unwrap();
-    sent(locks.shutdown()).await;
+    sent(locks.shutdown()).await.unwrap();
 }
 
 /// What works without a runtime says so in an error instead of a panic.

@@ -4,11 +4,12 @@ use super::claim::Claim;
 use super::grant::Grant;
 use super::request::AcquireRequest;
 use crate::error::LockError;
-use crate::time::Moment;
+use crate::time::{Clock, Moment};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the methods of a [`Backend`] return.
 pub type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, LockError>> + Send + 'a>>;
@@ -23,6 +24,10 @@ pub type RevokedFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 ///
 /// Every method returns within a time the backend bounds by itself, save an acquire that waits.
 ///
+/// The library polls these futures on a thread of its own, in a Tokio runtime: they must not block it. An acquire may
+/// also be polled by the caller first, in a runtime of its own or in none, and go on elsewhere. What panics fails the
+/// one request.
+///
 /// A backend may say that it keeps no queue. Of its promises those of the order among waiters (I6) fall away:
 /// whoever asks when the lock is free may be granted it, and waiters ask again by themselves.
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
@@ -33,6 +38,17 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// owners need be unique in this process alone.
     fn is_local(&self) -> bool {
         false
+    }
+
+    /// What the leases are measured by. Only a backend in this process can have another clock than the default.
+    fn clock(&self) -> Clock {
+        Clock::default()
+    }
+
+    /// For how long at most the servers keep what this owner has if they hear no more of it: by default the claim's ttl.
+    /// Until that is over a release that is not confirmed is repeated.
+    fn longest_lease(&self, claim: &Claim) -> Duration {
+        claim.ttl.as_duration()
     }
 
     /// Acquires the lock for the claim's owner.
@@ -111,6 +127,14 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn is_local(&self) -> bool {
         (**self).is_local()
+    }
+
+    fn clock(&self) -> Clock {
+        (**self).clock()
+    }
+
+    fn longest_lease(&self, claim: &Claim) -> Duration {
+        (**self).longest_lease(claim)
     }
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {

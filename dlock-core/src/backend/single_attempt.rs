@@ -1,15 +1,14 @@
 //! Making one thing at a time for all that need it, such as a connection or a session.
 
-use crate::error::{ErrorKind, LockError};
+use crate::error::LockError;
+use crate::keeper::Keeper;
 use crate::time::{Backoff, Moment, sleep};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::task::yield_now;
 
 /// Something that can end by itself.
 pub(crate) trait Perishable: Clone + Send + 'static {
@@ -24,7 +23,7 @@ pub(crate) type Make<T> = Box<dyn Fn(u64) -> BoxFuture<'static, Result<T, LockEr
 /// not before a pause is over.
 pub(crate) struct SingleAttempt<T> {
     make: Make<T>,
-    /// How long an attempt is waited for: longer than it can take, except in a runtime that is not driven.
+    /// How long an attempt is waited for: longer than it can take.
     patience: Duration,
     slot: Mutex<Slot<T>>,
     settled: Notify,
@@ -66,8 +65,6 @@ impl<T: Perishable> SingleAttempt<T> {
                 () = settled => waited = true,
                 () = sleep(self.patience) => {}
             }
-            // A runtime that shuts down drops each attempt at once. It drops this future as well, if it is let.
-            yield_now().await;
         }
     }
 
@@ -81,7 +78,7 @@ impl<T: Perishable> SingleAttempt<T> {
 
     /// The thing, or `None` while one is being made. A caller that waited for an attempt gets its outcome.
     fn look(self: &Arc<Self>, waited: bool) -> Result<Option<T>, LockError> {
-        let runtime = Handle::try_current().map_err(no_runtime)?;
+        let keeper = Keeper::start()?;
         let now = Moment::now();
         let mut slot = self.slot.lock();
         match &slot.state {
@@ -97,7 +94,7 @@ impl<T: Perishable> SingleAttempt<T> {
         drop(slot);
         // What it was made of ends here, and may log.
         drop(before);
-        runtime.spawn(attempt.run(made));
+        keeper.spawn(attempt.run(made));
         Ok(None)
     }
 
@@ -121,7 +118,7 @@ impl<T: Perishable> SingleAttempt<T> {
     }
 }
 
-/// One attempt. Dropped, it settles: also when its runtime ends before it does.
+/// One attempt. Dropped, it settles: also if making the thing panics.
 struct Attempting<T: Perishable> {
     of: Weak<SingleAttempt<T>>,
     number: u64,
@@ -142,18 +139,12 @@ impl<T: Perishable> Drop for Attempting<T> {
     }
 }
 
-fn no_runtime(cause: tokio::runtime::TryCurrentError) -> LockError {
-    LockError::new(
-        ErrorKind::NotConfigured,
-        "there is no Tokio runtime to connect in; await locks inside one",
-    )
-    .with_source(cause)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use tokio::task::yield_now;
 
     #[derive(Clone, Debug)]
     struct Thing(Arc<AtomicU64>);
@@ -167,11 +158,12 @@ mod tests {
     fn things(
         make: impl Fn(u64) -> Result<Thing, LockError> + Send + Sync + 'static,
     ) -> Arc<SingleAttempt<Thing>> {
+        let make = Arc::new(make);
         let make: Make<Thing> = Box::new(move |number| {
-            let made = make(number);
+            let make = Arc::clone(&make);
             Box::pin(async move {
                 yield_now().await;
-                made
+                make(number)
             })
         });
         let minute = Duration::from_secs(60);
@@ -214,14 +206,18 @@ mod tests {
         assert_eq!(things.get().await.unwrap().0.load(Ordering::SeqCst), 1);
     }
 
-    #[test]
-    fn an_attempt_that_ends_with_its_runtime_is_followed_by_another() {
-        let things = things(|number| Ok(thing(number)));
-        let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime().block_on(async {
-            let mut begun = pin!(things.get());
-            assert!(futures_util::poll!(begun.as_mut()).is_pending());
+    #[tokio::test]
+    async fn an_attempt_that_panics_is_followed_by_another() {
+        let things = things(|number| {
+            assert!(number > 1, "on purpose");
+            Ok(thing(number))
         });
-        assert_eq!(runtime().block_on(things.get()).unwrap().0.load(Ordering::SeqCst), 2);
+        assert_eq!(things.get().await.unwrap().0.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn an_attempt_needs_no_runtime_of_the_caller() {
+        let things = things(|number| Ok(thing(number)));
+        assert_eq!(pollster::block_on(things.get()).unwrap().0.load(Ordering::SeqCst), 1);
     }
 }

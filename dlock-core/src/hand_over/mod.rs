@@ -15,7 +15,7 @@ use crate::backend::wakeups::{Waiter, Wakeups};
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::lease::{LossReason, OwnerId};
-use crate::time::{Moment, sleep_until_any};
+use crate::time::{Clock, Moment};
 use loss_relay::{BackendObserver, LossRelay, ObservedQueues};
 use pending_releases::PendingReleases;
 use queue::{EnterOutcome, LeaveOutcome};
@@ -126,10 +126,11 @@ impl HandOverState {
     /// Waits to be told, or for the end of the lease that is waited for.
     async fn told(&self, waiter: &Waiter<'_, WaiterNews>, claim: &Claim) -> Option<WaiterNews> {
         let ends = self.queues.with(claim, |entry, _| entry.queue.valid_until());
+        let clock = Clock::default();
         tokio::select! {
             biased;
             turn = waiter.woken() => turn,
-            () = sleep_until_any(ends) => {
+            () = clock.sleep_until_any(ends) => {
                 let lost = self.queues.with(claim, |entry, pending| entry.end_overdue(pending, Moment::now()));
                 self.tell(lost, LossReason::Expired);
                 None

@@ -2,7 +2,7 @@
 
 use super::loss::{GuardState, LossReason};
 use super::token::FencingToken;
-use crate::time::{Moment, sleep_until};
+use crate::time::{Clock, Moment};
 use std::fmt;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -135,29 +135,29 @@ impl LeaseState {
     }
 
     /// Waits until the lease is over, by its own timer at the deadline (I3).
-    pub(crate) async fn lost(&self) -> LossReason {
-        self.find(|now| self.loss(now)).await
+    pub(crate) async fn lost(&self, clock: &Clock) -> LossReason {
+        self.find(clock, |now| self.loss(now)).await
     }
 
     /// Waits until the state is another one than `seen`.
-    pub(crate) async fn state_other_than(&self, seen: GuardState) -> GuardState {
-        self.find(|now| Some(self.state(now)).filter(|state| *state != seen)).await
+    pub(crate) async fn state_other_than(&self, seen: GuardState, clock: &Clock) -> GuardState {
+        self.find(clock, |now| Some(self.state(now)).filter(|state| *state != seen)).await
     }
 
     /// What `look` finds, now or after a change or the deadline.
-    async fn find<T>(&self, look: impl Fn(Moment) -> Option<T>) -> T {
+    async fn find<T>(&self, clock: &Clock, look: impl Fn(Moment) -> Option<T>) -> T {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
             self.facts.add(WATCHED);
-            let now = Moment::now();
+            let now = clock.now();
             if let Some(found) = look(now) {
                 return found;
             }
             let valid_until = self.valid_until();
             tokio::select! {
                 () = changed => {}
-                () = sleep_until(valid_until), if now < valid_until => {}
+                () = clock.sleep_until(valid_until), if now < valid_until => {}
             }
         }
     }
@@ -266,14 +266,14 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_another_state_is_told_of_each() {
-        let lease = granted(Moment::now().after(Duration::from_secs(60)));
+        let (lease, clock) = (granted(Moment::now().after(Duration::from_secs(60))), Clock::default());
         let change = async {
             lease.doubt(Doubt::Renewal);
         };
-        let (state, ()) = tokio::join!(lease.state_other_than(GuardState::Held), change);
+        let (state, ()) = tokio::join!(lease.state_other_than(GuardState::Held, &clock), change);
         assert_eq!(state, GuardState::Suspect);
         let change = async { assert!(lease.end(LossReason::NotOwner)) };
-        let (state, ()) = tokio::join!(lease.state_other_than(GuardState::Suspect), change);
+        let (state, ()) = tokio::join!(lease.state_other_than(GuardState::Suspect, &clock), change);
         assert_eq!(state, GuardState::Lost(LossReason::NotOwner));
     }
 

@@ -4,7 +4,6 @@ use super::loss::{GuardState, LossReason};
 use super::token::FencingToken;
 use crate::acquisition::Acquisition;
 use crate::key::LockKey;
-use crate::time::Moment;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,13 +43,13 @@ impl Lease {
     /// As [`LockGuard::remaining`](crate::LockGuard::remaining).
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.0.lease().remaining(Moment::now())
+        self.0.lease().remaining(self.0.clock.now())
     }
 
     /// As [`LockGuard::state`](crate::LockGuard::state).
     #[must_use]
     pub fn state(&self) -> GuardState {
-        self.0.lease().state(Moment::now())
+        self.0.lease().state(self.0.clock.now())
     }
 
     /// As [`LockGuard::state_changed`](crate::LockGuard::state_changed).
@@ -58,7 +57,7 @@ impl Lease {
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
     pub async fn state_changed(&self, seen: GuardState) -> GuardState {
-        self.0.lease().state_other_than(seen).await
+        self.0.lease().state_other_than(seen, &self.0.clock).await
     }
 
     /// As [`LockGuard::lost`](crate::LockGuard::lost); also fires when the guard is released.
@@ -70,7 +69,7 @@ impl Lease {
     }
 
     pub(crate) fn loss(&self) -> Option<LossReason> {
-        self.0.lease().loss(Moment::now())
+        self.0.lease().loss(self.0.clock.now())
     }
 
     pub(crate) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {

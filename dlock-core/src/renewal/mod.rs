@@ -1,4 +1,4 @@
-//! Keeps the leases of one manager alive: one task for all of them.
+//! Keeps the leases of one manager alive: one task on the keeper looks when each is due.
 
 mod schedule;
 mod table;
@@ -6,98 +6,87 @@ mod table;
 use crate::acquisition::Acquisition;
 use crate::backend::Backend;
 use crate::error::{ErrorKind, LockError};
+use crate::keeper::Background;
 use crate::lease::{Doubt, LossReason};
-use crate::time::{Moment, sleep_until_any};
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
+use crate::time::{Clock, Moment};
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use table::{Due, Table};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
-/// Renews every entered lease until it is removed or lost.
-///
-/// The leases are in a table, the task only works on it: if the task ends with its runtime, the next entry
-/// starts another one on the runtime it is made in.
+/// Renews every entered lease until it is removed or lost, whatever becomes of its holder's runtime.
 #[derive(Debug)]
 pub(crate) struct Renewal {
     state: Arc<RenewalState>,
+    _task: AbortOnDropHandle<()>,
 }
 
 #[derive(Debug)]
 struct RenewalState {
     backend: Arc<dyn Backend>,
-    work: Mutex<RenewalWork>,
+    clock: Clock,
+    background: Background,
+    table: Mutex<Table>,
     look_earlier: Notify,
 }
 
-#[derive(Debug, Default)]
-struct RenewalWork {
-    table: Table,
-    task: Option<JoinHandle<()>>,
-}
-
 impl Renewal {
-    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
-        let state = RenewalState { backend, work: Mutex::default(), look_earlier: Notify::new() };
-        Self { state: Arc::new(state) }
+    pub(crate) fn new(backend: Arc<dyn Backend>, background: Background) -> Self {
+        let (clock, look_earlier) = (backend.clock(), Notify::new());
+        let state =
+            Arc::new(RenewalState { backend, clock, background, table: Mutex::default(), look_earlier });
+        let _task = state.background.attend(Arc::clone(&state).run());
+        Self { state, _task }
     }
 
-    /// Renews this lease from now on.
+    /// Renews this lease from now on. The task is woken only if it is due before the task would look anyway.
     pub(crate) fn enter(&self, held: Arc<Acquisition>, now: Moment) {
         let at = schedule::after_success(now, held.lease().valid_until());
-        let mut work = self.state.work.lock();
-        if work.task.as_ref().is_none_or(JoinHandle::is_finished) {
-            work.task = Some(held.runtime.spawn(Arc::clone(&self.state).run()));
-        }
-        let earlier = work.table.enter(held, at);
-        drop(work);
-        if earlier {
-            self.state.look_earlier.notify_one();
-        }
+        let earlier = self.state.table.lock().enter(held, at);
+        self.state.look_if(earlier);
     }
 
     /// Does not renew this lease any more. A renewal under way has no effect on the lease's local state.
     pub(crate) fn remove(&self, held: &Acquisition) {
-        self.state.work.lock().table.remove(held);
+        self.state.table.lock().remove(held);
     }
 
     /// Takes every lease out.
     pub(crate) fn clear(&self) -> Vec<Arc<Acquisition>> {
-        self.state.work.lock().table.clear()
-    }
-}
-
-impl Drop for Renewal {
-    fn drop(&mut self) {
-        let task = self.state.work.lock().task.take();
-        task.iter().for_each(JoinHandle::abort);
+        self.state.table.lock().clear()
     }
 }
 
 impl RenewalState {
     async fn run(self: Arc<Self>) {
-        let mut under_way = FuturesUnordered::new();
-        self.work.lock().table.resume(Moment::now());
         loop {
-            let Due { to_renew, lost, next_look } = self.work.lock().table.take_due(Moment::now());
-            lost.iter().for_each(|held| held.end(LossReason::Expired));
-            under_way.extend(to_renew.into_iter().map(|held| self.renew(held)));
-            tokio::select! {
-                // With one that is done often come others, and the turns are the same for all of them.
-                Some(()) = under_way.next() => while let Some(Some(())) = under_way.next().now_or_never() {},
-                () = self.look_earlier.notified() => {}
-                () = sleep_until_any(next_look) => {}
+            let Due { to_renew, lost, next_look } = self.table.lock().take_due(self.clock.now());
+            // Each in a task of its own, as it may run what others wrote.
+            lost.into_iter().for_each(|held| self.background.detach(lose_overdue(held)));
+            for held in to_renew {
+                self.background.detach(Arc::clone(&self).renew(held));
             }
+            tokio::select! {
+                () = self.look_earlier.notified() => {}
+                () = self.clock.sleep_until_any(next_look) => {}
+            }
+        }
+    }
+
+    fn look_if(&self, earlier: bool) {
+        if earlier {
+            self.look_earlier.notify_one();
         }
     }
 
     /// One attempt. The lease is not waited for meanwhile: at its deadline it is lost, by the table, and what comes
     /// later is of no interest.
-    async fn renew(&self, held: Arc<Acquisition>) {
-        let outcome = self.backend.renew(&held.claim).await;
-        let now = Moment::now();
+    async fn renew(self: Arc<Self>, held: Arc<Acquisition>) {
+        let outcome = AssertUnwindSafe(self.backend.renew(&held.claim)).catch_unwind().await;
+        let (outcome, now) = (outcome.unwrap_or_else(|_| Err(panicked())), self.clock.now());
         match outcome {
             Ok(valid_until) => self.renewed(held, valid_until, now),
             Err(_) if held.lease().loss(now).is_some() => self.lose(&held, LossReason::Expired),
@@ -109,7 +98,7 @@ impl RenewalState {
         if !held.extend(valid_until, now) {
             return self.lose(&held, LossReason::Expired);
         }
-        self.work.lock().table.enter_again(held, schedule::after_success(now, valid_until));
+        self.enter_again(held, schedule::after_success(now, valid_until));
     }
 
     /// A failed attempt says nothing about the lease: only the deadline or the backend's word ends it.
@@ -120,20 +109,26 @@ impl RenewalState {
         held.lease().doubt(Doubt::Renewal);
         let key = &held.claim.key;
         tracing::warn!(%key, backend = self.backend.name(), %error, "renewal failed");
-        match schedule::after_failure(now, held.lease().valid_until()) {
-            Some(next) => self.work.lock().table.enter_again(held, next),
-            None => self.lose_at_deadline(held),
-        }
+        // Where no attempt fits in any more, the next look finds the deadline passed.
+        let deadline = held.lease().valid_until();
+        self.enter_again(held, schedule::after_failure(now, deadline).unwrap_or(deadline));
     }
 
-    /// No attempt fits in any more; the next turn finds the deadline passed.
-    fn lose_at_deadline(&self, held: Arc<Acquisition>) {
-        let deadline = held.lease().valid_until();
-        self.work.lock().table.enter_again(held, deadline);
+    fn enter_again(&self, held: Arc<Acquisition>, at: Moment) {
+        let earlier = self.table.lock().enter_again(held, at);
+        self.look_if(earlier);
     }
 
     fn lose(&self, held: &Acquisition, reason: LossReason) {
-        self.work.lock().table.remove(held);
+        self.table.lock().remove(held);
         held.end(reason);
     }
+}
+
+async fn lose_overdue(held: Arc<Acquisition>) {
+    held.end(LossReason::Expired);
+}
+
+fn panicked() -> LockError {
+    LockError::new(ErrorKind::Unavailable, "the backend panicked; what it says before is its own report")
 }

@@ -46,11 +46,13 @@ impl Table {
         earlier
     }
 
-    /// Enters a lease whose renewal was under way, unless it was removed meanwhile.
-    pub(super) fn enter_again(&mut self, held: Arc<Acquisition>, at: Moment) {
-        if self.under_way.remove(&place(&held)).is_some() {
-            self.enter(held, at);
+    /// Enters a lease whose renewal was under way, unless it was removed meanwhile. True if the task must look earlier
+    /// than it meant to: also at what was put off, since there is room for one more.
+    pub(super) fn enter_again(&mut self, held: Arc<Acquisition>, at: Moment) -> bool {
+        if self.under_way.remove(&place(&held)).is_none() {
+            return false;
         }
+        self.enter(held, at) || !self.put_off.is_empty()
     }
 
     /// Takes a lease out; its renewal will not be repeated.
@@ -92,13 +94,6 @@ impl Table {
         }
     }
 
-    /// Gives a turn to the leases whose renewal ended with an earlier task.
-    pub(super) fn resume(&mut self, now: Moment) {
-        for held in std::mem::take(&mut self.under_way).into_values() {
-            self.enter(held, now);
-        }
-    }
-
     /// Takes everything out, leases whose renewal is under way included.
     pub(super) fn clear(&mut self) -> Vec<Arc<Acquisition>> {
         let all = [&mut self.turns, &mut self.put_off, &mut self.under_way];
@@ -130,8 +125,8 @@ mod tests {
     use crate::backend::{Claim, Grant};
     use crate::key::LockKey;
     use crate::lease::{FencingToken, Ttl};
+    use crate::time::Clock;
     use std::time::Duration;
-    use tokio::runtime::Handle;
 
     fn at(millis: u64) -> Moment {
         Moment::START.after(Duration::from_millis(millis))
@@ -140,7 +135,7 @@ mod tests {
     /// A lease that is valid until 100.
     fn held() -> Arc<Acquisition> {
         let claim = Claim::new(LockKey::new("k").unwrap(), Ttl::default()).unwrap();
-        let held = Acquisition::new(claim, Handle::current(), "test");
+        let held = Acquisition::new(claim, Clock::default(), "test");
         held.grant(&Grant::new(FencingToken::new(1), at(100)));
         Arc::new(held)
     }
@@ -156,8 +151,8 @@ mod tests {
         (owners(&due.to_renew), due.next_look)
     }
 
-    #[tokio::test]
-    async fn leases_come_due_in_order_and_only_once() {
+    #[test]
+    fn leases_come_due_in_order_and_only_once() {
         let (a, b, c) = (held(), held(), held());
         let mut table = Table::default();
         table.enter(a, at(20));
@@ -169,8 +164,8 @@ mod tests {
         assert_eq!(look(&mut table, at(99)).0, vec![]);
     }
 
-    #[tokio::test]
-    async fn the_task_is_woken_only_to_look_earlier() {
+    #[test]
+    fn the_task_is_woken_only_to_look_earlier() {
         let (a, b, c) = (held(), held(), held());
         let mut table = Table::default();
         assert!(table.enter(a.clone(), at(20)), "it did not mean to look at all");
@@ -180,8 +175,8 @@ mod tests {
         assert!(table.enter(c, at(10)));
     }
 
-    #[tokio::test]
-    async fn a_lease_is_lost_at_its_deadline_whether_it_waits_or_is_being_renewed() {
+    #[test]
+    fn a_lease_is_lost_at_its_deadline_whether_it_waits_or_is_being_renewed() {
         let (a, b) = (held(), held());
         let mut table = Table::default();
         table.enter(a.clone(), at(10));
@@ -192,8 +187,8 @@ mod tests {
         assert_eq!((due.to_renew.len(), due.next_look), (0, None));
     }
 
-    #[tokio::test]
-    async fn so_many_are_renewed_at_a_time_and_beyond_that_who_cannot_wait() {
+    #[test]
+    fn so_many_are_renewed_at_a_time_and_beyond_that_who_cannot_wait() {
         let mut table = Table::default();
         let leases: Vec<_> = std::iter::repeat_with(held).take(AT_ONCE + 2).collect();
         leases.iter().for_each(|held| _ = table.enter(Arc::clone(held), at(20)));
@@ -205,8 +200,8 @@ mod tests {
         assert_eq!(look(&mut table, at(40)).0.len(), 1, "it cannot wait");
     }
 
-    #[tokio::test]
-    async fn a_lease_removed_while_its_renewal_is_under_way_does_not_come_back() {
+    #[test]
+    fn a_lease_removed_while_its_renewal_is_under_way_does_not_come_back() {
         let a = held();
         let mut table = Table::default();
         table.enter(a.clone(), at(10));
@@ -216,8 +211,8 @@ mod tests {
         assert_eq!(look(&mut table, at(999)), (vec![], None));
     }
 
-    #[tokio::test]
-    async fn a_lease_whose_renewal_is_over_has_its_next_turn_and_a_removed_one_none() {
+    #[test]
+    fn a_lease_whose_renewal_is_over_has_its_next_turn_and_a_removed_one_none() {
         let a = held();
         let mut table = Table::default();
         table.enter(a.clone(), at(10));
@@ -228,19 +223,19 @@ mod tests {
         assert_eq!(look(&mut table, at(999)), (vec![], None));
     }
 
-    #[tokio::test]
-    async fn a_new_task_takes_up_what_an_earlier_one_had_under_way() {
-        let (a, b) = (held(), held());
+    #[test]
+    fn who_is_done_makes_room_for_what_was_put_off() {
         let mut table = Table::default();
-        table.enter(a.clone(), at(10));
-        table.enter(b, at(50));
-        table.take_due(at(10));
-        table.resume(at(20));
-        assert_eq!(look(&mut table, at(20)), (vec![a.claim.owner], Some(at(50))));
+        (0..AT_ONCE).for_each(|_| _ = table.enter(held(), at(10)));
+        let renewed = table.take_due(at(10)).to_renew.remove(0);
+        table.enter(held(), at(10));
+        assert!(table.take_due(at(10)).to_renew.is_empty(), "there is no room");
+        assert!(table.enter_again(renewed, at(90)), "now there is");
+        assert_eq!(table.take_due(at(10)).to_renew.len(), 1);
     }
 
-    #[tokio::test]
-    async fn clearing_gives_leases_whose_renewal_is_under_way_too() {
+    #[test]
+    fn clearing_gives_leases_whose_renewal_is_under_way_too() {
         let mut table = Table::default();
         table.enter(held(), at(10));
         table.take_due(at(10));

@@ -210,7 +210,7 @@ pub async fn a_wait_that_ends_is_busy_and_leaves_nothing(fixture: &Fixture) {
     let ended =
         fixture.soon("the wait ends", other.lock(&key).wait(Duration::from_millis(300)).acquire()).await;
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::Busy);
-    other.shutdown().await;
+    other.shutdown().await.unwrap();
     guard.release().await.unwrap();
     free_at_once(&one, &key).await;
 }
@@ -308,7 +308,7 @@ pub async fn an_acquire_dropped_while_waiting_leaves_nothing(fixture: &Fixture) 
     let guard = one.lock(&key).await.unwrap();
     let waiting = tokio::time::timeout(Duration::from_millis(100), other.lock(&key).acquire());
     assert!(waiting.await.is_err(), "the lock is held");
-    other.shutdown().await;
+    other.shutdown().await.unwrap();
     guard.release().await.unwrap();
     free_at_once(&one, &key).await;
 }
@@ -439,7 +439,7 @@ pub async fn shutdown_flushes_releases_and_releases_what_is_held(fixture: &Fixtu
         guards.push(one.lock(key).await.unwrap());
     }
     drop(guards.split_off(5));
-    fixture.soon("the shutdown ends", one.shutdown()).await;
+    fixture.soon("the shutdown ends", one.shutdown()).await.unwrap();
     assert!(guards.iter().all(|guard| !guard.is_valid()), "held locks read as lost");
     for key in &keys {
         free_at_once(&other, key).await;

@@ -2,10 +2,11 @@
 
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, RevokedFuture};
 use crate::error::{ErrorKind, LockError};
-use crate::time::Moment;
+use crate::time::{Clock, Moment};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Sits between a manager and its backend.
 #[derive(Debug)]
@@ -64,6 +65,14 @@ impl Backend for Tap {
 
     fn name(&self) -> &'static str {
         self.inner.name()
+    }
+
+    fn clock(&self) -> Clock {
+        self.inner.clock()
+    }
+
+    fn longest_lease(&self, claim: &Claim) -> Duration {
+        self.inner.longest_lease(claim)
     }
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {

@@ -4,7 +4,12 @@
 //! still in a suspended machine on Linux (rust-lang/rust#87906), and a lease that stood still with it would
 //! look valid long after the backend gave the lock away.
 
+mod test_clock;
+
+use crate::keeper::Keeper;
 use std::time::Duration;
+
+pub use test_clock::TestClock;
 
 /// A point on the lease clock: nanoseconds since an arbitrary start, never stepping back, and still running
 /// while the machine is suspended.
@@ -50,24 +55,64 @@ impl Moment {
     }
 }
 
+/// What the leases and the waits of one backend are measured by: the lease clock, or one that a test moves.
+#[derive(Debug, Clone, Default)]
+pub struct Clock(Option<TestClock>);
+
+impl Clock {
+    /// Now, by this clock.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        match &self.0 {
+            None => Moment::now(),
+            Some(test) => test.now(),
+        }
+    }
+
+    /// Waits until this clock has reached `until`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn sleep_until(&self, until: Moment) {
+        match &self.0 {
+            None => sleep_until(until).await,
+            Some(test) => test.sleep_until(until).await,
+        }
+    }
+
+    /// Waits until this clock has reached this moment; without one, for ever.
+    pub(crate) async fn sleep_until_any(&self, until: Option<Moment>) {
+        match until {
+            Some(moment) => self.sleep_until(moment).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for `span` of the time that the machine is awake, or of the time of the test.
+    pub(crate) async fn sleep(&self, span: Duration) {
+        match &self.0 {
+            None => sleep(span).await,
+            Some(test) => test.sleep_until(test.now().after(span)).await,
+        }
+    }
+}
+
+impl From<TestClock> for Clock {
+    fn from(test: TestClock) -> Self {
+        Self(Some(test))
+    }
+}
+
 /// Waits until the lease clock has reached `until`.
 ///
-/// Tokio's timers stand still while the machine sleeps, so the wait is cut into slices: a machine that wakes
-/// up notices within one slice that the moment has passed.
+/// Timers stand still while the machine sleeps, so the wait is cut into slices: a machine that wakes
+/// up notices within one slice that the moment has passed. It is real time, also in a runtime whose time is paused.
 ///
 /// # Cancel safety
 /// Dropping the future leaves nothing behind.
 pub async fn sleep_until(until: Moment) {
     while let Some(slice) = slice_before(until) {
         sleep(slice).await;
-    }
-}
-
-/// Waits until the lease clock has reached this moment; without one, for ever.
-pub(crate) async fn sleep_until_any(until: Option<Moment>) {
-    match until {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -79,7 +124,10 @@ fn slice_before(until: Moment) -> Option<Duration> {
 
 /// Waits for `span` of the time that the machine is awake: for pauses and patience, which no lease depends on.
 /// Unlike [`sleep_until`] it wakes up only once. The time runs from this call on.
+///
+/// The timer is the keeper's, so it is real time, and the caller needs no runtime.
 pub(crate) fn sleep(span: Duration) -> tokio::time::Sleep {
+    let _on_keeper = Keeper::here().ok().map(Keeper::enter);
     tokio::time::sleep(span)
 }
 
