@@ -245,8 +245,8 @@ impl LockManagerBuilder {
             return Err(LockError::new(ErrorKind::InvalidOption, detail));
         }
         let releases = Background::new()?;
-        if self.hand_over.max > 1 && !self.backend.is_local() {
-            self.backend = Arc::new(HandOverBackend::new(self.backend, self.hand_over));
+        if !self.backend.is_local() {
+            self.backend = Arc::new(HandOverBackend::new(self.backend, self.hand_over, releases.clone()));
         }
         let renewal = Renewal::new(Arc::clone(&self.backend), releases.clone());
         let shared = Shared {

@@ -11,7 +11,7 @@ const LEAST_EFFORT: Duration = Duration::from_secs(60);
 
 /// Releases until the backend confirms it, says that it cannot be, or the lease is over anyway.
 pub(crate) async fn until_gone(backend: Arc<dyn Backend>, claim: Claim) {
-    let give_up = Moment::now().after(LEAST_EFFORT.max(backend.longest_lease(&claim)));
+    let give_up = Moment::now().after(effort(&*backend, &claim));
     let mut pauses = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
     loop {
         let pause = pauses.next_pause();
@@ -26,6 +26,11 @@ pub(crate) async fn until_gone(backend: Arc<dyn Backend>, claim: Claim) {
             }
         }
     }
+}
+
+/// For how long a release that is not confirmed is repeated.
+pub(crate) fn effort(backend: &dyn Backend, claim: &Claim) -> Duration {
+    LEAST_EFFORT.max(backend.longest_lease(claim))
 }
 
 #[derive(Debug, PartialEq, Eq)]

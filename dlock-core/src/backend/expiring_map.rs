@@ -38,8 +38,7 @@ impl<T> ExpiringMap<T> {
     /// Remembers `what` of an owner, until `until` if it is not removed.
     pub(crate) fn set(&mut self, owner: OwnerId, what: T, until: Moment, now: Moment) {
         if self.len() >= self.sweep_at {
-            self.by_owner.retain(|_, entry| entry.until > now);
-            self.sweep_at = SMALLEST_SWEEP.max(self.by_owner.len() * 2);
+            self.sweep(now);
         }
         self.by_owner.insert(owner, Remembered { what, until });
     }
@@ -49,8 +48,15 @@ impl<T> ExpiringMap<T> {
         self.by_owner.len()
     }
 
-    pub(crate) fn remove(&mut self, owner: OwnerId) {
-        self.by_owner.remove(&owner);
+    pub(crate) fn remove(&mut self, owner: OwnerId) -> Option<T> {
+        self.by_owner.remove(&owner).map(|entry| entry.what)
+    }
+
+    /// Forgets those whose moment has passed. When the next one's comes.
+    pub(crate) fn sweep(&mut self, now: Moment) -> Option<Moment> {
+        self.by_owner.retain(|_, entry| entry.until > now);
+        self.sweep_at = SMALLEST_SWEEP.max(self.by_owner.len() * 2);
+        self.by_owner.values().map(|entry| entry.until).min()
     }
 }
 

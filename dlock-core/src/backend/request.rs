@@ -68,6 +68,11 @@ impl LeaseObserver for Nobody {
 pub struct LossSignal(Weak<dyn LeaseObserver>);
 
 impl LossSignal {
+    /// The signal of a grant that has no guard yet.
+    pub(crate) fn idle() -> Self {
+        Self(Weak::<Nobody>::new())
+    }
+
     /// Ends the lease, once.
     pub fn lose(&self, reason: LossReason) {
         if let Some(interest) = self.0.upgrade() {

@@ -201,7 +201,8 @@ mod tests {
         let things = things(|number| Ok(thing(number)));
         {
             let mut begun = pin!(things.get());
-            assert!(futures_util::poll!(begun.as_mut()).is_pending());
+            // It may be over already: it is made elsewhere.
+            let _ = futures_util::poll!(begun.as_mut());
         }
         assert_eq!(things.get().await.unwrap().0.load(Ordering::SeqCst), 1);
     }

@@ -45,6 +45,14 @@ impl<News> Wakeups<News> {
         }
     }
 
+    /// Wakes this owner, to look for itself.
+    pub(crate) fn wake_one(&self, owner: OwnerId) {
+        let bell = self.0.lock().get(&owner).cloned();
+        if let Some(bell) = bell {
+            ring(&bell, None);
+        }
+    }
+
     /// Wakes everybody, to ask again.
     #[cfg(feature = "redis")]
     pub(crate) fn wake_all(&self) {

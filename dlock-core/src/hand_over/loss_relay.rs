@@ -1,7 +1,8 @@
 //! What the backend says of a grant after it was granted, and whom that concerns.
 
-use crate::backend::{Claim, LossSignal};
-use crate::lease::{LeaseObserver, LossReason};
+use super::queue_map::Lane;
+use crate::backend::LossSignal;
+use crate::lease::{LeaseObserver, LossReason, OwnerId};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -30,8 +31,8 @@ impl LossRelay {
     }
 
     /// Whether it is about the grant of this competitor.
-    pub(super) fn is_about(&self, competitor: &Claim) -> bool {
-        self.heard_by.competitor.owner == competitor.owner
+    pub(super) fn is_about(&self, competitor: OwnerId) -> bool {
+        self.heard_by.competitor == competitor
     }
 
     /// The grant is gone.
@@ -40,19 +41,42 @@ impl LossRelay {
     }
 }
 
+/// What a relay says at a moment.
+pub(super) struct Word {
+    concerns: LossSignal,
+    is_doubt: bool,
+}
+
+impl LossRelay {
+    pub(super) fn word(&self) -> Word {
+        Word { concerns: self.concerns.clone(), is_doubt: self.is_doubt }
+    }
+}
+
+impl Word {
+    fn tell(&self) {
+        match self.is_doubt {
+            true => self.concerns.doubt(),
+            false => self.concerns.trust(),
+        }
+    }
+}
+
 /// The queues that a backend's word is about.
 pub(super) trait ObservedQueues: Send + Sync {
-    /// Notes what the backend says of the grant that `competitor` was given, unless a later one competes by now.
-    fn note(&self, competitor: &Claim, said: &dyn Fn(&mut LossRelay));
+    /// Notes what the backend says of the grant that `competitor` was given, unless a later one competes by now. What
+    /// that makes it say.
+    fn note(&self, lane: &Lane, competitor: OwnerId, said: &dyn Fn(&mut LossRelay)) -> Option<Word>;
 
     /// The grant is gone.
-    fn lose(&self, competitor: &Claim, reason: LossReason);
+    fn lose(&self, lane: &Lane, competitor: OwnerId, reason: LossReason);
 }
 
 /// Hears what the backend says of the grant of one competitor.
 pub(super) struct BackendObserver {
     pub(super) queues: Weak<dyn ObservedQueues>,
-    pub(super) competitor: Claim,
+    pub(super) lane: Lane,
+    pub(super) competitor: OwnerId,
 }
 
 impl fmt::Debug for BackendObserver {
@@ -62,9 +86,17 @@ impl fmt::Debug for BackendObserver {
 }
 
 impl BackendObserver {
-    fn note(&self, said: impl Fn(&mut LossRelay)) {
-        if let Some(queues) = self.queues.upgrade() {
-            queues.note(&self.competitor, &said);
+    fn note(&self, said: impl Fn(&mut LossRelay)) -> Option<Word> {
+        self.queues.upgrade()?.note(&self.lane, self.competitor, &said)
+    }
+
+    /// Whom it concerns is told while nothing is locked, for that runs what others wrote. So a doubt and a trust that come
+    /// at once may change places; each looks afterwards whether what it told still holds.
+    fn say(&self, is_doubt: bool) {
+        let mut word = self.note(|relay| relay.is_doubt = is_doubt);
+        while let Some(said) = word {
+            said.tell();
+            word = self.note(|_| {}).filter(|now| now.is_doubt != said.is_doubt);
         }
     }
 }
@@ -73,21 +105,15 @@ impl LeaseObserver for BackendObserver {
     fn lose(&self, reason: LossReason) {
         self.note(|relay| relay.loss = Some(reason));
         if let Some(queues) = self.queues.upgrade() {
-            queues.lose(&self.competitor, reason);
+            queues.lose(&self.lane, self.competitor, reason);
         }
     }
 
     fn doubt(&self) {
-        self.note(|relay| {
-            relay.is_doubt = true;
-            relay.concerns.doubt();
-        });
+        self.say(true);
     }
 
     fn trust(&self) {
-        self.note(|relay| {
-            relay.is_doubt = false;
-            relay.concerns.trust();
-        });
+        self.say(false);
     }
 }

@@ -2,28 +2,39 @@
 //! over in without a request.
 //!
 //! It is a backend over a backend. Every acquisition has a claim of its own here; the backend below sees that of
-//! the one which competes for all (I1: while it holds, exactly one of those behind it has the lock).
+//! the one which competes for all (I1: while it holds, at most one of those behind it has the lock).
+//!
+//! The first question of a queue that nobody waits in is asked by the caller's own future, which costs no detour. Once
+//! there is something to wait for, the keeper asks: so no waiter hangs on the future of another one.
 
+mod asking;
 mod loss_relay;
 mod pending_releases;
 mod queue;
 mod queue_map;
+mod share;
+mod watch;
 
-use crate::backend::RevokedFuture;
-use crate::backend::answers::busy;
 use crate::backend::wakeups::{Waiter, Wakeups};
-use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
+use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, LossSignal, Progress};
+use crate::backend::{RevokedFuture, answers::busy};
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::keeper::Background;
 use crate::lease::{LossReason, OwnerId};
+use crate::release;
 use crate::time::{Clock, Moment};
-use loss_relay::{BackendObserver, LossRelay, ObservedQueues};
+use asking::AskErrand;
+use loss_relay::{BackendObserver, LossRelay, ObservedQueues, Word};
 use pending_releases::PendingReleases;
 use queue::{EnterOutcome, LeaveOutcome};
-use queue_map::{QueueEntry, QueueMap};
+use queue_map::{Lane, QueueEntry, QueueMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
+use watch::Watch;
 
-pub use queue::HandOver;
+pub use share::HandOver;
 
 /// Queues the acquisitions of this process before `backend`.
 #[derive(Clone)]
@@ -33,182 +44,278 @@ struct HandOverState {
     backend: Arc<dyn Backend>,
     hand_over: HandOver,
     queues: QueueMap,
-    wakeups: Wakeups<WaiterNews>,
+    /// What a waiter is told is that waiting cannot help; otherwise it looks by itself.
+    wakeups: Wakeups<LockError>,
+    background: Background,
+    watch: Arc<Watch>,
+    _watching: AbortOnDropHandle<()>,
+    this: Weak<Self>,
 }
 
-/// What a waiter is told.
-#[derive(Debug)]
-enum WaiterNews {
-    /// Ask the backend for this acquisition.
-    Ask(Claim),
-    /// The lock is yours.
-    Has(Grant),
-}
-
-/// A grant that is gone: whom that concerns, and who is to ask next.
-struct Lost {
-    relay: Option<LossRelay>,
-    next: Option<(OwnerId, Claim)>,
+/// What there is to do once a queue is not locked any more.
+#[derive(Default)]
+struct Errands {
+    /// These may take what is offered.
+    offered_to: Vec<OwnerId>,
+    ask: Option<AskErrand>,
+    /// To be undone once nothing asks for it any more.
+    undo: Option<(Claim, Option<AbortOnDropHandle<()>>)>,
+    /// A grant that is gone, and whom that concerns.
+    lost: Option<LossRelay>,
+    look_by: Option<Moment>,
 }
 
 impl HandOverBackend {
-    pub(crate) fn new(backend: Arc<dyn Backend>, hand_over: HandOver) -> Self {
-        let (queues, wakeups) = Default::default();
-        Self(Arc::new(HandOverState { backend, hand_over, queues, wakeups }))
+    pub(crate) fn new(backend: Arc<dyn Backend>, hand_over: HandOver, background: Background) -> Self {
+        let state = |this: &Weak<HandOverState>| {
+            let watch = Arc::new(Watch::new());
+            let _watching = background.attend(look_after(Arc::clone(&watch), Weak::clone(this)));
+            let (queues, wakeups, this) = (QueueMap::default(), Wakeups::default(), Weak::clone(this));
+            HandOverState { backend, hand_over, queues, wakeups, background, watch, _watching, this }
+        };
+        Self(Arc::new_cyclic(state))
+    }
+}
+
+/// Looks at the queues whenever time may have brought something to do. Of that, whatever runs what others wrote is done in
+/// tasks of its own.
+async fn look_after(watch: Arc<Watch>, queues: Weak<HandOverState>) {
+    loop {
+        watch.due().await;
+        let Some(state) = queues.upgrade() else { return };
+        state.look_after_all();
+    }
+}
+
+impl Errands {
+    /// Whether nothing of it runs what others wrote.
+    fn is_quiet(&self) -> bool {
+        self.offered_to.is_empty() && self.lost.is_none()
     }
 }
 
 impl QueueEntry {
-    /// Ends what the competitor was granted. The holder, who may leave at any moment, finds it noted.
-    fn lose(&mut self, competitor: &Claim, pending: &mut PendingReleases, now: Moment) -> Option<Lost> {
-        let (holder, next) = self.queue.lost(competitor.owner)?;
-        pending.note(holder, competitor, now);
-        Some(Lost { relay: self.relay.take(), next })
-    }
-
-    /// A holder that is gone with its runtime tells nobody; its lease is over some time.
-    fn end_overdue(&mut self, pending: &mut PendingReleases, now: Moment) -> Option<Lost> {
-        let competitor = self.queue.overdue(now)?;
-        self.lose(&competitor, pending, now)
-    }
-
-    /// A try does not wait here either, and passes nobody.
-    fn enter(&mut self, request: &AcquireRequest) -> Result<EnterOutcome, LockError> {
-        let is_free = self.queue.is_empty() || self.queue.held_by(request.claim.owner).is_some();
-        if request.mode == Mode::Try && !is_free {
-            return Err(busy());
-        }
-        request.progress.follow(&self.progress);
-        Ok(self.queue.enter(&request.claim))
+    /// From here on `observer` hears what the backend says of the competitor's grant.
+    fn observe(&mut self, observer: Arc<BackendObserver>, concerns: LossSignal, progress: &Arc<Progress>) {
+        self.relay = Some(LossRelay::unsaid(observer, concerns));
+        self.progress.follow(progress);
     }
 }
 
 impl HandOverState {
-    async fn acquire(self: &Arc<Self>, request: &AcquireRequest) -> Result<Grant, LockError> {
-        let mut waiter = None;
-        let mut turn = self.enter(request, &mut waiter)?;
-        let place = InLine { shared: self, claim: &request.claim };
-        loop {
-            match (turn, &waiter) {
-                (Some(WaiterNews::Ask(competitor)), _) => {
-                    return place.settle(self.ask(request, competitor).await);
-                }
-                (Some(WaiterNews::Has(grant)), _) if self.take(request) => return place.settle(Ok(grant)),
-                (None, Some(waiter)) => turn = self.told(waiter, &request.claim).await,
-                // Lost on the way here.
-                _ => turn = self.enter(request, &mut waiter)?,
+    fn look_after_all(self: &Arc<Self>) {
+        let now = Moment::now();
+        let look = |lane: &Lane, entry: &mut QueueEntry, pending: &mut PendingReleases| {
+            self.tend(lane, entry, pending, now)
+        };
+        let run = |errands: Errands| {
+            let state = Arc::clone(self);
+            match errands.is_quiet() {
+                true => state.run(errands),
+                false => self.background.detach(async move { state.run(errands) }),
             }
+        };
+        if let Some(forget_at) = self.queues.each(look, run, now) {
+            self.watch.look_by(forget_at);
         }
+    }
+
+    /// Each acquisition stands in a queue of its own where nothing is handed over.
+    fn lane(&self, claim: &Claim) -> Lane {
+        let alone = (self.hand_over.max <= 1).then_some(claim.owner);
+        Lane { key: claim.key.clone(), ttl: claim.ttl, alone }
+    }
+
+    /// Changes a queue, and does what follows from it.
+    fn step<T>(
+        &self,
+        lane: &Lane,
+        change: impl FnOnce(&mut QueueEntry, &mut PendingReleases, Moment) -> T,
+    ) -> T {
+        let now = Moment::now();
+        let (changed, errands) = self.queues.with(lane, |entry, pending| {
+            let changed = change(entry, pending, now);
+            (changed, self.tend(lane, entry, pending, now))
+        });
+        self.run(errands);
+        changed
+    }
+
+    /// What there is to do in a queue at `now`.
+    fn tend(
+        &self,
+        lane: &Lane,
+        entry: &mut QueueEntry,
+        pending: &mut PendingReleases,
+        now: Moment,
+    ) -> Errands {
+        let mut errands = self.pass_time(entry, pending, now);
+        if entry.queue.needs_asking() {
+            errands.ask = self.begin_asking(lane, entry);
+        }
+        errands.offered_to = entry.queue.offered_to(now).collect();
+        // Without an owner id to ask under it is tried again later.
+        let again = entry.queue.needs_asking().then(|| now.after(queue::PATIENCE));
+        errands.look_by = entry.queue.next_look(now).or(again);
+        errands
+    }
+
+    fn pass_time(&self, entry: &mut QueueEntry, pending: &mut PendingReleases, now: Moment) -> Errands {
+        let mut errands = Errands::default();
+        let passed = entry.queue.pass_time(now);
+        if let Some(displaced) = passed.displaced {
+            // Its caller's request may still be under way: what that brings is undone when the caller goes on, or goes.
+            self.note_pending(pending, displaced.owner, &displaced, now);
+            errands.undo = Some((displaced, None));
+        }
+        if let Some(returned) = passed.returned {
+            errands.undo = Some((returned, None));
+        }
+        if let Some((holder, competitor)) = passed.lost {
+            self.note_pending(pending, holder, &competitor, now);
+            errands.lost = entry.relay.take();
+        }
+        errands
+    }
+
+    /// The release of `owner` has to reach the backend for this acquisition, for as long as anything of it may be there.
+    fn note_pending(&self, pending: &mut PendingReleases, owner: OwnerId, competitor: &Claim, now: Moment) {
+        let until = now.after(release::effort(&*self.backend, competitor)).after(Duration::from_secs(1));
+        pending.note(owner, competitor, until, now);
+        self.watch.look_by(until);
+    }
+
+    fn run(&self, errands: Errands) {
+        let Errands { offered_to, ask, undo, lost, look_by } = errands;
+        if let Some(ask) = ask {
+            self.have_asked(ask);
+        }
+        if let Some((claim, asking)) = undo {
+            self.undo(claim, asking);
+        }
+        if let Some(at) = look_by {
+            self.watch.look_by(at);
+        }
+        if let Some(relay) = lost {
+            relay.end(LossReason::Expired);
+        }
+        offered_to.into_iter().for_each(|owner| self.wakeups.wake_one(owner));
+    }
+
+    /// Has the backend undo an acquisition of its own, after nothing asks for it any more.
+    fn undo(&self, claim: Claim, asking: Option<AbortOnDropHandle<()>>) {
+        let backend = Arc::clone(&self.backend);
+        self.background.spawn(async move {
+            if let Some(asking) = asking {
+                asking.abort();
+                let _ = asking.await;
+            }
+            release::until_gone(backend, claim).await;
+        });
+    }
+
+    async fn acquire(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
+        let lane = self.lane(&request.claim);
+        let mut waiter = None;
+        let entered = self.enter(&lane, request, &mut waiter);
+        let place = InLine { queues: self, lane: &lane, owner: request.claim.owner };
+        let outcome = match entered {
+            EnterOutcome::Has(grant) => Ok(Some(grant)),
+            EnterOutcome::Busy => Err(busy()),
+            EnterOutcome::Wait => Ok(None),
+            EnterOutcome::AskInPlace => self.ask_in_place(&lane, request).await,
+        };
+        let grant = match outcome {
+            Ok(Some(grant)) => grant,
+            Ok(None) => self.wait(&lane, request, waiter).await?,
+            Err(error) => return Err(error),
+        };
+        std::mem::forget(place);
+        Ok(grant)
     }
 
     /// Who has to wait can be woken before anybody else looks at the queue.
     fn enter<'a>(
         &'a self,
+        lane: &Lane,
         request: &AcquireRequest,
-        waiter: &mut Option<Waiter<'a, WaiterNews>>,
-    ) -> Result<Option<WaiterNews>, LockError> {
-        let (lost, turn) = self.queues.with(&request.claim, |entry, pending| {
-            let lost = entry.end_overdue(pending, Moment::now());
-            let turn = entry.enter(request).map(|entered| match entered {
-                EnterOutcome::Ask(competitor) => Some(WaiterNews::Ask(competitor)),
-                EnterOutcome::Has(grant) => Some(WaiterNews::Has(grant)),
-                EnterOutcome::Wait => {
-                    waiter.get_or_insert_with(|| self.wakeups.enter(request.claim.owner));
-                    None
-                }
-            });
-            (lost, turn)
+        waiter: &mut Option<Waiter<'a, LockError>>,
+    ) -> EnterOutcome {
+        let (entered, passed) = self.step(lane, |entry, pending, now| {
+            // Who comes finds what time has changed.
+            let passed = self.pass_time(entry, pending, now);
+            let entered = entry.queue.enter(&request.claim, request.mode, now);
+            if matches!(entered, EnterOutcome::Wait) {
+                *waiter = Some(self.wakeups.enter(request.claim.owner));
+            }
+            if !matches!(entered, EnterOutcome::Busy) {
+                request.progress.follow(&entry.progress);
+            }
+            (entered, passed)
         });
-        self.tell(lost, LossReason::Expired);
-        turn
+        self.run(passed);
+        entered
     }
 
-    /// Waits to be told, or for the end of the lease that is waited for.
-    async fn told(&self, waiter: &Waiter<'_, WaiterNews>, claim: &Claim) -> Option<WaiterNews> {
-        let ends = self.queues.with(claim, |entry, _| entry.queue.valid_until());
-        let clock = Clock::default();
-        tokio::select! {
-            biased;
-            turn = waiter.woken() => turn,
-            () = clock.sleep_until_any(ends) => {
-                let lost = self.queues.with(claim, |entry, pending| entry.end_overdue(pending, Moment::now()));
-                self.tell(lost, LossReason::Expired);
-                None
+    /// Waits until something is offered that this waiter can take.
+    async fn wait(
+        &self,
+        lane: &Lane,
+        request: &AcquireRequest,
+        waiter: Option<Waiter<'_, LockError>>,
+    ) -> Result<Grant, LockError> {
+        let waiter = waiter.unwrap_or_else(|| self.wakeups.enter(request.claim.owner));
+        loop {
+            if let Some(grant) = self.take(lane, request) {
+                return Ok(grant);
+            }
+            if let Some(error) = waiter.woken().await {
+                return Err(error);
             }
         }
     }
 
-    /// Asks the backend for the whole queue.
-    async fn ask(self: &Arc<Self>, request: &AcquireRequest, competitor: Claim) -> Result<Grant, LockError> {
-        let owner = request.claim.owner;
-        let observer = Arc::new(self.observer(&competitor));
-        let progress = self.queues.with(&request.claim, |entry, _| {
-            entry.relay = Some(LossRelay::unsaid(Arc::clone(&observer), request.loss()));
-            Arc::clone(&entry.progress)
-        });
-        let asked = AcquireRequest::of(competitor.clone(), request.mode, progress, observer);
-        let outcome = self.backend.acquire(&asked).await;
-        if request.mode == Mode::Try && outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy) {
-            let next = self.queues.with(&request.claim, |entry, _| entry.queue.refused(owner));
-            self.have_ask(next);
-        }
-        let grant = outcome?;
-        let loss = self.queues.with(&request.claim, |entry, _| {
-            entry.progress.queued();
-            entry.queue.granted(owner, &grant, Moment::now());
-            entry.relay.as_ref().and_then(|relay| relay.loss)
-        });
-        if let Some(reason) = loss {
-            self.lose(&competitor, reason);
-        }
-        Ok(Grant::new(grant.token, grant.valid_until))
-    }
-
-    fn observer(self: &Arc<Self>, competitor: &Claim) -> BackendObserver {
-        let queues: Arc<dyn ObservedQueues> = Arc::clone(self) as _;
-        BackendObserver { queues: Arc::downgrade(&queues), competitor: competitor.clone() }
-    }
-
-    /// Takes what was handed over: from here on what the backend says of it concerns this request.
-    fn take(&self, request: &AcquireRequest) -> bool {
-        self.queues.with(&request.claim, |entry, _| {
-            let has_it = entry.queue.held_by(request.claim.owner).is_some();
-            if let Some(relay) = entry.relay.as_mut().filter(|_| has_it) {
+    /// Takes what is offered: from here on what the backend says of it concerns this request.
+    fn take(&self, lane: &Lane, request: &AcquireRequest) -> Option<Grant> {
+        self.step(lane, |entry, _, now| {
+            let taken = entry.queue.take(request.claim.owner, now)?;
+            if let Some(relay) = entry.relay.as_mut() {
                 relay.pass_to(request.loss());
             }
-            has_it
+            Some(taken)
         })
     }
 
-    async fn renew(self: &Arc<Self>, claim: &Claim) -> Result<Moment, LockError> {
-        let Some(competitor) = self.held_by(claim) else { return Err(not_owner()) };
+    fn observer(&self, lane: &Lane, competitor: &Claim) -> Arc<BackendObserver> {
+        let queues: Weak<dyn ObservedQueues> = Weak::<Self>::clone(&self.this);
+        Arc::new(BackendObserver { queues, lane: lane.clone(), competitor: competitor.owner })
+    }
+
+    async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
+        let lane = self.lane(claim);
+        let Some(competitor) = self.held_by(&lane, claim) else { return Err(not_owner()) };
         let outcome = self.backend.renew(&competitor).await;
         match &outcome {
             Ok(valid_until) => {
-                self.queues.with(claim, |entry, _| entry.queue.renewed(competitor.owner, *valid_until));
+                self.step(&lane, |entry, _, _| entry.queue.renewed(competitor.owner, *valid_until));
             }
             // It may be another's by now.
-            Err(error) if error.kind() == ErrorKind::Lost => self.lose(&competitor, LossReason::NotOwner),
+            Err(error) if error.kind() == ErrorKind::Lost => {
+                self.lose(&lane, competitor.owner, LossReason::NotOwner);
+            }
             Err(_) => {}
         }
         outcome
     }
 
     /// What was granted for this claim's queue, if this claim has it.
-    fn held_by(&self, claim: &Claim) -> Option<Claim> {
-        self.queues.with(claim, |entry, _| entry.queue.held_by(claim.owner).cloned())
-    }
-
-    fn tell(&self, lost: Option<Lost>, reason: LossReason) {
-        let Some(Lost { relay, next }) = lost else { return };
-        if let Some(relay) = relay {
-            relay.end(reason);
-        }
-        self.have_ask(next);
+    fn held_by(&self, lane: &Lane, claim: &Claim) -> Option<Claim> {
+        self.queues.with(lane, |entry, _| entry.queue.held_by(claim.owner).cloned())
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), LockError> {
-        let (is_handed_over, mut left_over) = self.leave(claim);
+        let lane = self.lane(claim);
+        let (is_handed_over, mut left_over) = self.leave(&lane, claim.owner);
         let mut outcome = is_handed_over.then_some(Ok(()));
         while let Some(competitor) = left_over {
             let released = self.backend.release(&competitor).await;
@@ -217,7 +324,7 @@ impl HandOverState {
                 return released;
             }
             outcome = Some(released);
-            left_over = self.queues.pending(claim, |pending| {
+            left_over = self.queues.pending(&lane, |pending| {
                 pending.is_gone(claim.owner, competitor.owner);
                 pending.of(claim.owner)
             });
@@ -225,68 +332,70 @@ impl HandOverState {
         outcome.unwrap_or_else(|| Err(not_owner()))
     }
 
-    /// Makes the owner leave its queue, and tells whom that concerns. Does not wait. Returns whether another one has its
-    /// grant now, and what the backend is to release first.
-    fn leave(&self, claim: &Claim) -> (bool, Option<Claim>) {
-        let (left, left_over) = self.queues.with(claim, |entry, pending| {
-            let now = Moment::now();
-            let left = entry.queue.leave(claim.owner, self.hand_over, now);
-            if let LeaveOutcome::Over(competitor, _) = &left {
-                entry.relay = None;
-                pending.note(claim.owner, competitor, now);
+    /// Makes the owner leave its queue. Does not wait. Returns whether the lock is offered to others here, and what
+    /// the backend is to release first.
+    fn leave(&self, lane: &Lane, owner: OwnerId) -> (bool, Option<Claim>) {
+        let (is_handed_over, left_over, undo) = self.step(lane, |entry, pending, now| {
+            let left = entry.queue.leave(owner, self.hand_over, now);
+            let is_handed_over = matches!(left, LeaveOutcome::HandedOver);
+            if is_handed_over && let Some(relay) = entry.relay.as_mut() {
+                relay.pass_to(LossSignal::idle());
             }
-            (left, pending.of(claim.owner))
+            let undo = match left {
+                LeaveOutcome::Over(competitor) => {
+                    entry.relay = None;
+                    self.note_pending(pending, owner, &competitor, now);
+                    None
+                }
+                LeaveOutcome::Abandoned(competitor) => {
+                    entry.relay = None;
+                    Some((competitor, entry.asking.take()))
+                }
+                LeaveOutcome::Unknown | LeaveOutcome::Quietly | LeaveOutcome::HandedOver => None,
+            };
+            (is_handed_over, pending.of(owner), undo)
         });
-        let is_handed_over = matches!(left, LeaveOutcome::HandedOver(..));
-        match left {
-            LeaveOutcome::Unknown | LeaveOutcome::Quietly => {}
-            LeaveOutcome::Passed(next, competitor) => self.wakeups.wake(next, WaiterNews::Ask(competitor)),
-            LeaveOutcome::HandedOver(next, grant) => self.wakeups.wake(next, WaiterNews::Has(grant)),
-            LeaveOutcome::Over(_, next) => self.have_ask(next),
+        if let Some((competitor, asking)) = undo {
+            self.undo(competitor, asking);
         }
         (is_handed_over, left_over)
-    }
-
-    fn have_ask(&self, next: Option<(OwnerId, Claim)>) {
-        if let Some((owner, competitor)) = next {
-            self.wakeups.wake(owner, WaiterNews::Ask(competitor));
-        }
     }
 }
 
 impl ObservedQueues for HandOverState {
-    fn note(&self, competitor: &Claim, said: &dyn Fn(&mut LossRelay)) {
-        self.queues.with(competitor, |entry, _| {
-            entry.relay.as_mut().filter(|relay| relay.is_about(competitor)).map(said)
-        });
+    fn note(&self, lane: &Lane, competitor: OwnerId, said: &dyn Fn(&mut LossRelay)) -> Option<Word> {
+        self.queues.with(lane, |entry, _| {
+            let relay = entry.relay.as_mut().filter(|relay| relay.is_about(competitor))?;
+            said(relay);
+            Some(relay.word())
+        })
     }
 
-    fn lose(&self, competitor: &Claim, reason: LossReason) {
-        let now = Moment::now();
-        let lost = self.queues.with(competitor, |entry, pending| entry.lose(competitor, pending, now));
-        self.tell(lost, reason);
+    fn lose(&self, lane: &Lane, competitor: OwnerId, reason: LossReason) {
+        let relay = self.step(lane, |entry, pending, now| {
+            let (holder, claim) = entry.queue.lost(competitor)?;
+            if let Some(holder) = holder {
+                self.note_pending(pending, holder, &claim, now);
+            }
+            entry.relay.take()
+        });
+        if let Some(relay) = relay {
+            relay.end(reason);
+        }
     }
 }
 
-/// A place in a queue. Dropped before it is settled, its owner leaves at once, so that the others go on; what the
+/// A place in a queue. Dropped before it has the lock, its owner leaves at once, so that the others go on; what the
 /// backend may have of it is for the release that follows (I4).
 struct InLine<'a> {
-    shared: &'a HandOverState,
-    claim: &'a Claim,
-}
-
-impl InLine<'_> {
-    fn settle(self, outcome: Result<Grant, LockError>) -> Result<Grant, LockError> {
-        if outcome.is_ok() {
-            std::mem::forget(self);
-        }
-        outcome
-    }
+    queues: &'a HandOverState,
+    lane: &'a Lane,
+    owner: OwnerId,
 }
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        self.shared.leave(self.claim);
+        self.queues.leave(self.lane, self.owner);
     }
 }
 
@@ -294,9 +403,22 @@ fn not_owner() -> LockError {
     LockError::new(ErrorKind::Lost, "the owner does not have the lock any more; acquire it again")
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Backend for HandOverBackend {
     fn name(&self) -> &'static str {
         self.0.backend.name()
+    }
+
+    fn is_local(&self) -> bool {
+        self.0.backend.is_local()
+    }
+
+    fn clock(&self) -> Clock {
+        self.0.backend.clock()
+    }
+
+    fn longest_lease(&self, claim: &Claim) -> Duration {
+        self.0.backend.longest_lease(claim)
     }
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
@@ -311,13 +433,23 @@ impl Backend for HandOverBackend {
         Box::pin(async move { self.0.release(claim).await.map_err(claim.named(Operation::Release)) })
     }
 
+    /// What is asked at once would pass the queue.
+    fn acquire_at_once(&self, _: &Claim, _: Moment) -> Option<Grant> {
+        None
+    }
+
+    fn release_at_once(&self, _: &Claim, _: Moment) -> Option<Result<(), LockError>> {
+        None
+    }
+
     /// Whoever asks the competitor to let go means the holder, and not the one after it in this process.
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
         Box::pin(async move {
-            match self.0.held_by(claim) {
+            let lane = self.0.lane(claim);
+            match self.0.held_by(&lane, claim) {
                 Some(competitor) => {
                     self.0.backend.revoked(&competitor).await;
-                    self.0.queues.with(claim, |entry, _| entry.queue.revoked(competitor.owner));
+                    self.0.queues.with(&lane, |entry, _| entry.queue.revoked(competitor.owner));
                 }
                 None => std::future::pending().await,
             }

@@ -4,22 +4,18 @@ use crate::backend::Claim;
 use crate::backend::expiring_map::ExpiringMap;
 use crate::lease::OwnerId;
 use crate::time::Moment;
-use std::time::Duration;
 
 /// By the owner whose release has to reach the backend.
 #[derive(Debug, Default)]
 pub(super) struct PendingReleases(ExpiringMap<Vec<Claim>>);
 
-/// Releases that are never confirmed are forgotten when the longest lease is over.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
 impl PendingReleases {
-    /// The release of `owner` has to reach the backend for this acquisition.
-    pub(super) fn note(&mut self, owner: OwnerId, competitor: &Claim, now: Moment) {
-        match self.0.get_mut(owner) {
-            Some(competitors) => competitors.push(competitor.clone()),
-            None => self.0.set(owner, vec![competitor.clone()], now.after(LONGEST), now),
-        }
+    /// The release of `owner` has to reach the backend for this acquisition. If it is never confirmed, it is forgotten
+    /// at `until`.
+    pub(super) fn note(&mut self, owner: OwnerId, competitor: &Claim, until: Moment, now: Moment) {
+        let mut competitors = self.0.remove(owner).unwrap_or_default();
+        competitors.push(competitor.clone());
+        self.0.set(owner, competitors, until, now);
     }
 
     /// What the release of `owner` has to tell the backend.
@@ -34,6 +30,11 @@ impl PendingReleases {
         if competitors.is_empty() {
             self.0.remove(owner);
         }
+    }
+
+    /// Forgets what was never confirmed. When there is more of it.
+    pub(super) fn sweep(&mut self, now: Moment) -> Option<Moment> {
+        self.0.sweep(now)
     }
 
     #[cfg(test)]
@@ -54,9 +55,10 @@ mod tests {
 
     #[test]
     fn each_acquisition_of_an_owner_is_to_be_released() {
+        let until = Moment::START.after(std::time::Duration::from_secs(60));
         let (mut pending, [owner, one, two]) = (PendingReleases::default(), [claim(), claim(), claim()]);
-        pending.note(owner.owner, &one, Moment::START);
-        pending.note(owner.owner, &two, Moment::START);
+        pending.note(owner.owner, &one, until, Moment::START);
+        pending.note(owner.owner, &two, until, Moment::START);
         assert_eq!(pending.of(owner.owner).unwrap().owner, two.owner);
         pending.is_gone(owner.owner, two.owner);
         assert_eq!(pending.of(owner.owner).unwrap().owner, one.owner);

@@ -3,15 +3,17 @@
 use super::loss_relay::LossRelay;
 use super::pending_releases::PendingReleases;
 use super::queue::KeyQueue;
-use crate::backend::{Claim, Progress};
+use crate::backend::Progress;
 use crate::key::LockKey;
-use crate::lease::Ttl;
+use crate::lease::{OwnerId, Ttl};
+use crate::time::Moment;
 use foldhash::HashMap;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use std::collections::hash_map::Entry as MapEntry;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Of two threads at any two keys one in so many waits for the other.
 const SHARDS: usize = 32;
@@ -26,12 +28,18 @@ pub(super) struct QueueMap {
 /// The queues of some keys, and what of their acquisitions is still to be released.
 #[derive(Default)]
 struct Shard {
-    queues: HashMap<QueueKey, QueueEntry>,
+    queues: HashMap<Lane, QueueEntry>,
     pending: PendingReleases,
 }
 
-/// Acquisitions of different lengths compete by themselves: one lease cannot have two.
-type QueueKey = (LockKey, Ttl);
+/// Which queue: acquisitions of different lengths compete by themselves, since one lease cannot have two.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Lane {
+    pub(super) key: LockKey,
+    pub(super) ttl: Ttl,
+    /// Whose queue it is, where each acquisition has its own.
+    pub(super) alone: Option<OwnerId>,
+}
 
 /// A queue, and whom it tells what.
 #[derive(Default)]
@@ -41,18 +49,19 @@ pub(super) struct QueueEntry {
     pub(super) progress: Arc<Progress>,
     /// What the backend says of the competitor's grant, from before it is asked for it.
     pub(super) relay: Option<LossRelay>,
+    /// The keeper's task that asks for the competitor.
+    pub(super) asking: Option<AbortOnDropHandle<()>>,
 }
 
 impl QueueMap {
-    /// Looks at the queue of this claim, and at what is pending such queues. A queue that nobody uses is not kept.
+    /// Looks at a queue, and at what is pending such queues. A queue that nobody uses is not kept.
     pub(super) fn with<T>(
         &self,
-        claim: &Claim,
+        lane: &Lane,
         look: impl FnOnce(&mut QueueEntry, &mut PendingReleases) -> T,
     ) -> T {
-        let place = (claim.key.clone(), claim.ttl);
-        let Shard { queues, pending } = &mut *self.shard(&place).lock();
-        match queues.entry(place) {
+        let Shard { queues, pending } = &mut *self.shard(lane).lock();
+        match queues.entry(lane.clone()) {
             MapEntry::Occupied(mut there) => {
                 let seen = look(there.get_mut(), pending);
                 if there.get().queue.is_empty() {
@@ -71,9 +80,30 @@ impl QueueMap {
         }
     }
 
-    /// Looks at what is pending such queues as this claim's.
-    pub(super) fn pending<T>(&self, claim: &Claim, look: impl FnOnce(&mut PendingReleases) -> T) -> T {
-        look(&mut self.shard(&(claim.key.clone(), claim.ttl)).lock().pending)
+    /// Looks at each queue that is in use, one shard at a time, and calls `then` for what was seen once the shard is
+    /// free again. When something that is pending will have to be forgotten.
+    pub(super) fn each<T>(
+        &self,
+        mut look: impl FnMut(&Lane, &mut QueueEntry, &mut PendingReleases) -> T,
+        mut then: impl FnMut(T),
+        now: Moment,
+    ) -> Option<Moment> {
+        let mut forget_at: Option<Moment> = None;
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let Shard { queues, pending } = &mut *shard;
+            let seen: Vec<_> = queues.iter_mut().map(|(lane, entry)| look(lane, entry, pending)).collect();
+            queues.retain(|_, entry| !entry.queue.is_empty());
+            forget_at = forget_at.into_iter().chain(pending.sweep(now)).min();
+            drop(shard);
+            seen.into_iter().for_each(&mut then);
+        }
+        forget_at
+    }
+
+    /// Looks at what is pending such queues.
+    pub(super) fn pending<T>(&self, lane: &Lane, look: impl FnOnce(&mut PendingReleases) -> T) -> T {
+        look(&mut self.shard(lane).lock().pending)
     }
 
     /// Whether nothing is kept of anybody.
@@ -84,7 +114,7 @@ impl QueueMap {
     }
 
     #[expect(clippy::indexing_slicing, reason = "a remainder of so many is less")]
-    fn shard(&self, place: &QueueKey) -> &Mutex<Shard> {
-        &self.shards[self.places.hash_one(place) as usize % SHARDS]
+    fn shard(&self, lane: &Lane) -> &Mutex<Shard> {
+        &self.shards[self.places.hash_one(lane) as usize % SHARDS]
     }
 }

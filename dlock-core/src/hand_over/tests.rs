@@ -8,6 +8,7 @@
 )]
 
 use super::*;
+use crate::backend::Mode;
 use crate::backend::embedded::EmbeddedBackend;
 use crate::key::LockKey;
 use crate::lease::{FencingToken, Ttl};
@@ -60,6 +61,10 @@ impl Backend for Blocks {
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
         self.inner.release(claim)
     }
+}
+
+fn before(backend: Arc<dyn Backend>, hand_over: HandOver) -> HandOverBackend {
+    HandOverBackend::new(backend, hand_over, Background::new().unwrap())
 }
 
 fn claim(key: &str) -> Claim {
@@ -118,7 +123,7 @@ async fn blocks_that_overlap_are_noticed() {
     for backend in &backends {
         backend.claimed.store(1_000, Ordering::SeqCst);
     }
-    let wide = |backend| HandOverBackend::new(backend, HandOver::new(1_000, LONG));
+    let wide = |backend| before(backend, HandOver::new(1_000, LONG));
     let managers =
         backends.map(|backend| LockManager::builder(wide(backend)).hand_over(HandOver::OFF).build().unwrap());
     assert!(!rise(&take_turns(&managers, 8, 400).await));
@@ -162,7 +167,7 @@ async fn the_next_asks_on_for_who_is_dropped() {
     let backend = Blocks::over(&EmbeddedBackend::new());
     let holder = claim("k");
     backend.inner.acquire(&AcquireRequest::new(holder.clone(), Mode::Try)).await.unwrap();
-    let local = HandOverBackend::new(backend.clone(), HandOver::default());
+    let local = before(backend.clone(), HandOver::default());
     let (first, second) = (claim("k"), claim("k"));
     let asking = queued(Arc::new(local.clone()), &first).await;
     let behind = queued(Arc::new(local.clone()), &second).await;
@@ -197,7 +202,7 @@ fn is_clean(local: &HandOverBackend) -> bool {
 #[tokio::test]
 async fn a_lost_lease_goes_to_the_next_waiter() {
     let backend = Blocks::over(&EmbeddedBackend::new());
-    let local = HandOverBackend::new(backend.clone(), HandOver::default());
+    let local = before(backend.clone(), HandOver::default());
     let (one, two) = (claim("k"), claim("k"));
     let first = local.acquire(&AcquireRequest::new(one.clone(), Mode::Try)).await.unwrap();
     let waiter = queued(Arc::new(local.clone()), &two).await;
@@ -233,7 +238,7 @@ async fn different_ttls_compete_by_themselves() {
 async fn all_who_wait_learn_that_the_backend_is_away() {
     let tap = crate::testing::Tap::new(Arc::new(EmbeddedBackend::new()));
     tap.cut();
-    let local = HandOverBackend::new(tap, HandOver::default());
+    let local = before(tap, HandOver::default());
     let locks = LockManager::builder(local).wait(PATIENCE).hand_over(HandOver::OFF).build().unwrap();
     assert_eq!(locks.lock("k").try_acquire().await.unwrap_err().kind(), ErrorKind::Unavailable);
     assert!(locks.lock("k").try_acquire().await.is_err_and(|error| error.kind() == ErrorKind::Unavailable));
@@ -245,9 +250,7 @@ mod conformance {
 
     fn fixture() -> Fixture {
         let store = EmbeddedBackend::new();
-        Fixture::new(move || {
-            std::future::ready(HandOverBackend::new(Blocks::over(&store), HandOver::default()))
-        })
+        Fixture::new(move || std::future::ready(before(Blocks::over(&store), HandOver::default())))
     }
 
     crate::conformance_suite!(fixture(), without_queue);

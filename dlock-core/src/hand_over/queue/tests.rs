@@ -1,0 +1,395 @@
+//! What the queue decides, case by case and in any order.
+
+use super::*;
+use crate::key::LockKey;
+use crate::lease::{FencingToken, Ttl};
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+const SHARE: HandOver = HandOver::new(3, Duration::from_millis(50));
+
+fn at(millis: u64) -> Moment {
+    Moment::START.after(Duration::from_millis(millis))
+}
+
+fn claim() -> Claim {
+    Claim::new(LockKey::new("k").unwrap(), Ttl::new(Duration::from_secs(10)).unwrap()).unwrap()
+}
+
+fn grant(token: u64, tokens: u32, valid_until: Moment) -> Grant {
+    Grant::new(FencingToken::new(token), valid_until).with_tokens(tokens)
+}
+
+/// A queue in which the first of three has the lock, with so many tokens, and two wait.
+fn held(tokens: u32) -> (KeyQueue, [Claim; 3]) {
+    let (mut queue, claims) = (KeyQueue::default(), [claim(), claim(), claim()]);
+    assert!(matches!(queue.enter(&claims[0], Mode::Wait, at(0)), EnterOutcome::AskInPlace));
+    queue.granted_in_place(claims[0].owner, &grant(64, tokens, at(9_000)), at(0)).unwrap();
+    for waiter in &claims[1..] {
+        assert!(matches!(queue.enter(waiter, Mode::Wait, at(0)), EnterOutcome::Wait));
+    }
+    (queue, claims)
+}
+
+/// The same after the first has released it: it is offered.
+fn offered(tokens: u32) -> (KeyQueue, [Claim; 3]) {
+    let (mut queue, claims) = held(tokens);
+    assert!(matches!(queue.leave(claims[0].owner, SHARE, at(10)), LeaveOutcome::HandedOver));
+    (queue, claims)
+}
+
+fn offered_to(queue: &KeyQueue, now: Moment) -> Vec<OwnerId> {
+    queue.offered_to(now).collect()
+}
+
+#[test]
+fn a_grant_goes_round_under_rising_tokens_until_its_share_is_served() {
+    let (mut queue, [_, two, three]) = offered(64);
+    assert_eq!(offered_to(&queue, at(10)), [two.owner]);
+    assert_eq!(queue.take(two.owner, at(11)).unwrap().token.as_u64(), 65);
+    assert!(matches!(queue.leave(two.owner, SHARE, at(12)), LeaveOutcome::HandedOver));
+    assert_eq!(queue.take(three.owner, at(12)).unwrap().token.as_u64(), 66);
+    let late = claim();
+    queue.enter(&late, Mode::Wait, at(13));
+    assert!(matches!(queue.leave(three.owner, SHARE, at(13)), LeaveOutcome::Over(_)), "three were served");
+    assert!(queue.needs_asking());
+}
+
+#[test]
+fn a_grant_is_not_handed_over_without_tokens_nor_late_nor_with_little_lease_left() {
+    for (tokens, now) in [(1, at(10)), (64, at(51)), (64, at(4_600))] {
+        let (mut queue, [one, ..]) = held(tokens);
+        assert!(matches!(queue.leave(one.owner, SHARE, now), LeaveOutcome::Over(_)), "{tokens} {now:?}");
+    }
+}
+
+#[test]
+fn an_offer_that_is_not_taken_widens_and_whoever_lets_it_pass_keeps_its_place() {
+    let (mut queue, [_, two, three]) = offered(64);
+    assert!(queue.take(three.owner, at(59)).is_none(), "not its turn yet");
+    assert_eq!(queue.next_look(at(10)), Some(at(60)));
+    assert_eq!(offered_to(&queue, at(60)), [two.owner, three.owner]);
+    assert_eq!(queue.take(three.owner, at(60)).unwrap().token.as_u64(), 65);
+    assert!(!queue.needs_asking());
+    let late = claim();
+    queue.enter(&late, Mode::Wait, at(61));
+    assert!(queue.take(two.owner, at(61)).is_none(), "held, and it is there again");
+    assert!(
+        matches!(queue.leave(three.owner, SHARE, at(61)), LeaveOutcome::Over(_)),
+        "its share of time is over"
+    );
+}
+
+#[test]
+fn an_offer_that_is_never_taken_goes_back_and_is_not_asked_for_again_until_a_waiter_is_polled() {
+    let (mut queue, [one, two, _]) = offered(64);
+    assert!(queue.pass_time(at(1_009)).returned.is_none());
+    assert_eq!(queue.pass_time(at(1_010)).returned.unwrap().owner, one.owner);
+    assert!(!queue.needs_asking(), "all are parked");
+    let other = claim();
+    assert!(
+        matches!(queue.enter(&other, Mode::Try, at(1_011)), EnterOutcome::AskInPlace),
+        "who tries passes them"
+    );
+    queue.refused_in_place(other.owner);
+    assert!(queue.take(two.owner, at(1_012)).is_none());
+    assert!(queue.needs_asking(), "it was polled");
+}
+
+#[test]
+fn an_offer_is_not_taken_once_its_lease_is_over() {
+    let (mut queue, claims) = held(64);
+    assert!(matches!(queue.leave(claims[0].owner, SHARE, at(10)), LeaveOutcome::HandedOver));
+    assert!(queue.take(claims[1].owner, at(9_000)).is_none());
+    assert!(queue.pass_time(at(9_000)).returned.is_some());
+}
+
+#[test]
+fn a_caller_that_asks_for_itself_and_is_not_polled_is_followed_by_the_keeper() {
+    let (mut queue, [one, two, fresh]) = (KeyQueue::default(), [claim(), claim(), claim()]);
+    queue.enter(&one, Mode::Wait, at(0));
+    assert_eq!(queue.next_look(at(0)), None, "nobody waits for it");
+    queue.enter(&two, Mode::Wait, at(10));
+    assert_eq!(queue.next_look(at(10)), Some(at(50)));
+    assert_eq!(queue.pass_time(at(50)).displaced.unwrap().owner, one.owner);
+    assert!(queue.needs_asking() && !queue.asks_in_place(one.owner));
+    queue.asking(fresh.clone());
+    assert!(queue.granted_in_place(one.owner, &grant(64, 64, at(9_000)), at(60)).is_none(), "too late");
+    assert!(queue.offer(fresh.owner, &grant(128, 64, at(9_000)), at(60)));
+    assert_eq!(offered_to(&queue, at(60)), [two.owner], "the other one is parked");
+    assert!(queue.take(one.owner, at(61)).is_some(), "and has kept its place, now that it is polled");
+}
+
+#[test]
+fn a_caller_that_has_to_wait_is_the_first_that_the_keeper_asks_for() {
+    let (mut queue, [one, two, _]) = (KeyQueue::default(), [claim(), claim(), claim()]);
+    queue.enter(&one, Mode::Wait, at(0));
+    queue.enter(&two, Mode::Wait, at(1));
+    assert!(queue.hand_to_keeper(one.owner));
+    assert!(queue.offer(one.owner, &grant(64, 64, at(9_000)), at(2)));
+    assert_eq!(offered_to(&queue, at(2)), [one.owner]);
+}
+
+#[test]
+fn the_last_waiter_that_leaves_has_what_the_keeper_asks_for_undone() {
+    let (mut queue, [one, two, _]) = (KeyQueue::default(), [claim(), claim(), claim()]);
+    queue.enter(&one, Mode::Wait, at(0));
+    queue.enter(&two, Mode::Wait, at(0));
+    queue.hand_to_keeper(one.owner);
+    assert!(matches!(queue.leave(one.owner, SHARE, at(1)), LeaveOutcome::Quietly));
+    assert!(
+        matches!(queue.leave(two.owner, SHARE, at(1)), LeaveOutcome::Abandoned(asked) if asked.owner == one.owner)
+    );
+    assert!(queue.is_empty());
+    assert!(!queue.offer(one.owner, &grant(64, 64, at(9_000)), at(2)), "nobody wants it");
+}
+
+#[test]
+fn a_try_passes_nobody() {
+    let (mut queue, [one, ..]) = held(64);
+    assert!(matches!(queue.enter(&claim(), Mode::Try, at(1)), EnterOutcome::Busy));
+    queue.leave(one.owner, SHARE, at(1));
+    assert!(matches!(queue.enter(&claim(), Mode::Try, at(1)), EnterOutcome::Busy));
+}
+
+#[test]
+fn a_lost_lease_is_asked_for_anew() {
+    let (mut queue, [one, two, _]) = held(64);
+    assert!(queue.lost(two.owner).is_none(), "it is not the competitor");
+    let (holder, competitor) = queue.lost(one.owner).unwrap();
+    assert_eq!((holder, competitor.owner), (Some(one.owner), one.owner));
+    assert!(queue.needs_asking());
+    assert!(
+        matches!(queue.leave(one.owner, SHARE, at(0)), LeaveOutcome::Unknown),
+        "it holds nothing any more"
+    );
+}
+
+#[test]
+fn a_lease_that_ends_in_silence_is_noticed() {
+    let (mut queue, [one, ..]) = held(64);
+    assert_eq!(queue.next_look(at(0)), Some(at(9_000)));
+    let (holder, competitor) = queue.pass_time(at(9_000)).lost.unwrap();
+    assert_eq!((holder, competitor.owner), (one.owner, one.owner));
+    assert!(queue.needs_asking());
+}
+
+#[test]
+fn a_holder_that_was_asked_to_let_go_hands_over_to_nobody_here() {
+    let (mut queue, [one, ..]) = held(64);
+    queue.revoked(one.owner);
+    assert!(matches!(queue.leave(one.owner, SHARE, at(1)), LeaveOutcome::Over(_)));
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Enter(usize, bool),
+    /// The backend answers whoever asks.
+    Answer,
+    /// The future of this one is polled.
+    Poll(usize),
+    Leave(usize),
+    Lose,
+    Later(u64),
+}
+
+/// A process with a queue, and a backend that grants every claim once.
+#[derive(Default)]
+struct Process {
+    queue: KeyQueue,
+    claims: HashMap<usize, (Claim, Mode)>,
+    /// Who asks in place.
+    in_place: Option<Claim>,
+    /// What the keeper asks for.
+    asking: Option<Claim>,
+    holder: Option<OwnerId>,
+    undone: Vec<OwnerId>,
+    tokens: Vec<u64>,
+    now: u64,
+}
+
+impl Process {
+    fn step(&mut self, step: Step) {
+        let now = at(self.now);
+        match step {
+            Step::Enter(who, tries) if !self.claims.contains_key(&who) => {
+                let (claim, mode) = (claim(), if tries { Mode::Try } else { Mode::Wait });
+                match self.queue.enter(&claim, mode, now) {
+                    EnterOutcome::AskInPlace => self.in_place = Some(claim.clone()),
+                    EnterOutcome::Busy => return,
+                    EnterOutcome::Wait => {}
+                    EnterOutcome::Has(_) => panic!("it was never granted"),
+                }
+                self.claims.insert(who, (claim, mode));
+            }
+            Step::Answer => self.answer(now),
+            Step::Poll(who) => self.poll(who, now),
+            Step::Leave(who) => {
+                if let Some((claim, _)) = self.claims.remove(&who) {
+                    self.leave(claim.owner, now);
+                }
+            }
+            Step::Lose => self.lose(),
+            Step::Later(millis) => self.now += millis,
+            Step::Enter(..) => {}
+        }
+        self.tend();
+    }
+
+    fn tend(&mut self) {
+        let passed = self.queue.pass_time(at(self.now));
+        for undone in [passed.displaced, passed.returned].into_iter().flatten() {
+            self.undo(&undone);
+        }
+        if let Some((holder, competitor)) = passed.lost {
+            self.forget(holder);
+            self.undo(&competitor);
+        }
+        if self.queue.needs_asking() {
+            assert!(self.holder.is_none(), "asks while it holds");
+            let fresh = claim();
+            self.queue.asking(fresh.clone());
+            self.asking = Some(fresh);
+        }
+    }
+
+    fn next_grant(&self) -> Grant {
+        let token = self.tokens.last().copied().unwrap_or_default().div_ceil(64) * 64 + 64;
+        grant(token, 64, at(self.now + 9_000))
+    }
+
+    fn answer(&mut self, now: Moment) {
+        if let Some(claim) = self.in_place.take() {
+            if let Some(grant) = self.queue.granted_in_place(claim.owner, &self.next_grant(), now) {
+                self.hold(claim.owner, &grant);
+            }
+        } else if let Some(competitor) = self.asking.take()
+            && !self.queue.offer(competitor.owner, &self.next_grant(), now)
+        {
+            self.undo(&competitor);
+        }
+    }
+
+    fn poll(&mut self, who: usize, now: Moment) {
+        let Some((claim, mode)) = self.claims.get(&who).cloned() else { return };
+        if let Some(grant) = self.queue.take(claim.owner, now) {
+            self.hold(claim.owner, &grant);
+        }
+        let is_displaced =
+            mode == Mode::Try && self.holder != Some(claim.owner) && !self.queue.asks_in_place(claim.owner);
+        if is_displaced {
+            self.claims.remove(&who);
+        }
+    }
+
+    /// I1, I2.
+    fn hold(&mut self, owner: OwnerId, grant: &Grant) {
+        let token = grant.token.as_u64();
+        assert!(self.holder.is_none(), "two holders");
+        assert!(grant.valid_until > at(self.now), "over already");
+        assert!(self.tokens.last().is_none_or(|last| token > *last), "{token} after {:?}", self.tokens);
+        self.tokens.push(token);
+        self.holder = Some(owner);
+    }
+
+    fn leave(&mut self, owner: OwnerId, now: Moment) {
+        if self.holder == Some(owner) {
+            self.holder = None;
+        }
+        if self.in_place.as_ref().is_some_and(|claim| claim.owner == owner) {
+            self.in_place = None;
+        }
+        match self.queue.leave(owner, SHARE, now) {
+            LeaveOutcome::Over(competitor) | LeaveOutcome::Abandoned(competitor) => self.undo(&competitor),
+            LeaveOutcome::Unknown | LeaveOutcome::Quietly | LeaveOutcome::HandedOver => {}
+        }
+    }
+
+    fn lose(&mut self) {
+        let Some(competitor) = self.holder.and_then(|holder| self.queue.held_by(holder).cloned()) else {
+            return;
+        };
+        let (holder, _) = self.queue.lost(competitor.owner).unwrap();
+        self.forget(holder.unwrap());
+        self.undo(&competitor);
+    }
+
+    fn forget(&mut self, holder: OwnerId) {
+        assert_eq!(self.holder.take(), Some(holder));
+        self.claims.retain(|_, (claim, _)| claim.owner != holder);
+    }
+
+    fn undo(&mut self, competitor: &Claim) {
+        if self.asking.as_ref().is_some_and(|asked| asked.owner == competitor.owner) {
+            self.asking = None;
+        }
+        assert!(!self.undone.contains(&competitor.owner), "undone twice");
+        self.undone.push(competitor.owner);
+    }
+
+    /// Polls all who wait, and has the backend answer, until nothing changes.
+    fn drive(&mut self) {
+        for who in (0..5).cycle().take(15) {
+            self.step(Step::Answer);
+            self.step(Step::Poll(who));
+        }
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0..5usize, any::<bool>()).prop_map(|(who, tries)| Step::Enter(who, tries)),
+        4 => Just(Step::Answer),
+        6 => (0..5usize).prop_map(Step::Poll),
+        4 => (0..5usize).prop_map(Step::Leave),
+        1 => Just(Step::Lose),
+        2 => (1..120u64).prop_map(Step::Later),
+        1 => Just(Step::Later(2_000)),
+    ];
+    prop::collection::vec(step, 1..80)
+}
+
+proptest! {
+    /// Whatever comes: once those who want the lock are polled and the backend answers, one of them has it; and nothing
+    /// is left when all have gone.
+    #[test]
+    fn nobody_is_forgotten_and_nothing_is_left(steps in steps()) {
+        let mut process = Process::default();
+        for step in steps {
+            process.step(step);
+            let mut looked_at = process.queue.next_look(at(process.now));
+            prop_assert!(looked_at.take().is_none_or(|look| look > at(process.now)), "nothing is overdue after {:?}", step);
+        }
+        process.drive();
+        prop_assert_eq!(process.holder.is_some(), !process.claims.is_empty());
+        for who in 0..5 {
+            process.step(Step::Leave(who));
+        }
+        prop_assert!(process.queue.is_empty());
+        prop_assert!(process.asking.is_none() && process.in_place.is_none());
+    }
+
+    /// First come, first served, where everybody is polled at once.
+    #[test]
+    fn who_is_polled_is_served_in_order(waiters in 2..6usize, tokens in 1..8u32) {
+        let (mut queue, first) = (KeyQueue::default(), claim());
+        queue.enter(&first, Mode::Wait, at(0));
+        queue.granted_in_place(first.owner, &grant(64, tokens, at(9_000)), at(0)).unwrap();
+        let line: Vec<_> = std::iter::repeat_with(claim).take(waiters).collect();
+        line.iter().for_each(|waiter| _ = queue.enter(waiter, Mode::Wait, at(0)));
+        let (mut holder, mut served) = (first.owner, Vec::new());
+        while served.len() < waiters {
+            queue.leave(holder, SHARE, at(1));
+            if queue.needs_asking() {
+                let fresh = claim();
+                queue.asking(fresh.clone());
+                assert!(queue.offer(fresh.owner, &grant(64, tokens, at(9_000)), at(1)));
+            }
+            let all = line.iter().rev();
+            let taker = all.filter(|waiter| queue.take(waiter.owner, at(1)).is_some()).map(|waiter| waiter.owner).next();
+            holder = taker.unwrap();
+            served.push(holder);
+        }
+        prop_assert_eq!(served, line.iter().map(|waiter| waiter.owner).collect::<Vec<_>>());
+    }
+}

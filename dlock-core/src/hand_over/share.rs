@@ -1,0 +1,106 @@
+//! How far one grant of the backend goes round inside the process. Pure.
+
+use crate::backend::{Claim, Grant};
+use crate::lease::FencingToken;
+use crate::time::Moment;
+use std::time::Duration;
+
+/// How far one grant of the backend may go round inside the process before other processes have their turn.
+///
+/// While a lock is wanted by several tasks of one process, whoever releases it hands it over to the next of them
+/// without a request. Each holder has a fencing token of its own, and tokens still rise with every grant (I2).
+/// Other processes wait for no longer than this allows, and then stand before the rest of this one. A holder keeps the
+/// lock for as long as it wants: the time is looked at when it is released. Requests with another `ttl` stand in a line
+/// of their own.
+///
+/// The tokens are set aside with the grant. Where servers can forget a lock, it may go round for `within` longer, under
+/// tokens that are smaller than those of who was granted it after that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HandOver {
+    /// How many holders one grant serves at most, the first included: 1 to 64.
+    pub max: u32,
+    /// For how long after the grant it is handed over.
+    pub within: Duration,
+}
+
+impl HandOver {
+    /// Every waiter asks the backend, and every release goes to it: strictly first come, first served among all
+    /// processes.
+    pub const OFF: Self = Self { max: 1, within: Duration::ZERO };
+
+    /// As many tokens as backends reserve with a grant.
+    pub(crate) const MOST: u32 = 64;
+
+    /// Serves `max` holders, for no longer than `within`.
+    #[must_use]
+    pub const fn new(max: u32, within: Duration) -> Self {
+        Self { max, within }
+    }
+}
+
+/// 64 holders, for no longer than 50 ms.
+impl Default for HandOver {
+    fn default() -> Self {
+        Self::new(Self::MOST, Duration::from_millis(50))
+    }
+}
+
+/// What the backend granted to one competitor, and how much of it is left for others of this process.
+#[derive(Debug)]
+pub(super) struct GrantShare {
+    pub(super) competitor: Claim,
+    /// The token of the next holder.
+    next: FencingToken,
+    tokens_left: u32,
+    /// How many have held it.
+    served: u32,
+    since: Moment,
+    /// How long it was valid when it came. Where leases are those of a session, that says nothing of the `ttl`.
+    lease: Duration,
+    pub(super) valid_until: Moment,
+}
+
+/// A grant that is not taken goes back after this long, or after half of its lease.
+const LONGEST_OFFER: Duration = Duration::from_secs(1);
+
+impl GrantShare {
+    pub(super) fn new(competitor: Claim, grant: &Grant, now: Moment) -> Self {
+        Self {
+            competitor,
+            next: grant.token,
+            tokens_left: grant.tokens,
+            served: 0,
+            since: now,
+            lease: grant.valid_until.since(now),
+            valid_until: grant.valid_until,
+        }
+    }
+
+    /// The grant of the next holder, under a token that no other holder has.
+    pub(super) fn serve(&mut self) -> Grant {
+        let token = self.next;
+        self.next = token.next();
+        self.tokens_left = self.tokens_left.saturating_sub(1);
+        self.served += 1;
+        Grant::new(token, self.valid_until)
+    }
+
+    /// Whether another waiter of this process may have it: not if it has served its share, or if less than half of its
+    /// lease is left.
+    pub(super) fn has_more(&self, share: HandOver, now: Moment) -> bool {
+        let has_share = self.served < share.max && self.tokens_left > 0;
+        let is_long = self.valid_until.since(now) >= self.lease / 2;
+        has_share && is_long && now.since(self.since) < share.within
+    }
+
+    /// From here on it is handed over to nobody.
+    pub(super) fn end(&mut self) {
+        self.tokens_left = 0;
+    }
+
+    /// For how long it is offered.
+    pub(super) fn longest_offer(&self) -> Duration {
+        LONGEST_OFFER.min(self.lease / 2)
+    }
+}
