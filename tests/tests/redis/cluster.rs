@@ -141,6 +141,27 @@ async fn a_free_lock_costs_one_command_and_its_release_another() {
     assert_eq!(script_calls(node) - before, 20);
 }
 
+/// B23: a monitor does not hear what goes to a shard channel.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_waiter_beside_a_monitor_is_passed_over() {
+    let cluster = RedisCluster::start();
+    let node = cluster.node(cluster.owner_of(cluster.slot_of("order:42")));
+    let _monitor = monitor(node);
+    let (one, dying, living) = (within(&cluster).await, within(&cluster).await, within(&cluster).await);
+    let holding = claim("order:42");
+    tried(&one, &holding).await.unwrap();
+    let dead = queued(dying, claim("order:42")).await;
+    let alive = queued(living, claim("order:42")).await;
+    dead.abort();
+    assert!(dead.await.unwrap_err().is_cancelled());
+    wait_until_async("the server has noticed", PATIENCE, async || {
+        node.command(&["PUBSUB", "SHARDCHANNELS"]).lines().count() == 1
+    })
+    .await;
+    one.release(&holding).await.unwrap();
+    granted(alive).await;
+}
+
 /// The quarantine holds in a cluster as well: a slot is not granted from until it is over, for the first time
 /// and after a failover.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

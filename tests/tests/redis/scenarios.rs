@@ -213,6 +213,10 @@ const QUEUE: &[Scenario] = &[
         "A dead waiter is passed over in the release itself, or costs one lease if the network hid its death.",
         &[
             "queue::a_waiter_whose_process_died_is_passed_over",
+            "queue::a_dead_waiter_that_a_monitor_hears_for_is_passed_over",
+            "queue::an_expired_lock_passes_over_a_dead_waiter_that_a_monitor_hears_for",
+            "cluster::a_dead_waiter_beside_a_monitor_is_passed_over",
+            "redis_scripts/edges::a_dead_waiter_that_a_monitor_hears_for_is_passed_over",
             "queue::a_waiter_that_is_gone_without_a_word_costs_one_lease",
         ],
     ),

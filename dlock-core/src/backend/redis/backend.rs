@@ -66,15 +66,18 @@ use std::time::Duration;
 /// ```text
 /// ACL SETUSER dlock on >… resetkeys ~order:* ~dlock:* resetchannels &dlock:i:* -@all
 ///   +hello +auth +select +ping +script|load +evalsha +eval +get +set +incrby +del +exists +pttl +pexpire
-///   +zadd +zrem +zrange +zrank +zscore +zremrangebyscore +time +publish +subscribe
+///   +zadd +zrem +zrange +zrank +zscore +zremrangebyscore +time +publish +subscribe +pubsub|numpat +pubsub|numsub
 /// ```
+///
+/// The locks work without the two rights to `pubsub`. Then a client that subscribes by pattern, such as a monitor
+/// (`PSUBSCRIBE *`), hides that a waiter died, and the waiter costs one lease.
 ///
 /// | also | for |
 /// |---|---|
 /// | `+info` | warnings and refusals when the backend is built; needed for `quarantine` |
 /// | `+client\|tracking +client\|caching` | being told of other clients' releases |
 /// | `+role` | sentinels |
-/// | `+cluster\|slots +asking +ssubscribe +spublish` | a cluster (without `+publish +subscribe`) |
+/// | `+cluster\|slots +asking +ssubscribe +spublish` | a cluster (without `+publish +subscribe` and `pubsub`) |
 /// | `+wait` | `require_replicas` |
 ///
 /// [`Recipe::Plain`](super::Recipe::Plain) needs none of the scripts and channels, but `+set +get +pttl +time +multi +exec`, and
