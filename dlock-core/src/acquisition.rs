@@ -22,6 +22,11 @@ impl Acquisition {
         Self { claim, clock, backend, lease: LeaseState::pending(), due: AtomicU64::default() }
     }
 
+    /// The same, of which is told apart why its lease expired.
+    pub(crate) fn tell_causes(self) -> Self {
+        Self { lease: self.lease.tell_causes(), ..self }
+    }
+
     /// What is known of the lease. It is granted, extended and ended here, where its end is told.
     pub(crate) fn lease(&self) -> &LeaseState {
         &self.lease
@@ -43,8 +48,12 @@ impl Acquisition {
         is_valid
     }
 
-    /// Ends the lease. The first reason stays, and is told at once.
+    /// Ends the lease. The first reason stays, and is told at once. What only is known to be over is told with its cause.
     pub(crate) fn end(&self, reason: LossReason) {
+        let reason = match reason {
+            LossReason::Expired => self.lease.loss(self.clock.now()).unwrap_or(reason),
+            known => known,
+        };
         if self.lease.end(reason) {
             self.tell(reason);
         }

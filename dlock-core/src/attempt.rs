@@ -48,7 +48,11 @@ impl Attempt {
         }
         let claim = Claim { owner: new_owner(&*manager.backend).map_err(name)?, ttl, key: key.clone() };
         let (wait, span) = (wait.unwrap_or(manager.wait), AcquireSpan::new(&claim, manager.backend.name()));
-        let acquisition = Arc::new(Acquisition::new(claim, manager.clock.clone(), manager.backend.name()));
+        let acquisition = Acquisition::new(claim, manager.clock.clone(), manager.backend.name());
+        let acquisition = Arc::new(match manager.backend.is_local() {
+            true => acquisition,
+            false => acquisition.tell_causes(),
+        });
         Ok(Self { guard: LockGuard::pending(manager, acquisition), wait, span })
     }
 

@@ -1,13 +1,19 @@
 //! What becomes of a lease.
 
+use crate::time::Moment;
 use std::fmt;
+use std::time::Duration;
 
 /// Why a lease is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LossReason {
-    /// Its time passed and no renewal was confirmed.
+    /// Its time passed: renewals were asked for, and the backend did not confirm one.
     Expired,
+    /// Its time passed while the machine slept.
+    Slept,
+    /// Its time passed and no renewal was even asked for: the process was stopped, or had no time to run.
+    Stopped,
     /// The backend no longer has this owner as the holder.
     NotOwner,
     /// The session it belonged to is over.
@@ -20,10 +26,29 @@ impl fmt::Display for LossReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Expired => "the lease expired before a renewal was confirmed",
+            Self::Slept => "the lease expired while the machine slept",
+            Self::Stopped => "the lease expired while the process did not run",
             Self::NotOwner => "the backend no longer has this owner as the holder",
             Self::SessionExpired => "the session with the backend is over",
             Self::Released => "the lock was released",
         })
+    }
+}
+
+/// Why a lease is over that was valid until `valid_until`, by what is known at `now`: for how long the machine slept since
+/// the last answer of the backend, and whether a renewal was asked for since.
+pub(super) fn cause_of_expiry(
+    valid_until: Moment,
+    now: Moment,
+    slept: Duration,
+    was_asked: bool,
+) -> LossReason {
+    if now.before(slept) < valid_until {
+        LossReason::Slept
+    } else if was_asked {
+        LossReason::Expired
+    } else {
+        LossReason::Stopped
     }
 }
 
@@ -45,4 +70,19 @@ pub enum GuardState {
     Suspect,
     /// The lease is over, for good.
     Lost(LossReason),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_has_one_cause() {
+        let at = |seconds| Moment::START.after(Duration::from_secs(seconds));
+        let cause = |slept, was_asked| cause_of_expiry(at(30), at(40), Duration::from_secs(slept), was_asked);
+        assert_eq!(cause(0, true), LossReason::Expired);
+        assert_eq!(cause(0, false), LossReason::Stopped);
+        assert_eq!(cause(11, true), LossReason::Slept, "awake it would be valid still");
+        assert_eq!(cause(5, true), LossReason::Expired, "it would be over without that sleep, too");
+    }
 }

@@ -1,11 +1,11 @@
 //! The local state of one lease.
 
-use super::loss::{GuardState, LossReason};
+use super::loss::{GuardState, LossReason, cause_of_expiry};
 use super::token::FencingToken;
-use crate::time::{Clock, Moment};
+use crate::time::{Clock, Moment, Sleeping};
 use std::fmt;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -17,6 +17,8 @@ use tokio::sync::Notify;
 pub(crate) struct LeaseState {
     token: AtomicU64,
     valid_until: AtomicU64,
+    /// For how long the machine had slept when the backend answered last.
+    sleeping: Sleeping,
     facts: Facts,
     /// Told of the end, and of the first and the last doubt, if it is watched.
     changed: Notify,
@@ -49,8 +51,31 @@ impl LeaseState {
         Self {
             token: AtomicU64::new(0),
             valid_until: AtomicU64::new(0),
+            sleeping: Sleeping::default(),
             facts: Facts::default(),
             changed: Notify::new(),
+        }
+    }
+
+    /// From here on it is told apart why the lease expired. That costs a look at two clocks for each answer.
+    pub(crate) fn tell_causes(self) -> Self {
+        self.facts.add(TELLS_CAUSES);
+        self
+    }
+
+    /// A renewal is asked for.
+    pub(crate) fn asked(&self) {
+        self.facts.add(ASKED);
+    }
+
+    /// The backend answered.
+    fn answered(&self) {
+        let facts = self.facts.now();
+        if facts.has(ASKED) {
+            self.facts.take_away(ASKED);
+        }
+        if facts.has(TELLS_CAUSES) {
+            self.sleeping.note();
         }
     }
 
@@ -64,6 +89,7 @@ impl LeaseState {
 
     /// Sets what was granted. Why it is over, if the backend took it back before this.
     pub(crate) fn grant(&self, token: FencingToken, valid_until: Moment) -> Option<LossReason> {
+        self.answered();
         self.token.store(token.as_u64(), Ordering::Release);
         self.valid_until.store(valid_until.as_nanos(), Ordering::Release);
         self.facts.add(GRANTED).ended()
@@ -75,6 +101,7 @@ impl LeaseState {
             return false;
         }
         self.valid_until.fetch_max(valid_until.as_nanos(), Ordering::AcqRel);
+        self.answered();
         self.trust(Doubt::Renewal);
         true
     }
@@ -91,7 +118,7 @@ impl LeaseState {
 
     /// Says that the last word of the backend was a bad one.
     pub(crate) fn doubt(&self, doubt: Doubt) {
-        let before = self.facts.add(doubt as u8);
+        let before = self.facts.add(doubt as u16);
         if !before.has(DOUBTS) {
             self.tell_of_change(before);
         }
@@ -102,8 +129,8 @@ impl LeaseState {
         if !self.facts.now().has(DOUBTS) {
             return;
         }
-        let before = self.facts.take_away(doubt as u8);
-        if before.0 & DOUBTS == doubt as u8 {
+        let before = self.facts.take_away(doubt as u16);
+        if before.0 & DOUBTS == doubt as u16 {
             self.tell_of_change(before);
         }
     }
@@ -116,7 +143,16 @@ impl LeaseState {
 
     /// Why the lease is over at `now`, or `None` while it is valid.
     pub(crate) fn loss(&self, now: Moment) -> Option<LossReason> {
-        self.facts.now().ended().or_else(|| (now >= self.valid_until()).then_some(LossReason::Expired))
+        self.facts.now().ended().or_else(|| (now >= self.valid_until()).then(|| self.cause_of_expiry(now)))
+    }
+
+    /// Why its time passed. Whoever looks first computes the same from the same facts.
+    fn cause_of_expiry(&self, now: Moment) -> LossReason {
+        let facts = self.facts.now();
+        if !facts.has(GRANTED) || !facts.has(TELLS_CAUSES) {
+            return LossReason::Expired;
+        }
+        cause_of_expiry(self.valid_until(), now, self.sleeping.since_noted(), facts.has(ASKED))
     }
 
     pub(crate) fn state(&self, now: Moment) -> GuardState {
@@ -163,30 +199,34 @@ impl LeaseState {
     }
 }
 
-const DOUBTS: u8 = Doubt::Renewal as u8 | Doubt::Backend as u8;
-const GRANTED: u8 = 4;
+const DOUBTS: u16 = Doubt::Renewal as u16 | Doubt::Backend as u16;
+const GRANTED: u16 = 4;
 /// Somebody has waited for a change. Stays.
-const WATCHED: u8 = 8;
+const WATCHED: u16 = 8;
+/// A renewal was asked for since the last answer.
+const ASKED: u16 = 16;
+/// It is told apart why the lease expired. Stays.
+const TELLS_CAUSES: u16 = 32;
 /// Above all of these stands how it ended, if it has.
-const ENDED: u32 = 4;
+const ENDED: u32 = 8;
 
 /// All that is known beside the deadline, in one place: whoever changes something sees what was before.
 #[derive(Debug, Default)]
-struct Facts(AtomicU8);
+struct Facts(AtomicU16);
 
 #[derive(Debug, Clone, Copy)]
-struct Fact(u8);
+struct Fact(u16);
 
 impl Facts {
     fn now(&self) -> Fact {
         Fact(self.0.load(Ordering::Acquire))
     }
 
-    fn add(&self, facts: u8) -> Fact {
+    fn add(&self, facts: u16) -> Fact {
         Fact(self.0.fetch_or(facts, Ordering::AcqRel))
     }
 
-    fn take_away(&self, facts: u8) -> Fact {
+    fn take_away(&self, facts: u16) -> Fact {
         Fact(self.0.fetch_and(!facts, Ordering::AcqRel))
     }
 
@@ -198,7 +238,7 @@ impl Facts {
 }
 
 impl Fact {
-    fn has(self, facts: u8) -> bool {
+    fn has(self, facts: u16) -> bool {
         self.0 & facts != 0
     }
 
@@ -208,22 +248,28 @@ impl Fact {
             NOT_OWNER => Some(LossReason::NotOwner),
             SESSION_EXPIRED => Some(LossReason::SessionExpired),
             RELEASED => Some(LossReason::Released),
+            SLEPT => Some(LossReason::Slept),
+            STOPPED => Some(LossReason::Stopped),
             _ => None,
         }
     }
 }
 
-const EXPIRED: u8 = 1;
-const NOT_OWNER: u8 = 2;
-const SESSION_EXPIRED: u8 = 3;
-const RELEASED: u8 = 4;
+const EXPIRED: u16 = 1;
+const NOT_OWNER: u16 = 2;
+const SESSION_EXPIRED: u16 = 3;
+const RELEASED: u16 = 4;
+const SLEPT: u16 = 5;
+const STOPPED: u16 = 6;
 
-const fn code(reason: LossReason) -> u8 {
+const fn code(reason: LossReason) -> u16 {
     match reason {
         LossReason::Expired => EXPIRED,
         LossReason::NotOwner => NOT_OWNER,
         LossReason::SessionExpired => SESSION_EXPIRED,
         LossReason::Released => RELEASED,
+        LossReason::Slept => SLEPT,
+        LossReason::Stopped => STOPPED,
     }
 }
 
@@ -289,14 +335,31 @@ mod tests {
 
     #[test]
     fn the_first_reason_of_a_loss_stays() {
-        let all =
-            [LossReason::Expired, LossReason::NotOwner, LossReason::SessionExpired, LossReason::Released];
+        let all = [
+            LossReason::Expired,
+            LossReason::Slept,
+            LossReason::Stopped,
+            LossReason::NotOwner,
+            LossReason::SessionExpired,
+            LossReason::Released,
+        ];
         for first in all {
             let lease = granted(at(100));
             assert!(lease.end(first));
             all.iter().for_each(|other| assert!(!lease.end(*other)));
             assert_eq!(lease.loss(at(0)), Some(first));
         }
+    }
+
+    #[test]
+    fn a_lease_that_nobody_asked_to_renew_was_stopped() {
+        let lease = LeaseState::pending().tell_causes();
+        lease.grant(FencingToken::new(7), at(100));
+        assert_eq!(lease.loss(at(100)), Some(LossReason::Stopped));
+        lease.asked();
+        assert_eq!(lease.loss(at(100)), Some(LossReason::Expired), "the backend did not answer");
+        assert!(lease.extend(at(200), at(50)));
+        assert_eq!(lease.loss(at(200)), Some(LossReason::Stopped), "it answered then");
     }
 
     #[test]

@@ -85,6 +85,7 @@ impl RenewalState {
     /// One attempt. The lease is not waited for meanwhile: at its deadline it is lost, by the table, and what comes
     /// later is of no interest.
     async fn renew(self: Arc<Self>, held: Arc<Acquisition>) {
+        held.lease().asked();
         let outcome = AssertUnwindSafe(self.backend.renew(&held.claim)).catch_unwind().await;
         let (outcome, now) = (outcome.unwrap_or_else(|_| Err(panicked())), self.clock.now());
         match outcome {

@@ -4,11 +4,13 @@
 //! still in a suspended machine on Linux (rust-lang/rust#87906), and a lease that stood still with it would
 //! look valid long after the backend gave the lock away.
 
+mod sleeping;
 mod test_clock;
 
 use crate::keeper::Keeper;
 use std::time::Duration;
 
+pub(crate) use sleeping::Sleeping;
 pub use test_clock::TestClock;
 
 /// A point on the lease clock: nanoseconds since an arbitrary start, never stepping back, and still running
@@ -209,6 +211,18 @@ mod clock {
     pub(super) fn since_start() -> Duration {
         Duration::try_from(clock_gettime(LEASE_CLOCK)).unwrap_or_default()
     }
+
+    /// The time that the machine was awake.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn awake() -> Duration {
+        Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
+    }
+
+    /// There is no clock here that stands still in sleep.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(super) fn awake() -> Duration {
+        since_start()
+    }
 }
 
 #[cfg(not(unix))]
@@ -221,6 +235,10 @@ mod clock {
 
     pub(super) fn since_start() -> Duration {
         START.elapsed()
+    }
+
+    pub(super) fn awake() -> Duration {
+        since_start()
     }
 }
 
