@@ -1,6 +1,6 @@
 //! What the backend says of a grant after it was granted, and whom that concerns.
 
-use super::queue_map::Lane;
+use super::lane::Lane;
 use crate::backend::LossSignal;
 use crate::lease::{LeaseObserver, LossReason, OwnerId};
 use std::fmt;

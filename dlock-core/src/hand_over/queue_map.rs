@@ -1,11 +1,10 @@
 //! The queues of this process, by key, so that those of two keys seldom wait for each other.
 
-use super::loss_relay::LossRelay;
+use super::lane::Lane;
+use super::loss_relay::{BackendObserver, LossRelay};
 use super::pending_releases::PendingReleases;
 use super::queue::KeyQueue;
-use crate::backend::Progress;
-use crate::key::LockKey;
-use crate::lease::{OwnerId, Ttl};
+use crate::backend::{LossSignal, Progress};
 use crate::time::Moment;
 use foldhash::HashMap;
 use foldhash::fast::RandomState;
@@ -32,15 +31,6 @@ struct Shard {
     pending: PendingReleases,
 }
 
-/// Which queue: acquisitions of different lengths compete by themselves, since one lease cannot have two.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Lane {
-    pub(super) key: LockKey,
-    pub(super) ttl: Ttl,
-    /// Whose queue it is, where each acquisition has its own.
-    pub(super) alone: Option<OwnerId>,
-}
-
 /// A queue, and whom it tells what.
 #[derive(Default)]
 pub(super) struct QueueEntry {
@@ -51,6 +41,19 @@ pub(super) struct QueueEntry {
     pub(super) relay: Option<LossRelay>,
     /// The keeper's task that asks for the competitor.
     pub(super) asking: Option<AbortOnDropHandle<()>>,
+}
+
+impl QueueEntry {
+    /// From here on `observer` hears what the backend says of the competitor's grant.
+    pub(super) fn observe(
+        &mut self,
+        observer: Arc<BackendObserver>,
+        concerns: LossSignal,
+        progress: &Arc<Progress>,
+    ) {
+        self.relay = Some(LossRelay::unsaid(observer, concerns));
+        self.progress.follow(progress);
+    }
 }
 
 impl QueueMap {

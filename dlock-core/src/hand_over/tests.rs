@@ -10,6 +10,7 @@
 use super::*;
 use crate::backend::Mode;
 use crate::backend::embedded::EmbeddedBackend;
+use crate::error::ErrorKind;
 use crate::key::LockKey;
 use crate::lease::{FencingToken, Ttl};
 use crate::manager::LockManager;

@@ -1,6 +1,6 @@
 //! For how long the machine has slept.
 
-use super::clock;
+use super::system;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ const LONGEST: Duration = Duration::from_secs(20_000_000);
 
 /// One clock runs on while the machine sleeps, the other does not. It wraps after more than a year.
 fn hundredths() -> u32 {
-    let asleep = clock::since_start().saturating_sub(clock::awake());
+    let asleep = system::since_start().saturating_sub(system::awake());
     (asleep.as_millis() / 10) as u32
 }
 

@@ -1,6 +1,6 @@
 //! A clock that a test moves.
 
-use super::Moment;
+use super::moment::Moment;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

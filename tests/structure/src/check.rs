@@ -57,6 +57,7 @@ const PURE: &[&str] = &[
     "backend/zookeeper/session/validity.rs",
     "hand_over/pending_releases.rs",
     "hand_over/queue.rs",
+    "hand_over/share.rs",
     "renewal/schedule.rs",
     "renewal/table.rs",
     "template.rs",

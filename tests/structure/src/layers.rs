@@ -13,23 +13,43 @@ struct Layer {
 }
 
 const LAYERS: &[Layer] = &[
-    Layer { name: "leaves", files: &["error.rs", "key/", "lease/", "template.rs", "time.rs"], below: &[] },
-    Layer { name: "seam", files: &["backend/"], below: &["leaves"] },
-    Layer { name: "embedded", files: &["backend/embedded/"], below: &["leaves", "seam"] },
-    Layer { name: "redis", files: &["backend/redis/"], below: &["leaves", "seam"] },
-    Layer { name: "zookeeper", files: &["backend/zookeeper/"], below: &["leaves", "seam"] },
-    Layer { name: "acquisition", files: &["acquisition.rs", "lease/view.rs"], below: &["leaves", "seam"] },
-    Layer { name: "spans", files: &["spans.rs"], below: &["leaves", "seam"] },
-    Layer { name: "hand-over", files: &["hand_over/"], below: &["leaves", "seam"] },
-    Layer { name: "release", files: &["release.rs"], below: &["leaves", "seam"] },
-    Layer { name: "renewal", files: &["renewal/"], below: &["leaves", "seam", "acquisition"] },
+    Layer { name: "errors", files: &["error.rs", "key/", "template.rs"], below: &[] },
+    Layer { name: "keeper", files: &["keeper/"], below: &["errors"] },
+    Layer { name: "leases", files: &["lease/", "time/"], below: &["errors", "keeper"] },
+    Layer { name: "seam", files: &["backend/"], below: &["errors", "keeper", "leases"] },
+    Layer { name: "embedded", files: &["backend/embedded/"], below: &["errors", "keeper", "leases", "seam"] },
+    Layer { name: "redis", files: &["backend/redis/"], below: &["errors", "keeper", "leases", "seam"] },
+    Layer {
+        name: "zookeeper",
+        files: &["backend/zookeeper/"],
+        below: &["errors", "keeper", "leases", "seam"],
+    },
+    Layer {
+        name: "acquisition",
+        files: &["acquisition.rs", "lease/view.rs"],
+        below: &["errors", "leases", "seam"],
+    },
+    Layer { name: "spans", files: &["spans.rs"], below: &["errors", "leases", "seam"] },
+    Layer { name: "release", files: &["release.rs"], below: &["errors", "leases", "seam"] },
+    Layer {
+        name: "hand-over",
+        files: &["hand_over/"],
+        below: &["errors", "keeper", "leases", "seam", "release"],
+    },
+    Layer {
+        name: "renewal",
+        files: &["renewal/"],
+        below: &["errors", "keeper", "leases", "seam", "acquisition"],
+    },
     Layer {
         name: "locks",
         files: &[
             "attempt.rs",
             "connect.rs",
             "current.rs",
+            "ending.rs",
             "guard.rs",
+            "handles.rs",
             "lib.rs",
             "manager.rs",
             "private.rs",
@@ -38,7 +58,9 @@ const LAYERS: &[Layer] = &[
             "shared.rs",
         ],
         below: &[
-            "leaves",
+            "errors",
+            "keeper",
+            "leases",
             "seam",
             "embedded",
             "redis",
@@ -53,7 +75,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "testing",
         files: &["testing/"],
-        below: &["leaves", "seam", "embedded", "hand-over", "locks"],
+        below: &["errors", "leases", "seam", "embedded", "hand-over", "locks"],
     },
 ];
 

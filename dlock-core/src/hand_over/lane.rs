@@ -1,0 +1,13 @@
+//! Which queue an acquisition stands in.
+
+use crate::key::LockKey;
+use crate::lease::{OwnerId, Ttl};
+
+/// Which queue: acquisitions of different lengths compete by themselves, since one lease cannot have two.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Lane {
+    pub(super) key: LockKey,
+    pub(super) ttl: Ttl,
+    /// Whose queue it is, where each acquisition has its own.
+    pub(super) alone: Option<OwnerId>,
+}

@@ -1,0 +1,509 @@
+//! The queues of one manager, and what is done for them: the shell around the decisions.
+
+use super::asking::{self, AskedInPlace, Asking};
+use super::lane::Lane;
+use super::loss_relay::{BackendObserver, LossRelay, ObservedQueues, Word};
+use super::pending_releases::PendingReleases;
+use super::queue::{self, EnterOutcome, LeaveOutcome};
+use super::queue_map::{QueueEntry, QueueMap};
+use super::share::HandOver;
+use super::watch::Watch;
+use crate::backend::answers::busy;
+use crate::backend::wakeups::{Waiter, Wakeups};
+use crate::backend::{AcquireRequest, Backend, Claim, Grant, LossSignal, Mode, Progress};
+use crate::error::{ErrorKind, LockError};
+use crate::keeper::Background;
+use crate::lease::{LossReason, OwnerId};
+use crate::release;
+use crate::time::Moment;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
+
+pub(super) struct HandOverState {
+    pub(super) backend: Arc<dyn Backend>,
+    hand_over: HandOver,
+    pub(super) queues: QueueMap,
+    /// What a waiter is told is that waiting cannot help; otherwise it looks by itself.
+    wakeups: Wakeups<LockError>,
+    background: Background,
+    watch: Arc<Watch>,
+    _watching: AbortOnDropHandle<()>,
+    this: Weak<Self>,
+}
+
+/// What there is to do once a queue is not locked any more.
+#[derive(Default)]
+struct Errands {
+    /// These may take what is offered.
+    offered_to: Vec<OwnerId>,
+    ask: Option<AskErrand>,
+    /// To be undone once nothing asks for it any more.
+    undo: Option<(Claim, Option<AbortOnDropHandle<()>>)>,
+    /// A grant that is gone, and whom that concerns.
+    lost: Option<LossRelay>,
+    look_by: Option<Moment>,
+}
+
+/// What the keeper is to ask for.
+struct AskErrand {
+    lane: Lane,
+    request: AcquireRequest,
+}
+
+/// Looks at the queues whenever time may have brought something to do. Of that, whatever runs what others wrote is done in
+/// tasks of its own.
+async fn look_after(watch: Arc<Watch>, queues: Weak<HandOverState>) {
+    loop {
+        watch.due().await;
+        let Some(state) = queues.upgrade() else { return };
+        state.look_after_all();
+    }
+}
+
+impl Errands {
+    /// Whether nothing of it runs what others wrote.
+    fn is_quiet(&self) -> bool {
+        self.offered_to.is_empty() && self.lost.is_none()
+    }
+}
+
+impl HandOverState {
+    pub(super) fn new(backend: Arc<dyn Backend>, hand_over: HandOver, background: Background) -> Arc<Self> {
+        Arc::new_cyclic(|this: &Weak<Self>| {
+            let watch = Arc::new(Watch::new());
+            let _watching = background.attend(look_after(Arc::clone(&watch), Weak::clone(this)));
+            let (queues, wakeups, this) = (QueueMap::default(), Wakeups::default(), Weak::clone(this));
+            Self { backend, hand_over, queues, wakeups, background, watch, _watching, this }
+        })
+    }
+
+    fn look_after_all(self: &Arc<Self>) {
+        let now = Moment::now();
+        let look = |lane: &Lane, entry: &mut QueueEntry, pending: &mut PendingReleases| {
+            self.tend(lane, entry, pending, now)
+        };
+        let run = |errands: Errands| {
+            let state = Arc::clone(self);
+            match errands.is_quiet() {
+                true => state.run(errands),
+                false => self.background.detach(async move { state.run(errands) }),
+            }
+        };
+        if let Some(forget_at) = self.queues.each(look, run, now) {
+            self.watch.look_by(forget_at);
+        }
+    }
+
+    /// Each acquisition stands in a queue of its own where nothing is handed over.
+    fn lane(&self, claim: &Claim) -> Lane {
+        let alone = (self.hand_over.max <= 1).then_some(claim.owner);
+        Lane { key: claim.key.clone(), ttl: claim.ttl, alone }
+    }
+
+    /// Changes a queue, and does what follows from it.
+    fn step<T>(
+        &self,
+        lane: &Lane,
+        change: impl FnOnce(&mut QueueEntry, &mut PendingReleases, Moment) -> T,
+    ) -> T {
+        let now = Moment::now();
+        let (changed, errands) = self.queues.with(lane, |entry, pending| {
+            let changed = change(entry, pending, now);
+            (changed, self.tend(lane, entry, pending, now))
+        });
+        self.run(errands);
+        changed
+    }
+
+    /// What there is to do in a queue at `now`.
+    fn tend(
+        &self,
+        lane: &Lane,
+        entry: &mut QueueEntry,
+        pending: &mut PendingReleases,
+        now: Moment,
+    ) -> Errands {
+        let mut errands = self.pass_time(entry, pending, now);
+        if entry.queue.needs_asking() {
+            errands.ask = self.begin_asking(lane, entry);
+        }
+        errands.offered_to = entry.queue.offered_to(now).collect();
+        // Without an owner id to ask under it is tried again later.
+        let again = entry.queue.needs_asking().then(|| now.after(queue::PATIENCE));
+        errands.look_by = entry.queue.next_look(now).or(again);
+        errands
+    }
+
+    fn pass_time(&self, entry: &mut QueueEntry, pending: &mut PendingReleases, now: Moment) -> Errands {
+        let mut errands = Errands::default();
+        let passed = entry.queue.pass_time(now);
+        if let Some(displaced) = passed.displaced {
+            // Its caller's request may still be under way: what that brings is undone when the caller goes on, or goes.
+            self.note_pending(pending, displaced.owner, &displaced, now);
+            errands.undo = Some((displaced, None));
+        }
+        if let Some(returned) = passed.returned {
+            errands.undo = Some((returned, None));
+        }
+        if let Some((holder, competitor)) = passed.lost {
+            self.note_pending(pending, holder, &competitor, now);
+            errands.lost = entry.relay.take();
+        }
+        errands
+    }
+
+    /// The release of `owner` has to reach the backend for this acquisition, for as long as anything of it may be there.
+    fn note_pending(&self, pending: &mut PendingReleases, owner: OwnerId, competitor: &Claim, now: Moment) {
+        let until = now.after(release::effort(&*self.backend, competitor)).after(Duration::from_secs(1));
+        pending.note(owner, competitor, until, now);
+        self.watch.look_by(until);
+    }
+
+    fn run(&self, errands: Errands) {
+        let Errands { offered_to, ask, undo, lost, look_by } = errands;
+        if let Some(ask) = ask {
+            self.have_asked(ask);
+        }
+        if let Some((claim, asking)) = undo {
+            self.undo(claim, asking);
+        }
+        if let Some(at) = look_by {
+            self.watch.look_by(at);
+        }
+        if let Some(relay) = lost {
+            relay.end(LossReason::Expired);
+        }
+        offered_to.into_iter().for_each(|owner| self.wakeups.wake_one(owner));
+    }
+
+    /// Has the backend undo an acquisition of its own, after nothing asks for it any more.
+    fn undo(&self, claim: Claim, asking: Option<AbortOnDropHandle<()>>) {
+        let backend = Arc::clone(&self.backend);
+        self.background.spawn(async move {
+            if let Some(asking) = asking {
+                asking.abort();
+                let _ = asking.await;
+            }
+            release::until_gone(backend, claim).await;
+        });
+    }
+
+    pub(super) async fn acquire(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
+        let lane = self.lane(&request.claim);
+        let mut waiter = None;
+        let entered = self.enter(&lane, request, &mut waiter);
+        let place = InLine { queues: self, lane: &lane, owner: request.claim.owner };
+        let outcome = match entered {
+            EnterOutcome::Has(grant) => Ok(Some(grant)),
+            EnterOutcome::Busy => Err(busy()),
+            EnterOutcome::Wait => Ok(None),
+            EnterOutcome::AskInPlace => self.ask_in_place(&lane, request).await,
+        };
+        let grant = match outcome {
+            Ok(Some(grant)) => grant,
+            Ok(None) => self.wait(&lane, request, waiter).await?,
+            Err(error) => return Err(error),
+        };
+        std::mem::forget(place);
+        Ok(grant)
+    }
+
+    /// Asks in the caller's own future. `None` if the caller waits for the keeper from here on.
+    async fn ask_in_place(&self, lane: &Lane, request: &AcquireRequest) -> Result<Option<Grant>, LockError> {
+        let (claim, progress) = (&request.claim, Arc::new(Progress::default()));
+        let observer = self.observer(lane, claim);
+        self.queues.with(lane, |entry, _| entry.observe(observer.clone(), request.loss(), &progress));
+        let asked = Arc::new(AcquireRequest::of(claim.clone(), request.mode, progress, observer));
+        let is_displaced = || !self.queues.with(lane, |entry, _| entry.queue.asks_in_place(claim.owner));
+        match asking::ask_in_place(Arc::clone(&self.backend), asked, is_displaced).await {
+            AskedInPlace::Answered(outcome) => self.answered_in_place(lane, request, outcome),
+            AskedInPlace::Queued(asking) => {
+                self.hand_to_keeper(lane, claim, asking);
+                Ok(None)
+            }
+            AskedInPlace::Displaced => self.displaced(lane, request),
+        }
+    }
+
+    fn answered_in_place(
+        &self,
+        lane: &Lane,
+        request: &AcquireRequest,
+        outcome: Result<Grant, LockError>,
+    ) -> Result<Option<Grant>, LockError> {
+        let owner = request.claim.owner;
+        if request.mode == Mode::Try && outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy) {
+            self.step(lane, |entry, _, _| entry.queue.refused_in_place(owner));
+        }
+        let granted = outcome?;
+        let (grant, loss) = self.step(lane, |entry, _, now| {
+            entry.progress.queued();
+            let grant = entry.queue.granted_in_place(owner, &granted, now);
+            (grant, entry.relay.as_ref().and_then(|relay| relay.loss))
+        });
+        match (grant, loss) {
+            (None, _) => self.displaced(lane, request),
+            (grant, Some(reason)) => {
+                self.lose(lane, owner, reason);
+                Ok(grant)
+            }
+            (grant, None) => Ok(grant),
+        }
+    }
+
+    /// The keeper asks by now. What this caller may have got is undone, after its own request is over.
+    fn displaced(&self, lane: &Lane, request: &AcquireRequest) -> Result<Option<Grant>, LockError> {
+        let claim = &request.claim;
+        self.queues.pending(lane, |pending| pending.is_gone(claim.owner, claim.owner));
+        self.undo(claim.clone(), None);
+        match request.mode {
+            Mode::Wait => Ok(None),
+            Mode::Try => Err(busy()),
+        }
+    }
+
+    /// What the caller asked goes on as a task of the keeper.
+    fn hand_to_keeper(&self, lane: &Lane, claim: &Claim, asking: Asking) {
+        self.step(lane, |entry, _, _| {
+            if entry.queue.hand_to_keeper(claim.owner) {
+                if let Some(relay) = entry.relay.as_mut() {
+                    relay.pass_to(LossSignal::idle());
+                }
+                entry.asking = self.keep_asking(lane.clone(), claim.clone(), asking);
+            }
+        });
+    }
+
+    /// Decides what the keeper asks for, under a new owner: requests of an earlier one may still be under way.
+    fn begin_asking(&self, lane: &Lane, entry: &mut QueueEntry) -> Option<AskErrand> {
+        let competitor = Claim::new(lane.key.clone(), lane.ttl).ok()?;
+        let (progress, observer) = (Arc::new(Progress::default()), self.observer(lane, &competitor));
+        entry.observe(observer.clone(), LossSignal::idle(), &progress);
+        entry.queue.asking(competitor.clone());
+        let request = AcquireRequest::of(competitor, Mode::Wait, progress, observer);
+        Some(AskErrand { lane: lane.clone(), request })
+    }
+
+    /// Asks, unless that was given up meanwhile.
+    fn have_asked(&self, errand: AskErrand) {
+        let AskErrand { lane, request } = errand;
+        let competitor = request.claim.clone();
+        let asking = asking::ask(Arc::clone(&self.backend), Arc::new(request));
+        self.queues.with(&lane, |entry, _| {
+            if entry.queue.is_asking(competitor.owner) {
+                entry.asking = self.keep_asking(lane.clone(), competitor, asking);
+            }
+        });
+    }
+
+    /// A task of the keeper, which asks until the answer is there.
+    fn keep_asking(&self, lane: Lane, competitor: Claim, asking: Asking) -> Option<AbortOnDropHandle<()>> {
+        let queues = self.this.upgrade()?;
+        Some(self.background.attend(async move {
+            match asking::outcome(asking).await {
+                Ok(grant) => queues.granted(&lane, competitor, &grant),
+                Err(error) => queues.failed(&lane, competitor, &error),
+            }
+        }))
+    }
+
+    fn granted(&self, lane: &Lane, competitor: Claim, grant: &Grant) {
+        let (is_offered, loss) = self.step(lane, |entry, _, now| {
+            entry.progress.queued();
+            let is_offered = entry.queue.offer(competitor.owner, grant, now);
+            (is_offered, entry.relay.as_ref().and_then(|relay| relay.loss))
+        });
+        match loss {
+            _ if !is_offered => self.undo(competitor, None),
+            Some(reason) => self.lose(lane, competitor.owner, reason),
+            None => {}
+        }
+    }
+
+    /// Waiting cannot help: all who wait learn why.
+    fn failed(&self, lane: &Lane, competitor: Claim, error: &LockError) {
+        let told: Vec<_> = self.step(lane, |entry, _, _| entry.queue.failed(competitor.owner));
+        self.undo(competitor, None);
+        told.into_iter().for_each(|owner| self.wakeups.wake(owner, error.clone()));
+    }
+
+    /// Who has to wait can be woken before anybody else looks at the queue.
+    fn enter<'a>(
+        &'a self,
+        lane: &Lane,
+        request: &AcquireRequest,
+        waiter: &mut Option<Waiter<'a, LockError>>,
+    ) -> EnterOutcome {
+        let (entered, passed) = self.step(lane, |entry, pending, now| {
+            // Who comes finds what time has changed.
+            let passed = self.pass_time(entry, pending, now);
+            let entered = entry.queue.enter(&request.claim, request.mode, now);
+            if matches!(entered, EnterOutcome::Wait) {
+                *waiter = Some(self.wakeups.enter(request.claim.owner));
+            }
+            if !matches!(entered, EnterOutcome::Busy) {
+                request.progress.follow(&entry.progress);
+            }
+            (entered, passed)
+        });
+        self.run(passed);
+        entered
+    }
+
+    /// Waits until something is offered that this waiter can take.
+    async fn wait(
+        &self,
+        lane: &Lane,
+        request: &AcquireRequest,
+        waiter: Option<Waiter<'_, LockError>>,
+    ) -> Result<Grant, LockError> {
+        let waiter = waiter.unwrap_or_else(|| self.wakeups.enter(request.claim.owner));
+        loop {
+            if let Some(grant) = self.take(lane, request) {
+                return Ok(grant);
+            }
+            if let Some(error) = waiter.woken().await {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Takes what is offered: from here on what the backend says of it concerns this request.
+    fn take(&self, lane: &Lane, request: &AcquireRequest) -> Option<Grant> {
+        self.step(lane, |entry, _, now| {
+            let taken = entry.queue.take(request.claim.owner, now)?;
+            if let Some(relay) = entry.relay.as_mut() {
+                relay.pass_to(request.loss());
+            }
+            Some(taken)
+        })
+    }
+
+    fn observer(&self, lane: &Lane, competitor: &Claim) -> Arc<BackendObserver> {
+        let queues: Weak<dyn ObservedQueues> = Weak::<Self>::clone(&self.this);
+        Arc::new(BackendObserver { queues, lane: lane.clone(), competitor: competitor.owner })
+    }
+
+    pub(super) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
+        let lane = self.lane(claim);
+        let Some(competitor) = self.held_by(&lane, claim) else { return Err(not_owner()) };
+        let outcome = self.backend.renew(&competitor).await;
+        match &outcome {
+            Ok(valid_until) => {
+                self.step(&lane, |entry, _, _| entry.queue.renewed(competitor.owner, *valid_until));
+            }
+            // It may be another's by now.
+            Err(error) if error.kind() == ErrorKind::Lost => {
+                self.lose(&lane, competitor.owner, LossReason::NotOwner);
+            }
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    /// What was granted for this claim's queue, if this claim has it.
+    fn held_by(&self, lane: &Lane, claim: &Claim) -> Option<Claim> {
+        self.queues.with(lane, |entry, _| entry.queue.held_by(claim.owner).cloned())
+    }
+
+    pub(super) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
+        let lane = self.lane(claim);
+        let (is_handed_over, mut left_over) = self.leave(&lane, claim.owner);
+        let mut outcome = is_handed_over.then_some(Ok(()));
+        while let Some(competitor) = left_over {
+            let released = self.backend.release(&competitor).await;
+            if released.as_ref().is_err_and(|error| error.kind() != ErrorKind::Lost) {
+                // The caller will ask again.
+                return released;
+            }
+            outcome = Some(released);
+            left_over = self.queues.pending(&lane, |pending| {
+                pending.is_gone(claim.owner, competitor.owner);
+                pending.of(claim.owner)
+            });
+        }
+        outcome.unwrap_or_else(|| Err(not_owner()))
+    }
+
+    pub(super) async fn revoked(&self, claim: &Claim) {
+        let lane = self.lane(claim);
+        match self.held_by(&lane, claim) {
+            Some(competitor) => {
+                self.backend.revoked(&competitor).await;
+                self.queues.with(&lane, |entry, _| entry.queue.revoked(competitor.owner));
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Makes the owner leave its queue. Does not wait. Returns whether the lock is offered to others here, and what
+    /// the backend is to release first.
+    fn leave(&self, lane: &Lane, owner: OwnerId) -> (bool, Option<Claim>) {
+        let (is_handed_over, left_over, undo) = self.step(lane, |entry, pending, now| {
+            let left = entry.queue.leave(owner, self.hand_over, now);
+            let is_handed_over = matches!(left, LeaveOutcome::HandedOver);
+            if is_handed_over && let Some(relay) = entry.relay.as_mut() {
+                relay.pass_to(LossSignal::idle());
+            }
+            let undo = match left {
+                LeaveOutcome::Over(competitor) => {
+                    entry.relay = None;
+                    self.note_pending(pending, owner, &competitor, now);
+                    None
+                }
+                LeaveOutcome::Abandoned(competitor) => {
+                    entry.relay = None;
+                    Some((competitor, entry.asking.take()))
+                }
+                LeaveOutcome::Unknown | LeaveOutcome::Quietly | LeaveOutcome::HandedOver => None,
+            };
+            (is_handed_over, pending.of(owner), undo)
+        });
+        if let Some((competitor, asking)) = undo {
+            self.undo(competitor, asking);
+        }
+        (is_handed_over, left_over)
+    }
+}
+
+impl ObservedQueues for HandOverState {
+    fn note(&self, lane: &Lane, competitor: OwnerId, said: &dyn Fn(&mut LossRelay)) -> Option<Word> {
+        self.queues.with(lane, |entry, _| {
+            let relay = entry.relay.as_mut().filter(|relay| relay.is_about(competitor))?;
+            said(relay);
+            Some(relay.word())
+        })
+    }
+
+    fn lose(&self, lane: &Lane, competitor: OwnerId, reason: LossReason) {
+        let relay = self.step(lane, |entry, pending, now| {
+            let (holder, claim) = entry.queue.lost(competitor)?;
+            if let Some(holder) = holder {
+                self.note_pending(pending, holder, &claim, now);
+            }
+            entry.relay.take()
+        });
+        if let Some(relay) = relay {
+            relay.end(reason);
+        }
+    }
+}
+
+/// A place in a queue. Dropped before it has the lock, its owner leaves at once, so that the others go on; what the
+/// backend may have of it is for the release that follows (I4).
+struct InLine<'a> {
+    queues: &'a HandOverState,
+    lane: &'a Lane,
+    owner: OwnerId,
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.queues.leave(self.lane, self.owner);
+    }
+}
+
+fn not_owner() -> LockError {
+    LockError::new(ErrorKind::Lost, "the owner does not have the lock any more; acquire it again")
+}

@@ -1,0 +1,54 @@
+//! What leases and waits are measured by.
+
+use super::moment::Moment;
+use super::sleep::{sleep, sleep_until};
+use super::test_clock::TestClock;
+use std::time::Duration;
+
+/// What the leases and the waits of one backend are measured by: the lease clock, or one that a test moves.
+#[derive(Debug, Clone, Default)]
+pub struct Clock(Option<TestClock>);
+
+impl Clock {
+    /// Now, by this clock.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        match &self.0 {
+            None => Moment::now(),
+            Some(test) => test.now(),
+        }
+    }
+
+    /// Waits until this clock has reached `until`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    pub async fn sleep_until(&self, until: Moment) {
+        match &self.0 {
+            None => sleep_until(until).await,
+            Some(test) => test.sleep_until(until).await,
+        }
+    }
+
+    /// Waits until this clock has reached this moment; without one, for ever.
+    pub(crate) async fn sleep_until_any(&self, until: Option<Moment>) {
+        match until {
+            Some(moment) => self.sleep_until(moment).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for `span` of the time that the machine is awake, or of the time of the test.
+    pub(crate) async fn sleep(&self, span: Duration) {
+        match &self.0 {
+            None => sleep(span).await,
+            Some(test) => test.sleep_until(test.now().after(span)).await,
+        }
+    }
+}
+
+impl From<TestClock> for Clock {
+    fn from(test: TestClock) -> Self {
+        Self(Some(test))
+    }
+}

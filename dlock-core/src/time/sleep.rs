@@ -1,0 +1,43 @@
+//! Waiting for a moment, by timers of the keeper.
+
+use super::moment::Moment;
+use crate::keeper::Keeper;
+use std::time::Duration;
+
+/// Waits until the lease clock has reached `until`.
+///
+/// Timers stand still while the machine sleeps, so the wait is cut into slices: a machine that wakes
+/// up notices within one slice that the moment has passed. It is real time, also in a runtime whose time is paused.
+///
+/// # Cancel safety
+/// Dropping the future leaves nothing behind.
+pub async fn sleep_until(until: Moment) {
+    while let Some(slice) = slice_before(until) {
+        sleep(slice).await;
+    }
+}
+
+fn slice_before(until: Moment) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_secs(1);
+    let left = until.since(Moment::now());
+    (!left.is_zero()).then(|| left.min(LONGEST))
+}
+
+/// Waits for `span` of the time that the machine is awake: for pauses and patience, which no lease depends on.
+/// Unlike [`sleep_until`] it wakes up only once. The time runs from this call on.
+///
+/// The timer is the keeper's, so it is real time, and the caller needs no runtime.
+pub(crate) fn sleep(span: Duration) -> tokio::time::Sleep {
+    let _on_keeper = Keeper::here().ok().map(Keeper::enter);
+    tokio::time::sleep(span)
+}
+
+/// The output of `work`, unless it takes longer than `limit`.
+#[cfg(feature = "zookeeper")]
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        output = work => Some(output),
+        () = sleep(limit) => None,
+    }
+}
