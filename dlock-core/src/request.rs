@@ -14,6 +14,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A request for one lock. Awaiting it is [`acquire`](LockRequest::acquire).
+///
+/// Waiters are served in the order in which they came, as long as they are polled. A future that is pinned and not polled,
+/// such as the losing branch of a loop around `select!`, keeps its place, and keeps nobody waiting: when its turn comes and
+/// it is not polled within 50 ms, waiters behind it may pass. Nothing is held for it meanwhile: what it would have got goes to
+/// another one, or back after a second. Once it is polled again it waits on.
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is awaited"]
 pub struct LockRequest(Wanted);
