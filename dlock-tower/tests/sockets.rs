@@ -486,7 +486,7 @@ async fn a_server_that_shuts_down_sends_waiters_away_and_lets_holders_finish() {
     gate.finish();
     assert_eq!(receive(holder).await.body(), "done");
     soon(server).await.unwrap().unwrap();
-    soon(locks.shutdown()).await;
+    soon(locks.shutdown()).await.unwrap();
     assert!(probe.is_empty());
 }
 

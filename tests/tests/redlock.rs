@@ -93,7 +93,7 @@ async fn a_free_lock_costs_each_server_one_script_and_its_release_another() {
     for _ in 0..10 {
         locks.lock("order:42").await.unwrap().release().await.unwrap();
     }
-    locks.shutdown().await;
+    locks.shutdown().await.unwrap();
     wait_until_async("the slowest server caught up", PATIENCE, async || calls() == after).await;
 }
 
@@ -278,7 +278,7 @@ impl History {
                     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
                 }
             }
-            locks.shutdown().await;
+            locks.shutdown().await.unwrap();
         });
     }
 

@@ -10,7 +10,7 @@
 use anyhow::ensure;
 use clap::Parser;
 use dlock_core::{EmbeddedBackend, FencingToken, LockError, LockManager, distributed_lock};
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn main() -> anyhow::Result<()> {
         ensure!(runs == 1, "the job of tick {tick} ran {runs} times");
         late(&instances, tick).await?;
     }
-    join_all(instances.iter().map(|instance| instance.locks.shutdown())).await;
+    try_join_all(instances.iter().map(|instance| instance.locks.shutdown())).await?;
     Ok(())
 }
 

@@ -32,6 +32,6 @@ async fn main() -> anyhow::Result<()> {
         served = Server::builder().add_service(service).serve_with_incoming(incoming) => served?,
         asked = clients::ask(address, &locks) => asked?,
     }
-    locks.shutdown().await;
+    locks.shutdown().await?;
     Ok(())
 }

@@ -21,6 +21,6 @@ async fn main() -> Result<(), LockError> {
     println!("released; the next holder's token is greater: {}", next.token());
 
     drop(next);
-    locks.shutdown().await;
+    locks.shutdown().await?;
     Ok(())
 }

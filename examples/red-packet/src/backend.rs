@@ -54,7 +54,7 @@ impl Backend {
         let key = format!("red-packet:probe:{:x}", fastrand::u64(..));
         let guard = locks.lock(key).ttl(ttl).wait(PATIENCE).await.context("the backend grants no locks")?;
         guard.release().await?;
-        locks.shutdown().await;
+        locks.shutdown().await?;
         Ok(())
     }
 }

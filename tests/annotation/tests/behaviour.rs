@@ -411,7 +411,7 @@ async fn a_lost_lock_drops_the_body_and_is_an_error() {
     let (locks, flag) = (stage.locks.clone(), Arc::clone(&dropped));
     let call = tokio::spawn(async move { lends_its_guard(&locks, lend, flag).await });
     let lease = lent.await.unwrap();
-    stage.locks.shutdown().await;
+    stage.locks.shutdown().await.unwrap();
     assert!(!lease.is_valid());
     let output = tokio::time::timeout(PATIENCE, call).await.unwrap().unwrap();
     assert_eq!(output.unwrap_err().kind(), ErrorKind::Lost);

@@ -38,7 +38,7 @@ async fn drop_acquires(backend: &ZooKeeperBackend, key: &str) -> Result<(), Box<
         running.spawn(async move { drop(timeout(moment, acquire).await) });
     }
     running.join_all().await;
-    locks.shutdown().await;
+    locks.shutdown().await?;
     Ok(())
 }
 

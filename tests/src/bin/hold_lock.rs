@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         say(&guard.is_valid().to_string())?;
     }
     drop(guard);
-    runtime.block_on(locks.shutdown());
+    runtime.block_on(locks.shutdown())?;
     Ok(())
 }
 

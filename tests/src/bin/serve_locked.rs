@@ -41,7 +41,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let serving = axum::serve(listener, router(locks.as_ref(), Arc::clone(&journal)));
     serving.with_graceful_shutdown(answer_until_the_end(locks.clone(), Arc::clone(&journal))).await?;
     if let Some(locks) = locks {
-        locks.shutdown().await;
+        // The journal is wanted all the same: the server may be gone.
+        locks.shutdown().await.unwrap_or_else(|error| eprintln!("{error}"));
     }
     journal.lines.lock().iter().for_each(|line| println!("{line}"));
     Ok(())

@@ -135,7 +135,7 @@ async fn a_wait_waits_and_a_wait_of_zero_tries() {
     assert_eq!((tried.kind(), calls(&server, "zadd") - added), (ErrorKind::Busy, 0));
     let waited = other.lock("order:42").wait(Duration::from_millis(100)).acquire().await.unwrap_err();
     assert_eq!((waited.kind(), calls(&server, "zadd") - added), (ErrorKind::Busy, 1));
-    other.shutdown().await;
+    other.shutdown().await.unwrap();
     assert_eq!(waiters(&server, "order:42"), 0);
     guard.release().await.unwrap();
 }

@@ -120,7 +120,7 @@ async fn requests_given_up_leave_nothing() {
         relay.let_go();
         nothing_is_held(&server).await;
     }
-    locks.shutdown().await;
+    locks.shutdown().await.unwrap();
     nothing_is_held(&server).await;
     assert!(script_calls(&server) > before, "something was asked");
 }

@@ -16,7 +16,7 @@ async fn a_request_that_comes_after_its_release_takes_no_lock() {
     let scripts = script_calls(&server);
     relay.hold();
     assert_eq!(locks.lock("order:42").try_acquire().await.unwrap_err().kind(), ErrorKind::Unavailable);
-    locks.shutdown().await;
+    locks.shutdown().await.unwrap();
     assert_eq!(script_calls(&server) - scripts, 1, "the release has come, the request has not");
     relay.let_go();
     wait_until_async("the request has come", PATIENCE, async || script_calls(&server) - scripts == 2).await;
@@ -68,7 +68,7 @@ async fn a_request_that_comes_after_its_future_was_dropped_takes_no_lock() {
     relay.hold();
     let dropped = tokio::time::timeout(Duration::from_millis(50), locks.lock("order:42").acquire()).await;
     assert!(dropped.is_err(), "nothing arrives");
-    locks.shutdown().await;
+    locks.shutdown().await.unwrap();
     relay.let_go();
     wait_until_async("all requests have come", PATIENCE, async || script_calls(&server) - scripts >= 2).await;
     assert_eq!(server.command(&["EXISTS", "order:42"]), "0");
@@ -85,7 +85,7 @@ async fn a_late_request_that_nobody_remembers_costs_one_lease() {
     relay.hold();
     let request = locks.lock("order:42").ttl(ttl).try_acquire();
     assert_eq!(request.await.unwrap_err().kind(), ErrorKind::Unavailable);
-    locks.shutdown().await;
+    locks.shutdown().await.unwrap();
     assert_eq!(server.command(&["DEL", "dlock:g:p:{order:42}"]), "1", "the server had been told");
     relay.let_go();
     wait_until_async("the request has come", PATIENCE, async || script_calls(&server) - scripts == 2).await;

@@ -12,7 +12,7 @@ async fn releasing_a_lost_lock_takes_one_request() {
     assert_eq!(lost(&guard).await, LossReason::NotOwner);
     let scripts = script_calls(&server);
     assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::Lost);
-    locks.shutdown().await;
+    locks.shutdown().await.unwrap();
     assert_eq!(script_calls(&server) - scripts, 1, "nothing is left to be done in the background");
     assert_eq!(holder(&server, "order:42"), "another's");
 }
@@ -47,7 +47,7 @@ async fn a_release_dropped_half_way_goes_on() {
     assert!(release.await.unwrap_err().is_cancelled());
     assert_eq!((lease.is_valid(), lease.lost().await), (false, LossReason::Released));
     relay.let_go();
-    locks.shutdown().await;
+    locks.shutdown().await.unwrap();
     assert_eq!(holder(&server, "order:42"), "(nil)");
 }
 
@@ -79,7 +79,7 @@ async fn a_release_whose_answer_does_not_come_is_unknown_and_repeated() {
     relay.hold_answers();
     let unknown = guard.release().await.unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::Unavailable, "{unknown}");
-    locks.shutdown().await;
+    locks.shutdown().await.unwrap();
     assert_eq!(script_calls(&server) - scripts, 2, "repeated once, and believed");
     assert_eq!(holder(&server, "order:42"), "(nil)");
 }

@@ -186,7 +186,7 @@ async fn a_missing_right_is_named_and_leaves_nothing() {
         is_refused_clearly(&refused, Operation::Acquire, &key);
         let refused = locks.lock(&key).try_acquire().await.unwrap_err();
         is_refused_clearly(&refused, Operation::Acquire, &key);
-        locks.shutdown().await;
+        locks.shutdown().await.unwrap();
         me.set_acl(&dir, &own(Permission::ALL), None).await.unwrap();
         let ours = children(&me, &dir).await.into_iter().filter(|name| name.starts_with("_c_")).count();
         assert_eq!(ours, 0, "{missing:?}");
@@ -204,7 +204,7 @@ async fn a_node_that_may_not_be_removed_goes_with_its_session() {
     let refused = guard.release().await.unwrap_err();
     is_refused_clearly(&refused, Operation::Release, &key);
     assert!(refused.to_string().contains("until its session ends"), "{refused}");
-    locks.shutdown().await;
+    locks.shutdown().await.unwrap();
     assert_eq!(children(&me, &dir).await.len(), 1);
     drop(locks);
     until("the node is gone", async || children(&me, &dir).await.is_empty()).await;

@@ -61,7 +61,7 @@ async fn clients(ensemble: &ZooKeeperEnsemble) -> Vec<LockManager> {
 async fn end(contention: Contention, ensemble: &ZooKeeperEnsemble, clients: &[LockManager]) {
     contention.end().await;
     for locks in clients {
-        soon("every release is confirmed", locks.shutdown()).await;
+        soon("every release is confirmed", locks.shutdown()).await.unwrap();
     }
     until("no lock node is left", async || !holds_locks(ensemble)).await;
     for index in 0..3 {

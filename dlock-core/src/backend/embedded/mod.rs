@@ -1,12 +1,19 @@
 //! Locks inside one process: no server, nothing to install.
 
+mod alarm;
+mod lock;
+#[cfg(test)]
+mod model;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::backend::answers::busy;
 use crate::backend::wakeups::Wakeups;
 use crate::error::{ErrorKind, LockError, Operation};
-use crate::time::{Moment, sleep};
+use crate::time::{Clock, Moment, TestClock};
+use alarm::Alarm;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +24,9 @@ use store::{Store, StoreAnswer, Woken};
 /// For tests, for programs of one process, and as the readable reference of what the other backends mean.
 /// Leases, first-come-first-served waiting and fencing tokens are the real thing: several managers over one
 /// value (clones share it) behave as several processes do.
+///
+/// Waiters are served in order of arrival. One whose future is not polled within 50 ms of its turn may be passed, so that
+/// it does not hold up the others; it keeps its place.
 ///
 /// **Assumptions:** none beyond the process itself. Exclusion of valid guards and rising tokens hold for as
 /// long as the process lives; nothing outlives it.
@@ -41,6 +51,8 @@ pub struct EmbeddedBackend(Arc<LockTable>);
 struct LockTable {
     store: Mutex<Store>,
     wakeups: Wakeups,
+    clock: Clock,
+    alarm: Alarm,
 }
 
 impl EmbeddedBackend {
@@ -50,7 +62,28 @@ impl EmbeddedBackend {
         Self::default()
     }
 
-    /// How many keys are held or waited for. A lease that ended counts until somebody asks for its key.
+    /// An empty lock table whose time a test moves: leases, renewals, waits and losses follow the clock.
+    ///
+    /// ```
+    /// use dlock_core::{EmbeddedBackend, ErrorKind, LockManager, TestClock};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let clock = TestClock::new();
+    /// let locks = LockManager::builder(EmbeddedBackend::with_clock(clock.clone())).build()?;
+    /// let _held = locks.lock("order:42").await?;
+    /// let mut waiting = std::pin::pin!(locks.lock("order:42").wait(Duration::from_secs(5)).acquire());
+    /// assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+    /// clock.advance(Duration::from_secs(5)); // takes no time
+    /// assert_eq!(waiting.await.unwrap_err().kind(), ErrorKind::Busy);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn with_clock(clock: TestClock) -> Self {
+        Self(Arc::new(LockTable { clock: clock.into(), ..LockTable::default() }))
+    }
+
+    /// How many keys are held or waited for. A lease that ended counts until its key is asked for.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.store.lock().len()
@@ -69,7 +102,13 @@ impl EmbeddedBackend {
 
     /// One call of the store, and the wake-up it asks for.
     fn step<T>(&self, call: impl FnOnce(&mut Store) -> (T, Woken)) -> T {
-        let (answer, woken) = call(&mut self.0.store.lock());
+        let mut store = self.0.store.lock();
+        let (answer, woken) = call(&mut store);
+        let must_look_earlier = store.must_look_earlier();
+        drop(store);
+        if must_look_earlier {
+            self.0.alarm.set_earlier();
+        }
         if let Some(owner) = woken {
             self.0.wakeups.wake(owner, ());
         }
@@ -81,25 +120,20 @@ impl EmbeddedBackend {
         released.then_some(()).ok_or_else(|| not_owner(claim, Operation::Release))
     }
 
-    /// Asks, and asks again when woken or when the holder's lease ends.
-    async fn wait(&self, request: &AcquireRequest) -> Grant {
+    /// Asks, and asks again when woken: by the owner that leaves, or by the alarm when the holder's lease is over.
+    async fn wait(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
         let claim = &request.claim;
+        self.0.alarm.start(&self.0).map_err(claim.named(Operation::Acquire))?;
         let waiter = self.0.wakeups.enter(claim.owner);
         let mut place = QueuePlace { backend: self, claim, granted: false };
         request.progress.queued();
         loop {
-            let sent = Moment::now();
-            let held_until = match self.attempt(claim, Mode::Wait, sent) {
-                StoreAnswer::Granted(token) => {
-                    place.granted = true;
-                    return Grant::new(token, claim.ttl.valid_until(sent));
-                }
-                StoreAnswer::Held(until) => until,
-            };
-            tokio::select! {
-                _ = waiter.woken() => {}
-                () = sleep(held_until.since(Moment::now())) => {}
+            let sent = self.0.clock.now();
+            if let StoreAnswer::Granted(token) = self.attempt(claim, Mode::Wait, sent) {
+                place.granted = true;
+                return Ok(Grant::new(token, claim.ttl.valid_until(sent)));
             }
+            waiter.woken().await;
         }
     }
 }
@@ -119,30 +153,34 @@ impl Backend for EmbeddedBackend {
         true
     }
 
+    fn clock(&self) -> Clock {
+        self.0.clock.clone()
+    }
+
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         let AcquireRequest { claim, mode, .. } = request;
-        match (self.acquire_at_once(claim, Moment::now()), mode) {
+        match (self.acquire_at_once(claim, self.0.clock.now()), mode) {
             (Some(grant), _) => done(Ok(grant)),
             (None, Mode::Try) => done(Err(claim.named(Operation::Acquire)(busy()))),
-            (None, Mode::Wait) => Box::pin(async move { Ok(self.wait(request).await) }),
+            (None, Mode::Wait) => Box::pin(self.wait(request)),
         }
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
-        let sent = Moment::now();
+        let sent = self.0.clock.now();
         let renewed = self.step(|store| store.renew(&claim.key, claim.owner, claim.ttl, sent));
         let answer = renewed.then(|| claim.ttl.valid_until(sent));
         done(answer.ok_or_else(|| not_owner(claim, Operation::Renew)))
     }
 
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
-        done(self.leave(claim, Moment::now()))
+        done(self.leave(claim, self.0.clock.now()))
     }
 
     fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {
         match self.attempt(claim, Mode::Try, now) {
             StoreAnswer::Granted(token) => Some(Grant::new(token, claim.ttl.valid_until(now))),
-            StoreAnswer::Held(_) => None,
+            StoreAnswer::Busy => None,
         }
     }
 
@@ -171,7 +209,8 @@ impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
         if !self.granted {
             let Claim { key, owner, .. } = self.claim;
-            self.backend.step(|store| store.release(key, *owner, Moment::now()));
+            let now = self.backend.0.clock.now();
+            self.backend.step(|store| store.release(key, *owner, now));
         }
     }
 }

@@ -2,55 +2,61 @@
 //!
 //! No clock, no waiting: each call is told what time it is, and says whom to wake.
 
+use super::lock::{Asker, Lock};
 use crate::key::LockKey;
 use crate::lease::{FencingToken, OwnerId, Ttl};
 use crate::time::Moment;
 use foldhash::HashMap;
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::collections::hash_map::{Entry, OccupiedEntry};
+use std::time::Duration;
 
 /// All locks that are held or waited for. A key that is neither takes no room.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Store {
     locks: HashMap<LockKey, Lock>,
     /// One counter for all keys: it outlives every entry, so tokens rise for ever (I2).
     last_token: u64,
+    /// How long a lock is offered to one waiter before it is offered to the next one as well.
+    patience: Duration,
+    looks: Looks,
 }
 
-/// Invariant: a lock whose holder left goes to the next waiter or out of the table in the same call.
-#[derive(Debug)]
-struct Lock {
-    holder: Holder,
-    queue: VecDeque<QueuedOwner>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Holder {
-    owner: OwnerId,
-    token: FencingToken,
-    expires: Moment,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct QueuedOwner {
-    owner: OwnerId,
-    ttl: Ttl,
+/// When which lock is to be looked at though no owner asks: each that has a waiter to wake then.
+#[derive(Debug, Default)]
+struct Looks {
+    by_moment: BTreeSet<(Moment, LockKey)>,
+    /// When the task that looks means to do so next.
+    planned: Option<Moment>,
 }
 
 /// The answer to an acquire.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum StoreAnswer {
     Granted(FencingToken),
-    /// Another owner has the key, until this moment unless it is renewed.
-    Held(Moment),
+    /// Another owner has the key, or it is offered to one that waits.
+    Busy,
 }
 
-/// Who was granted a key by a call of somebody else, and is to be woken. At most one (I6).
+/// A waiter that a key is offered to by a call of another owner, and that is to be woken. At most one (I6).
 pub(super) type Woken = Option<OwnerId>;
 
+/// As in all backends (I6).
+const PATIENCE: Duration = Duration::from_millis(50);
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::with_patience(PATIENCE)
+    }
+}
+
 impl Store {
-    /// Grants the key, or says until when it is held. With `queue` the owner is entered as the last waiter,
-    /// if it does not wait already. An owner that has the key is granted it again, with the same token.
+    pub(super) fn with_patience(patience: Duration) -> Self {
+        Self { locks: HashMap::default(), last_token: 0, patience, looks: Looks::default() }
+    }
+
+    /// Grants the key if it is free or offered to the owner. If not, and with `queue`, the owner is entered as the last
+    /// waiter, if it does not wait already. An owner that has the key is granted it again, with the same token.
     pub(super) fn acquire(
         &mut self,
         key: &LockKey,
@@ -59,106 +65,114 @@ impl Store {
         queue: bool,
         now: Moment,
     ) -> (StoreAnswer, Woken) {
-        let Self { locks, last_token } = self;
-        let lock = match locks.entry(key.clone()) {
-            Entry::Occupied(there) => there.into_mut(),
+        let asker = Asker { owner, ttl, waits: queue };
+        let mut there = match self.locks.entry(key.clone()) {
+            Entry::Occupied(there) => there,
             Entry::Vacant(free) => {
-                let holder = Holder::new(last_token, owner, ttl, now);
-                free.insert(Lock { holder, queue: VecDeque::new() });
-                return (StoreAnswer::Granted(holder.token), None);
+                let (lock, token) = Lock::held(asker, &mut self.last_token, now);
+                free.insert(lock);
+                return (StoreAnswer::Granted(token), None);
             }
         };
-        let woken = lock.expire(last_token, now);
-        if lock.is_over(now) {
-            lock.holder = Holder::new(last_token, owner, ttl, now);
-        }
-        (lock.answer(owner, ttl, queue, now), woken)
+        let woken = there.get_mut().settle(self.patience, now);
+        let answer = match there.get_mut().ask(asker, &mut self.last_token, now) {
+            // It is not offered to any other waiter now.
+            Some(token) => (StoreAnswer::Granted(token), None),
+            None => (StoreAnswer::Busy, woken),
+        };
+        self.looks.note(there, self.patience);
+        answer
     }
 
     /// Moves the end of the owner's lease; false if the owner does not have the key.
     pub(super) fn renew(&mut self, key: &LockKey, owner: OwnerId, ttl: Ttl, now: Moment) -> (bool, Woken) {
-        let (mut held, woken) = held(&mut self.locks, &mut self.last_token, key, now);
-        let lock = held.as_mut().map(OccupiedEntry::get_mut).filter(|lock| lock.holder.owner == owner);
-        let is_holder = lock.map(|lock| lock.holder.extend(ttl, now)).is_some();
-        (is_holder, woken)
+        self.change(key, now, |lock| (lock.renew(owner, ttl, now), None))
     }
 
     /// Takes the owner out, as holder and as waiter; false if it did not have the key.
     pub(super) fn release(&mut self, key: &LockKey, owner: OwnerId, now: Moment) -> (bool, Woken) {
-        let (held, woken) = held(&mut self.locks, &mut self.last_token, key, now);
-        let Some(mut held) = held else { return (false, woken) };
-        let lock = held.get_mut();
-        if lock.holder.owner != owner {
-            lock.queue.retain(|waiter| waiter.owner != owner);
-            return (false, woken);
-        }
-        let next = lock.hand_off(&mut self.last_token, now);
-        if next.is_none() {
-            held.remove();
-        }
-        (true, next)
+        self.change(key, now, |lock| lock.leave(owner, now))
     }
 
     /// How many keys take room.
     pub(super) fn len(&self) -> usize {
         self.locks.len()
     }
+
+    /// Whether the task that looks must do so earlier than it means to.
+    pub(super) fn must_look_earlier(&mut self) -> bool {
+        self.looks.must_be_earlier()
+    }
+
+    /// The waiters that are to be woken at `now` though no owner asked, and when to look again.
+    pub(super) fn look(&mut self, now: Moment) -> (Vec<OwnerId>, Option<Moment>) {
+        let due = self.looks.take_due(now);
+        let looked_at = |lock: &mut Lock| {
+            lock.look = None;
+            ((), None)
+        };
+        let woken = due.iter().filter_map(|key| self.change(key, now, looked_at).1).collect();
+        (woken, self.looks.plan())
+    }
+
+    /// One step of a lock that is there. A waiter that the step leaves the key to comes before one that time did.
+    fn change<T: Default>(
+        &mut self,
+        key: &LockKey,
+        now: Moment,
+        step: impl FnOnce(&mut Lock) -> (T, Woken),
+    ) -> (T, Woken) {
+        let Entry::Occupied(mut there) = self.locks.entry(key.clone()) else { return Default::default() };
+        let overdue = there.get_mut().settle(self.patience, now);
+        let (answer, woken) = step(there.get_mut());
+        self.looks.note(there, self.patience);
+        (answer, woken.or(overdue))
+    }
 }
 
-/// The lock on this key. One whose holder's lease is over goes to its first waiter, or out of the table.
-fn held<'a>(
-    locks: &'a mut HashMap<LockKey, Lock>,
-    last_token: &mut u64,
-    key: &LockKey,
-    now: Moment,
-) -> (Option<OccupiedEntry<'a, LockKey, Lock>>, Woken) {
-    let Entry::Occupied(mut there) = locks.entry(key.clone()) else { return (None, None) };
-    let woken = there.get_mut().expire(last_token, now);
-    if there.get().is_over(now) {
-        there.remove();
-        return (None, None);
-    }
-    (Some(there), woken)
-}
-
-impl Lock {
-    fn is_over(&self, now: Moment) -> bool {
-        self.holder.expires <= now
-    }
-
-    /// Hands the key off if its holder's lease is over.
-    fn expire(&mut self, last_token: &mut u64, now: Moment) -> Woken {
-        if self.is_over(now) { self.hand_off(last_token, now) } else { None }
-    }
-
-    /// Passes the key to the first waiter, if there is one.
-    fn hand_off(&mut self, last_token: &mut u64, now: Moment) -> Woken {
-        let next = self.queue.pop_front()?;
-        self.holder = Holder::new(last_token, next.owner, next.ttl, now);
-        Some(next.owner)
-    }
-
-    /// What an owner that asks is told, and its place in the queue if it wants one.
-    fn answer(&mut self, owner: OwnerId, ttl: Ttl, queue: bool, now: Moment) -> StoreAnswer {
-        if self.holder.owner == owner {
-            self.holder.extend(ttl, now);
-            return StoreAnswer::Granted(self.holder.token);
+impl Looks {
+    /// Forgets a lock that is over, and sees to it that any other is looked at when it is due.
+    fn note(&mut self, mut there: OccupiedEntry<'_, LockKey, Lock>, patience: Duration) {
+        if there.get().is_over() {
+            let (key, lock) = there.remove_entry();
+            lock.look.map(|at| self.by_moment.remove(&(at, key)));
+            return;
         }
-        if queue && !self.queue.iter().any(|waiter| waiter.owner == owner) {
-            self.queue.push_back(QueuedOwner { owner, ttl });
+        let Some(due) = there.get().due(patience) else { return };
+        // To look too early does no harm, and spares the change whenever a lease is renewed or a lock handed on.
+        if there.get().look.is_none_or(|look| due < look) {
+            let key = there.key().clone();
+            if let Some(later) = there.get_mut().look.replace(due) {
+                self.by_moment.remove(&(later, key.clone()));
+            }
+            self.by_moment.insert((due, key));
         }
-        StoreAnswer::Held(self.holder.expires)
-    }
-}
-
-impl Holder {
-    fn new(last_token: &mut u64, owner: OwnerId, ttl: Ttl, now: Moment) -> Self {
-        *last_token += 1;
-        Self { owner, token: FencingToken::new(*last_token), expires: now.after(ttl.as_duration()) }
     }
 
-    fn extend(&mut self, ttl: Ttl, now: Moment) {
-        self.expires = now.after(ttl.as_duration());
+    fn must_be_earlier(&mut self) -> bool {
+        let first = self.first();
+        let earlier = first.is_some_and(|first| self.planned.is_none_or(|planned| first < planned));
+        if earlier {
+            self.planned = first;
+        }
+        earlier
+    }
+
+    fn take_due(&mut self, now: Moment) -> Vec<LockKey> {
+        let due = std::iter::from_fn(|| match self.by_moment.first() {
+            Some((at, _)) if *at <= now => self.by_moment.pop_first().map(|(_, key)| key),
+            _ => None,
+        });
+        due.collect()
+    }
+
+    fn plan(&mut self) -> Option<Moment> {
+        self.planned = self.first();
+        self.planned
+    }
+
+    fn first(&self) -> Option<Moment> {
+        self.by_moment.first().map(|(at, _)| *at)
     }
 }
 
@@ -188,52 +202,132 @@ mod tests {
         FencingToken::new(number)
     }
 
+    fn ask(store: &mut Store, owner: OwnerId, now: Moment) -> (StoreAnswer, Woken) {
+        store.acquire(&key(), owner, ttl(), true, now)
+    }
+
+    fn granted(number: u64) -> (StoreAnswer, Woken) {
+        (StoreAnswer::Granted(token(number)), None)
+    }
+
+    const BUSY: (StoreAnswer, Woken) = (StoreAnswer::Busy, None);
+
     #[test]
     fn release_hands_off_in_order_of_arrival_and_leaves_no_entry() {
         let [a, b, c] = owners();
         let mut store = Store::default();
-        assert_eq!(store.acquire(&key(), a, ttl(), true, at(0)), (StoreAnswer::Granted(token(1)), None));
-        assert_eq!(store.acquire(&key(), b, ttl(), true, at(1)), (StoreAnswer::Held(at(100)), None));
-        assert_eq!(store.acquire(&key(), c, ttl(), true, at(2)), (StoreAnswer::Held(at(100)), None));
+        assert_eq!(ask(&mut store, a, at(0)), granted(1));
+        assert_eq!(ask(&mut store, b, at(1)), BUSY);
+        assert_eq!(ask(&mut store, c, at(2)), BUSY);
         assert_eq!(store.release(&key(), a, at(10)), (true, Some(b)));
-        assert_eq!(store.acquire(&key(), b, ttl(), true, at(11)), (StoreAnswer::Granted(token(2)), None));
+        assert_eq!(ask(&mut store, c, at(11)), BUSY, "it is offered to the first");
+        assert_eq!(ask(&mut store, b, at(12)), granted(2));
         assert_eq!(store.release(&key(), b, at(20)), (true, Some(c)));
+        assert_eq!(ask(&mut store, c, at(21)), granted(3));
         assert_eq!(store.release(&key(), c, at(30)), (true, None));
-        assert_eq!(store.len(), 0);
+        assert_eq!((store.len(), store.look(at(999))), (0, (vec![], None)));
     }
 
     #[test]
     fn a_try_cannot_pass_the_queue_and_leaves_nothing() {
         let [a, b, c] = owners();
         let mut store = Store::default();
-        store.acquire(&key(), a, ttl(), true, at(0));
-        store.acquire(&key(), b, ttl(), true, at(0));
-        assert_eq!(store.acquire(&key(), c, ttl(), false, at(100)), (StoreAnswer::Held(at(200)), Some(b)));
-        assert_eq!(store.release(&key(), b, at(110)), (true, None), "nobody else was queued");
+        ask(&mut store, a, at(0));
+        ask(&mut store, b, at(0));
+        assert_eq!(store.acquire(&key(), c, ttl(), false, at(100)), (StoreAnswer::Busy, Some(b)));
+        assert_eq!(store.acquire(&key(), c, ttl(), false, at(149)), BUSY);
+        assert_eq!(ask(&mut store, b, at(149)), granted(2));
+        assert_eq!(store.release(&key(), b, at(150)), (true, None), "no other was queued");
         assert_eq!(store.len(), 0);
+    }
+
+    #[test]
+    fn a_try_passes_waiters_that_all_let_an_offer_pass() {
+        let [a, b, c, d] = owners();
+        let mut store = Store::default();
+        for owner in [a, b, c] {
+            ask(&mut store, owner, at(0));
+        }
+        assert_eq!(store.release(&key(), a, at(0)), (true, Some(b)));
+        assert_eq!(store.look(at(50)), (vec![c], None), "after the last there is nobody to wake");
+        assert_eq!(store.acquire(&key(), d, ttl(), false, at(99)), BUSY);
+        assert_eq!(store.acquire(&key(), d, ttl(), false, at(100)), granted(2));
+        assert_eq!(store.release(&key(), d, at(110)), (true, None), "both were woken, and did not ask yet");
+        assert_eq!(ask(&mut store, b, at(500)), granted(3), "and have their places");
+    }
+
+    #[test]
+    fn an_offer_that_is_not_taken_goes_to_the_next_waiter_as_well() {
+        let [a, b, c, d] = owners();
+        let mut store = Store::default();
+        for owner in [a, b, c, d] {
+            ask(&mut store, owner, at(0));
+        }
+        assert_eq!(store.release(&key(), a, at(10)), (true, Some(b)));
+        assert!(store.must_look_earlier());
+        assert_eq!(store.look(at(59)), (vec![], Some(at(60))));
+        assert_eq!(store.look(at(60)), (vec![c], Some(at(110))));
+        assert_eq!(ask(&mut store, d, at(61)), BUSY);
+        assert_eq!(ask(&mut store, c, at(62)), granted(2));
+        assert_eq!(ask(&mut store, b, at(63)), BUSY, "it was too late, and keeps its place");
+        assert_eq!(store.release(&key(), c, at(70)), (true, Some(b)));
+        assert_eq!(ask(&mut store, b, at(71)), granted(3));
+    }
+
+    #[test]
+    fn a_waiter_that_let_an_offer_pass_does_not_delay_the_next_one() {
+        let [a, b, c] = owners();
+        let mut store = Store::default();
+        for owner in [a, b, c] {
+            ask(&mut store, owner, at(0));
+        }
+        store.release(&key(), a, at(0));
+        store.look(at(50));
+        assert_eq!(ask(&mut store, c, at(50)), granted(2));
+        assert_eq!(ask(&mut store, a, at(60)), BUSY);
+        assert_eq!(store.release(&key(), c, at(70)), (true, Some(a)), "at once");
+        assert_eq!(ask(&mut store, b, at(71)), granted(3), "the lock is offered to both");
+    }
+
+    #[test]
+    fn a_lease_that_ends_makes_the_lock_free_though_no_owner_asks() {
+        let [a, b] = owners();
+        let mut store = Store::default();
+        ask(&mut store, a, at(0));
+        assert!(!store.must_look_earlier(), "nobody waits");
+        ask(&mut store, b, at(1));
+        assert!(store.must_look_earlier());
+        assert_eq!(store.renew(&key(), a, ttl(), at(50)), (true, None));
+        assert_eq!(store.look(at(100)), (vec![], Some(at(150))), "it was renewed");
+        assert_eq!(store.look(at(150)), (vec![b], None));
+        assert_eq!(ask(&mut store, b, at(151)), granted(2));
+        assert_eq!(store.renew(&key(), a, ttl(), at(152)), (false, None));
     }
 
     #[test]
     fn an_expired_holder_can_neither_renew_nor_release() {
         let [a, b] = owners();
         let mut store = Store::default();
-        store.acquire(&key(), a, ttl(), true, at(0));
+        ask(&mut store, a, at(0));
         assert_eq!(store.renew(&key(), a, ttl(), at(99)), (true, None));
         assert_eq!(store.renew(&key(), a, ttl(), at(199)), (false, None));
-        assert_eq!(store.acquire(&key(), b, ttl(), true, at(200)), (StoreAnswer::Granted(token(2)), None));
+        assert_eq!(ask(&mut store, b, at(200)), granted(2));
         assert_eq!(store.release(&key(), a, at(201)), (false, None));
         assert_eq!(store.renew(&key(), b, ttl(), at(250)), (true, None));
     }
 
     #[test]
     fn a_waiter_that_leaves_keeps_the_others_in_order() {
-        let [a, b, c] = owners();
+        let [a, b, c, d] = owners();
         let mut store = Store::default();
-        for owner in [a, b, c] {
-            store.acquire(&key(), owner, ttl(), true, at(0));
+        for owner in [a, b, c, d] {
+            ask(&mut store, owner, at(0));
         }
         assert_eq!(store.release(&key(), b, at(1)), (false, None));
         assert_eq!(store.release(&key(), a, at(2)), (true, Some(c)));
+        assert_eq!(store.release(&key(), c, at(40)), (false, Some(d)), "it was offered the lock");
+        assert_eq!(store.look(at(89)), (vec![], None));
+        assert_eq!(ask(&mut store, d, at(90)), granted(2));
     }
 
     #[derive(Debug, Clone)]
