@@ -550,6 +550,7 @@ const REPLICATION: &[Scenario] = &[
         &[
             "replicas::a_grant_counts_when_as_many_replicas_as_required_have_it",
             "replicas::a_lock_that_is_handed_off_is_acknowledged_too",
+            "replicas::a_waiter_whose_grant_was_undone_is_handed_the_lock_later",
         ],
     ),
     shown(

@@ -192,7 +192,7 @@ impl RedisBackend {
         match replicas.renew(claim).await {
             Ok(valid_until) => Ok(Grant { valid_until, ..grant }),
             Err(error) => {
-                self.release(claim).await.or_else(|error| match error.kind() {
+                self.undo(claim).await.or_else(|error| match error.kind() {
                     ErrorKind::Lost => Ok(()),
                     _ => Err(error),
                 })?;
@@ -215,7 +215,7 @@ impl RedisBackend {
     /// The error of a try that was refused. It leaves nothing, not even a copy under way (I4).
     async fn refuse(&self, claim: &Claim) -> LockError {
         let in_doubt = matches!(&self.0.kept, Kept::Queue(queue) if queue.is_in_doubt(claim));
-        let undone = if in_doubt { self.release(claim).await } else { Ok(()) };
+        let undone = if in_doubt { self.undo(claim).await } else { Ok(()) };
         match undone {
             Err(error) if error.kind() != ErrorKind::Lost => error,
             _ => busy(),
@@ -233,7 +233,14 @@ impl RedisBackend {
         }
     }
 
+    /// The owner leaves for good: what it is granted from here on is a stray.
     async fn release(&self, claim: &Claim) -> Result<(), LockError> {
+        self.0.pushes.forget(claim.owner);
+        self.undo(claim).await
+    }
+
+    /// Gives back what the owner has, or may have. A waiter that asks again is known still, and hears its hand-off.
+    async fn undo(&self, claim: &Claim) -> Result<(), LockError> {
         match &self.0.kept {
             Kept::Queue(queue) => queue.release(claim).await,
             Kept::Plain(plain) => Box::pin(plain.release(claim)).await,

@@ -138,7 +138,6 @@ impl Queue {
     pub(crate) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
         let (keys, owner) = (Keys::of(&claim.key)?, self.pushes.inbox.owner(claim));
         let late_ms = if self.is_in_doubt(claim) { millis(claim.ttl.as_duration()) } else { 0 };
-        self.pushes.forget(claim.owner);
         let caller = Caller { keys: &keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
         let reply = self.calls.release(caller, late_ms).await?;
         self.doubts.forget(claim.owner);
