@@ -34,6 +34,18 @@ struct Details {
     key: Option<LockKey>,
     detail: Cow<'static, str>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+    remainder: Remainder,
+}
+
+/// What a request that failed may have left with the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(dead_code, reason = "only backends that ask servers know more")]
+enum Remainder {
+    /// It may have been carried out, or may be yet.
+    #[default]
+    Unknown,
+    /// It never left this process.
+    Nothing,
 }
 
 /// What sort of failure a [`LockError`] is.
@@ -135,7 +147,29 @@ impl LockError {
     #[must_use]
     pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
-        Self(Box::new(Details { kind, operation: None, backend: None, key: None, detail, source: None }))
+        let (operation, backend, key, source, remainder) = Default::default();
+        Self(Box::new(Details { kind, operation, backend, key, detail, source, remainder }))
+    }
+
+    /// Says that the request never left this process, so that there is nothing to undo.
+    #[must_use]
+    #[cfg(any(feature = "redis", test))]
+    pub(crate) fn unsent(mut self) -> Self {
+        self.0.remainder = Remainder::Nothing;
+        self
+    }
+
+    /// Takes back what [`unsent`](Self::unsent) said: an earlier request of the same owner was sent.
+    #[must_use]
+    #[cfg(feature = "redis")]
+    pub(crate) fn after_a_request(mut self) -> Self {
+        self.0.remainder = Remainder::Unknown;
+        self
+    }
+
+    /// Whether the request left nothing that is to be undone.
+    pub(crate) fn leaves_nothing(&self) -> bool {
+        self.0.remainder == Remainder::Nothing
     }
 
     /// Names the operation, unless one is named already.
@@ -211,7 +245,7 @@ impl fmt::Display for LockError {
 
 impl fmt::Debug for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Details { kind, operation, backend, key, detail, source } = &*self.0;
+        let Details { kind, operation, backend, key, detail, source, .. } = &*self.0;
         f.debug_struct("LockError")
             .field("kind", kind)
             .field("operation", operation)

@@ -108,6 +108,17 @@ pub(super) enum Kept {
     Timestamp(Timestamp),
 }
 
+impl Kept {
+    /// How many owners this process remembers: those in doubt, or those that hold.
+    fn remembered(&self) -> usize {
+        match self {
+            Self::Queue(queue) => queue.in_doubt(),
+            Self::Plain(plain) => plain.remembered(),
+            Self::Timestamp(timestamp) => timestamp.remembered(),
+        }
+    }
+}
+
 impl RedisBackend {
     pub(super) fn of(locks: Arc<RedisLocks>) -> Self {
         Self(locks)
@@ -205,9 +216,15 @@ impl RedisBackend {
         if request.mode == Mode::Wait {
             return self.wait(request).await;
         }
-        match self.ask(&request.claim, Mode::Try).await? {
-            AskOutcome::Granted(grant) => self.confirm(&request.claim, grant).await,
-            AskOutcome::Held { .. } => Err(Box::pin(self.refuse(&request.claim)).await),
+        let outcome = self.ask(&request.claim, Mode::Try).await?;
+        // What fails from here on fails after a request was sent.
+        self.settle(&request.claim, outcome).await.map_err(LockError::after_a_request)
+    }
+
+    async fn settle(&self, claim: &Claim, outcome: AskOutcome) -> Result<Grant, LockError> {
+        match outcome {
+            AskOutcome::Granted(grant) => self.confirm(claim, grant).await,
+            AskOutcome::Held { .. } => Err(Box::pin(self.refuse(claim)).await),
             AskOutcome::Quarantined(left) => Err(quarantined(left)),
         }
     }
@@ -318,9 +335,17 @@ impl Backend for RedisBackend {
     }
 }
 
+/// With the sizes of the tables, for questions about memory.
 impl fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisBackend").field("address", &self.0.address).finish_non_exhaustive()
+        let locks = &self.0;
+        f.debug_struct("RedisBackend")
+            .field("address", &locks.address)
+            .field("known_owners", &locks.pushes.known())
+            .field("waiters", &locks.pushes.waiters())
+            .field("watched_keys", &locks.pushes.watched())
+            .field("remembered_owners", &locks.kept.remembered())
+            .finish_non_exhaustive()
     }
 }
 

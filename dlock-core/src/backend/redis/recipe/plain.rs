@@ -1,6 +1,6 @@
 //! The recipe for servers that forbid scripts or publishing.
 
-use crate::backend::expiring_map::ExpiringMap;
+use crate::backend::expiring_map::{ExpiringMap, memory};
 use crate::backend::redis::keys::Keys;
 use crate::backend::redis::outcome::not_owner;
 use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
@@ -62,7 +62,8 @@ impl PlainRecipe {
     pub(crate) async fn ask(&self, claim: &Claim) -> Result<AskOutcome, LockError> {
         let known = self.tokens.lock().get(claim.owner).copied();
         if let Some(token) = known {
-            return Ok(AskOutcome::Granted(Grant::new(token, self.renew(claim).await?)));
+            let valid_until = self.renew(claim).await.map_err(LockError::after_a_request)?;
+            return Ok(AskOutcome::Granted(Grant::new(token, valid_until)));
         }
         let (keys, owner, sent) = (Keys::of(&claim.key)?, self.inbox.owner(claim), Moment::now());
         let mut pipeline = redis::pipe();
@@ -81,7 +82,7 @@ impl PlainRecipe {
         if holder == owner.as_bytes() {
             let micros = seconds.checked_mul(1_000_000).and_then(|whole| whole.checked_add(micros));
             let (token, valid_until) = (token(micros.ok_or_else(strange)?)?, claim.ttl.valid_until(sent));
-            self.tokens.lock().set(claim.owner, token, valid_until, sent);
+            self.tokens.lock().set(claim.owner, token, remembered_until(claim, sent), sent);
             return Ok(AskOutcome::Granted(Grant::new(token, valid_until)));
         }
         let expires_in = u64::try_from(left_ms).ok().map(Duration::from_millis);
@@ -89,17 +90,21 @@ impl PlainRecipe {
         Ok(AskOutcome::Held { held, sent })
     }
 
+    /// How many owners hold a lock, as far as is known.
+    pub(crate) fn remembered(&self) -> usize {
+        self.tokens.lock().len(Moment::now())
+    }
+
     pub(crate) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
         let sent = Moment::now();
         if !self.change(RENEWALS, &self.renewal, claim).await? {
             return Err(not_owner());
         }
-        let valid_until = claim.ttl.valid_until(sent);
         let mut tokens = self.tokens.lock();
         if let Some(token) = tokens.get(claim.owner).copied() {
-            tokens.set(claim.owner, token, valid_until, sent);
+            tokens.set(claim.owner, token, remembered_until(claim, sent), sent);
         }
-        Ok(valid_until)
+        Ok(claim.ttl.valid_until(sent))
     }
 
     pub(crate) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
@@ -141,11 +146,16 @@ impl PlainRecipe {
             Way::Watch => {
                 let transaction = Transaction { change, remove };
                 let outcome = self.exclusive.run(&self.servers, change.key, &transaction).await;
-                return outcome.map_err(CallError::Connect);
+                return outcome.map_err(CallError::Failed);
             }
         };
         self.servers.call(change.key, &command, self.limit).await.map(|reply| reply.value)
     }
+}
+
+/// At least for as long as the key can be there, which is longer than the lease is believed in.
+fn remembered_until(claim: &Claim, sent: Moment) -> Moment {
+    sent.after(memory(claim.ttl))
 }
 
 struct Change<'a> {

@@ -59,7 +59,7 @@ impl Cluster {
     ) -> Result<Reply<T>, CallError> {
         let outcome = self.follow(slot, |node| async move { node.commands.call(request).await }).await;
         let Err(CallError::Redis(cause)) = outcome else { return outcome };
-        let asked = self.node(slot).await.map_err(CallError::Connect)?;
+        let asked = self.node(slot).await.map_err(CallError::Failed)?;
         match Redirection::of(&cause, &asked.address) {
             Redirection::Ask(address) => self.node_at(&address).ask(request, cause).await,
             Redirection::Moved(_) | Redirection::None => Err(CallError::Redis(cause)),
@@ -95,7 +95,7 @@ impl Cluster {
     /// comes of asking matters to the next attempt.
     async fn after_failure(&self, error: &CallError) {
         let may_have_moved = match error {
-            CallError::Connect(_) => true,
+            CallError::Connect(_) | CallError::Failed(_) => true,
             CallError::Redis(cause) => {
                 cause.is_io_error() || matches!(cause.code(), Some("CLUSTERDOWN" | "READONLY"))
             }
@@ -256,7 +256,7 @@ impl CallError {
     fn redirection(&self, asked: &Address) -> Redirection {
         match self {
             Self::Redis(cause) => Redirection::of(cause, asked),
-            Self::Connect(_) => Redirection::None,
+            Self::Connect(_) | Self::Failed(_) => Redirection::None,
         }
     }
 }

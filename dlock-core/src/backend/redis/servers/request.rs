@@ -45,16 +45,29 @@ pub(crate) struct Reply<T> {
 
 /// Why a call failed.
 pub(crate) enum CallError {
-    /// No connection could be made.
+    /// No connection could be made, so nothing was sent.
     Connect(LockError),
+    /// Something else failed, after the request may have been sent.
+    Failed(LockError),
     /// The connection or the server failed the request.
     Redis(redis::RedisError),
+}
+
+impl CallError {
+    /// The same for a request of which a copy was sent before, whatever came of it.
+    pub(super) fn of_second_copy(self) -> Self {
+        match self {
+            Self::Connect(error) => Self::Failed(error),
+            other => other,
+        }
+    }
 }
 
 impl From<CallError> for LockError {
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Connect(error) => error,
+            CallError::Connect(error) => error.unsent(),
+            CallError::Failed(error) => error.after_a_request(),
             CallError::Redis(cause) => classify(cause),
         }
     }
