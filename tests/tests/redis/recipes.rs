@@ -90,7 +90,7 @@ async fn barging_wakes_one_waiter() {
 }
 
 /// A server that allows neither scripts nor publishing.
-const NO_SCRIPTS: &str = "user dlock on nopass ~* resetchannels -@all +hello +auth +select +ping +client|setinfo \
+pub(crate) const NO_SCRIPTS: &str = "user dlock on nopass ~* resetchannels -@all +hello +auth +select +ping +client|setinfo \
     +set +get +del +pttl +pexpire +time +multi +exec +watch +unwatch";
 
 /// The plain recipe under the rights it says are enough: granted, renewed, released, and owner-checked.
