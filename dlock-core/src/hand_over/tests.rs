@@ -295,6 +295,17 @@ mod conformance {
     }
 }
 
+/// A hand-over for no time is none, and one without a limit of time still ends with its share of holders.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hand_over_may_be_for_no_time_or_for_any() {
+    for within in [Duration::ZERO, Duration::MAX] {
+        let backend = Blocks::over(&EmbeddedBackend::new());
+        let tokens = take_turns(&[manager(&backend, HandOver::new(8, within))], 8, 10).await;
+        assert!(tokens.len() == 80 && rise(&tokens), "{tokens:?}");
+        assert!(backend.acquires() >= 10, "{} requests", backend.acquires());
+    }
+}
+
 /// A try that never left this process leaves nothing to release, behind a queue and without one.
 #[tokio::test]
 async fn a_try_that_was_never_sent_is_neither_remembered_nor_released() {
