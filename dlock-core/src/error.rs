@@ -46,6 +46,8 @@ enum Remainder {
     Unknown,
     /// It never left this process.
     Nothing,
+    /// Something that the end of a lease does not end. The backend says when it is gone.
+    UntilToldGone,
 }
 
 /// What sort of failure a [`LockError`] is.
@@ -165,6 +167,20 @@ impl LockError {
     pub(crate) fn after_a_request(mut self) -> Self {
         self.0.remainder = Remainder::Unknown;
         self
+    }
+
+    /// Says that a release is to be repeated until the backend says that the owner has nothing any longer, even after
+    /// the lease.
+    #[must_use]
+    #[cfg(any(feature = "zookeeper", test))]
+    pub(crate) fn until_told_gone(mut self) -> Self {
+        self.0.remainder = Remainder::UntilToldGone;
+        self
+    }
+
+    /// Whether only the backend can tell the end of what was left.
+    pub(crate) fn outlives_the_lease(&self) -> bool {
+        self.0.remainder == Remainder::UntilToldGone
     }
 
     /// Whether the request left nothing that is to be undone.
