@@ -242,6 +242,7 @@ pub(super) struct Place {
 }
 
 /// Where a node says that a slot is.
+#[derive(Debug, PartialEq, Eq)]
 enum Redirection {
     /// For good.
     Moved(Address),
@@ -251,11 +252,13 @@ enum Redirection {
 }
 
 impl Redirection {
-    /// What `asked` answered. A node that does not know the other's host names only its port.
+    /// What `asked` answered. A node that does not know the other's host names only its port, or `?` and its port.
     fn of(cause: &RedisError, asked: &Address) -> Self {
-        let address = cause.redirect_node().and_then(|(address, _)| match address.strip_prefix(':') {
-            Some(port) => Some(Address { host: asked.host.clone(), port: port.parse().ok()? }),
-            None => Address::parse(address, 0),
+        let address = cause.redirect_node().and_then(|(address, _)| {
+            match address.strip_prefix('?').unwrap_or(address).strip_prefix(':') {
+                Some(port) => Some(Address { host: asked.host.clone(), port: port.parse().ok()? }),
+                None => Address::parse(address, 0),
+            }
         });
         match (address, cause.code()) {
             (Some(address), Some("ASK")) => Self::Ask(address),
@@ -285,4 +288,29 @@ fn on_its_way() -> LockError {
 
 fn unavailable(detail: &'static str) -> LockError {
     LockError::new(ErrorKind::Unavailable, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(host: &str, port: u16) -> Address {
+        Address { host: host.to_owned(), port }
+    }
+
+    #[test]
+    fn a_redirection_names_a_node_or_only_its_port() {
+        let said = |line: &str| {
+            let answer = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+            Redirection::of(&answer.extract_error().unwrap_err(), &address("asked", 7000))
+        };
+        assert_eq!(said("MOVED 1 10.0.0.5:7001"), Redirection::Moved(address("10.0.0.5", 7001)));
+        assert_eq!(said("ASK 1 [::1]:7001"), Redirection::Ask(address("::1", 7001)));
+        for nameless in ["MOVED 1 :7001", "MOVED 1 ?:7001"] {
+            assert_eq!(said(nameless), Redirection::Moved(address("asked", 7001)));
+        }
+        for other in ["MOVED 1 ?:port", "MOVED", "TRYAGAIN later", "ERR ask 1 10.0.0.5:7001"] {
+            assert_eq!(said(other), Redirection::None, "{other}");
+        }
+    }
 }
