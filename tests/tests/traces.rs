@@ -181,6 +181,16 @@ async fn a_server_that_may_evict_locks_is_warned_of() {
     }
 }
 
+#[tokio::test]
+async fn an_account_that_may_not_ask_for_subscribers_is_warned_of() {
+    for (rights, warnings) in [("+@all -pubsub", 1), ("+@all", 0)] {
+        let server = RedisServer::builder().config(&format!("user default on nopass ~* &* {rights}")).start();
+        let (told, _listening) = Told::listen();
+        RedisBackend::builder().url(server.url()).build().await.unwrap();
+        assert_eq!(told.lines_with(&["WARN", "may not ask for subscribers"]), warnings, "{}", told.text());
+    }
+}
+
 /// A reader of Curator is no contender here, nor for Curator's own lock.
 #[tokio::test]
 async fn nodes_that_are_no_locks_are_warned_of_once() {

@@ -148,7 +148,9 @@ impl HandOverState {
         });
         let asked = AcquireRequest::of(competitor.clone(), request.mode, progress, observer);
         let outcome = self.backend.acquire(&asked).await;
-        if request.mode == Mode::Try && outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy) {
+        let left_nothing =
+            outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy || error.leaves_nothing());
+        if request.mode == Mode::Try && left_nothing {
             let next = self.queues.with(&request.claim, |entry, _| entry.queue.refused(owner));
             self.have_ask(next);
         }
@@ -214,6 +216,8 @@ impl HandOverState {
             let released = self.backend.release(&competitor).await;
             if released.as_ref().is_err_and(|error| error.kind() != ErrorKind::Lost) {
                 // The caller will ask again.
+                let now = Moment::now();
+                self.queues.pending(claim, |pending| pending.keep(claim.owner, &competitor, now));
                 return released;
             }
             outcome = Some(released);

@@ -1,30 +1,35 @@
 //! Acquisitions that no queue knows any more and that the backend is still to release. Plain data.
 
 use crate::backend::Claim;
-use crate::backend::expiring_map::ExpiringMap;
+use crate::backend::expiring_map::{ExpiringMap, memory};
 use crate::lease::OwnerId;
 use crate::time::Moment;
-use std::time::Duration;
 
 /// By the owner whose release has to reach the backend.
 #[derive(Debug, Default)]
 pub(super) struct PendingReleases(ExpiringMap<Vec<Claim>>);
-
-/// Releases that are never confirmed are forgotten when the longest lease is over.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl PendingReleases {
     /// The release of `owner` has to reach the backend for this acquisition.
     pub(super) fn note(&mut self, owner: OwnerId, competitor: &Claim, now: Moment) {
         match self.0.get_mut(owner) {
             Some(competitors) => competitors.push(competitor.clone()),
-            None => self.0.set(owner, vec![competitor.clone()], now.after(LONGEST), now),
+            None => self.0.set(owner, vec![competitor.clone()], now.after(memory(competitor.ttl)), now),
         }
     }
 
     /// What the release of `owner` has to tell the backend.
     pub(super) fn of(&self, owner: OwnerId) -> Option<Claim> {
         self.0.get(owner)?.last().cloned()
+    }
+
+    /// The backend did not confirm the release of this acquisition, and will be asked again. It is forgotten a lease, or
+    /// a minute, after the last time.
+    pub(super) fn keep(&mut self, owner: OwnerId, competitor: &Claim, now: Moment) {
+        self.is_gone(owner, competitor.owner);
+        let mut competitors = self.0.take(owner).unwrap_or_default();
+        competitors.push(competitor.clone());
+        self.0.set(owner, competitors, now.after(memory(competitor.ttl)), now);
     }
 
     /// The backend has released it.
@@ -38,7 +43,7 @@ impl PendingReleases {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.len() == 0
+        self.0.is_empty()
     }
 }
 
@@ -63,5 +68,21 @@ mod tests {
         pending.is_gone(owner.owner, one.owner);
         assert!(pending.of(owner.owner).is_none());
         assert!(pending.is_empty());
+    }
+
+    #[test]
+    fn a_release_that_is_never_confirmed_is_remembered_until_nothing_asks_for_it() {
+        let (mut pending, [owner, competitor]) = (PendingReleases::default(), [claim(), claim()]);
+        let memory = memory(competitor.ttl);
+        let at = |times: u32| Moment::START.after(memory / 2 * times);
+        pending.note(owner.owner, &competitor, at(0));
+        for tried in 1..5 {
+            assert_eq!(pending.of(owner.owner).unwrap().owner, competitor.owner);
+            pending.keep(owner.owner, &competitor, at(tried));
+        }
+        pending.note(claim().owner, &claim(), at(6));
+        assert!(pending.of(owner.owner).is_none(), "nothing has asked for it since");
+        pending.keep(owner.owner, &competitor, at(6));
+        assert!(pending.of(owner.owner).is_some(), "a try that took longer than that");
     }
 }

@@ -16,7 +16,10 @@ async fn databases_are_apart() {
 /// What the documentation names as enough.
 const LEAST_RIGHTS: &str = "user dlock on >marker-secret resetkeys resetchannels ~order:* ~dlock:* &dlock:i:* -@all \
     +evalsha +eval +script|load +get +set +incrby +del +exists +pttl +pexpire +zadd +zrem +zrange +zrank +zscore \
-    +zremrangebyscore +time +publish +subscribe +hello +auth +select +ping";
+    +zremrangebyscore +time +publish +subscribe +pubsub|numpat +pubsub|numsub +hello +auth +select +ping";
+
+/// What of it the locks can do without.
+const SPARED: [&str; 2] = ["pubsub|numpat", "pubsub|numsub"];
 
 const ADMIN: &str = "user default on nopass ~* &* +@all";
 
@@ -50,7 +53,8 @@ async fn a_missing_right_is_named() {
     let build = async || RedisBackend::builder().url(&url).build().await;
     let all = LEAST_RIGHTS.split(" -@all ").nth(1).unwrap();
     let of_scripts = all.split_whitespace().map(|right| right.trim_start_matches('+')).filter(|right| {
-        !["evalsha", "eval", "script|load", "subscribe", "hello", "auth", "select", "ping"].contains(right)
+        let beside = ["evalsha", "eval", "script|load", "subscribe", "hello", "auth", "select", "ping"];
+        !beside.contains(right) && !SPARED.contains(right)
     });
     for right in of_scripts {
         server.command(&["ACL", "SETUSER", "dlock", &format!("-{right}")]);
@@ -67,6 +71,24 @@ async fn a_missing_right_is_named() {
         let mut restored = vec!["ACL", "SETUSER", "dlock"];
         restored.extend(LEAST_RIGHTS.split_whitespace().skip(2));
         server.command(&restored);
+    }
+}
+
+/// An account from before they were needed goes on to work, and each live waiter is granted its turn.
+#[tokio::test]
+async fn the_rights_to_ask_for_subscribers_can_be_spared() {
+    let server = RedisServer::builder().config(LEAST_RIGHTS).config(ADMIN).start();
+    let _monitor = monitor(&server);
+    for right in SPARED {
+        server.command(&["ACL", "SETUSER", "dlock", &format!("-{right}")]);
+        let build = async || RedisBackend::builder().url(as_dlock(&server.url())).build().await.unwrap();
+        let (one, other, holding) = (build().await, build().await, claim("order:42"));
+        tried(&one, &holding).await.unwrap();
+        let waiter = queued(other.clone(), claim("order:42")).await;
+        one.release(&holding).await.unwrap();
+        assert_ne!(holder(&server, "order:42"), "(nil)", "without {right}");
+        granted(waiter).await;
+        server.command(&["DEL", "order:42"]);
     }
 }
 
@@ -89,7 +111,8 @@ async fn a_quarantine_needs_the_right_to_info() {
 /// What the documentation names as enough in a cluster.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_least_rights_in_a_cluster_are_enough() {
-    let rights = LEAST_RIGHTS.replace("+publish +subscribe", "+cluster|slots +asking +ssubscribe +spublish");
+    let of_one_server = "+publish +subscribe +pubsub|numpat +pubsub|numsub";
+    let rights = LEAST_RIGHTS.replace(of_one_server, "+cluster|slots +asking +ssubscribe +spublish");
     let cluster = dlock_tests::RedisCluster::builder().config(&rights).start();
     let build = async || RedisBackend::builder().url(as_dlock(&cluster.url())).build().await.unwrap();
     let (locks, other) = (over(build().await, LONG), over(build().await, LONG));

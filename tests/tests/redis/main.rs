@@ -33,7 +33,7 @@ use dlock_core::{
     ErrorKind, FencingToken, GuardState, HandOver, LockError, LockGuard, LockKey, LockManager, LossReason,
     Moment, RedisBackend, Ttl,
 };
-use dlock_tests::{RedisServer, Relay, fresh_key, shared_redis, wait_until_async};
+use dlock_tests::{RedisServer, Relay, RespConnection, fresh_key, shared_redis, wait_until_async};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -64,6 +64,14 @@ fn over(backend: impl Backend, ttl: Duration) -> LockManager {
 fn each_for_itself(backend: impl Backend, ttl: Duration) -> LockManager {
     let builder = LockManager::builder(backend).ttl(ttl).wait(PATIENCE);
     builder.hand_over(HandOver::OFF).build().unwrap()
+}
+
+/// A client that subscribes by pattern, and so hears every message until it is dropped.
+fn monitor(server: &RedisServer) -> RespConnection {
+    let mut connection = server.connect();
+    connection.send(&[["PSUBSCRIBE", "*"]]).unwrap();
+    connection.receive().unwrap();
+    connection
 }
 
 /// How often the server ran scripts so far.

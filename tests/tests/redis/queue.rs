@@ -1,7 +1,6 @@
 //! Waiters, hand-offs and pushes.
 
 use super::*;
-use dlock_tests::RespConnection;
 
 /// B21: a push that is older than the last answer tells of a grant that is long over.
 #[tokio::test]
@@ -24,13 +23,13 @@ async fn an_old_push_is_not_believed() {
     other.release(&claim).await.unwrap();
 }
 
-/// B23: in the script of the release itself, which is one request.
-#[tokio::test]
-async fn a_waiter_whose_process_died_is_passed_over() {
-    let server = RedisServer::start();
-    let (holding, dying, living) = (backend(&server).await, backend(&server).await, backend(&server).await);
-    let holder = claim("order:42");
-    holding.acquire(&AcquireRequest::new(holder.clone(), Mode::Try)).await.unwrap();
+/// A waiter whose process is dead, as the server knows, and behind it a living one. The lock is held by `holding`.
+async fn dead_and_living(
+    server: &RedisServer,
+    holding: &Claim,
+) -> (RedisBackend, tokio::task::JoinHandle<Grant>) {
+    let (holder, dying, living) = (backend(server).await, backend(server).await, backend(server).await);
+    tried(&holder, holding).await.unwrap();
     let dead = queued(dying, claim("order:42")).await;
     let alive = queued(living, claim("order:42")).await;
     dead.abort();
@@ -39,10 +38,44 @@ async fn a_waiter_whose_process_died_is_passed_over() {
         server.command(&["PUBSUB", "CHANNELS", "dlock:i:*"]).lines().count() == 2
     })
     .await;
-    let (scripts, next) = (script_calls(&server), "order:42");
-    holding.release(&holder).await.unwrap();
+    (holder, alive)
+}
+
+/// B23: in the script of the release itself, which is one request.
+#[tokio::test]
+async fn a_waiter_whose_process_died_is_passed_over() {
+    let server = RedisServer::start();
+    let holding = claim("order:42");
+    let (holder, alive) = dead_and_living(&server, &holding).await;
+    let scripts = script_calls(&server);
+    holder.release(&holding).await.unwrap();
     assert_eq!(script_calls(&server) - scripts, 1);
-    assert_ne!(self::holder(&server, next), "(nil)", "somebody has it already");
+    assert_ne!(self::holder(&server, "order:42"), "(nil)", "the living waiter has it already");
+    granted(alive).await;
+}
+
+/// B23: a monitor hears what the dead waiter is told. The living one is granted the lock by the release all the same.
+#[tokio::test]
+async fn a_dead_waiter_that_a_monitor_hears_for_is_passed_over() {
+    let server = RedisServer::start();
+    let _monitor = monitor(&server);
+    let holding = claim("order:42");
+    let (holder, alive) = dead_and_living(&server, &holding).await;
+    let (dead, scripts) = (first_waiter(&server, "order:42"), script_calls(&server));
+    holder.release(&holding).await.unwrap();
+    assert_eq!(script_calls(&server) - scripts, 1);
+    assert_ne!(self::holder(&server, "order:42"), dead);
+    granted(alive).await;
+}
+
+/// B23: the same where the holder is dead as well. The living waiter takes over when the holder's lease ends, and waits
+/// for no second lease.
+#[tokio::test]
+async fn an_expired_lock_passes_over_a_dead_waiter_that_a_monitor_hears_for() {
+    let server = RedisServer::start();
+    let _monitor = monitor(&server);
+    let (_holder, alive) = dead_and_living(&server, &claim("order:42")).await;
+    server.command(&["PEXPIREAT", "order:42", "1"]);
     granted(alive).await;
 }
 

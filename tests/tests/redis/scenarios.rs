@@ -213,6 +213,10 @@ const QUEUE: &[Scenario] = &[
         "A dead waiter is passed over in the release itself, or costs one lease if the network hid its death.",
         &[
             "queue::a_waiter_whose_process_died_is_passed_over",
+            "queue::a_dead_waiter_that_a_monitor_hears_for_is_passed_over",
+            "queue::an_expired_lock_passes_over_a_dead_waiter_that_a_monitor_hears_for",
+            "cluster::a_dead_waiter_beside_a_monitor_is_passed_over",
+            "redis_scripts/edges::a_dead_waiter_that_a_monitor_hears_for_is_passed_over",
             "queue::a_waiter_that_is_gone_without_a_word_costs_one_lease",
         ],
     ),
@@ -546,6 +550,7 @@ const REPLICATION: &[Scenario] = &[
         &[
             "replicas::a_grant_counts_when_as_many_replicas_as_required_have_it",
             "replicas::a_lock_that_is_handed_off_is_acknowledged_too",
+            "replicas::a_waiter_whose_grant_was_undone_is_handed_the_lock_later",
         ],
     ),
     shown(
@@ -563,6 +568,9 @@ const REPLICATION: &[Scenario] = &[
             "refusals::every_step_outlasts_busy",
             "refusals::a_server_that_stays_busy_is_unavailable",
             "cluster::every_script_outlasts_what_nodes_answer",
+            "cluster::a_lease_that_replicas_acknowledge_is_renewed_while_its_slot_moves",
+            "cluster::a_lease_that_replicas_acknowledge_outlives_a_dead_primary",
+            "cluster::a_plain_lock_is_kept_while_its_slot_moves",
             "cluster::a_slot_moves_under_contention",
             "cluster::a_failover_under_contention_keeps_the_token_order",
             "sentinel::a_failover_under_contention_keeps_the_token_order",

@@ -5,7 +5,7 @@ use super::run::Judge;
 use super::script::Scripts;
 use super::server::Server;
 use super::step::{Step, steps};
-use super::{BARGING, FAIR, WITH_GAPS, WITH_QUARANTINE, run};
+use super::{BARGING, FAIR, MONITORED, WITH_GAPS, WITH_QUARANTINE, run};
 use dlock_tests::shared_redis;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
@@ -48,7 +48,7 @@ fn breaks(promise: &str, conduct: Conduct, old: &str, new: &str) {
 /// So that it is the broken piece that is noticed.
 #[test]
 fn nothing() {
-    for conduct in [FAIR, BARGING, WITH_GAPS, WITH_QUARANTINE] {
+    for conduct in [FAIR, BARGING, WITH_GAPS, WITH_QUARANTINE, MONITORED] {
         series(Judge::ModelAndPromises, conduct, &Scripts::real()).unwrap();
     }
     series(Judge::ModelAndPromises, FAIR, &Scripts::real().in_batches()).unwrap();
@@ -465,7 +465,7 @@ fn a_straight_hand_off_with_a_lease_that_is_not_the_waiter_s_own() {
 
 #[test]
 fn a_straight_hand_off_that_leaves_the_waiter_in_the_queue() {
-    is_noticed(FAIR, "      redis.call('ZREM', queue, head)\n      local sharded", "      local sharded");
+    is_noticed(FAIR, "      redis.call('ZREM', queue, head)\n      local told", "      local told");
 }
 
 #[test]
@@ -475,14 +475,67 @@ fn a_straight_hand_off_with_another_token() {
 
 #[test]
 fn a_straight_hand_off_that_nobody_hears() {
-    is_noticed(FAIR, "if heard ~= 0 then return 1 end", "if true then return 1 end");
-    breaks("no holder (I7)", FAIR, "if heard ~= 0 then return 1 end", "if true then return 1 end");
+    let heard = "if not told or heard > 0 then return 1 end";
+    is_noticed(FAIR, heard, "if true then return 1 end");
+    breaks("no holder (I7)", FAIR, heard, "if true then return 1 end");
 }
 
 #[test]
 fn a_straight_hand_off_to_the_dead_that_keep_the_lock() {
     is_noticed(FAIR, "local had_it = passed > 0 or", "local had_it =");
     is_noticed(FAIR, "hand_off(prefix, nil, last, passed)", "hand_off(prefix, nil, last, 0)");
+}
+
+/// The next ones are about a monitor, which PUBLISH counts.
+#[test]
+fn a_monitor_that_counts_as_a_process() {
+    let asks = "redis.pcall('PUBSUB', 'NUMSUB', channel)[2] or heard";
+    is_noticed(MONITORED, asks, "heard");
+    breaks("no holder (I7)", MONITORED, asks, "heard");
+}
+
+#[test]
+fn a_monitor_that_counts_as_a_process_if_it_is_the_only_one_to_hear() {
+    let (old, new) = ("if heard == 0 or", "if heard < 2 or");
+    is_noticed(MONITORED, old, new);
+    breaks("no holder (I7)", MONITORED, old, new);
+}
+
+#[test]
+fn a_monitor_that_is_not_looked_for() {
+    is_noticed(MONITORED, "redis.pcall('PUBSUB', 'NUMPAT') == 0", "true");
+}
+
+#[test]
+fn subscribers_to_something_else_that_count() {
+    is_noticed(MONITORED, "'NUMSUB', channel)", "'NUMSUB', inbox)");
+}
+
+#[test]
+fn a_straight_hand_off_to_a_monitor() {
+    let (old, new) =
+        ("pcall(tell, ARGV[4] or '', inbox, head", "pcall(redis.call, 'PUBLISH', 'dlock:i:' .. inbox, head");
+    is_noticed(MONITORED, old, new);
+    breaks("no holder (I7)", MONITORED, old, new);
+}
+
+#[test]
+fn a_hand_off_to_a_monitor() {
+    let (old, new) = (
+        "if tell(prefix, inbox, head .. '|' .. string",
+        "if redis.call('PUBLISH', 'dlock:i:' .. inbox, head .. '|' .. string",
+    );
+    is_noticed(MONITORED, old, new);
+    breaks("no holder (I7)", MONITORED, old, new);
+}
+
+#[test]
+fn a_wake_up_of_a_monitor() {
+    is_noticed(
+        Conduct { monitored: true, ..BARGING },
+        "if inbox and tell(prefix, inbox, head",
+        "if inbox and redis.call('PUBLISH', 'dlock:i:' .. inbox, head",
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Where random steps do not come: single moments, and what the scripts do there that their headers do not say.
 
 use super::script::Scripts;
-use super::server::{Inbox, Invocation, Names, Outcome, Script, Server, words};
+use super::server::{Inbox, Invocation, Names, Outcome, Script, Server, monitor, words};
 use super::span::Span;
 use super::state::{Fence, Slot, WRONG_TYPE};
 use super::step::Part;
@@ -69,6 +69,37 @@ fn hand_off(redis: &RedisServer, scripts: &Scripts, ttl: i64, before: &[&str]) -
     edge.run(&[&format!("ZADD {{queue}} 1 {waiter}"), "PEXPIRE {queue} 600000"]);
     edge.run(before);
     (edge.call(Script::Release, ME), waiter)
+}
+
+/// What frees a lock for its waiters.
+#[derive(Clone, Copy)]
+enum Freed {
+    /// By the way straight to the next waiter, which the release goes first.
+    Straight,
+    /// By the walk over the queue: a request of the owner may be under way.
+    Walking,
+    /// By the end of the lease. Another client asks.
+    Expired,
+}
+
+/// The lock is freed while a monitor listens, a dead process waits and a living one waits behind it.
+fn is_the_living_one_s(redis: &RedisServer, scripts: &Scripts, freed: Freed) -> bool {
+    let _monitor = monitor(redis);
+    let inbox = Inbox::open(redis, fresh_key("").replace('-', ""));
+    let living = format!("dl1|{}|2|600000", inbox.name);
+    let mut edge = Edge::on(redis, scripts);
+    edge.acquire(ME).answer.unwrap();
+    edge.run(&[&format!("ZADD {{queue}} 1 dl1|dead|1|600000 2 {living}"), "PEXPIRE {queue} 600000"]);
+    let outcome = match freed {
+        Freed::Straight => edge.call(Script::Release, ME),
+        Freed::Walking => edge.call(Script::Release, &format!("{ME} 1000")),
+        Freed::Expired => {
+            edge.run(&["PEXPIREAT {lock} 1"]);
+            edge.acquire(OTHER)
+        }
+    };
+    outcome.answer.unwrap();
+    outcome.states[0].lock.read().unwrap() == Some(&living)
 }
 
 fn now(redis: &RedisServer) -> i64 {
@@ -247,4 +278,34 @@ fn a_release_past_a_queue_of_another_type_frees_the_lock_and_says_so() {
     let outcome = edge.call(Script::Release, ME);
     assert_eq!(outcome.answer, Ok(vec![Span::exactly(1)]));
     assert_eq!(holder(&outcome), None);
+}
+
+const ASKS: &str = "redis.pcall('PUBSUB', 'NUMSUB', channel)[2] or heard";
+
+/// It is alive to PUBLISH, which counts the monitor.
+#[test]
+fn a_dead_waiter_that_a_monitor_hears_for_is_passed_over() {
+    for freed in [Freed::Straight, Freed::Walking, Freed::Expired] {
+        hangs_on(ASKS, "heard", |scripts| is_the_living_one_s(shared_redis(), scripts, freed));
+    }
+}
+
+/// A monitor alone is one receiver, as a waiter is.
+#[test]
+fn a_single_receiver_may_be_a_monitor() {
+    hangs_on("if heard == 0 or", "if heard < 2 or", |scripts| {
+        is_the_living_one_s(shared_redis(), scripts, Freed::Straight)
+    });
+}
+
+/// Only the dead are then told from the living less well.
+#[test]
+fn an_account_that_may_not_ask_for_subscribers_hands_off() {
+    let redis = RedisServer::builder().config("user default on nopass ~* &* +@all -pubsub").start();
+    let handed = |scripts: &Scripts| {
+        let (outcome, waiter) = hand_off(&redis, scripts, 600_000, &[]);
+        outcome.answer == Ok(vec![Span::exactly(1)]) && holder(&outcome) == Some(&*waiter)
+    };
+    hangs_on(ASKS, "redis.pcall('PUBSUB', 'NUMSUB', channel)[2] or 0", handed);
+    assert!(!is_the_living_one_s(&redis, &Scripts::real(), Freed::Straight), "every receiver counts");
 }

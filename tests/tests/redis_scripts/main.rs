@@ -33,10 +33,11 @@ use script::Scripts;
 const FAR: i64 = 3_600_000;
 
 /// Each waiter in its turn.
-const FAIR: Conduct = Conduct { barging: false, quarantine: 0, between_gaps: 0, gap: 0 };
+const FAIR: Conduct = Conduct { barging: false, quarantine: 0, between_gaps: 0, gap: 0, monitored: false };
 const BARGING: Conduct = Conduct { barging: true, ..FAIR };
 const WITH_GAPS: Conduct = Conduct { between_gaps: 2 * FAR, gap: FAR, ..FAIR };
 const WITH_QUARANTINE: Conduct = Conduct { quarantine: FAR, ..FAIR };
+const MONITORED: Conduct = Conduct { monitored: true, ..FAIR };
 
 fn agree(conduct: Conduct) {
     agree_with(&Scripts::real(), conduct);
@@ -80,6 +81,12 @@ fn quarantine_is_as_the_model() {
 }
 
 #[test]
+fn a_monitor_is_as_the_model() {
+    agree(MONITORED);
+    agree(Conduct { monitored: true, ..BARGING });
+}
+
+#[test]
 fn all_at_once_is_as_the_model() {
-    agree(Conduct { quarantine: FAR, ..WITH_GAPS });
+    agree(Conduct { quarantine: FAR, monitored: true, ..WITH_GAPS });
 }

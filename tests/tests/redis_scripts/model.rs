@@ -13,6 +13,8 @@ pub(crate) struct Conduct {
     pub(crate) quarantine: i64,
     pub(crate) between_gaps: i64,
     pub(crate) gap: i64,
+    /// Whether a client hears every message that is no waiter's process. It changes nothing.
+    pub(crate) monitored: bool,
 }
 
 /// What surrounds a call.

@@ -4,11 +4,11 @@ use super::history::{Event, History};
 use super::model::{Answer, Around, Conduct, Message, Model};
 use super::outside;
 use super::script::Scripts;
-use super::server::{Inbox, Invocation, Names, Outcome, Script, Server, words};
+use super::server::{Inbox, Invocation, Names, Outcome, Script, Server, monitor, words};
 use super::span::Span;
 use super::state::{Agrees, State};
 use super::step::{Action, Call, KEYS, Outside, PLACES, PROCESSES, Part, Place, Step, Who};
-use dlock_tests::{RedisServer, fresh_key};
+use dlock_tests::{RedisServer, RespConnection, fresh_key};
 use proptest::test_runner::TestCaseError;
 use std::collections::BTreeSet;
 
@@ -46,6 +46,7 @@ struct Run<'a> {
     histories: [History; KEYS],
     processes: [Process; PROCESSES],
     owners: u64,
+    _monitor: Option<RespConnection>,
 }
 
 /// A process, its inbox while it lives, and for each place and key what it claims.
@@ -82,6 +83,7 @@ impl<'a> Run<'a> {
             histories,
             processes,
             owners: 0,
+            _monitor: conduct.monitored.then(|| monitor(redis)),
         };
         (0..PROCESSES).for_each(|process| run.start(process));
         run
@@ -307,8 +309,8 @@ fn model(state: &mut State, around: &Around, call: Call, owner: &str, ttl: i64) 
 
 /// The arguments as `calls.rs` gives them.
 fn invocation(names: &Names, conduct: Conduct, call: Call, owner: &str, ttl: i64) -> Invocation {
-    let Conduct { barging, quarantine, between_gaps, gap } = conduct;
-    let usual = conduct == Conduct::default();
+    let Conduct { barging, quarantine, between_gaps, gap, monitored } = conduct;
+    let usual = conduct == Conduct { monitored, ..Conduct::default() };
     let of_conduct = [i64::from(barging).to_string(), String::new(), quarantine.to_string()];
     let gaps = [between_gaps, gap].map(|span| span.to_string());
     let (script, mut arguments) = match call {

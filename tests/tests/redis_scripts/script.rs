@@ -29,12 +29,22 @@ impl Scripts {
                 "acquire_free",
                 "acquire_held",
                 "tokens",
+                "tell",
                 "grant",
                 "acquire"
             )
             .to_owned(),
-            release: text!("keys", "release_only", "release_next", "fence", "tokens", "grant", "release")
-                .to_owned(),
+            release: text!(
+                "keys",
+                "release_only",
+                "tell",
+                "release_next",
+                "fence",
+                "tokens",
+                "grant",
+                "release"
+            )
+            .to_owned(),
             renew: text!("renew").to_owned(),
             batch: text!("fence", "take_free", "batch").to_owned(),
             in_batches: false,

@@ -279,6 +279,14 @@ impl Inbox {
     }
 }
 
+/// A client that subscribes by pattern, and so hears every message until it is dropped.
+pub(crate) fn monitor(server: &RedisServer) -> RespConnection {
+    let mut connection = server.connect();
+    connection.send(&[["PSUBSCRIBE", "*"]]).unwrap();
+    connection.receive().unwrap();
+    connection
+}
+
 fn channel(inbox: &str) -> String {
     format!("dlock:i:{inbox}")
 }

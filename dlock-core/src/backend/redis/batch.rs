@@ -67,6 +67,8 @@ enum BatchOutcome {
     Answered(Reply<i64>),
     /// The connection failed the call.
     Failed(RedisError),
+    /// There was no connection, so nothing was sent.
+    Unsent(LockError),
 }
 
 /// How a request goes on.
@@ -90,6 +92,11 @@ impl BatchTurn<'_> {
     /// Whether the request may have been carried out before already, or may be later.
     pub(super) fn is_in_doubt(&self) -> bool {
         matches!(self, Self::Alone(Alone { in_doubt: true, .. }))
+    }
+
+    /// The error of the request that was made alone.
+    pub(super) fn failed(&self, error: LockError) -> LockError {
+        if self.is_in_doubt() { error.after_a_request() } else { error }
     }
 }
 
@@ -115,6 +122,7 @@ impl Batches {
             Ok(BatchOutcome::Answered(Reply { value: 0, .. })) => Ok(BatchTurn::ALONE),
             Ok(BatchOutcome::Answered(reply)) => Ok(BatchTurn::Done(reply)),
             Ok(BatchOutcome::Failed(cause)) => Err(CallError::Redis(cause).into()),
+            Ok(BatchOutcome::Unsent(error)) => Err(CallError::Connect(error).into()),
             // The call was refused, or the carrier ended with its runtime.
             Err(_) => Ok(BatchTurn::Alone(Alone { counted: None, in_doubt: true })),
         }
@@ -173,6 +181,9 @@ impl Batch {
             }
             Err(CallError::Redis(cause)) if breaks_connection(&cause) => {
                 self.tell(std::iter::repeat_with(|| BatchOutcome::Failed(cause.clone())));
+            }
+            Err(CallError::Connect(error)) => {
+                self.tell(std::iter::repeat_with(|| BatchOutcome::Unsent(error.clone())));
             }
             // Each goes alone, and finds out for itself.
             Err(_) => drop(self),

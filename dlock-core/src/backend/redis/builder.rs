@@ -16,6 +16,7 @@ use super::scripts::{self, Script};
 use super::servers::{Cluster, Connection, Connector, Exclusive, Limits, Opening, Sentinels, Servers};
 use super::servers::{ServersUrl, Source};
 use super::wire::Inbox;
+use crate::backend::durations::{TIMEOUT, check_range};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::lease::OwnerId;
 use std::fmt;
@@ -60,6 +61,15 @@ impl Default for RedisBackendBuilder {
 pub(super) const DEFAULT_LIMITS: Limits =
     Limits { connect: Duration::from_secs(2), request: Duration::from_secs(1) };
 
+/// Checks the limits that a builder was given.
+///
+/// # Errors
+/// [`ErrorKind::InvalidOption`] if one is out of its range.
+pub(super) fn check_limits(limits: Limits) -> Result<(), LockError> {
+    check_range("connect_timeout", limits.connect, &TIMEOUT)?;
+    check_range("request_timeout", limits.request, &TIMEOUT)
+}
+
 impl RedisBackendBuilder {
     /// Where the servers are and who asks. By default `redis://127.0.0.1/`.
     ///
@@ -89,13 +99,13 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// How long making a connection may take, by default 2 seconds.
+    /// How long making a connection may take: 1 ms to 1 hour, by default 2 seconds.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.limits.connect = limit;
         self
     }
 
-    /// How long the server may take for one answer, by default 1 second. A request that takes longer counts
+    /// How long the server may take for one answer: 1 ms to 1 hour, by default 1 second. A request that takes longer counts
     /// as unknown, and the connection is replaced. For as long a server may answer that it cannot for the
     /// moment (it loads its data, or a slot is being moved) before that is an error.
     pub fn request_timeout(mut self, limit: Duration) -> Self {
@@ -113,6 +123,8 @@ impl RedisBackendBuilder {
     /// never free, and who polls for a free key never gets it. With this, at most once every `between` a lock
     /// that has waiters is left free for `gap` instead of being handed off; 0 for `gap` (the default) turns
     /// it off.
+    ///
+    /// `between` is up to 24 hours, and `gap` is 1 ms to 1 hour.
     ///
     /// `gap` should be longer than the other clients' pause between two tries, which is 100 ms in the Python
     /// client and 200 ms in node-redlock. Every process should set the same. Only for [`Recipe::Fair`]: with
@@ -134,7 +146,8 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// Has a server grant nothing for `duration` after it was started or promoted, by default for no time.
+    /// Has a server grant nothing for `duration` after it was started or promoted: 1 ms to 48 hours, by default for no
+    /// time.
     ///
     /// Such a server may have forgotten leases that were granted before. If `duration` is at least the
     /// longest lease anybody uses, all of those are over when it grants again: so no two guards are valid at
@@ -154,8 +167,8 @@ impl RedisBackendBuilder {
     /// Connects, and looks at the server and the account.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] for a URL of another form, for options that do not go together, and for a
-    /// server of another kind than the URL says; [`ErrorKind::Auth`] if the server refuses the user or a right
+    /// [`ErrorKind::InvalidOption`] for a URL of another form, for a duration out of its range, for options that do not
+    /// go together, and for a server of another kind than the URL says; [`ErrorKind::Auth`] if the server refuses the user or a right
     /// is missing; [`ErrorKind::Unsupported`] if it is older than Redis 6.2, in a cluster 7.0;
     /// [`ErrorKind::Unavailable`] if it does not answer in time or is a replica.
     ///
@@ -166,6 +179,8 @@ impl RedisBackendBuilder {
     }
 
     async fn connect(mut self) -> Result<RedisBackend, LockError> {
+        check_limits(self.limits)?;
+        self.options.check()?;
         self.check_options()?;
         self.options.barging = self.recipe == Recipe::Barging;
         let inbox = Inbox::new(OwnerId::random()?);
@@ -275,7 +290,7 @@ impl RedisBackendBuilder {
     fn replicas(&self, servers: &Arc<Servers>, inbox: Inbox) -> Option<Replicas> {
         let (servers, patience) = (Arc::clone(servers), self.limits.request);
         // The server answers after the patience at the latest; then the answer must travel.
-        let exclusive = Exclusive::new(patience * 2);
+        let exclusive = Exclusive::new(patience.saturating_mul(2));
         let required = self.required_replicas;
         (required > 0).then_some(Replicas { required, patience, servers, inbox, exclusive })
     }

@@ -4,28 +4,32 @@
 //! also after its connection was closed. Carried out after the owner's release it would take the lock for
 //! nobody. So the release of such an owner leaves word with the server (I4, I5).
 
-use crate::backend::expiring_map::ExpiringMap;
-use crate::lease::OwnerId;
+use crate::backend::Claim;
+use crate::backend::expiring_map::{ExpiringMap, memory};
+use crate::lease::{OwnerId, Ttl};
 use crate::time::Moment;
 use parking_lot::Mutex;
-use std::time::Duration;
 
 /// The owners in doubt.
 #[derive(Debug, Default)]
 pub(super) struct InFlight(Mutex<ExpiringMap<()>>);
 
-/// After this time no request of an owner is waited for any more. Only owners whose release never succeeded
-/// are still here then.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
-
 impl InFlight {
-    /// To be made before a request of `owner` is sent, and settled by its answer.
-    pub(super) fn about(&self, owner: OwnerId) -> RequestInFlight<'_> {
-        RequestInFlight { doubts: self, owner, settled: false }
+    /// To be made before a request of the claim's owner is sent, and settled by its answer.
+    pub(super) fn about(&self, claim: &Claim) -> RequestInFlight<'_> {
+        RequestInFlight { doubts: self, owner: claim.owner, ttl: claim.ttl, settled: false }
     }
 
-    pub(super) fn is_in_doubt(&self, owner: OwnerId) -> bool {
-        self.0.lock().get(owner).is_some()
+    /// Whether a request of this owner may still be under way.
+    pub(super) fn is_in_doubt(&self, owner: OwnerId, now: Moment) -> bool {
+        let mut doubts = self.0.lock();
+        doubts.sweep(now);
+        doubts.get(owner).is_some()
+    }
+
+    /// How many owners are in doubt at `now`.
+    pub(super) fn len(&self, now: Moment) -> usize {
+        self.0.lock().len(now)
     }
 
     /// The owner has left, and the server knows.
@@ -33,8 +37,8 @@ impl InFlight {
         self.0.lock().remove(owner);
     }
 
-    fn note(&self, owner: OwnerId, now: Moment) {
-        self.0.lock().set(owner, (), now.after(LONGEST), now);
+    fn note(&self, owner: OwnerId, ttl: Ttl, now: Moment) {
+        self.0.lock().set(owner, (), now.after(memory(ttl)), now);
     }
 }
 
@@ -43,11 +47,12 @@ impl InFlight {
 pub(super) struct RequestInFlight<'a> {
     doubts: &'a InFlight,
     owner: OwnerId,
+    ttl: Ttl,
     settled: bool,
 }
 
 impl RequestInFlight<'_> {
-    /// The one copy of the request was answered: it will not be carried out any more.
+    /// The one copy of the request was answered, or was never sent: nothing of it is under way.
     pub(super) fn settle(mut self) {
         self.settled = true;
     }
@@ -56,7 +61,7 @@ impl RequestInFlight<'_> {
 impl Drop for RequestInFlight<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            self.doubts.note(self.owner, Moment::now());
+            self.doubts.note(self.owner, self.ttl, Moment::now());
         }
     }
 }
@@ -64,16 +69,34 @@ impl Drop for RequestInFlight<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::LockKey;
+
+    fn claim() -> Claim {
+        Claim::new(LockKey::new("k").unwrap(), Ttl::default()).unwrap()
+    }
 
     #[test]
     fn only_an_answer_settles_a_doubt_and_only_a_release_ends_one() {
-        let (doubts, owner) = (InFlight::default(), OwnerId::random().unwrap());
-        doubts.about(owner).settle();
-        assert!(!doubts.is_in_doubt(owner));
-        drop(doubts.about(owner));
-        doubts.about(owner).settle();
-        assert!(doubts.is_in_doubt(owner), "the second answer says nothing about the first request");
-        doubts.forget(owner);
-        assert!(!doubts.is_in_doubt(owner));
+        let (doubts, claim, now) = (InFlight::default(), claim(), Moment::now());
+        doubts.about(&claim).settle();
+        assert!(!doubts.is_in_doubt(claim.owner, now));
+        drop(doubts.about(&claim));
+        doubts.about(&claim).settle();
+        assert!(
+            doubts.is_in_doubt(claim.owner, now),
+            "the second answer says nothing about the first request"
+        );
+        doubts.forget(claim.owner);
+        assert!(!doubts.is_in_doubt(claim.owner, now));
+    }
+
+    #[test]
+    fn a_doubt_that_no_release_ends_is_over_after_a_minute_or_a_lease() {
+        let (doubts, claim) = (InFlight::default(), claim());
+        drop(doubts.about(&claim));
+        let (asked, memory) = (Moment::now(), memory(claim.ttl));
+        assert!(doubts.is_in_doubt(claim.owner, asked));
+        assert_eq!(doubts.len(asked.after(memory / 2)), 1);
+        assert_eq!(doubts.len(asked.after(memory)), 0);
     }
 }

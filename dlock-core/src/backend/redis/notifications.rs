@@ -47,6 +47,21 @@ impl Pushes {
         self.known.lock().remove(&owner);
     }
 
+    /// How many owners are known.
+    pub(super) fn known(&self) -> usize {
+        self.known.lock().len()
+    }
+
+    /// How many owners wait.
+    pub(super) fn waiters(&self) -> usize {
+        self.wakeups.len()
+    }
+
+    /// How many keys are watched.
+    pub(super) fn watched(&self) -> usize {
+        self.watched.lock().len()
+    }
+
     /// What to do about a grant for nobody. It is called where it must not block.
     pub(super) fn on_stray(&self, give_back: impl Fn(Stray) + Send + Sync + 'static) {
         let _ = self.on_stray.set(Box::new(give_back));

@@ -43,6 +43,9 @@ pub(super) async fn run_id(servers: &Servers) -> Option<String> {
     answers.first().and_then(|info| field(info, "run_id")).map(str::to_owned)
 }
 
+/// What the server refused: commands that are needed, and those that the scripts can do without.
+type Refusals = (Vec<String>, Vec<String>);
+
 /// Runs every command of the scripts on keys of this process alone.
 async fn check_rights(servers: &Servers, inbox: Inbox, needs: Needs) -> Result<(), LockError> {
     if !needs.queue {
@@ -54,7 +57,15 @@ async fn check_rights(servers: &Servers, inbox: Inbox, needs: Needs) -> Result<(
     let publish = if prefix.is_some() { "SPUBLISH" } else { "PUBLISH" };
     let arguments = |command: &mut Cmd| _ = command.arg(&channel).arg(publish).arg(u8::from(needs.info));
     let keys = [own.as_bytes(), &[own.as_bytes(), b":q"].concat()];
-    let refused = servers.run::<Vec<String>>(needs.limit, &scripts::CHECK, &keys, arguments).await?.value;
+    let checked = servers.run::<Refusals>(needs.limit, &scripts::CHECK, &keys, arguments).await?;
+    let (refused, spared) = checked.value;
+    if !spared.is_empty() {
+        tracing::warn!(
+            backend = "redis",
+            "the account may not ask for subscribers; while a client subscribes by pattern, such as a monitor, a \
+             waiter that died costs one lease; grant +pubsub|numpat and +pubsub|numsub"
+        );
+    }
     if refused.is_empty() {
         return Ok(());
     }

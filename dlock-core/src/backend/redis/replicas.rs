@@ -3,7 +3,7 @@
 use super::keys::Keys;
 use super::outcome::not_owner;
 use super::scripts;
-use super::servers::{Exclusive, Job, Servers};
+use super::servers::{Asking, Exclusive, Job, Servers};
 use super::wire::Inbox;
 use crate::backend::Claim;
 use crate::error::{ErrorKind, LockError};
@@ -63,8 +63,12 @@ struct RenewAndWait<'a> {
 impl Job for RenewAndWait<'_> {
     type Output = (bool, usize);
 
-    async fn run(&self, connection: &mut MultiplexedConnection) -> RedisResult<(bool, usize)> {
-        let mut pipeline = redis::pipe();
+    async fn run(
+        &self,
+        connection: &mut MultiplexedConnection,
+        asking: Asking,
+    ) -> RedisResult<(bool, usize)> {
+        let mut pipeline = asking.pipeline();
         let mut renewal = scripts::RENEW.by_text(&[self.key]);
         renewal.arg(self.owner).arg(self.claim.ttl.as_millis());
         let patience_ms = super::wire::millis(self.replicas.patience);

@@ -46,7 +46,8 @@ impl Calls {
         };
         let marker = self.marker(caller.keys, prefix.is_some());
         let keys = all(caller.keys, marker.as_deref());
-        let reply = self.run::<Value>(&scripts::ACQUIRE, &keys, arguments).await?;
+        let reply = self.run::<Value>(&scripts::ACQUIRE, &keys, arguments).await;
+        let reply = reply.map_err(|error| turn.failed(error))?;
         Ok(Reply { value: answer(&reply.value)?, repeated: reply.repeated || turn.is_in_doubt() })
     }
 

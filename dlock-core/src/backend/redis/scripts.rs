@@ -19,8 +19,8 @@ macro_rules! script {
     };
 }
 
-script!(ACQUIRE: "keys", "fence", "take_free", "acquire_free", "acquire_held", "tokens", "grant", "acquire");
-script!(RELEASE: "keys", "release_only", "release_next", "fence", "tokens", "grant", "release");
+script!(ACQUIRE: "keys", "fence", "take_free", "acquire_free", "acquire_held", "tokens", "tell", "grant", "acquire");
+script!(RELEASE: "keys", "release_only", "tell", "release_next", "fence", "tokens", "grant", "release");
 script!(RENEW: "renew");
 script!(BATCH: "fence", "take_free", "batch");
 script!(REMOVE: "remove");

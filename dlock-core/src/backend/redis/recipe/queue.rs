@@ -1,13 +1,14 @@
 //! The recipes with a queue: fair, and barging.
 
 use crate::backend::redis::caller::Caller;
-use crate::backend::redis::in_flight::InFlight;
+use crate::backend::redis::in_flight::{InFlight, RequestInFlight};
 use crate::backend::redis::keys::Keys;
 use crate::backend::redis::notifications::{KeyWatch, Pushes, Stray};
 use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
 use crate::backend::redis::outcome::{grant, not_owner};
 use crate::backend::redis::replies::AcquireReply;
 use crate::backend::redis::script_calls::Calls;
+use crate::backend::redis::servers::Reply;
 use crate::backend::redis::wire::millis;
 use crate::backend::{Claim, Mode};
 use crate::error::{ErrorKind, LockError};
@@ -62,12 +63,13 @@ impl Queue {
 
     async fn ask_once(&self, keys: &Keys, claim: &Claim, mode: Mode) -> Result<AskOutcome, LockError> {
         let owner = self.pushes.inbox.owner(claim);
-        let (doubt, sent) = (self.doubts.about(claim.owner), Moment::now());
+        let (doubt, sent) = (self.doubts.about(claim), Moment::now());
         let caller = Caller { keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
-        let reply = self.calls.acquire(caller, mode == Mode::Wait).await?;
-        if !reply.repeated {
+        let asked = self.calls.acquire(caller, mode == Mode::Wait).await;
+        if leaves_nothing_under_way(&asked) {
             doubt.settle();
         }
+        let reply = asked?;
         match reply.value {
             AcquireReply::Granted(token) => {
                 Ok(AskOutcome::Granted(grant(token, claim.ttl.valid_until(sent))))
@@ -125,7 +127,12 @@ impl Queue {
 
     /// Whether a request of this owner may still be under way.
     pub(crate) fn is_in_doubt(&self, claim: &Claim) -> bool {
-        self.doubts.is_in_doubt(claim.owner)
+        self.doubts.is_in_doubt(claim.owner, Moment::now())
+    }
+
+    /// How many owners may still have a request under way.
+    pub(crate) fn in_doubt(&self) -> usize {
+        self.doubts.len(Moment::now())
     }
 
     pub(crate) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
@@ -137,13 +144,23 @@ impl Queue {
 
     pub(crate) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
         let (keys, owner) = (Keys::of(&claim.key)?, self.pushes.inbox.owner(claim));
-        let late_ms = if self.is_in_doubt(claim) { millis(claim.ttl.as_duration()) } else { 0 };
-        self.pushes.forget(claim.owner);
+        // Not confirmed, it leaves the owner in doubt for the next try.
+        let doubt = self.is_in_doubt(claim).then(|| self.doubts.about(claim));
+        let late_ms = if doubt.is_some() { millis(claim.ttl.as_duration()) } else { 0 };
         let caller = Caller { keys: &keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
         let reply = self.calls.release(caller, late_ms).await?;
+        doubt.into_iter().for_each(RequestInFlight::settle);
         self.doubts.forget(claim.owner);
         // Sent twice, the second copy finds what the first one left.
         (reply.value || reply.repeated).then_some(()).ok_or_else(not_owner)
+    }
+}
+
+/// Whether the request was answered in its only copy, or was never sent.
+fn leaves_nothing_under_way<T>(asked: &Result<Reply<T>, LockError>) -> bool {
+    match asked {
+        Ok(reply) => !reply.repeated,
+        Err(error) => error.leaves_nothing(),
     }
 }
 

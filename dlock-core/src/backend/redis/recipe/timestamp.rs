@@ -1,6 +1,6 @@
 //! The recipe from before Redis could expire a key it sets: the value says when the lock ends.
 
-use crate::backend::expiring_map::ExpiringMap;
+use crate::backend::expiring_map::{ExpiringMap, memory};
 use crate::backend::redis::keys::Keys;
 use crate::backend::redis::outcome::not_owner;
 use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
@@ -57,7 +57,8 @@ impl Timestamp {
         let state = self.state(claim, sent);
         let mut lease = state.clone().lock_owned().await;
         if let Some(lease) = &mut *lease {
-            let valid_until = self.renew_lease(claim, lease).await?;
+            let renewed = self.renew_lease(claim, lease).await;
+            let valid_until = renewed.map_err(LockError::after_a_request)?;
             return Ok(AskOutcome::Granted(Grant::new(lease.token, valid_until)));
         }
         let (server, ttl) = (self.server.clone(), claim.ttl);
@@ -70,12 +71,23 @@ impl Timestamp {
         });
         let ended =
             |cause| LockError::new(ErrorKind::Unavailable, "the runtime has ended").with_source(cause);
-        let attempt = match asking.await.map_err(ended)?? {
-            Ok(token) => return Ok(AskOutcome::Granted(Grant::new(token, claim.ttl.valid_until(sent)))),
-            Err(held) => AskOutcome::Held { held, sent },
+        let asked = asking.await.map_err(ended)?;
+        let holds_nothing = match &asked {
+            Ok(taken) => taken.is_err(),
+            Err(error) => error.leaves_nothing(),
         };
-        self.owners.lock().remove(claim.owner);
-        Ok(attempt)
+        if holds_nothing {
+            self.owners.lock().remove(claim.owner);
+        }
+        Ok(match asked? {
+            Ok(token) => AskOutcome::Granted(Grant::new(token, claim.ttl.valid_until(sent))),
+            Err(held) => AskOutcome::Held { held, sent },
+        })
+    }
+
+    /// How many owners hold a lock, or may hold one.
+    pub(crate) fn remembered(&self) -> usize {
+        self.owners.lock().len(Moment::now())
     }
 
     pub(crate) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
@@ -121,7 +133,7 @@ impl Timestamp {
     fn state(&self, claim: &Claim, now: Moment) -> OwnerState {
         let mut owners = self.owners.lock();
         let state = owners.get(claim.owner).cloned().unwrap_or_default();
-        owners.set(claim.owner, Arc::clone(&state), claim.ttl.valid_until(now), now);
+        owners.set(claim.owner, Arc::clone(&state), now.after(memory(claim.ttl)), now);
         state
     }
 }

@@ -4,7 +4,7 @@ use super::backend::RedlockBackend;
 use super::node::RedlockServer;
 use super::quorum::out_of_reach;
 use super::votes::majority;
-use crate::backend::redis::builder::DEFAULT_LIMITS;
+use crate::backend::redis::builder::{DEFAULT_LIMITS, check_limits};
 use crate::backend::redis::notifications::Pushes;
 use crate::backend::redis::preflight::{self, Needs};
 use crate::backend::redis::script_calls::Calls;
@@ -76,13 +76,13 @@ impl RedlockBackendBuilder {
         self
     }
 
-    /// How long making a connection to one server may take, by default 2 seconds.
+    /// How long making a connection to one server may take: 1 ms to 1 hour, by default 2 seconds.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.limits.connect = limit;
         self
     }
 
-    /// How long one server may take for one answer, by default 1 second. After that it counts as away, and the
+    /// How long one server may take for one answer: 1 ms to 1 hour, by default 1 second. After that it counts as away, and the
     /// connection to it is replaced. Should be much shorter than the leases, as an acquire may have to wait for
     /// it where the other servers do not decide.
     pub fn request_timeout(mut self, limit: Duration) -> Self {
@@ -105,6 +105,7 @@ impl RedlockBackendBuilder {
     }
 
     async fn connect(self) -> Result<RedlockBackend, LockError> {
+        check_limits(self.limits)?;
         let inbox = Inbox::new(OwnerId::random()?);
         let nodes = self.nodes(&Arc::new(Pushes::new(inbox)))?;
         let limit = self.limits.request;

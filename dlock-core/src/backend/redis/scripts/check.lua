@@ -4,16 +4,21 @@
 -- ARGV[1] the channel of the caller's own inbox   ARGV[2] PUBLISH or SPUBLISH
 -- ARGV[3] 1 if INFO is needed
 --
--- Returns the list of what the server refused: each command and the server's words
+-- Returns two lists of what the server refused, each command and the server's words: commands that are needed, and
+-- those that the scripts can do without
 
 local text, set = KEYS[1], KEYS[2]
-local refused = {}
+local refused, spared = {}, {}
 
-local function try(...)
+local function try_for(list, ...)
   local answer = redis.pcall(...)
   if type(answer) == 'table' and answer.err then
-    refused[#refused + 1] = select(1, ...) .. ': ' .. answer.err
+    list[#list + 1] = select(1, ...) .. ': ' .. answer.err
   end
+end
+
+local function try(...)
+  try_for(refused, ...)
 end
 
 try('TIME')
@@ -32,4 +37,8 @@ try('ZREMRANGEBYSCORE', set, '-inf', '0')
 try('DEL', text, set)
 try(ARGV[2], ARGV[1], '')
 if ARGV[3] == '1' then try('INFO', 'server') end
-return refused
+if ARGV[2] == 'PUBLISH' then
+  try_for(spared, 'PUBSUB', 'NUMPAT')
+  try_for(spared, 'PUBSUB', 'NUMSUB', ARGV[1])
+end
+return {refused, spared}

@@ -21,13 +21,6 @@ local function gap_left(now)
   return length and left > 0 and left <= -tonumber(length) and left or 0
 end
 
--- How many processes heard the message to an inbox. `prefix` is that of the shard channels of this slot; on
--- a server that is not part of a cluster there is none.
-local function tell(prefix, inbox, message)
-  if prefix ~= '' then return redis.call('SPUBLISH', prefix .. inbox, message) end
-  return redis.call('PUBLISH', 'dlock:i:' .. inbox, message)
-end
-
 -- Grants the free lock to the first waiter whose process listens. `me` is granted by the caller instead, and `passed`
 -- dead waiters were passed over before.
 -- Returns 'me', 'other', 'nobody' if the queue is empty, or 'unknown' after the longest walk; and the last token.

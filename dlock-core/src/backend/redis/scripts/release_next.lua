@@ -19,11 +19,9 @@ if queued and (ARGV[2] or '0') == '0' and ARGV[3] ~= '1' and (ARGV[5] or '0') ==
     if step > 63 and step <= newest % 3600000000 and type(redis.pcall('INCRBY', fence, step)) == 'number'
       and redis.pcall('SET', lock, head, 'PX', ttl_ms).ok then
       redis.call('ZREM', queue, head)
-      local sharded = (ARGV[4] or '') ~= ''
-      local channel = (sharded and ARGV[4] or 'dlock:i:') .. inbox
-      local heard = redis.pcall(sharded and 'SPUBLISH' or 'PUBLISH', channel, head .. '|' .. first .. '|' .. lock)
+      local told, heard = pcall(tell, ARGV[4] or '', inbox, head .. '|' .. first .. '|' .. lock)
       -- A waiter that cannot be told finds it out by asking again.
-      if heard ~= 0 then return 1 end
+      if not told or heard > 0 then return 1 end
       passed = 1
     end
   end

@@ -4,12 +4,12 @@ use super::address::Address;
 use super::connection::{Connection, Opening, Source};
 use super::connector::Connector;
 use super::listener::Listener;
-use super::request::{CallError, Reply, Request};
+use super::request::{Asking, CallError, Reply, Request};
 use super::slots::SlotMap;
 use crate::error::{ErrorKind, LockError};
 use crate::time::Moment;
 use parking_lot::Mutex;
-use redis::{Cmd, FromRedisValue, RedisError, Value};
+use redis::{FromRedisValue, RedisError, Value};
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ struct ClusterNode {
 }
 
 /// How many redirections one request follows.
-const REDIRECTIONS: usize = 8;
+pub(super) const REDIRECTIONS: usize = 8;
 /// Whoever finds the map younger than this does not ask for another one.
 const FRESH: Duration = Duration::from_millis(100);
 
@@ -57,45 +57,70 @@ impl Cluster {
         slot: u16,
         request: Request<'_>,
     ) -> Result<Reply<T>, CallError> {
-        let outcome = self.follow(slot, |node| async move { node.commands.call(request).await }).await;
-        let Err(CallError::Redis(cause)) = outcome else { return outcome };
-        let asked = self.node(slot).await.map_err(CallError::Connect)?;
-        match Redirection::of(&cause, &asked.address) {
-            Redirection::Ask(address) => self.node_at(&address).ask(request, cause).await,
-            Redirection::Moved(_) | Redirection::None => Err(CallError::Redis(cause)),
-        }
+        let send = |node: Arc<ClusterNode>, asking| async move {
+            match asking {
+                Asking::No => node.commands.call(request).await,
+                Asking::Yes => node.ask(request).await,
+            }
+        };
+        self.follow(slot, send).await
     }
 
     /// Has the node of `slot` attempt something, and whichever node it says has the slot instead.
-    async fn follow<T, F>(&self, slot: u16, attempt: impl Fn(Arc<ClusterNode>) -> F) -> Result<T, CallError>
+    async fn follow<T, F>(
+        &self,
+        slot: u16,
+        attempt: impl Fn(Arc<ClusterNode>, Asking) -> F,
+    ) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, CallError>>,
     {
-        let mut node = self.node(slot).await.map_err(CallError::Connect)?;
+        let mut place = self.place(slot).await.map_err(CallError::Connect)?;
+        let mut outcome = attempt(self.node_at(&place.address), place.asking).await;
         for _ in 0..REDIRECTIONS {
-            let error = match attempt(Arc::clone(&node)).await {
-                Err(error) => error,
+            match outcome {
+                Err(error) => place = self.next_place(slot, &place, error).await?,
                 done => return done,
-            };
-            match error.redirection(&node.address) {
-                Redirection::Moved(address) => {
-                    self.map.lock().set(slot, &address);
-                    node = self.node_at(&address);
-                }
-                Redirection::Ask(_) | Redirection::None => {
-                    self.after_failure(&error).await;
-                    return Err(error);
-                }
+            }
+            let next = attempt(self.node_at(&place.address), place.asking).await;
+            outcome = next.map_err(CallError::of_second_copy);
+        }
+        Err(CallError::Failed(in_a_circle()))
+    }
+
+    /// Where the slot is by the map.
+    pub(super) async fn place(&self, slot: u16) -> Result<Place, LockError> {
+        Ok(Place { address: self.node(slot).await?.address.clone(), asking: Asking::No })
+    }
+
+    /// Where a request goes that failed at `asked`.
+    ///
+    /// # Errors
+    /// `error` itself, if the node did not say that the slot is elsewhere.
+    pub(super) async fn next_place(
+        &self,
+        slot: u16,
+        asked: &Place,
+        error: CallError,
+    ) -> Result<Place, CallError> {
+        match error.redirection(&asked.address) {
+            Redirection::Moved(address) => {
+                self.map.lock().set(slot, &address);
+                Ok(Place { address, asking: Asking::No })
+            }
+            Redirection::Ask(address) => Ok(Place { address, asking: Asking::Yes }),
+            Redirection::None => {
+                self.after_failure(&error).await;
+                Err(error)
             }
         }
-        Err(CallError::Connect(unavailable("the cluster's nodes send us from one to the other")))
     }
 
     /// The slots of a node that failed, or that says that the cluster is not whole, may be another's by now. What
     /// comes of asking matters to the next attempt.
     async fn after_failure(&self, error: &CallError) {
         let may_have_moved = match error {
-            CallError::Connect(_) => true,
+            CallError::Connect(_) | CallError::Failed(_) => true,
             CallError::Redis(cause) => {
                 cause.is_io_error() || matches!(cause.code(), Some("CLUSTERDOWN" | "READONLY"))
             }
@@ -112,7 +137,7 @@ impl Cluster {
 
     /// Subscribes at the node of `slot`.
     pub(super) async fn listen(&self, slot: u16) -> Result<(), LockError> {
-        let listening = self.follow(slot, |node| async move { node.listener.listen(slot).await });
+        let listening = self.follow(slot, |node, _| async move { node.listener.listen(slot).await });
         Ok(listening.await?)
     }
 
@@ -132,20 +157,8 @@ impl Cluster {
         if answers.is_empty() { Err(failure) } else { Ok(answers) }
     }
 
-    /// Where the node of `slot` is.
-    pub(super) async fn address(&self, slot: u16) -> Result<Address, LockError> {
-        Ok(self.node(slot).await?.address.clone())
-    }
-
     pub(super) fn connector(&self, address: &Address) -> Connector {
         self.connector.at(address)
-    }
-
-    /// Takes in what a node answered that does not serve `slot` any more.
-    pub(super) fn learn(&self, slot: u16, cause: &RedisError, asked: &Address) {
-        if let Redirection::Moved(address) = Redirection::of(cause, asked) {
-            self.map.lock().set(slot, &address);
-        }
     }
 
     async fn node(&self, slot: u16) -> Result<Arc<ClusterNode>, LockError> {
@@ -213,22 +226,23 @@ impl Cluster {
 }
 
 impl ClusterNode {
-    /// Sends a request about a slot that is on its way to this node, whose other node refused it with `cause`.
-    async fn ask<T: FromRedisValue>(
-        &self,
-        request: Request<'_>,
-        cause: RedisError,
-    ) -> Result<Reply<T>, CallError> {
-        // A pipeline waits until the move is over: only the command right after ASKING is let through.
-        let Request::Command(command) = request else { return Err(CallError::Redis(cause)) };
-        let mut asking = redis::pipe();
-        asking.cmd("ASKING").ignore().add_command(Cmd::clone(command));
+    /// Sends a request about a slot that is still on its way to this node.
+    async fn ask<T: FromRedisValue>(&self, request: Request<'_>) -> Result<Reply<T>, CallError> {
+        let asking = request.asking().ok_or_else(|| CallError::Failed(on_its_way()))?;
         let reply = self.commands.call::<(T,)>((&asking).into()).await?;
         Ok(Reply { value: reply.value.0, repeated: reply.repeated })
     }
 }
 
+/// Where a request about a slot goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) address: Address,
+    pub(super) asking: Asking,
+}
+
 /// Where a node says that a slot is.
+#[derive(Debug, PartialEq, Eq)]
 enum Redirection {
     /// For good.
     Moved(Address),
@@ -238,11 +252,13 @@ enum Redirection {
 }
 
 impl Redirection {
-    /// What `asked` answered. A node that does not know the other's host names only its port.
+    /// What `asked` answered. A node that does not know the other's host names only its port, or `?` and its port.
     fn of(cause: &RedisError, asked: &Address) -> Self {
-        let address = cause.redirect_node().and_then(|(address, _)| match address.strip_prefix(':') {
-            Some(port) => Some(Address { host: asked.host.clone(), port: port.parse().ok()? }),
-            None => Address::parse(address, 0),
+        let address = cause.redirect_node().and_then(|(address, _)| {
+            match address.strip_prefix('?').unwrap_or(address).strip_prefix(':') {
+                Some(port) => Some(Address { host: asked.host.clone(), port: port.parse().ok()? }),
+                None => Address::parse(address, 0),
+            }
         });
         match (address, cause.code()) {
             (Some(address), Some("ASK")) => Self::Ask(address),
@@ -256,11 +272,45 @@ impl CallError {
     fn redirection(&self, asked: &Address) -> Redirection {
         match self {
             Self::Redis(cause) => Redirection::of(cause, asked),
-            Self::Connect(_) => Redirection::None,
+            Self::Connect(_) | Self::Failed(_) => Redirection::None,
         }
     }
 }
 
+/// The nodes contradict each other, as they do for a moment when a slot has moved.
+pub(super) fn in_a_circle() -> LockError {
+    unavailable("the cluster's nodes send us from one to the other")
+}
+
+fn on_its_way() -> LockError {
+    unavailable("the key's slot is being moved to another node")
+}
+
 fn unavailable(detail: &'static str) -> LockError {
     LockError::new(ErrorKind::Unavailable, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(host: &str, port: u16) -> Address {
+        Address { host: host.to_owned(), port }
+    }
+
+    #[test]
+    fn a_redirection_names_a_node_or_only_its_port() {
+        let said = |line: &str| {
+            let answer = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+            Redirection::of(&answer.extract_error().unwrap_err(), &address("asked", 7000))
+        };
+        assert_eq!(said("MOVED 1 10.0.0.5:7001"), Redirection::Moved(address("10.0.0.5", 7001)));
+        assert_eq!(said("ASK 1 [::1]:7001"), Redirection::Ask(address("::1", 7001)));
+        for nameless in ["MOVED 1 :7001", "MOVED 1 ?:7001"] {
+            assert_eq!(said(nameless), Redirection::Moved(address("asked", 7001)));
+        }
+        for other in ["MOVED 1 ?:port", "MOVED", "TRYAGAIN later", "ERR ask 1 10.0.0.5:7001"] {
+            assert_eq!(said(other), Redirection::None, "{other}");
+        }
+    }
 }

@@ -65,7 +65,7 @@ impl Connection {
     pub(crate) async fn call<T: FromRedisValue>(&self, request: Request<'_>) -> Result<Reply<T>, CallError> {
         match self.call_once(request).await {
             Err(CallError::Redis(cause)) if met_dead_connection(&cause) => {
-                let value = Box::pin(self.call_once(request)).await?;
+                let value = Box::pin(self.call_once(request)).await.map_err(CallError::of_second_copy)?;
                 Ok(Reply { value, repeated: true })
             }
             outcome => Ok(Reply { value: outcome?, repeated: false }),

@@ -2,10 +2,11 @@
 //! on the same connection, and a transaction that watches a key is spoilt by any other request.
 
 use super::address::Address;
-use super::connection::Source;
+use super::cluster::{Cluster, Place, REDIRECTIONS, in_a_circle};
+use super::connection::{Connection, Source};
+use super::request::{Asking, CallError, decisive};
 use super::slots::slot;
 use super::topology::Servers;
-use crate::backend::redis::failure::classify;
 use crate::error::LockError;
 use parking_lot::Mutex;
 use redis::RedisResult;
@@ -35,10 +36,12 @@ const MOST: usize = 16;
 pub(crate) trait Job: Sync {
     type Output: Send;
 
-    /// Does it. Whatever fails, the connection is not used again.
+    /// Does it. Whatever fails, the connection is not used again. Where the key's slot is still on its way to the
+    /// server, each command about the key needs an `ASKING`.
     fn run(
         &self,
         connection: &mut MultiplexedConnection,
+        asking: Asking,
     ) -> impl Future<Output = RedisResult<Self::Output>> + Send;
 }
 
@@ -47,8 +50,7 @@ impl Exclusive {
         Self { idle: Mutex::default(), places: Semaphore::new(MOST), limit }
     }
 
-    /// Does a job at the server that keeps `key`. An idle connection may have died unnoticed; then the job is
-    /// done again on another one.
+    /// Does a job at the server that keeps `key`, wherever that is by now.
     pub(crate) async fn run<J: Job>(
         &self,
         servers: &Servers,
@@ -57,17 +59,49 @@ impl Exclusive {
     ) -> Result<J::Output, LockError> {
         // Never closed, so never an error.
         let _place = self.places.acquire().await;
-        let address = servers.address(key).await?;
-        while let Some(mut taken) = self.take(address.as_ref()) {
-            match job.run(&mut taken.connection).await {
-                Err(cause) if cause.is_connection_dropped() => {}
-                outcome => return self.finish(servers, key, taken, outcome),
+        match servers {
+            Servers::One(connection) => {
+                Ok(self.run_at(|| connect(connection, self.limit), None, job).await?)
+            }
+            Servers::Cluster(cluster) => self.run_in(cluster, slot(key), job).await,
+        }
+    }
+
+    async fn run_in<J: Job>(&self, cluster: &Cluster, slot: u16, job: &J) -> Result<J::Output, LockError> {
+        let mut place = cluster.place(slot).await?;
+        for _ in 0..REDIRECTIONS {
+            let connector = cluster.connector(&place.address).within(self.limit);
+            match self.run_at(|| connector.connect(None), Some(&place), job).await {
+                Err(error) => place = cluster.next_place(slot, &place, error).await?,
+                Ok(output) => return Ok(output),
             }
         }
-        let connection = servers.connect(address.as_ref(), self.limit).await?;
-        let mut taken = Taken { address, connection };
-        let outcome = job.run(&mut taken.connection).await;
-        self.finish(servers, key, taken, outcome)
+        Err(in_a_circle())
+    }
+
+    /// Does a job at one server. An idle connection may have died unnoticed; then the job is done again on another
+    /// one.
+    async fn run_at<J: Job, C>(
+        &self,
+        connect: impl FnOnce() -> C,
+        place: Option<&Place>,
+        job: &J,
+    ) -> Result<J::Output, CallError>
+    where
+        C: Future<Output = Result<MultiplexedConnection, LockError>>,
+    {
+        let address = place.map(|place| &place.address);
+        let asking = place.map_or(Asking::No, |place| place.asking);
+        while let Some(mut taken) = self.take(address) {
+            match job.run(&mut taken.connection, asking).await {
+                Err(cause) if cause.is_connection_dropped() => {}
+                outcome => return self.finish(taken, outcome),
+            }
+        }
+        let connection = connect().await.map_err(CallError::Failed)?;
+        let mut taken = Taken { address: address.cloned(), connection };
+        let outcome = job.run(&mut taken.connection, asking).await;
+        self.finish(taken, outcome)
     }
 
     fn take(&self, address: Option<&Address>) -> Option<Taken> {
@@ -76,55 +110,17 @@ impl Exclusive {
         Some(idle.swap_remove(at))
     }
 
-    fn finish<T>(
-        &self,
-        servers: &Servers,
-        key: &[u8],
-        taken: Taken,
-        outcome: RedisResult<T>,
-    ) -> Result<T, LockError> {
-        match outcome {
-            Ok(output) => {
-                self.idle.lock().push(taken);
-                Ok(output)
-            }
-            Err(cause) => {
-                if let (Servers::Cluster(cluster), Some(asked)) = (servers, &taken.address) {
-                    cluster.learn(slot(key), &cause, asked);
-                }
-                Err(classify(cause))
-            }
-        }
+    fn finish<T>(&self, taken: Taken, outcome: RedisResult<T>) -> Result<T, CallError> {
+        let output = outcome.map_err(|cause| CallError::Redis(decisive(cause)))?;
+        self.idle.lock().push(taken);
+        Ok(output)
     }
 }
 
-impl Servers {
-    /// Which of several servers keeps `key`.
-    async fn address(&self, key: &[u8]) -> Result<Option<Address>, LockError> {
-        match self {
-            Self::One(_) => Ok(None),
-            Self::Cluster(cluster) => cluster.address(slot(key)).await.map(Some),
-        }
-    }
-
-    /// A connection that nobody else uses.
-    async fn connect(
-        &self,
-        address: Option<&Address>,
-        limit: Duration,
-    ) -> Result<MultiplexedConnection, LockError> {
-        match (self, address) {
-            (Self::Cluster(cluster), Some(address)) => {
-                cluster.connector(address).within(limit).connect(None).await
-            }
-            (Self::Cluster(_), None) => Err(LockError::new(
-                crate::error::ErrorKind::Unavailable,
-                "no node of the cluster serves the key's slot",
-            )),
-            (Self::One(connection), _) => match connection.source() {
-                Source::Fixed(connector) => connector.clone().within(limit).connect(None).await,
-                Source::Sentinels(sentinels) => sentinels.connect_to_primary(None, limit).await,
-            },
-        }
+/// A connection that no other request uses.
+async fn connect(to: &Connection, limit: Duration) -> Result<MultiplexedConnection, LockError> {
+    match to.source() {
+        Source::Fixed(connector) => connector.clone().within(limit).connect(None).await,
+        Source::Sentinels(sentinels) => sentinels.connect_to_primary(None, limit).await,
     }
 }

@@ -16,7 +16,7 @@ pub(super) use cluster::Cluster;
 pub(super) use connection::{Connection, Opening, Source};
 pub(super) use connector::{Connector, Limits};
 pub(super) use exclusive::{Exclusive, Job};
-pub(super) use request::{CallError, Reply};
+pub(super) use request::{Asking, CallError, Reply, Transaction};
 pub(super) use sentinel::Sentinels;
 pub(super) use slots::{hash_tag, slot, tag_in_slot};
 pub(super) use topology::Servers;

@@ -29,13 +29,15 @@ impl Servers {
     ) -> Result<Reply<T>, CallError> {
         let (request, give_up) = (request.into(), Moment::now().after(limit));
         let mut pauses = Backoff::new(Duration::from_millis(5), Duration::from_millis(100));
+        let mut outcome = self.call_now(key, request).await;
         loop {
-            match self.call_now(key, request).await {
+            match outcome {
                 Err(CallError::Redis(cause)) if is_passing(&cause) && Moment::now() < give_up => {
                     Box::pin(sleep(pauses.next_pause())).await;
                 }
                 outcome => return outcome,
             }
+            outcome = self.call_now(key, request).await.map_err(CallError::of_second_copy);
         }
     }
 
@@ -65,7 +67,8 @@ impl Servers {
         let lock = keys.first().copied().unwrap_or_default();
         match self.call(lock, &with_arguments(script.by_hash(keys)), limit).await {
             Err(CallError::Redis(cause)) if cause.kind() == ServerErrorKind::NoScript.into() => {
-                Box::pin(self.call(lock, &with_arguments(script.by_text(keys)), limit)).await
+                let by_text = with_arguments(script.by_text(keys));
+                Box::pin(self.call(lock, &by_text, limit)).await.map_err(CallError::of_second_copy)
             }
             outcome => outcome,
         }
