@@ -18,11 +18,11 @@ use super::servers::{ServersUrl, Source};
 use super::wire::Inbox;
 use crate::backend::durations::{TIMEOUT, check_range};
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::keeper::Keeper;
 use crate::lease::OwnerId;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 
 /// Settings of a [`RedisBackend`].
 #[derive(Clone)]
@@ -35,6 +35,7 @@ pub struct RedisBackendBuilder {
     recipe: Recipe,
     options: ScriptOptions,
     required_replicas: usize,
+    caller_connections: usize,
 }
 
 impl RedisBackend {
@@ -54,9 +55,14 @@ impl Default for RedisBackendBuilder {
             recipe: Recipe::default(),
             options: ScriptOptions::default(),
             required_replicas: 0,
+            caller_connections: CALLER_CONNECTIONS,
         }
     }
 }
+
+/// A runtime that can do no IO is found out by a panic of the task that connects it. Where that ends the process, it is
+/// not tried unless it is asked for.
+const CALLER_CONNECTIONS: usize = if cfg!(panic = "abort") { 0 } else { 4 };
 
 pub(super) const DEFAULT_LIMITS: Limits =
     Limits { connect: Duration::from_secs(2), request: Duration::from_secs(1) };
@@ -134,6 +140,20 @@ impl RedisBackendBuilder {
         self
     }
 
+    /// How many runtimes of the program may have a connection of their own, by default 4; 0 for none.
+    ///
+    /// All requests can go over one connection, which a thread of the library drives. To wake that thread costs time, so a
+    /// Tokio runtime that sends many requests gets a connection that it drives itself. It is closed with the runtime, and
+    /// after an idle minute. Renewals, and releases in the background, never use it.
+    ///
+    /// Only with one server or sentinels, and with the scripts of [`Recipe::Fair`] or [`Recipe::Barging`]. In a program
+    /// that is built with `panic = "abort"` the default is 0: all its runtimes must be able to do IO
+    /// (`enable_io`) if this is set.
+    pub fn caller_connections(mut self, most: usize) -> Self {
+        self.caller_connections = most;
+        self
+    }
+
     /// How many replicas must have acknowledged a grant, and each renewal, before it counts; by default none.
     ///
     /// A grant costs one more round trip, and the replicas' answers. It makes the window smaller in which a
@@ -183,9 +203,9 @@ impl RedisBackendBuilder {
         self.options.check()?;
         self.check_options()?;
         self.options.barging = self.recipe == Recipe::Barging;
-        let inbox = Inbox::new(OwnerId::random()?);
+        let (keeper, inbox) = (Keeper::start()?, Inbox::new(OwnerId::random()?));
         let pushes = Arc::new(Pushes::new(inbox));
-        let (servers, address) = self.servers(&pushes)?;
+        let (servers, address) = self.servers(&pushes, keeper)?;
         servers.ensure().await?;
         let (queue, info) = (self.has_queue(), !self.options.quarantine.is_zero());
         preflight::check(&servers, inbox, Needs { queue, info, limit: self.limits.request }).await?;
@@ -193,6 +213,7 @@ impl RedisBackendBuilder {
         let (kept, replicas) = (self.kept(&servers, &pushes), self.replicas(&servers, inbox));
         let locks = Arc::new(RedisLocks { address, pushes, kept, replicas });
         give_back_strays(&locks);
+        release_again(&locks);
         Ok(RedisBackend::of(locks))
     }
 
@@ -215,24 +236,28 @@ impl RedisBackendBuilder {
     }
 
     /// The servers that the URL names, and what to call them.
-    fn servers(&self, pushes: &Arc<Pushes>) -> Result<(Servers, String), LockError> {
+    fn servers(&self, pushes: &Arc<Pushes>, keeper: &'static Keeper) -> Result<(Servers, String), LockError> {
         match ServersUrl::parse(&self.url) {
-            Some(url) if url.scheme.ends_with("+sentinel") => self.behind_sentinels(&url, pushes),
+            Some(url) if url.scheme.ends_with("+sentinel") => self.behind_sentinels(&url, pushes, keeper),
             Some(url) if url.scheme.ends_with("+cluster") => self.in_cluster(&url, pushes),
             _ => {
                 let connector = self.connector(&self.url)?;
                 let address = connector.server();
-                let connection =
-                    Connection::new(Source::Fixed(Box::new(connector)), self.opening(pushes, true));
-                Ok((Servers::One(connection), address))
+                Ok((self.one(Source::Fixed(Box::new(connector)), pushes, keeper), address))
             }
         }
+    }
+
+    fn one(&self, source: Source, pushes: &Arc<Pushes>, keeper: &'static Keeper) -> Servers {
+        let connection = Connection::new(source, self.opening(pushes, true));
+        Servers::One(connection.with_runtimes(keeper, self.caller_connections))
     }
 
     fn behind_sentinels(
         &self,
         url: &ServersUrl<'_>,
         pushes: &Arc<Pushes>,
+        keeper: &'static Keeper,
     ) -> Result<(Servers, String), LockError> {
         let (service, database) = url.path();
         if service.is_empty() {
@@ -243,8 +268,8 @@ impl RedisBackendBuilder {
         let to_servers = self.connector(&url.to_one("sentinels", database))?;
         let to_sentinels = to_servers.clone().with_login(self.sentinel_login.as_ref());
         let sentinels = Sentinels::new(url.addresses(26_379)?, service.to_owned(), to_sentinels, to_servers);
-        let connection = Connection::new(Source::Sentinels(Box::new(sentinels)), self.opening(pushes, true));
-        Ok((Servers::One(connection), format!("sentinels of {service}")))
+        let servers = self.one(Source::Sentinels(Box::new(sentinels)), pushes, keeper);
+        Ok((servers, format!("sentinels of {service}")))
     }
 
     fn in_cluster(&self, url: &ServersUrl<'_>, pushes: &Arc<Pushes>) -> Result<(Servers, String), LockError> {
@@ -253,8 +278,8 @@ impl RedisBackendBuilder {
         }
         let (seeds, connector) = (url.addresses(6_379)?, self.connector(&url.to_one("cluster", ""))?);
         let address = seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let cluster = Cluster::new(seeds, connector, self.opening(pushes, false));
-        Ok((Servers::Cluster(Box::new(cluster)), address))
+        let cluster = Cluster::new(seeds, connector, self.opening(pushes, false), Arc::clone(pushes));
+        Ok((Servers::Cluster(cluster), address))
     }
 
     fn connector(&self, url: &str) -> Result<Connector, LockError> {
@@ -269,7 +294,7 @@ impl RedisBackendBuilder {
             Recipe::Plain => &[],
             Recipe::Timestamp => TIMESTAMP,
         };
-        Opening { pushes: Arc::clone(pushes), listens: may_listen && self.has_queue(), scripts }
+        Opening { pushes: Some(Arc::clone(pushes)), listens: may_listen && self.has_queue(), scripts }
     }
 
     fn kept(&self, servers: &Arc<Servers>, pushes: &Arc<Pushes>) -> Kept {
@@ -301,11 +326,26 @@ impl RedisBackendBuilder {
 fn give_back_strays(locks: &Arc<RedisLocks>) {
     let backend = Arc::downgrade(locks);
     locks.pushes.on_stray(move |stray| {
-        let (Some(locks), Ok(runtime)) = (backend.upgrade(), Handle::try_current()) else { return };
-        runtime.spawn(async move {
+        let Some(locks) = backend.upgrade() else { return };
+        Keeper::detach(async move {
             if let Kept::Queue(queue) = &locks.kept {
                 // If it fails, the lease ends it.
                 let _ = queue.give_back(stray).await;
+            }
+        });
+    });
+}
+
+/// A request that was answered, or given up, after its owner was released may have brought the owner back.
+fn release_again(locks: &Arc<RedisLocks>) {
+    let Kept::Queue(queue) = &locks.kept else { return };
+    let backend = Arc::downgrade(locks);
+    queue.in_flight.on_late(move |claim| {
+        let Some(locks) = backend.upgrade() else { return };
+        Keeper::detach(async move {
+            if let Kept::Queue(queue) = &locks.kept {
+                // If it fails, the mark or the lease ends it.
+                let _ = queue.release(&claim).await;
             }
         });
     });
@@ -319,6 +359,7 @@ impl fmt::Debug for RedisBackendBuilder {
             .field("recipe", &self.recipe)
             .field("options", &self.options)
             .field("required_replicas", &self.required_replicas)
+            .field("caller_connections", &self.caller_connections)
             .finish_non_exhaustive()
     }
 }

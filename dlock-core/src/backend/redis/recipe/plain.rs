@@ -6,14 +6,14 @@ use crate::backend::redis::outcome::not_owner;
 use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
 use crate::backend::redis::replies::{strange, token};
 use crate::backend::redis::scripts;
-use crate::backend::redis::servers::{Asking, CallError, Exclusive, Job, Servers, Transaction};
+use crate::backend::redis::servers::{Asking, CallError, Exclusive, Job, Servers};
+use crate::backend::redis::servers::{TimedConnection, Transaction};
 use crate::backend::redis::wire::Inbox;
 use crate::backend::{Claim, Grant};
 use crate::error::LockError;
 use crate::lease::FencingToken;
 use crate::time::Moment;
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError, RedisResult, ServerErrorKind, Value, cmd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ pub(crate) struct PlainRecipe {
     servers: Arc<Servers>,
     inbox: Inbox,
     limit: Duration,
-    exclusive: Exclusive,
+    exclusive: Arc<Exclusive>,
     /// The tokens of the locks that this process holds.
     tokens: Mutex<ExpiringMap<FencingToken>>,
     /// Which of [`REMOVALS`] and [`RENEWALS`] the server is known to refuse: those before these.
@@ -139,8 +139,8 @@ impl PlainRecipe {
                 script.arg(change.owner).arg(change.claim.ttl.as_millis()).take()
             }
             Way::Watch => {
-                let transaction = WatchAndChange { change, remove };
-                let outcome = self.exclusive.run(&self.servers, change.key, &transaction).await;
+                let transaction = WatchAndChange::new(change, remove);
+                let outcome = self.exclusive.run(&self.servers, change.key, transaction).await;
                 return outcome.map_err(CallError::Failed);
             }
         };
@@ -166,45 +166,44 @@ fn is_refused(cause: &RedisError) -> bool {
 }
 
 /// Compares and changes in two requests; a change by anybody in between makes the second do nothing.
-struct WatchAndChange<'a> {
-    change: &'a Change<'a>,
-    remove: bool,
+struct WatchAndChange {
+    key: Vec<u8>,
+    owner: String,
+    /// What is done if the owner has the key.
+    command: Cmd,
 }
 
-impl Job for WatchAndChange<'_> {
+impl Job for WatchAndChange {
     type Output = bool;
 
-    async fn run(&self, connection: &mut MultiplexedConnection, asking: Asking) -> RedisResult<bool> {
-        if self.watch(connection, asking).await?.as_deref() != Some(self.change.owner.as_bytes()) {
+    async fn run(&self, connection: &mut TimedConnection, asking: Asking) -> RedisResult<bool> {
+        if self.watch(connection, asking).await?.as_deref() != Some(self.owner.as_bytes()) {
             cmd("UNWATCH").exec_async(connection).await?;
             return Ok(false);
         }
         // Nothing, if the key changed: then it is another's, or nobody's.
         let done: Option<(bool,)> =
-            Transaction::default().with(self.command()).send(connection, asking).await?;
+            Transaction::default().with(self.command.clone()).send(connection, asking).await?;
         Ok(done.is_some_and(|(done,)| done))
     }
 }
 
-impl WatchAndChange<'_> {
-    /// Watches the key, and reads it after that.
-    async fn watch(
-        &self,
-        connection: &mut MultiplexedConnection,
-        asking: Asking,
-    ) -> RedisResult<Option<Vec<u8>>> {
-        let mut look = asking.pipeline();
-        look.cmd("WATCH").arg(self.change.key).ignore();
-        asking.precede(&mut look);
-        look.cmd("GET").arg(self.change.key);
-        let (holder,) = look.query_async(connection).await?;
-        Ok(holder)
+impl WatchAndChange {
+    fn new(change: &Change<'_>, remove: bool) -> Self {
+        let command = match remove {
+            true => cmd("DEL").arg(change.key).take(),
+            false => cmd("PEXPIRE").arg(change.key).arg(change.claim.ttl.as_millis()).take(),
+        };
+        Self { key: change.key.to_vec(), owner: change.owner.to_owned(), command }
     }
 
-    fn command(&self) -> Cmd {
-        match self.remove {
-            true => cmd("DEL").arg(self.change.key).take(),
-            false => cmd("PEXPIRE").arg(self.change.key).arg(self.change.claim.ttl.as_millis()).take(),
-        }
+    /// Watches the key, and reads it after that.
+    async fn watch(&self, connection: &mut TimedConnection, asking: Asking) -> RedisResult<Option<Vec<u8>>> {
+        let mut look = asking.pipeline();
+        look.cmd("WATCH").arg(&self.key).ignore();
+        asking.precede(&mut look);
+        look.cmd("GET").arg(&self.key);
+        let (holder,) = look.query_async(connection).await?;
+        Ok(holder)
     }
 }

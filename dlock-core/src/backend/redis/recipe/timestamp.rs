@@ -6,10 +6,11 @@ use crate::backend::redis::outcome::not_owner;
 use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
 use crate::backend::redis::replies::{strange, token};
 use crate::backend::redis::scripts::{self, Script};
-use crate::backend::redis::servers::Servers;
+use crate::backend::redis::servers::{Route, Servers};
 use crate::backend::redis::wire::millis;
 use crate::backend::{Claim, Grant};
 use crate::error::{ErrorKind, LockError};
+use crate::keeper::Keeper;
 use crate::lease::{FencingToken, OwnerId};
 use crate::time::{Moment, unix_time};
 use parking_lot::Mutex;
@@ -62,16 +63,14 @@ impl Timestamp {
             return Ok(AskOutcome::Granted(Grant::new(lease.token, valid_until)));
         }
         let (server, ttl) = (self.server.clone(), claim.ttl);
-        let asking = tokio::spawn(async move {
+        let asking = Keeper::here()?.complete(async move {
             let now = millis(unix_time());
             let ends = now.saturating_add(ttl.as_millis());
             let taken = server.take_over(&key, now, ends).await?;
             *lease = taken.as_ref().ok().map(|token| TimestampLease { token: *token, values: vec![ends] });
             Ok::<_, LockError>(taken)
         });
-        let ended =
-            |cause| LockError::new(ErrorKind::Unavailable, "the runtime has ended").with_source(cause);
-        let asked = asking.await.map_err(ended)?;
+        let asked = asking.await?;
         let holds_nothing = match &asked {
             Ok(taken) => taken.is_err(),
             Err(error) => error.leaves_nothing(),
@@ -178,6 +177,6 @@ impl ScriptRunner {
         arguments: &[u64],
     ) -> Result<T, LockError> {
         let arguments = |command: &mut Cmd| _ = command.arg(arguments);
-        Ok(self.servers.run(self.limit, script, &[key], arguments).await?.value)
+        Ok(self.servers.run(&Route::Keeper, self.limit, script, &[key], arguments).await?.value)
     }
 }

@@ -13,6 +13,7 @@ use crate::backend::redis::scripts::{self, Script};
 use crate::backend::redis::servers::{Connection, Connector, Limits, Opening, Servers, ServersUrl, Source};
 use crate::backend::redis::wire::Inbox;
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::keeper::Keeper;
 use crate::lease::OwnerId;
 use futures_util::future::join_all;
 use std::collections::HashSet;
@@ -106,6 +107,7 @@ impl RedlockBackendBuilder {
 
     async fn connect(self) -> Result<RedlockBackend, LockError> {
         check_limits(self.limits)?;
+        Keeper::start()?;
         let inbox = Inbox::new(OwnerId::random()?);
         let nodes = self.nodes(&Arc::new(Pushes::new(inbox)))?;
         let limit = self.limits.request;
@@ -142,7 +144,7 @@ impl RedlockBackendBuilder {
         static SCRIPTS: &[&Script] = &[&scripts::PROPOSE, &scripts::RENEW, &scripts::RELEASE];
         let connector = Connector::new(url, self.limits, self.root_certificates.clone())?;
         let address = connector.server();
-        let opening = Opening { pushes: Arc::clone(pushes), listens: false, scripts: SCRIPTS };
+        let opening = Opening { pushes: Some(Arc::clone(pushes)), listens: false, scripts: SCRIPTS };
         let servers = Arc::new(Servers::One(Connection::new(Source::Fixed(Box::new(connector)), opening)));
         let calls =
             Calls { servers, limit: Duration::ZERO, options: ScriptOptions::default(), batches: None };

@@ -1,12 +1,16 @@
 //! The nodes of a Redis Cluster, and which of them a request goes to.
 
 use super::address::Address;
-use super::connection::{Connection, Opening, Source};
+use super::connection::Connection;
 use super::connector::Connector;
 use super::listener::Listener;
+use super::live::{Opening, Source};
+use super::per_runtime::Route;
 use super::request::{Asking, CallError, Reply, Request};
 use super::slots::SlotMap;
+use crate::backend::redis::notifications::Pushes;
 use crate::error::{ErrorKind, LockError};
+use crate::keeper::Keeper;
 use crate::time::Moment;
 use parking_lot::Mutex;
 use redis::{FromRedisValue, RedisError, Value};
@@ -21,6 +25,7 @@ pub(crate) struct Cluster {
     seeds: Vec<Address>,
     connector: Connector,
     opening: Opening,
+    pushes: Arc<Pushes>,
     map: Mutex<SlotMap>,
     nodes: Mutex<HashMap<Address, Arc<ClusterNode>>>,
     /// When the map was asked for last.
@@ -31,7 +36,7 @@ pub(crate) struct Cluster {
 struct ClusterNode {
     address: Address,
     commands: Connection,
-    listener: Listener,
+    listener: Arc<Listener>,
 }
 
 /// How many redirections one request follows.
@@ -41,25 +46,31 @@ const FRESH: Duration = Duration::from_millis(100);
 
 impl Cluster {
     /// `opening` is that of the connections that carry commands.
-    pub(crate) fn new(seeds: Vec<Address>, connector: Connector, opening: Opening) -> Self {
+    pub(crate) fn new(
+        seeds: Vec<Address>,
+        connector: Connector,
+        opening: Opening,
+        pushes: Arc<Pushes>,
+    ) -> Arc<Self> {
         let (map, nodes) = (Mutex::default(), Mutex::default());
-        Self { seeds, connector, opening, map, nodes, asking: tokio::sync::Mutex::new(Moment::START) }
+        let asking = tokio::sync::Mutex::new(Moment::START);
+        Arc::new(Self { seeds, connector, opening, pushes, map, nodes, asking })
     }
 
     /// Makes sure that the cluster can be reached, and serves.
-    pub(super) async fn ensure(&self) -> Result<(), LockError> {
+    pub(super) async fn ensure(self: &Arc<Self>) -> Result<(), LockError> {
         self.refresh().await
     }
 
     /// Sends a request to the node of `slot`, wherever that is by now.
     pub(super) async fn call<T: FromRedisValue>(
-        &self,
+        self: &Arc<Self>,
         slot: u16,
         request: Request<'_>,
     ) -> Result<Reply<T>, CallError> {
         let send = |node: Arc<ClusterNode>, asking| async move {
             match asking {
-                Asking::No => node.commands.call(request).await,
+                Asking::No => node.commands.call(&Route::Keeper, request).await,
                 Asking::Yes => node.ask(request).await,
             }
         };
@@ -68,7 +79,7 @@ impl Cluster {
 
     /// Has the node of `slot` attempt something, and whichever node it says has the slot instead.
     async fn follow<T, F>(
-        &self,
+        self: &Arc<Self>,
         slot: u16,
         attempt: impl Fn(Arc<ClusterNode>, Asking) -> F,
     ) -> Result<T, CallError>
@@ -89,7 +100,7 @@ impl Cluster {
     }
 
     /// Where the slot is by the map.
-    pub(super) async fn place(&self, slot: u16) -> Result<Place, LockError> {
+    pub(super) async fn place(self: &Arc<Self>, slot: u16) -> Result<Place, LockError> {
         Ok(Place { address: self.node(slot).await?.address.clone(), asking: Asking::No })
     }
 
@@ -98,7 +109,7 @@ impl Cluster {
     /// # Errors
     /// `error` itself, if the node did not say that the slot is elsewhere.
     pub(super) async fn next_place(
-        &self,
+        self: &Arc<Self>,
         slot: u16,
         asked: &Place,
         error: CallError,
@@ -118,7 +129,7 @@ impl Cluster {
 
     /// The slots of a node that failed, or that says that the cluster is not whole, may be another's by now. What
     /// comes of asking matters to the next attempt.
-    async fn after_failure(&self, error: &CallError) {
+    async fn after_failure(self: &Arc<Self>, error: &CallError) {
         let may_have_moved = match error {
             CallError::Connect(_) | CallError::Failed(_) => true,
             CallError::Redis(cause) => {
@@ -136,7 +147,7 @@ impl Cluster {
     }
 
     /// Subscribes at the node of `slot`.
-    pub(super) async fn listen(&self, slot: u16) -> Result<(), LockError> {
+    pub(super) async fn listen(self: &Arc<Self>, slot: u16) -> Result<(), LockError> {
         let listening = self.follow(slot, |node, _| async move { node.listener.listen(slot).await });
         Ok(listening.await?)
     }
@@ -149,7 +160,7 @@ impl Cluster {
         let addresses = self.map.lock().addresses().to_vec();
         let (mut answers, mut failure) = (Vec::new(), unavailable("no node of the cluster serves a slot"));
         for address in addresses {
-            match self.node_at(&address).commands.call(request).await {
+            match self.node_at(&address).commands.call(&Route::Keeper, request).await {
                 Ok(reply) => answers.push(reply.value),
                 Err(error) => failure = error.into(),
             }
@@ -161,7 +172,7 @@ impl Cluster {
         self.connector.at(address)
     }
 
-    async fn node(&self, slot: u16) -> Result<Arc<ClusterNode>, LockError> {
+    async fn node(self: &Arc<Self>, slot: u16) -> Result<Arc<ClusterNode>, LockError> {
         if let Some(node) = self.known_node(slot) {
             return Ok(node);
         }
@@ -183,15 +194,21 @@ impl Cluster {
         let node = Arc::new(ClusterNode {
             address: address.clone(),
             commands: Connection::new(Source::Fixed(Box::new(connector.clone())), self.opening.clone()),
-            listener: Listener::new(connector, Arc::clone(&self.opening.pushes)),
+            listener: Listener::new(connector, Arc::clone(&self.pushes)),
         });
         nodes.insert(address.clone(), Arc::clone(&node));
         node
     }
 
     /// Asks the cluster which node serves which slot, once for all who wait for the answer.
-    async fn refresh(&self) -> Result<(), LockError> {
-        let called = Moment::now();
+    ///
+    /// The keeper does it, so that no request waits for the future of another caller.
+    async fn refresh(self: &Arc<Self>) -> Result<(), LockError> {
+        let (called, this) = (Moment::now(), Arc::clone(self));
+        Keeper::here()?.complete(async move { this.refresh_since(called).await }).await?
+    }
+
+    async fn refresh_since(&self, called: Moment) -> Result<(), LockError> {
         let mut asked = self.asking.lock().await;
         if *asked >= called || called.since(*asked) < FRESH && *asked > Moment::START {
             return Ok(());
@@ -219,7 +236,8 @@ impl Cluster {
     async fn ask_for_map(&self, address: &Address) -> Result<SlotMap, LockError> {
         let mut question = redis::cmd("CLUSTER");
         question.arg("SLOTS");
-        let reply = self.node_at(address).commands.call::<Vec<Value>>((&question).into()).await?;
+        let reply =
+            self.node_at(address).commands.call::<Vec<Value>>(&Route::Keeper, (&question).into()).await?;
         let strange = || LockError::new(ErrorKind::Unsupported, "CLUSTER SLOTS has a form that is not known");
         SlotMap::parse(&reply.value, address).ok_or_else(strange)
     }
@@ -229,7 +247,7 @@ impl ClusterNode {
     /// Sends a request about a slot that is still on its way to this node.
     async fn ask<T: FromRedisValue>(&self, request: Request<'_>) -> Result<Reply<T>, CallError> {
         let asking = request.asking().ok_or_else(|| CallError::Failed(on_its_way()))?;
-        let reply = self.commands.call::<(T,)>((&asking).into()).await?;
+        let reply = self.commands.call::<(T,)>(&Route::Keeper, (&asking).into()).await?;
         Ok(Reply { value: reply.value.0, repeated: reply.repeated })
     }
 }

@@ -3,15 +3,17 @@
 
 use super::address::Address;
 use super::cluster::{Cluster, Place, REDIRECTIONS, in_a_circle};
-use super::connection::{Connection, Source};
+use super::live::Source;
 use super::request::{Asking, CallError, decisive};
 use super::slots::slot;
+use super::timed::TimedConnection;
 use super::topology::Servers;
 use crate::error::LockError;
+use crate::keeper::Keeper;
 use parking_lot::Mutex;
 use redis::RedisResult;
-use redis::aio::MultiplexedConnection;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -26,32 +28,43 @@ pub(crate) struct Exclusive {
 struct Taken {
     /// `None` if there is only one server.
     address: Option<Address>,
-    connection: MultiplexedConnection,
+    connection: TimedConnection,
 }
 
 /// How many jobs are done at once. Each takes a connection at the server.
 const MOST: usize = 16;
 
 /// Requests that belong together.
-pub(crate) trait Job: Sync {
+pub(crate) trait Job: Send + Sync + 'static {
     type Output: Send;
 
     /// Does it. Whatever fails, the connection is not used again. Where the key's slot is still on its way to the
     /// server, each command about the key needs an `ASKING`.
     fn run(
         &self,
-        connection: &mut MultiplexedConnection,
+        connection: &mut TimedConnection,
         asking: Asking,
     ) -> impl Future<Output = RedisResult<Self::Output>> + Send;
 }
 
 impl Exclusive {
-    pub(crate) fn new(limit: Duration) -> Self {
-        Self { idle: Mutex::default(), places: Semaphore::new(MOST), limit }
+    pub(crate) fn new(limit: Duration) -> Arc<Self> {
+        Arc::new(Self { idle: Mutex::default(), places: Semaphore::new(MOST), limit })
     }
 
-    /// Does a job at the server that keeps `key`, wherever that is by now.
+    /// Has the keeper do a job at the server that keeps `key`, wherever that is by now: so the place is given back, and
+    /// the connection is of use again, whatever becomes of the caller.
     pub(crate) async fn run<J: Job>(
+        self: &Arc<Self>,
+        servers: &Arc<Servers>,
+        key: &[u8],
+        job: J,
+    ) -> Result<J::Output, LockError> {
+        let (this, servers, key) = (Arc::clone(self), Arc::clone(servers), key.to_vec());
+        Keeper::here()?.complete(async move { this.run_in_turn(&servers, &key, &job).await }).await?
+    }
+
+    async fn run_in_turn<J: Job>(
         &self,
         servers: &Servers,
         key: &[u8],
@@ -61,13 +74,18 @@ impl Exclusive {
         let _place = self.places.acquire().await;
         match servers {
             Servers::One(connection) => {
-                Ok(self.run_at(|| connect(connection, self.limit), None, job).await?)
+                Ok(self.run_at(|| connect(connection.source(), self.limit), None, job).await?)
             }
             Servers::Cluster(cluster) => self.run_in(cluster, slot(key), job).await,
         }
     }
 
-    async fn run_in<J: Job>(&self, cluster: &Cluster, slot: u16, job: &J) -> Result<J::Output, LockError> {
+    async fn run_in<J: Job>(
+        &self,
+        cluster: &Arc<Cluster>,
+        slot: u16,
+        job: &J,
+    ) -> Result<J::Output, LockError> {
         let mut place = cluster.place(slot).await?;
         for _ in 0..REDIRECTIONS {
             let connector = cluster.connector(&place.address).within(self.limit);
@@ -88,7 +106,7 @@ impl Exclusive {
         job: &J,
     ) -> Result<J::Output, CallError>
     where
-        C: Future<Output = Result<MultiplexedConnection, LockError>>,
+        C: Future<Output = Result<TimedConnection, LockError>>,
     {
         let address = place.map(|place| &place.address);
         let asking = place.map_or(Asking::No, |place| place.asking);
@@ -118,8 +136,8 @@ impl Exclusive {
 }
 
 /// A connection that no other request uses.
-async fn connect(to: &Connection, limit: Duration) -> Result<MultiplexedConnection, LockError> {
-    match to.source() {
+async fn connect(to: &Source, limit: Duration) -> Result<TimedConnection, LockError> {
+    match to {
         Source::Fixed(connector) => connector.clone().within(limit).connect(None).await,
         Source::Sentinels(sentinels) => sentinels.connect_to_primary(None, limit).await,
     }

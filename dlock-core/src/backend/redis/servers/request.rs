@@ -1,8 +1,8 @@
 //! What is sent to a server, and what comes of it.
 
+use super::timed::TimedConnection;
 use crate::backend::redis::failure::classify;
 use crate::error::LockError;
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ServerError};
 
 /// A command, or several that travel together.
@@ -39,7 +39,7 @@ impl Transaction {
 
     pub(crate) async fn send<T: FromRedisValue>(
         &self,
-        connection: &mut MultiplexedConnection,
+        connection: &mut TimedConnection,
         asking: Asking,
     ) -> RedisResult<T> {
         let (answer,) = self.pipeline(asking).query_async(connection).await.map_err(decisive)?;
@@ -71,12 +71,9 @@ impl Asking {
 }
 
 impl Request<'_> {
-    pub(super) async fn send<T: FromRedisValue>(
-        self,
-        connection: &mut MultiplexedConnection,
-    ) -> RedisResult<T> {
+    pub(super) async fn send<T: FromRedisValue>(self, connection: &mut TimedConnection) -> RedisResult<T> {
         match self {
-            Self::Command(command) => command.query_async(connection).await,
+            Self::Command(command) => connection.query(command).await,
             Self::Pipeline(pipeline) => pipeline.query_async(connection).await.map_err(decisive),
             Self::Transaction(transaction) => transaction.send(connection, Asking::No).await,
         }
