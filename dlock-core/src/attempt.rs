@@ -126,8 +126,8 @@ impl Attempt {
 
     fn failed(mut self, error: LockError) -> LockError {
         self.span.failed(error.kind());
-        if self.wait.is_zero() && error.kind() == ErrorKind::Busy {
-            // A try that was refused leaves nothing: the backend's promise.
+        if self.wait.is_zero() && (error.kind() == ErrorKind::Busy || error.leaves_nothing()) {
+            // A try that was refused leaves nothing, nor does one that was never sent: the backend's promise.
             self.guard.set_to_release(false);
         }
         self.guard.name(error, Operation::Acquire)

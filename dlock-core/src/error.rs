@@ -36,6 +36,20 @@ struct Details {
     source: Option<Arc<dyn StdError + Send + Sync>>,
     /// How many releases were not confirmed.
     unflushed: usize,
+    remainder: Remainder,
+}
+
+/// What a request that failed may have left with the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(dead_code, reason = "only backends that ask servers know more")]
+enum Remainder {
+    /// It may have been carried out, or may be yet.
+    #[default]
+    Unknown,
+    /// It never left this process.
+    Nothing,
+    /// Something that the end of a lease does not end. The backend says when it is gone.
+    UntilToldGone,
 }
 
 /// What sort of failure a [`LockError`] is.
@@ -140,15 +154,43 @@ impl LockError {
     #[must_use]
     pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
-        Self(Box::new(Details {
-            kind,
-            operation: None,
-            backend: None,
-            key: None,
-            detail,
-            source: None,
-            unflushed: 0,
-        }))
+        let (operation, backend, key, source, unflushed, remainder) = Default::default();
+        Self(Box::new(Details { kind, operation, backend, key, detail, source, unflushed, remainder }))
+    }
+
+    /// Says that the request never left this process, so that there is nothing to undo.
+    #[must_use]
+    #[cfg(any(feature = "redis", test))]
+    pub(crate) fn unsent(mut self) -> Self {
+        self.0.remainder = Remainder::Nothing;
+        self
+    }
+
+    /// Takes back what [`unsent`](Self::unsent) said: an earlier request of the same owner was sent.
+    #[must_use]
+    #[cfg(feature = "redis")]
+    pub(crate) fn after_a_request(mut self) -> Self {
+        self.0.remainder = Remainder::Unknown;
+        self
+    }
+
+    /// Says that a release is to be repeated until the backend says that the owner has nothing any longer, even after
+    /// the lease.
+    #[must_use]
+    #[cfg(any(feature = "zookeeper", test))]
+    pub(crate) fn until_told_gone(mut self) -> Self {
+        self.0.remainder = Remainder::UntilToldGone;
+        self
+    }
+
+    /// Whether only the backend can tell the end of what was left.
+    pub(crate) fn outlives_the_lease(&self) -> bool {
+        self.0.remainder == Remainder::UntilToldGone
+    }
+
+    /// Whether the request left nothing that is to be undone.
+    pub(crate) fn leaves_nothing(&self) -> bool {
+        self.0.remainder == Remainder::Nothing
     }
 
     /// Names the operation, unless one is named already.
@@ -236,7 +278,7 @@ impl fmt::Display for LockError {
 
 impl fmt::Debug for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Details { kind, operation, backend, key, detail, source, unflushed } = &*self.0;
+        let Details { kind, operation, backend, key, detail, source, unflushed, .. } = &*self.0;
         f.debug_struct("LockError")
             .field("kind", kind)
             .field("operation", operation)

@@ -6,10 +6,11 @@ use crate::time::{Backoff, Moment, sleep};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The least time that releases are tried for. A lease that is shorter has ended by itself by then.
+/// The least time that releases are tried for. A lease that is shorter has ended by itself by then. A backend whose
+/// locks end with a session says so in the error, and says when the session is over.
 const LEAST_EFFORT: Duration = Duration::from_secs(60);
 
-/// Releases until the backend confirms it, says that it cannot be, or the lease is over anyway.
+/// Releases until the backend confirms it, says that it cannot be, or what is left is over anyway.
 pub(crate) async fn until_gone(backend: Arc<dyn Backend>, claim: Claim) {
     let give_up = Moment::now().after(effort(&*backend, &claim));
     let mut pauses = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
@@ -43,7 +44,7 @@ enum NextStep {
 fn next_step(error: &LockError, out_of_time: bool) -> NextStep {
     match error.kind() {
         ErrorKind::Lost => NextStep::Gone,
-        kind if kind.is_retryable() && !out_of_time => NextStep::Retry,
+        kind if kind.is_retryable() && (!out_of_time || error.outlives_the_lease()) => NextStep::Retry,
         _ => NextStep::GiveUp,
     }
 }
@@ -59,5 +60,9 @@ mod tests {
         assert_eq!(next_step(&error(ErrorKind::Unavailable), false), NextStep::Retry);
         assert_eq!(next_step(&error(ErrorKind::Unavailable), true), NextStep::GiveUp);
         assert_eq!(next_step(&error(ErrorKind::Auth), false), NextStep::GiveUp);
+        let session_bound = |kind| error(kind).until_told_gone();
+        assert_eq!(next_step(&session_bound(ErrorKind::Unavailable), true), NextStep::Retry);
+        assert_eq!(next_step(&session_bound(ErrorKind::Lost), true), NextStep::Gone);
+        assert_eq!(next_step(&session_bound(ErrorKind::Auth), true), NextStep::GiveUp);
     }
 }

@@ -57,6 +57,28 @@ fn rejected(status: u16, after: bool, code: &str) -> (u16, bool, String) {
     (status, after, code.to_owned())
 }
 
+/// Whatever duration the layer is given, a request is answered.
+#[tokio::test]
+async fn the_shortest_and_the_longest_durations_are_answered() {
+    for span in [Duration::ZERO, Duration::MAX] {
+        let probe = Probe::default();
+        let locks = probe.manager();
+        for (layer, status) in [
+            (layer(&locks).wait(span), StatusCode::OK),
+            (layer(&locks).retry_after(span), StatusCode::OK),
+            (layer(&locks).max_hold(span), StatusCode::OK),
+            (layer(&locks).ttl(span), StatusCode::INTERNAL_SERVER_ERROR),
+        ] {
+            let response = soon(layer.layer(service_fn(hello)).oneshot(request("/7"))).await.unwrap();
+            assert_eq!(response.status(), status, "{span:?}");
+        }
+        let _held = locks.lock(KEY).await.unwrap();
+        let busy = layer(&locks).try_once().retry_after(span).layer(service_fn(never_called));
+        let response = soon(busy.oneshot(request("/7"))).await.unwrap();
+        assert_eq!(answered(response).await, rejected(409, true, "lock_busy"));
+    }
+}
+
 mod max_hold {
     use super::*;
 

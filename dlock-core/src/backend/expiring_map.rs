@@ -1,15 +1,18 @@
 //! What a process remembers of owners, until it is of no use. Plain data.
 
-use crate::lease::OwnerId;
+use crate::lease::{OwnerId, Ttl};
 use crate::time::Moment;
 use foldhash::HashMap;
+use std::time::Duration;
 
 /// Something for each owner, until it is removed; or until a moment, for owners whose end is never confirmed.
+///
+/// Entries whose moment has passed are forgotten by the next call that is told the time.
 #[derive(Debug)]
 pub(crate) struct ExpiringMap<T> {
     by_owner: HashMap<OwnerId, Remembered<T>>,
-    /// At this size those whose moment has passed are looked for.
-    sweep_at: usize,
+    /// When entries whose moment has passed are looked for again.
+    sweep_at: Moment,
 }
 
 #[derive(Debug)]
@@ -18,11 +21,22 @@ struct Remembered<T> {
     until: Moment,
 }
 
-const SMALLEST_SWEEP: usize = 64;
+/// A sweep looks at every entry, so two of them are never closer together than this.
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(1);
+
+/// A map of so few entries keeps its room.
+const FEW: usize = 64;
+
+/// For how long a thing is remembered that the servers never confirmed: a lease, or a minute. A request that is under
+/// way for longer costs one lease if it arrives.
+pub(crate) fn memory(ttl: Ttl) -> Duration {
+    const LEAST: Duration = Duration::from_secs(60);
+    LEAST.max(ttl.as_duration())
+}
 
 impl<T> Default for ExpiringMap<T> {
     fn default() -> Self {
-        Self { by_owner: HashMap::default(), sweep_at: SMALLEST_SWEEP }
+        Self { by_owner: HashMap::default(), sweep_at: Moment::START }
     }
 }
 
@@ -37,25 +51,50 @@ impl<T> ExpiringMap<T> {
 
     /// Remembers `what` of an owner, until `until` if it is not removed.
     pub(crate) fn set(&mut self, owner: OwnerId, what: T, until: Moment, now: Moment) {
-        if self.len() >= self.sweep_at {
-            self.sweep(now);
-        }
+        self.sweep(now);
         self.by_owner.insert(owner, Remembered { what, until });
     }
 
-    /// How many are remembered.
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_owner.is_empty()
+    }
+
+    /// How many are remembered at `now`.
+    #[cfg(any(feature = "redis", test))]
+    pub(crate) fn len(&mut self, now: Moment) -> usize {
+        self.forget_expired(now);
         self.by_owner.len()
     }
 
-    pub(crate) fn remove(&mut self, owner: OwnerId) -> Option<T> {
-        self.by_owner.remove(&owner).map(|entry| entry.what)
+    pub(crate) fn remove(&mut self, owner: OwnerId) {
+        self.take(owner);
     }
 
-    /// Forgets those whose moment has passed. When the next one's comes.
-    pub(crate) fn sweep(&mut self, now: Moment) -> Option<Moment> {
+    /// Removes what is remembered of an owner.
+    pub(crate) fn take(&mut self, owner: OwnerId) -> Option<T> {
+        let taken = self.by_owner.remove(&owner);
+        if self.by_owner.is_empty() && self.by_owner.capacity() > FEW {
+            self.by_owner = HashMap::default();
+        }
+        taken.map(|entry| entry.what)
+    }
+
+    /// Forgets the entries whose moment has passed, unless it has done so a short time ago.
+    pub(crate) fn sweep(&mut self, now: Moment) {
+        if now >= self.sweep_at {
+            self.forget_expired(now);
+        }
+    }
+
+    /// Forgets the entries whose moment has passed. When the next one's comes.
+    pub(crate) fn forget_expired(&mut self, now: Moment) -> Option<Moment> {
+        self.sweep_at = now.after(BETWEEN_SWEEPS);
+        let before = self.by_owner.len();
         self.by_owner.retain(|_, entry| entry.until > now);
-        self.sweep_at = SMALLEST_SWEEP.max(self.by_owner.len() * 2);
+        if before > FEW && self.by_owner.len() < before / 2 {
+            self.by_owner.shrink_to_fit();
+        }
         self.by_owner.values().map(|entry| entry.until).min()
     }
 }
@@ -63,7 +102,6 @@ impl<T> ExpiringMap<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn owner() -> OwnerId {
         OwnerId::random().unwrap()
@@ -80,14 +118,17 @@ mod tests {
 
     #[test]
     fn owners_that_never_left_take_no_room_for_ever() {
-        let mut expiring = ExpiringMap::default();
-        let (second, later) = (Duration::from_secs(1), Moment::START.after(Duration::from_secs(10)));
-        let kept = owner();
+        const MANY: usize = 1_000;
+        let (mut expiring, second) = (ExpiringMap::default(), Duration::from_secs(1));
+        let (kept, later) = (owner(), Moment::START.after(second * 10));
         expiring.set(kept, (), later.after(second), Moment::START);
-        for _ in 0..10 * SMALLEST_SWEEP {
-            expiring.set(owner(), (), Moment::START.after(second), later);
+        for _ in 0..MANY {
+            expiring.set(owner(), (), Moment::START.after(second), Moment::START);
         }
-        assert!(expiring.len() <= 2 * SMALLEST_SWEEP, "{}", expiring.len());
+        assert_eq!(expiring.len(Moment::START), MANY + 1);
+        expiring.set(owner(), (), later.after(second), later);
+        assert_eq!(expiring.by_owner.len(), 2, "any call that comes later forgets them");
+        assert!(expiring.by_owner.capacity() < MANY);
         assert!(expiring.get(kept).is_some());
     }
 }

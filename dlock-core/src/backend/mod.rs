@@ -7,6 +7,8 @@
 pub(crate) mod answers;
 mod claim;
 mod contract;
+#[cfg(feature = "redis")]
+pub(crate) mod durations;
 pub mod embedded;
 pub(crate) mod expiring_map;
 #[cfg(any(feature = "redis", feature = "zookeeper"))]

@@ -9,6 +9,9 @@ use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tracing::Dispatch;
+use tracing::dispatcher::get_default;
+use tracing::instrument::WithSubscriber as _;
 
 /// Something that can end by itself.
 pub(crate) trait Perishable: Clone + Send + 'static {
@@ -25,6 +28,8 @@ pub(crate) struct SingleAttempt<T> {
     make: Make<T>,
     /// How long an attempt is waited for: longer than it can take.
     patience: Duration,
+    /// Where the events of the attempts go: where those of the code go that set this up.
+    subscriber: Dispatch,
     slot: Mutex<Slot<T>>,
     settled: Notify,
 }
@@ -46,7 +51,8 @@ enum SlotState<T> {
 impl<T: Perishable> SingleAttempt<T> {
     pub(crate) fn new(make: Make<T>, patience: Duration, pauses: Backoff) -> Arc<Self> {
         let slot = Slot { state: SlotState::Empty, attempts: 0, pauses };
-        Arc::new(Self { make, patience, slot: Mutex::new(slot), settled: Notify::new() })
+        let (subscriber, settled) = (get_default(Clone::clone), Notify::new());
+        Arc::new(Self { make, patience, subscriber, slot: Mutex::new(slot), settled })
     }
 
     /// The thing in use; a new one if there is none, or it is over.
@@ -94,7 +100,7 @@ impl<T: Perishable> SingleAttempt<T> {
         drop(slot);
         // What it was made of ends here, and may log.
         drop(before);
-        keeper.spawn(attempt.run(made));
+        keeper.spawn(attempt.run(made).with_subscriber(self.subscriber.clone()));
         Ok(None)
     }
 

@@ -53,6 +53,12 @@ impl<News> Wakeups<News> {
         }
     }
 
+    /// How many waiters there are.
+    #[cfg(feature = "redis")]
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
     /// Wakes everybody, to ask again.
     #[cfg(feature = "redis")]
     pub(crate) fn wake_all(&self) {

@@ -10,10 +10,11 @@ use crate::time::Moment;
 pub(super) struct PendingReleases(ExpiringMap<Vec<Claim>>);
 
 impl PendingReleases {
-    /// The release of `owner` has to reach the backend for this acquisition. If it is never confirmed, it is forgotten
-    /// at `until`.
+    /// The release of `owner` has to reach the backend for this acquisition. It is forgotten at `until`, unless it is
+    /// noted again.
     pub(super) fn note(&mut self, owner: OwnerId, competitor: &Claim, until: Moment, now: Moment) {
-        let mut competitors = self.0.remove(owner).unwrap_or_default();
+        self.is_gone(owner, competitor.owner);
+        let mut competitors = self.0.take(owner).unwrap_or_default();
         competitors.push(competitor.clone());
         self.0.set(owner, competitors, until, now);
     }
@@ -33,13 +34,13 @@ impl PendingReleases {
     }
 
     /// Forgets what was never confirmed. When there is more of it.
-    pub(super) fn sweep(&mut self, now: Moment) -> Option<Moment> {
-        self.0.sweep(now)
+    pub(super) fn forget_expired(&mut self, now: Moment) -> Option<Moment> {
+        self.0.forget_expired(now)
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.len() == 0
+        self.0.is_empty()
     }
 }
 
@@ -65,5 +66,17 @@ mod tests {
         pending.is_gone(owner.owner, one.owner);
         assert!(pending.of(owner.owner).is_none());
         assert!(pending.is_empty());
+    }
+
+    #[test]
+    fn a_release_that_is_never_confirmed_is_forgotten_unless_it_is_tried_again() {
+        let (mut pending, [owner, competitor]) = (PendingReleases::default(), [claim(), claim()]);
+        let at = |seconds| Moment::START.after(std::time::Duration::from_secs(seconds));
+        pending.note(owner.owner, &competitor, at(60), at(0));
+        pending.note(owner.owner, &competitor, at(90), at(30));
+        assert_eq!(pending.forget_expired(at(60)), Some(at(90)));
+        assert_eq!(pending.of(owner.owner).unwrap().owner, competitor.owner);
+        assert_eq!(pending.forget_expired(at(90)), None);
+        assert!(pending.of(owner.owner).is_none() && pending.is_empty());
     }
 }

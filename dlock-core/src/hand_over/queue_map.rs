@@ -97,7 +97,7 @@ impl QueueMap {
             let Shard { queues, pending } = &mut *shard;
             let seen: Vec<_> = queues.iter_mut().map(|(lane, entry)| look(lane, entry, pending)).collect();
             queues.retain(|_, entry| !entry.queue.is_empty());
-            forget_at = forget_at.into_iter().chain(pending.sweep(now)).min();
+            forget_at = forget_at.into_iter().chain(pending.forget_expired(now)).min();
             drop(shard);
             seen.into_iter().for_each(&mut then);
         }

@@ -20,7 +20,7 @@ use std::time::Duration;
 pub struct HandOver {
     /// How many holders one grant serves at most, the first included: 1 to 64.
     pub max: u32,
-    /// For how long after the grant it is handed over.
+    /// For how long after the grant it is handed over. [`Duration::MAX`] sets no limit of time.
     pub within: Duration,
 }
 

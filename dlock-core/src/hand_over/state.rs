@@ -233,7 +233,8 @@ impl HandOverState {
         outcome: Result<Grant, LockError>,
     ) -> Result<Option<Grant>, LockError> {
         let owner = request.claim.owner;
-        if request.mode == Mode::Try && outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy) {
+        let left_nothing = |error: &LockError| error.kind() == ErrorKind::Busy || error.leaves_nothing();
+        if request.mode == Mode::Try && outcome.as_ref().is_err_and(left_nothing) {
             self.step(lane, |entry, _, _| entry.queue.refused_in_place(owner));
         }
         let granted = outcome?;
@@ -415,6 +416,10 @@ impl HandOverState {
             let released = self.backend.release(&competitor).await;
             if released.as_ref().is_err_and(|error| error.kind() != ErrorKind::Lost) {
                 // The caller will ask again.
+                let now = Moment::now();
+                self.queues.pending(&lane, |pending| {
+                    self.note_pending(pending, claim.owner, &competitor, now);
+                });
                 return released;
             }
             outcome = Some(released);

@@ -68,6 +68,33 @@ fn before(backend: Arc<dyn Backend>, hand_over: HandOver) -> HandOverBackend {
     HandOverBackend::new(backend, hand_over, Background::new().unwrap())
 }
 
+/// A backend that no request reaches, and a count of the releases that it was asked for.
+#[derive(Debug, Default)]
+struct OutOfReach(AtomicUsize);
+
+fn unsent() -> LockError {
+    LockError::new(ErrorKind::Unavailable, "there is no connection").unsent()
+}
+
+impl Backend for OutOfReach {
+    fn name(&self) -> &'static str {
+        "out of reach"
+    }
+
+    fn acquire<'a>(&'a self, _: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        Box::pin(async { Err(unsent()) })
+    }
+
+    fn renew<'a>(&'a self, _: &'a Claim) -> BackendFuture<'a, Moment> {
+        Box::pin(async { Err(unsent()) })
+    }
+
+    fn release<'a>(&'a self, _: &'a Claim) -> BackendFuture<'a, ()> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Err(LockError::new(ErrorKind::Lost, "nothing was ever here")) })
+    }
+}
+
 fn claim(key: &str) -> Claim {
     Claim::new(LockKey::new(key).unwrap(), Ttl::new(LONG).unwrap()).unwrap()
 }
@@ -270,4 +297,32 @@ mod conformance {
     async fn a_waiter_that_leaves_keeps_the_others_in_order() {
         crate::testing::conformance::a_waiter_that_leaves_keeps_the_others_in_order(&fixture()).await;
     }
+}
+
+/// A hand-over for no time is none, and one without a limit of time still ends with its share of holders.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hand_over_may_be_for_no_time_or_for_any() {
+    for within in [Duration::ZERO, Duration::MAX] {
+        let backend = Blocks::over(&EmbeddedBackend::new());
+        let tokens = take_turns(&[manager(&backend, HandOver::new(8, within))], 8, 10).await;
+        assert!(tokens.len() == 80 && rise(&tokens), "{tokens:?}");
+        assert!(backend.acquires() >= 10, "{} requests", backend.acquires());
+    }
+}
+
+/// A try that never left this process leaves nothing to release, behind a queue and without one.
+#[tokio::test]
+async fn a_try_that_was_never_sent_is_neither_remembered_nor_released() {
+    for hand_over in [HandOver::default(), HandOver::OFF] {
+        let backend = Arc::new(OutOfReach::default());
+        let builder = LockManager::builder(Arc::clone(&backend)).hand_over(hand_over);
+        let locks = builder.build().unwrap();
+        let refused = locks.lock("k").try_acquire().await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+        let _ = locks.shutdown().await;
+        assert_eq!(backend.0.load(Ordering::SeqCst), 0);
+    }
+    let queue = before(Arc::new(OutOfReach::default()), HandOver::default());
+    queue.acquire(&AcquireRequest::new(claim("k"), Mode::Try)).await.unwrap_err();
+    assert!(is_clean(&queue));
 }

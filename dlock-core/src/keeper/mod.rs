@@ -15,8 +15,12 @@ use std::future::Future;
 use std::io;
 use std::sync::OnceLock;
 use std::thread::{self, ThreadId};
-use tokio::runtime::{Builder, EnterGuard, Handle};
+use tokio::runtime::{Builder, Handle};
+#[cfg(feature = "redis")]
+use tokio::task::JoinError;
 use tokio::task::JoinHandle;
+#[cfg(feature = "redis")]
+use tracing::instrument::WithSubscriber as _;
 
 /// The keeper of this process.
 #[derive(Debug)]
@@ -80,9 +84,33 @@ impl Keeper {
         self.runtime.spawn(work)
     }
 
-    /// What is made while this lives belongs to the keeper's runtime, such as a timer.
-    pub(crate) fn enter(&self) -> EnterGuard<'_> {
-        self.runtime.enter()
+    /// Has the keeper do `work` to its end, whatever becomes of the caller. Its events go where the caller's go.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if it panics.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the work under way.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn complete<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, LockError> {
+        self.spawn(work.with_current_subscriber()).await.map_err(not_completed)
+    }
+
+    /// Has the keeper do `work`, to which no caller listens. Where there is no keeper it is not done.
+    #[cfg(feature = "redis")]
+    pub(crate) fn detach(work: impl Future<Output = ()> + Send + 'static) {
+        if let Ok(keeper) = Self::here() {
+            keeper.spawn(work.with_current_subscriber());
+        }
+    }
+
+    /// Whether this runtime is the keeper's.
+    #[cfg(feature = "redis")]
+    pub(crate) fn has(&self, runtime: &Handle) -> bool {
+        self.runtime.id() == runtime.id()
     }
 
     /// Whether the caller runs on the keeper's own thread.
@@ -94,6 +122,11 @@ impl Keeper {
 fn no_thread(cause: io::Error) -> LockError {
     let detail = "the system gave no thread for the keeper, which renews and releases; raise its limit";
     LockError::new(ErrorKind::Unavailable, detail).with_source(cause)
+}
+
+#[cfg(feature = "redis")]
+fn not_completed(cause: JoinError) -> LockError {
+    LockError::new(ErrorKind::Unavailable, "the request ended in a panic, which says more").with_source(cause)
 }
 
 fn not_started() -> LockError {

@@ -11,12 +11,13 @@ mod sleep;
 mod sleeping;
 mod system;
 mod test_clock;
+mod timers;
 
 pub(crate) use backoff::Backoff;
 #[cfg(any(feature = "redis", feature = "zookeeper"))]
 pub(crate) use backoff::jittered;
 pub(crate) use sleep::sleep;
-#[cfg(feature = "zookeeper")]
+#[cfg(any(feature = "redis", feature = "zookeeper"))]
 pub(crate) use sleep::within;
 pub(crate) use sleeping::Sleeping;
 #[cfg(feature = "redis")]

@@ -1,7 +1,9 @@
 //! Waiting for a moment, by timers of the keeper.
 
 use super::moment::Moment;
+use super::timers::KeeperTimer;
 use crate::keeper::Keeper;
+use futures_util::future::Either;
 use std::time::Duration;
 
 /// Waits until the lease clock has reached `until`.
@@ -27,13 +29,15 @@ fn slice_before(until: Moment) -> Option<Duration> {
 /// Unlike [`sleep_until`] it wakes up only once. The time runs from this call on.
 ///
 /// The timer is the keeper's, so it is real time, and the caller needs no runtime.
-pub(crate) fn sleep(span: Duration) -> tokio::time::Sleep {
-    let _on_keeper = Keeper::here().ok().map(Keeper::enter);
-    tokio::time::sleep(span)
+pub(crate) fn sleep(span: Duration) -> impl Future<Output = ()> + Send {
+    match Keeper::here() {
+        Ok(keeper) => Either::Left(KeeperTimer::new(keeper, span)),
+        Err(_) => Either::Right(tokio::time::sleep(span)),
+    }
 }
 
 /// The output of `work`, unless it takes longer than `limit`.
-#[cfg(feature = "zookeeper")]
+#[cfg(any(feature = "redis", feature = "zookeeper"))]
 pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;

@@ -7,6 +7,7 @@ use dlock_core::{
 };
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 fn manager(store: &EmbeddedBackend) -> LockManager {
     LockManager::builder(store.clone()).build().unwrap()
@@ -39,6 +40,21 @@ async fn on_busy_is_not_for_other_errors() {
     assert_eq!(again.unwrap_err().kind(), ErrorKind::Reentrant);
     locks.close();
     assert_eq!(report(&locks, String::new()).await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[distributed_lock("timed", locks = locks, ttl = ttl, wait = wait)]
+async fn timed(locks: &LockManager, ttl: Duration, wait: Duration) -> Result<(), LockError> {
+    Ok(())
+}
+
+#[tokio::test]
+async fn durations_that_are_computed_are_checked_when_the_function_is_called() {
+    let (locks, lease) = (manager(&EmbeddedBackend::new()), Duration::from_secs(30));
+    for span in [Duration::ZERO, Duration::MAX] {
+        timed(&locks, lease, span).await.unwrap();
+        let refused = timed(&locks, span, Duration::ZERO).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidOption, "{refused}");
+    }
 }
 
 /// Not `From<LockError>`.

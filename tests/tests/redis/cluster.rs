@@ -1,6 +1,8 @@
 //! In a cluster: wherever the slot is by now.
 
+use super::recipes::NO_SCRIPTS;
 use super::*;
+use dlock_core::backend::redis::Recipe;
 use dlock_tests::{Contention, RedisCluster};
 
 async fn within(cluster: &RedisCluster) -> RedisBackend {
@@ -215,6 +217,103 @@ fn answered(cluster: &RedisCluster, code: &str) -> u64 {
     cluster.nodes().into_iter().map(|node| errors(cluster.node(node), code)).sum()
 }
 
+/// Whether a node has answered with this error since.
+fn redirected<'a>(cluster: &'a RedisCluster, code: &'a str) -> impl Fn() -> bool + 'a {
+    let before = answered(cluster, code);
+    move || answered(cluster, code) > before
+}
+
+/// B93: a renewal that replicas must acknowledge follows its slot: while the slot moves, and when it has moved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_replicas_acknowledge_is_renewed_while_its_slot_moves() {
+    let cluster = RedisCluster::start();
+    let builder = RedisBackend::builder().url(cluster.url()).require_replicas(1);
+    let (backend, mine) = (builder.build().await.unwrap(), claim("order:42"));
+    let slot = cluster.slot_of("order:42");
+    tried(&backend, &mine).await.unwrap();
+    let to = elsewhere(&cluster, slot);
+    cluster.begin_migration(slot, to);
+    backend.renew(&mine).await.unwrap();
+    cluster.move_keys(slot, to);
+    let asked = redirected(&cluster, "ASK");
+    backend.renew(&mine).await.unwrap();
+    assert!(asked(), "on the way");
+    cluster.end_migration(slot, to);
+    let moved = redirected(&cluster, "MOVED");
+    backend.renew(&mine).await.unwrap();
+    assert!(moved(), "at the new node");
+    backend.release(&mine).await.unwrap();
+    assert_eq!(cluster.command_for("order:42", &["EXISTS", "order:42"]), "0");
+}
+
+/// B93: the renewal that replicas must acknowledge finds the new primary after a failover.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_replicas_acknowledge_outlives_a_dead_primary() {
+    let mut cluster = RedisCluster::start();
+    let builder = RedisBackend::builder().url(cluster.url()).require_replicas(1);
+    let (backend, mine) = (builder.build().await.unwrap(), claim("order:42"));
+    tried(&backend, &mine).await.unwrap();
+    let slot = cluster.slot_of("order:42");
+    let old = cluster.kill_owner_of(slot);
+    cluster.await_new_owner(slot, old);
+    cluster.restart(old);
+    cluster.await_in_sync();
+    let renewed = async || backend.renew(&mine).await.is_ok();
+    wait_until_async("the new primary renews", PATIENCE, renewed).await;
+}
+
+/// B93: Recipe::Plain follows a slot while it moves and when it has moved. Its comparison is a script at one account,
+/// and WATCH at the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_lock_is_kept_while_its_slot_moves() {
+    let rights = NO_SCRIPTS.replace("+client|setinfo", "+cluster|slots +asking");
+    let everything = "user default on nopass ~* &* +@all";
+    let cluster = RedisCluster::builder().config(&rights).config(everything).start();
+    let by_watch = cluster.url().replace("://", "://dlock:any@");
+    for url in [cluster.url(), by_watch] {
+        let plain = RedisBackend::builder().url(url).recipe(Recipe::Plain).build().await.unwrap();
+        plain_follows_a_slot_on_its_way(&cluster, &plain).await;
+        plain_follows_a_slot_that_has_moved(&cluster, &plain).await;
+    }
+    assert!(answered(&cluster, "NOPERM") > 0, "the other account may run no scripts");
+}
+
+async fn plain_follows_a_slot_on_its_way(cluster: &RedisCluster, plain: &RedisBackend) {
+    let (held, new, slot) = (claim("order:42"), claim("{order:42}:new"), cluster.slot_of("order:42"));
+    tried(plain, &held).await.unwrap();
+    let to = elsewhere(cluster, slot);
+    cluster.begin_migration(slot, to);
+    cluster.move_keys(slot, to);
+    let asked = redirected(cluster, "ASK");
+    plain.renew(&held).await.unwrap();
+    assert!(asked(), "the renewal");
+    let asked = redirected(cluster, "ASK");
+    tried(plain, &new).await.unwrap();
+    assert!(asked(), "the acquire");
+    assert_eq!(tried(plain, &claim("order:42")).await.unwrap_err().kind(), ErrorKind::Busy);
+    let asked = redirected(cluster, "ASK");
+    plain.release(&new).await.unwrap();
+    assert!(asked(), "the release");
+    cluster.end_migration(slot, to);
+    plain.release(&held).await.unwrap();
+    assert_eq!(cluster.command_for("order:42", &["EXISTS", "order:42"]), "0");
+}
+
+async fn plain_follows_a_slot_that_has_moved(cluster: &RedisCluster, plain: &RedisBackend) {
+    let (mine, slot) = (claim("order:42"), cluster.slot_of("order:42"));
+    for step in ["the acquire", "the renewal", "the release"] {
+        cluster.migrate(slot, elsewhere(cluster, slot));
+        let moved = redirected(cluster, "MOVED");
+        match step {
+            "the acquire" => tried(plain, &mine).await.map(drop),
+            "the renewal" => plain.renew(&mine).await.map(drop),
+            _ => plain.release(&mine).await,
+        }
+        .unwrap();
+        assert!(moved(), "{step}");
+    }
+}
+
 /// B93: whatever the nodes answer of themselves, every script is done in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_script_outlasts_what_nodes_answer() {
@@ -228,10 +327,7 @@ async fn every_script_outlasts_what_nodes_answer() {
 /// MOVED to each, and ASK to the renewal.
 async fn every_script_follows_redirections(cluster: &RedisCluster) {
     let (backend, mine, slot) = (within(cluster).await, claim("order:42"), cluster.slot_of("order:42"));
-    let redirected = |code: &'static str| {
-        let before = answered(cluster, code);
-        move || answered(cluster, code) > before
-    };
+    let redirected = |code| redirected(cluster, code);
     let moves = |cluster: &RedisCluster| cluster.migrate(slot, elsewhere(cluster, slot));
     moves(cluster);
     let moved = redirected("MOVED");

@@ -173,3 +173,61 @@ async fn a_guard_is_suspect_while_the_server_stands_still_and_held_again_after()
     assert_eq!(soon(GuardState::Suspect).await, GuardState::Held);
     guard.release().await.unwrap();
 }
+
+/// What the backend remembers of its owners, by the numbers that it shows.
+fn remembered(backend: &RedisBackend) -> Vec<usize> {
+    let shown = format!("{backend:?}");
+    let numbers = shown.split([',', ' ']).filter_map(|word| word.parse().ok());
+    numbers.collect()
+}
+
+/// Many tries while the server is away: those that were never sent are not remembered, and no release of them goes to
+/// the server when it is back. The few that met the dying connection are forgotten once they are released.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_many_tries_leaves_nothing_behind() {
+    const TASKS: usize = 50;
+    let mut server = RedisServer::start();
+    let backend = backend(&server).await;
+    let (locks, before) = (over(backend.clone(), LONG), remembered(&backend));
+    server.kill();
+    let mut tries = tokio::task::JoinSet::new();
+    for task in 0..TASKS {
+        let locks = locks.clone();
+        tries.spawn(async move {
+            for number in 0..20_000 / TASKS {
+                let key = format!("order:{task}:{number}");
+                let refused = locks.lock(key).try_acquire().await.unwrap_err();
+                assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+            }
+        });
+    }
+    tries.join_all().await;
+    let sent = remembered(&backend).into_iter().max().unwrap();
+    assert!(sent <= TASKS, "{sent} are remembered");
+    server.restart();
+    let forgotten = async || remembered(&backend) == before;
+    wait_until_async("all are forgotten", PATIENCE, forgotten).await;
+    locks.shutdown().await;
+    let calls = usize::try_from(script_calls(&server)).unwrap();
+    assert!(calls <= 2 * TASKS, "{calls} releases");
+}
+
+/// Requests that a silent server never answered are remembered until it has heard that their owners left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_silent_server_never_answered_is_forgotten_with_its_release() {
+    let mut server = RedisServer::start();
+    let patient = RedisBackend::builder().url(server.url()).request_timeout(Duration::from_millis(300));
+    let backend = patient.build().await.unwrap();
+    let (locks, before) = (over(backend.clone(), LONG), remembered(&backend));
+    server.pause();
+    let tries: tokio::task::JoinSet<_> =
+        (0..100).map(|number| locks.lock(format!("order:{number}")).try_acquire()).collect();
+    for refused in tries.join_all().await {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    assert_ne!(remembered(&backend), before, "some were sent");
+    server.resume();
+    let forgotten = async || remembered(&backend) == before;
+    wait_until_async("all are forgotten", PATIENCE, forgotten).await;
+    assert_eq!(server.command(&["KEYS", "order:*"]), "");
+}

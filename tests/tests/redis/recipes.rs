@@ -90,7 +90,7 @@ async fn barging_wakes_one_waiter() {
 }
 
 /// A server that allows neither scripts nor publishing.
-const NO_SCRIPTS: &str = "user dlock on nopass ~* resetchannels -@all +hello +auth +select +ping +client|setinfo \
+pub(crate) const NO_SCRIPTS: &str = "user dlock on nopass ~* resetchannels -@all +hello +auth +select +ping +client|setinfo \
     +set +get +del +pttl +pexpire +time +multi +exec +watch +unwatch";
 
 /// The plain recipe under the rights it says are enough: granted, renewed, released, and owner-checked.
@@ -141,6 +141,22 @@ async fn plain_waits_for_a_release_and_for_an_expiry() {
     server.command(&["SET", &key, "a foreign token", "PX", "50"]);
     drop(next);
     assert!(locks.lock(&key).await.unwrap().is_valid(), "after the foreign one has expired");
+}
+
+/// Whatever the recipe, nothing of an owner is remembered after its release.
+#[tokio::test]
+async fn owners_are_forgotten_when_they_are_released() {
+    let server = shared_redis();
+    for recipe in [Recipe::Fair, Recipe::Barging, Recipe::Plain, Recipe::Timestamp] {
+        let (backend, key) = (with(server, recipe).await, fresh_key("forgotten"));
+        let (locks, before) = (each_for_itself(backend.clone(), LONG), format!("{backend:?}"));
+        for _ in 0..3 {
+            let guard = locks.lock(&key).await.unwrap();
+            assert_ne!(format!("{backend:?}"), before, "{recipe:?}: the holder is known");
+            guard.release().await.unwrap();
+        }
+        assert_eq!(format!("{backend:?}"), before, "{recipe:?}");
+    }
 }
 
 /// Options that a recipe cannot keep are refused.

@@ -79,3 +79,28 @@ async fn waiting_for_replicas_holds_nobody_up() {
     assert!(!blocked.is_finished());
     blocked.abort();
 }
+
+/// B91: a waiter whose grant was undone, because too few replicas had it, keeps its place. The next hand-off to it
+/// counts, and no later waiter passes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_waiter_whose_grant_was_undone_is_handed_the_lock_later() {
+    let primary = RedisServer::start();
+    let relay = Relay::to(primary.address()).await.unwrap();
+    let _replica = RedisServer::builder().replica_of_address(relay.address()).start();
+    let (one, other) = (backend(&primary).await, requiring(&primary, 1).await);
+    let (holder, next) = (claim("order:42"), claim("order:42"));
+    one.acquire(&ask(&holder, Mode::Try)).await.unwrap();
+    let waiter = queued(other.clone(), claim("order:42")).await;
+    let second = queued(one.clone(), next.clone()).await;
+    relay.hold_answers();
+    one.release(&holder).await.unwrap();
+    granted(second).await;
+    relay.let_go();
+    let waits_again = async || waiters(&primary, "order:42") == 1;
+    wait_until_async("the waiter is queued again", PATIENCE, waits_again).await;
+    let later = queued(one.clone(), claim("order:42")).await;
+    one.release(&next).await.unwrap();
+    granted(waiter).await;
+    assert!(!later.is_finished(), "the later waiter waits still");
+    later.abort();
+}

@@ -550,6 +550,7 @@ const REPLICATION: &[Scenario] = &[
         &[
             "replicas::a_grant_counts_when_as_many_replicas_as_required_have_it",
             "replicas::a_lock_that_is_handed_off_is_acknowledged_too",
+            "replicas::a_waiter_whose_grant_was_undone_is_handed_the_lock_later",
         ],
     ),
     shown(
@@ -567,6 +568,9 @@ const REPLICATION: &[Scenario] = &[
             "refusals::every_step_outlasts_busy",
             "refusals::a_server_that_stays_busy_is_unavailable",
             "cluster::every_script_outlasts_what_nodes_answer",
+            "cluster::a_lease_that_replicas_acknowledge_is_renewed_while_its_slot_moves",
+            "cluster::a_lease_that_replicas_acknowledge_outlives_a_dead_primary",
+            "cluster::a_plain_lock_is_kept_while_its_slot_moves",
             "cluster::a_slot_moves_under_contention",
             "cluster::a_failover_under_contention_keeps_the_token_order",
             "sentinel::a_failover_under_contention_keeps_the_token_order",

@@ -108,6 +108,17 @@ pub(super) enum Kept {
     Timestamp(Timestamp),
 }
 
+impl Kept {
+    /// How many owners this process remembers: those in doubt, or those that hold.
+    fn remembered(&self) -> usize {
+        match self {
+            Self::Queue(queue) => queue.in_doubt(),
+            Self::Plain(plain) => plain.remembered(),
+            Self::Timestamp(timestamp) => timestamp.remembered(),
+        }
+    }
+}
+
 impl RedisBackend {
     pub(super) fn of(locks: Arc<RedisLocks>) -> Self {
         Self(locks)
@@ -192,7 +203,7 @@ impl RedisBackend {
         match replicas.renew(claim).await {
             Ok(valid_until) => Ok(Grant { valid_until, ..grant }),
             Err(error) => {
-                self.release(claim).await.or_else(|error| match error.kind() {
+                self.undo(claim).await.or_else(|error| match error.kind() {
                     ErrorKind::Lost => Ok(()),
                     _ => Err(error),
                 })?;
@@ -205,9 +216,15 @@ impl RedisBackend {
         if request.mode == Mode::Wait {
             return self.wait(request).await;
         }
-        match self.ask(&request.claim, Mode::Try).await? {
-            AskOutcome::Granted(grant) => self.confirm(&request.claim, grant).await,
-            AskOutcome::Held { .. } => Err(Box::pin(self.refuse(&request.claim)).await),
+        let outcome = self.ask(&request.claim, Mode::Try).await?;
+        // What fails from here on fails after a request was sent.
+        self.settle(&request.claim, outcome).await.map_err(LockError::after_a_request)
+    }
+
+    async fn settle(&self, claim: &Claim, outcome: AskOutcome) -> Result<Grant, LockError> {
+        match outcome {
+            AskOutcome::Granted(grant) => self.confirm(claim, grant).await,
+            AskOutcome::Held { .. } => Err(Box::pin(self.refuse(claim)).await),
             AskOutcome::Quarantined(left) => Err(quarantined(left)),
         }
     }
@@ -215,7 +232,7 @@ impl RedisBackend {
     /// The error of a try that was refused. It leaves nothing, not even a copy under way (I4).
     async fn refuse(&self, claim: &Claim) -> LockError {
         let in_doubt = matches!(&self.0.kept, Kept::Queue(queue) if queue.is_in_doubt(claim));
-        let undone = if in_doubt { self.release(claim).await } else { Ok(()) };
+        let undone = if in_doubt { self.undo(claim).await } else { Ok(()) };
         match undone {
             Err(error) if error.kind() != ErrorKind::Lost => error,
             _ => busy(),
@@ -233,7 +250,14 @@ impl RedisBackend {
         }
     }
 
+    /// The owner leaves for good: what it is granted from here on is a stray.
     async fn release(&self, claim: &Claim) -> Result<(), LockError> {
+        self.0.pushes.forget(claim.owner);
+        self.undo(claim).await
+    }
+
+    /// Gives back what the owner has, or may have. A waiter that asks again is known still, and hears its hand-off.
+    async fn undo(&self, claim: &Claim) -> Result<(), LockError> {
         match &self.0.kept {
             Kept::Queue(queue) => queue.release(claim).await,
             Kept::Plain(plain) => Box::pin(plain.release(claim)).await,
@@ -311,9 +335,17 @@ impl Backend for RedisBackend {
     }
 }
 
+/// With the sizes of the tables, for questions about memory.
 impl fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisBackend").field("address", &self.0.address).finish_non_exhaustive()
+        let locks = &self.0;
+        f.debug_struct("RedisBackend")
+            .field("address", &locks.address)
+            .field("known_owners", &locks.pushes.known())
+            .field("waiters", &locks.pushes.waiters())
+            .field("watched_keys", &locks.pushes.watched())
+            .field("remembered_owners", &locks.kept.remembered())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Many requests in one call. Most are alike in that little is to be done for them; then the call is what costs.
 //!
+//! Requests gather for each connection, and are carried by tasks of the runtime that drives it.
+//!
 //! Few requests under way go alone. Further ones wait for one of the carriers, tasks that each take what waits, have
 //! it done and take what waits then; and while there is a carrier, every other one does. Nobody waits for a request that
 //! went alone: its future may not be polled for a while.
@@ -8,14 +10,15 @@ use super::caller::Caller;
 use super::failure::breaks_connection;
 use super::keys::Keys;
 use super::scripts;
-use super::servers::{CallError, Reply, Servers};
+use super::servers::{CallError, Reply, Route, Servers};
 use crate::backend::gather::{Carrier, Gatherer};
 use crate::error::LockError;
+use foldhash::HashMap;
+use parking_lot::Mutex;
 use redis::{Cmd, RedisError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// So many requests go alone at a time: up to here what carriers do takes longer than what they save.
@@ -32,7 +35,13 @@ pub(super) struct Batches {
     servers: Arc<Servers>,
     /// How long a server may say that it cannot for the moment.
     limit: Duration,
-    /// How many requests go alone now.
+    /// By the numbers of the connections.
+    lanes: Mutex<HashMap<u64, Arc<BatchLane>>>,
+}
+
+/// The requests that go over one connection.
+struct BatchLane {
+    /// How many go alone now.
     alone: AtomicUsize,
     gatherer: Arc<Gatherer<Item>>,
 }
@@ -67,23 +76,25 @@ enum BatchOutcome {
     Answered(Reply<i64>),
     /// The connection failed the call.
     Failed(RedisError),
+    /// There was no connection, so nothing was sent.
+    Unsent(LockError),
 }
 
 /// How a request goes on.
-pub(super) enum BatchTurn<'a> {
+pub(super) enum BatchTurn {
     /// It was carried out, with this number.
     Done(Reply<i64>),
     /// It is to be made alone, while this lives.
-    Alone(Alone<'a>),
+    Alone(Alone),
 }
 
 /// A request that is made alone.
-pub(super) struct Alone<'a> {
-    counted: Option<&'a AtomicUsize>,
+pub(super) struct Alone {
+    counted: Option<Arc<BatchLane>>,
     in_doubt: bool,
 }
 
-impl BatchTurn<'_> {
+impl BatchTurn {
     /// Alone, and not counted among the requests under way.
     pub(super) const ALONE: Self = Self::Alone(Alone { counted: None, in_doubt: false });
 
@@ -91,57 +102,91 @@ impl BatchTurn<'_> {
     pub(super) fn is_in_doubt(&self) -> bool {
         matches!(self, Self::Alone(Alone { in_doubt: true, .. }))
     }
+
+    /// The error of the request that was made alone.
+    pub(super) fn failed(&self, error: LockError) -> LockError {
+        if self.is_in_doubt() { error.after_a_request() } else { error }
+    }
 }
 
-impl Drop for Alone<'_> {
+impl Drop for Alone {
     fn drop(&mut self) {
-        if let Some(alone) = self.counted {
-            alone.fetch_sub(1, Ordering::Relaxed);
+        if let Some(lane) = &self.counted {
+            lane.alone.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
 impl Batches {
     pub(super) fn new(servers: Arc<Servers>, limit: Duration) -> Self {
-        Self { servers, limit, alone: AtomicUsize::new(0), gatherer: Gatherer::new(CARRIERS) }
+        Self { servers, limit, lanes: Mutex::default() }
     }
 
     /// Waits for the request to be carried out with others, or for nothing if it is to go alone.
-    pub(super) async fn turn(&self, op: BatchOp, caller: Caller<'_>) -> Result<BatchTurn<'_>, LockError> {
-        let Some(outcome) = self.gather(op, caller) else {
-            return Ok(BatchTurn::Alone(Alone { counted: Some(&self.alone), in_doubt: false }));
+    pub(super) async fn turn(
+        &self,
+        route: &Route,
+        op: BatchOp,
+        caller: Caller<'_>,
+    ) -> Result<BatchTurn, LockError> {
+        let lane = self.lane(route);
+        let Some((outcome, carrier)) = lane.gather(op, caller) else {
+            return Ok(BatchTurn::Alone(Alone { counted: Some(lane), in_doubt: false }));
         };
+        if let Some(carrier) = carrier {
+            route.spawn(self.carry(route, carrier))?;
+        }
         match outcome.await {
             Ok(BatchOutcome::Answered(Reply { value: 0, .. })) => Ok(BatchTurn::ALONE),
             Ok(BatchOutcome::Answered(reply)) => Ok(BatchTurn::Done(reply)),
             Ok(BatchOutcome::Failed(cause)) => Err(CallError::Redis(cause).into()),
+            Ok(BatchOutcome::Unsent(error)) => Err(CallError::Connect(error).into()),
             // The call was refused, or the carrier ended with its runtime.
             Err(_) => Ok(BatchTurn::Alone(Alone { counted: None, in_doubt: true })),
         }
     }
 
+    /// The lane of a connection. Those of connections that are gone are forgotten when a new one comes.
+    fn lane(&self, route: &Route) -> Arc<BatchLane> {
+        let mut lanes = self.lanes.lock();
+        if let Some(lane) = lanes.get(&route.number()) {
+            return Arc::clone(lane);
+        }
+        lanes.retain(|_, lane| lane.is_used());
+        Arc::clone(lanes.entry(route.number()).or_insert_with(BatchLane::new))
+    }
+
+    fn carry(&self, route: &Route, carrier: Carrier<Item>) -> impl Future<Output = ()> + Send + use<> {
+        let (servers, limit, route) = (Arc::clone(&self.servers), self.limit, route.clone());
+        carrier.carry(Batch::of, async move |batch: Batch| batch.carry_out(&servers, &route, limit).await)
+    }
+}
+
+/// The outcome of a request that waits for a carrier, and the carrier if one is to be started.
+type Gathered = (oneshot::Receiver<BatchOutcome>, Option<Carrier<Item>>);
+
+impl BatchLane {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { alone: AtomicUsize::new(0), gatherer: Gatherer::new(CARRIERS) })
+    }
+
+    /// Whether a request has it in hand.
+    fn is_used(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1 || Arc::strong_count(&self.gatherer) > 1
+    }
+
     /// Has the request wait for a carrier, unless it is to go alone.
-    fn gather(&self, op: BatchOp, caller: Caller<'_>) -> Option<oneshot::Receiver<BatchOutcome>> {
-        let runtime = Handle::try_current().ok();
+    fn gather(&self, op: BatchOp, caller: Caller<'_>) -> Option<Gathered> {
         let (outcome, receiver) = oneshot::channel();
         let goes_alone = |carriers| {
-            let few = carriers == 0 && self.alone.load(Ordering::Relaxed) < op.alone();
-            let goes_alone = few || runtime.is_none();
+            let goes_alone = carriers == 0 && self.alone.load(Ordering::Relaxed) < op.alone();
             self.alone.fetch_add(usize::from(goes_alone), Ordering::Relaxed);
             goes_alone
         };
         let Caller { keys, owner, ttl_ms } = caller;
         let item = || Item { op, keys: keys.clone(), owner: owner.to_owned(), ttl_ms, outcome };
         let carrier = self.gatherer.add_unless(goes_alone, item)?;
-        if let (Some(carrier), Some(runtime)) = (carrier, &runtime) {
-            runtime.spawn(self.carry(carrier));
-        }
-        Some(receiver)
-    }
-
-    fn carry(&self, carrier: Carrier<Item>) -> impl Future<Output = ()> + Send + use<> {
-        let (servers, limit) = (Arc::clone(&self.servers), self.limit);
-        carrier.carry(Batch::of, async move |batch: Batch| batch.carry_out(&servers, limit).await)
+        Some((receiver, carrier))
     }
 }
 
@@ -164,8 +209,8 @@ impl Batch {
         Some(Self(items))
     }
 
-    async fn carry_out(self, servers: &Servers, limit: Duration) {
-        match self.call(servers, limit).await {
+    async fn carry_out(self, servers: &Servers, route: &Route, limit: Duration) {
+        match self.call(servers, route, limit).await {
             Ok(Reply { value: numbers, repeated }) => {
                 let answers =
                     numbers.into_iter().map(|value| BatchOutcome::Answered(Reply { value, repeated }));
@@ -173,6 +218,9 @@ impl Batch {
             }
             Err(CallError::Redis(cause)) if breaks_connection(&cause) => {
                 self.tell(std::iter::repeat_with(|| BatchOutcome::Failed(cause.clone())));
+            }
+            Err(CallError::Connect(error)) => {
+                self.tell(std::iter::repeat_with(|| BatchOutcome::Unsent(error.clone())));
             }
             // Each goes alone, and finds out for itself.
             Err(_) => drop(self),
@@ -185,7 +233,12 @@ impl Batch {
         }
     }
 
-    async fn call(&self, servers: &Servers, limit: Duration) -> Result<Reply<Vec<i64>>, CallError> {
+    async fn call(
+        &self,
+        servers: &Servers,
+        route: &Route,
+        limit: Duration,
+    ) -> Result<Reply<Vec<i64>>, CallError> {
         let keys: Vec<_> = self.0.iter().flat_map(Item::keys).collect();
         let arguments = |command: &mut Cmd| {
             let count = |op| self.0.iter().filter(|item| item.op == op).count();
@@ -193,7 +246,7 @@ impl Batch {
             command.arg(count(BatchOp::Acquire)).arg(count(BatchOp::Release));
             self.0.iter().for_each(|item| _ = command.arg(&item.owner));
         };
-        servers.run(limit, &scripts::BATCH, &keys, arguments).await
+        servers.run(route, limit, &scripts::BATCH, &keys, arguments).await
     }
 }
 

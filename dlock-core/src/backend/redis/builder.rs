@@ -16,12 +16,13 @@ use super::scripts::{self, Script};
 use super::servers::{Cluster, Connection, Connector, Exclusive, Limits, Opening, Sentinels, Servers};
 use super::servers::{ServersUrl, Source};
 use super::wire::Inbox;
+use crate::backend::durations::{TIMEOUT, check_range};
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::keeper::Keeper;
 use crate::lease::OwnerId;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 
 /// Settings of a [`RedisBackend`].
 #[derive(Clone)]
@@ -34,6 +35,7 @@ pub struct RedisBackendBuilder {
     recipe: Recipe,
     options: ScriptOptions,
     required_replicas: usize,
+    caller_connections: usize,
 }
 
 impl RedisBackend {
@@ -53,12 +55,26 @@ impl Default for RedisBackendBuilder {
             recipe: Recipe::default(),
             options: ScriptOptions::default(),
             required_replicas: 0,
+            caller_connections: CALLER_CONNECTIONS,
         }
     }
 }
 
+/// A runtime that can do no IO is found out by a panic of the task that connects it. Where that ends the process, it is
+/// not tried unless it is asked for.
+const CALLER_CONNECTIONS: usize = if cfg!(panic = "abort") { 0 } else { 4 };
+
 pub(super) const DEFAULT_LIMITS: Limits =
     Limits { connect: Duration::from_secs(2), request: Duration::from_secs(1) };
+
+/// Checks the limits that a builder was given.
+///
+/// # Errors
+/// [`ErrorKind::InvalidOption`] if one is out of its range.
+pub(super) fn check_limits(limits: Limits) -> Result<(), LockError> {
+    check_range("connect_timeout", limits.connect, &TIMEOUT)?;
+    check_range("request_timeout", limits.request, &TIMEOUT)
+}
 
 impl RedisBackendBuilder {
     /// Where the servers are and who asks. By default `redis://127.0.0.1/`.
@@ -89,13 +105,13 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// How long making a connection may take, by default 2 seconds.
+    /// How long making a connection may take: 1 ms to 1 hour, by default 2 seconds.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.limits.connect = limit;
         self
     }
 
-    /// How long the server may take for one answer, by default 1 second. A request that takes longer counts
+    /// How long the server may take for one answer: 1 ms to 1 hour, by default 1 second. A request that takes longer counts
     /// as unknown, and the connection is replaced. For as long a server may answer that it cannot for the
     /// moment (it loads its data, or a slot is being moved) before that is an error.
     pub fn request_timeout(mut self, limit: Duration) -> Self {
@@ -114,11 +130,27 @@ impl RedisBackendBuilder {
     /// that has waiters is left free for `gap` instead of being handed off; 0 for `gap` (the default) turns
     /// it off.
     ///
+    /// `between` is up to 24 hours, and `gap` is 1 ms to 1 hour.
+    ///
     /// `gap` should be longer than the other clients' pause between two tries, which is 100 ms in the Python
     /// client and 200 ms in node-redlock. Every process should set the same. Only for [`Recipe::Fair`]: with
     /// the others a released lock is free anyway.
     pub fn foreign_gap(mut self, between: Duration, gap: Duration) -> Self {
         self.options.gap = (!gap.is_zero()).then_some(Gap { between, length: gap });
+        self
+    }
+
+    /// How many runtimes of the program may have a connection of their own, by default 4; 0 for none.
+    ///
+    /// All requests can go over one connection, which a thread of the library drives. To wake that thread costs time, so a
+    /// Tokio runtime that sends many requests gets a connection that it drives itself. It is closed with the runtime, and
+    /// after an idle minute. Renewals, and releases in the background, never use it.
+    ///
+    /// Only with one server or sentinels, and with the scripts of [`Recipe::Fair`] or [`Recipe::Barging`]. In a program
+    /// that is built with `panic = "abort"` the default is 0: all its runtimes must be able to do IO
+    /// (`enable_io`) if this is set.
+    pub fn caller_connections(mut self, most: usize) -> Self {
+        self.caller_connections = most;
         self
     }
 
@@ -134,7 +166,8 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// Has a server grant nothing for `duration` after it was started or promoted, by default for no time.
+    /// Has a server grant nothing for `duration` after it was started or promoted: 1 ms to 48 hours, by default for no
+    /// time.
     ///
     /// Such a server may have forgotten leases that were granted before. If `duration` is at least the
     /// longest lease anybody uses, all of those are over when it grants again: so no two guards are valid at
@@ -154,8 +187,8 @@ impl RedisBackendBuilder {
     /// Connects, and looks at the server and the account.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] for a URL of another form, for options that do not go together, and for a
-    /// server of another kind than the URL says; [`ErrorKind::Auth`] if the server refuses the user or a right
+    /// [`ErrorKind::InvalidOption`] for a URL of another form, for a duration out of its range, for options that do not
+    /// go together, and for a server of another kind than the URL says; [`ErrorKind::Auth`] if the server refuses the user or a right
     /// is missing; [`ErrorKind::Unsupported`] if it is older than Redis 6.2, in a cluster 7.0;
     /// [`ErrorKind::Unavailable`] if it does not answer in time or is a replica.
     ///
@@ -166,11 +199,13 @@ impl RedisBackendBuilder {
     }
 
     async fn connect(mut self) -> Result<RedisBackend, LockError> {
+        check_limits(self.limits)?;
+        self.options.check()?;
         self.check_options()?;
         self.options.barging = self.recipe == Recipe::Barging;
-        let inbox = Inbox::new(OwnerId::random()?);
+        let (keeper, inbox) = (Keeper::start()?, Inbox::new(OwnerId::random()?));
         let pushes = Arc::new(Pushes::new(inbox));
-        let (servers, address) = self.servers(&pushes)?;
+        let (servers, address) = self.servers(&pushes, keeper)?;
         servers.ensure().await?;
         let (queue, info) = (self.has_queue(), !self.options.quarantine.is_zero());
         preflight::check(&servers, inbox, Needs { queue, info, limit: self.limits.request }).await?;
@@ -178,6 +213,7 @@ impl RedisBackendBuilder {
         let (kept, replicas) = (self.kept(&servers, &pushes), self.replicas(&servers, inbox));
         let locks = Arc::new(RedisLocks { address, pushes, kept, replicas });
         give_back_strays(&locks);
+        release_again(&locks);
         Ok(RedisBackend::of(locks))
     }
 
@@ -200,24 +236,28 @@ impl RedisBackendBuilder {
     }
 
     /// The servers that the URL names, and what to call them.
-    fn servers(&self, pushes: &Arc<Pushes>) -> Result<(Servers, String), LockError> {
+    fn servers(&self, pushes: &Arc<Pushes>, keeper: &'static Keeper) -> Result<(Servers, String), LockError> {
         match ServersUrl::parse(&self.url) {
-            Some(url) if url.scheme.ends_with("+sentinel") => self.behind_sentinels(&url, pushes),
+            Some(url) if url.scheme.ends_with("+sentinel") => self.behind_sentinels(&url, pushes, keeper),
             Some(url) if url.scheme.ends_with("+cluster") => self.in_cluster(&url, pushes),
             _ => {
                 let connector = self.connector(&self.url)?;
                 let address = connector.server();
-                let connection =
-                    Connection::new(Source::Fixed(Box::new(connector)), self.opening(pushes, true));
-                Ok((Servers::One(connection), address))
+                Ok((self.one(Source::Fixed(Box::new(connector)), pushes, keeper), address))
             }
         }
+    }
+
+    fn one(&self, source: Source, pushes: &Arc<Pushes>, keeper: &'static Keeper) -> Servers {
+        let connection = Connection::new(source, self.opening(pushes, true));
+        Servers::One(connection.with_runtimes(keeper, self.caller_connections))
     }
 
     fn behind_sentinels(
         &self,
         url: &ServersUrl<'_>,
         pushes: &Arc<Pushes>,
+        keeper: &'static Keeper,
     ) -> Result<(Servers, String), LockError> {
         let (service, database) = url.path();
         if service.is_empty() {
@@ -228,8 +268,8 @@ impl RedisBackendBuilder {
         let to_servers = self.connector(&url.to_one("sentinels", database))?;
         let to_sentinels = to_servers.clone().with_login(self.sentinel_login.as_ref());
         let sentinels = Sentinels::new(url.addresses(26_379)?, service.to_owned(), to_sentinels, to_servers);
-        let connection = Connection::new(Source::Sentinels(Box::new(sentinels)), self.opening(pushes, true));
-        Ok((Servers::One(connection), format!("sentinels of {service}")))
+        let servers = self.one(Source::Sentinels(Box::new(sentinels)), pushes, keeper);
+        Ok((servers, format!("sentinels of {service}")))
     }
 
     fn in_cluster(&self, url: &ServersUrl<'_>, pushes: &Arc<Pushes>) -> Result<(Servers, String), LockError> {
@@ -238,8 +278,8 @@ impl RedisBackendBuilder {
         }
         let (seeds, connector) = (url.addresses(6_379)?, self.connector(&url.to_one("cluster", ""))?);
         let address = seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let cluster = Cluster::new(seeds, connector, self.opening(pushes, false));
-        Ok((Servers::Cluster(Box::new(cluster)), address))
+        let cluster = Cluster::new(seeds, connector, self.opening(pushes, false), Arc::clone(pushes));
+        Ok((Servers::Cluster(cluster), address))
     }
 
     fn connector(&self, url: &str) -> Result<Connector, LockError> {
@@ -254,7 +294,7 @@ impl RedisBackendBuilder {
             Recipe::Plain => &[],
             Recipe::Timestamp => TIMESTAMP,
         };
-        Opening { pushes: Arc::clone(pushes), listens: may_listen && self.has_queue(), scripts }
+        Opening { pushes: Some(Arc::clone(pushes)), listens: may_listen && self.has_queue(), scripts }
     }
 
     fn kept(&self, servers: &Arc<Servers>, pushes: &Arc<Pushes>) -> Kept {
@@ -275,7 +315,7 @@ impl RedisBackendBuilder {
     fn replicas(&self, servers: &Arc<Servers>, inbox: Inbox) -> Option<Replicas> {
         let (servers, patience) = (Arc::clone(servers), self.limits.request);
         // The server answers after the patience at the latest; then the answer must travel.
-        let exclusive = Exclusive::new(patience * 2);
+        let exclusive = Exclusive::new(patience.saturating_mul(2));
         let required = self.required_replicas;
         (required > 0).then_some(Replicas { required, patience, servers, inbox, exclusive })
     }
@@ -286,11 +326,26 @@ impl RedisBackendBuilder {
 fn give_back_strays(locks: &Arc<RedisLocks>) {
     let backend = Arc::downgrade(locks);
     locks.pushes.on_stray(move |stray| {
-        let (Some(locks), Ok(runtime)) = (backend.upgrade(), Handle::try_current()) else { return };
-        runtime.spawn(async move {
+        let Some(locks) = backend.upgrade() else { return };
+        Keeper::detach(async move {
             if let Kept::Queue(queue) = &locks.kept {
                 // If it fails, the lease ends it.
                 let _ = queue.give_back(stray).await;
+            }
+        });
+    });
+}
+
+/// A request that was answered, or given up, after its owner was released may have brought the owner back.
+fn release_again(locks: &Arc<RedisLocks>) {
+    let Kept::Queue(queue) = &locks.kept else { return };
+    let backend = Arc::downgrade(locks);
+    queue.in_flight.on_late(move |claim| {
+        let Some(locks) = backend.upgrade() else { return };
+        Keeper::detach(async move {
+            if let Kept::Queue(queue) = &locks.kept {
+                // If it fails, the mark or the lease ends it.
+                let _ = queue.release(&claim).await;
             }
         });
     });
@@ -304,6 +359,7 @@ impl fmt::Debug for RedisBackendBuilder {
             .field("recipe", &self.recipe)
             .field("options", &self.options)
             .field("required_replicas", &self.required_replicas)
+            .field("caller_connections", &self.caller_connections)
             .finish_non_exhaustive()
     }
 }

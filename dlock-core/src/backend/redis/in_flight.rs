@@ -1,62 +1,166 @@
 //! Which owners have a request under way that may be carried out late.
 //!
-//! A request that ran out of time, or whose future was dropped, may still lie unread in the server's socket,
-//! also after its connection was closed. Carried out after the owner's release it would take the lock for
-//! nobody. So the release of such an owner leaves word with the server (I4, I5).
+//! Requests of one owner may travel over two connections: that of a caller's runtime, and the keeper's. So an owner is in
+//! doubt from before a request is sent until its only copy is answered. A request that ran out of time, or whose future
+//! was dropped, may still lie unread in the server's socket, also after its connection was closed. Carried out after the
+//! owner's release it would take the lock for nobody. So the release of such an owner leaves word with the server, and an
+//! owner that was released while a request of it was open is released again when the request is over (I4, I5).
 
-use crate::backend::expiring_map::ExpiringMap;
+use crate::backend::Claim;
+use crate::backend::expiring_map::{ExpiringMap, memory};
 use crate::lease::OwnerId;
 use crate::time::Moment;
 use parking_lot::Mutex;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-/// The owners in doubt.
-#[derive(Debug, Default)]
-pub(super) struct InFlight(Mutex<ExpiringMap<()>>);
+/// The owners with requests that are open, or in doubt.
+#[derive(Default)]
+pub(super) struct InFlight {
+    owners: Mutex<ExpiringMap<OwnerRequests>>,
+    on_late: OnceLock<Box<dyn Fn(Claim) + Send + Sync>>,
+}
 
-/// After this time no request of an owner is waited for any more. Only owners whose release never succeeded
-/// are still here then.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
+/// What is under way of one owner.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct OwnerRequests {
+    /// How many requests are waited for.
+    open: u32,
+    /// Whether a request was given up, or sent twice.
+    in_doubt: bool,
+    /// Whether the owner was released while a request was open.
+    released: bool,
+}
+
+impl OwnerRequests {
+    /// A request was answered in its only copy, or is in doubt from now on. Whether the owner is to be released again.
+    fn end_one(&mut self, is_settled: bool) -> bool {
+        self.open = self.open.saturating_sub(1);
+        self.in_doubt |= !is_settled;
+        self.open == 0 && std::mem::take(&mut self.released)
+    }
+
+    /// The owner leaves. Whether something of it may be carried out later.
+    fn leave(&mut self) -> bool {
+        self.released |= self.open > 0;
+        self.open > 0 || self.in_doubt
+    }
+}
 
 impl InFlight {
-    /// To be made before a request of `owner` is sent, and settled by its answer.
-    pub(super) fn about(&self, owner: OwnerId) -> RequestInFlight<'_> {
-        RequestInFlight { doubts: self, owner, settled: false }
+    /// What to do about an owner that was released while a request was open, when the request is over. It is called where
+    /// it must not block.
+    pub(super) fn on_late(&self, release: impl Fn(Claim) + Send + Sync + 'static) {
+        let _ = self.on_late.set(Box::new(release));
     }
 
-    pub(super) fn is_in_doubt(&self, owner: OwnerId) -> bool {
-        self.0.lock().get(owner).is_some()
+    /// To be made before a request of the claim's owner is sent, and settled by its answer.
+    pub(super) fn begin<'a>(&'a self, claim: &'a Claim, now: Moment) -> RequestInFlight<'a> {
+        let mut owners = self.owners.lock();
+        let mut requests = owners.get(claim.owner).copied().unwrap_or_default();
+        requests.open += 1;
+        set(&mut owners, claim, requests, now);
+        RequestInFlight { of: self, claim, is_over: false }
     }
 
-    /// The owner has left, and the server knows.
-    pub(super) fn forget(&self, owner: OwnerId) {
-        self.0.lock().remove(owner);
+    /// Whether a request of this owner may still be under way.
+    pub(super) fn is_in_doubt(&self, owner: OwnerId, now: Moment) -> bool {
+        let mut owners = self.owners.lock();
+        owners.sweep(now);
+        owners.get(owner).is_some()
     }
 
-    fn note(&self, owner: OwnerId, now: Moment) {
-        self.0.lock().set(owner, (), now.after(LONGEST), now);
+    /// How many owners have a request that may be under way at `now`.
+    pub(super) fn len(&self, now: Moment) -> usize {
+        self.owners.lock().len(now)
     }
+
+    /// To be made before the owner is released, and confirmed by the answer. Without an answer the doubt lasts from then
+    /// on.
+    pub(super) fn leave<'a>(&'a self, claim: &'a Claim, now: Moment) -> Leaving<'a> {
+        let mut owners = self.owners.lock();
+        owners.sweep(now);
+        let is_in_doubt = owners.get_mut(claim.owner).is_some_and(OwnerRequests::leave);
+        Leaving { of: self, claim, is_in_doubt, is_confirmed: false }
+    }
+
+    /// Whether the owner was released meanwhile, and is released again.
+    fn end(&self, claim: &Claim, is_settled: bool, now: Moment) -> bool {
+        let mut owners = self.owners.lock();
+        let mut requests = owners.take(claim.owner).unwrap_or_default();
+        let again = requests.end_one(is_settled);
+        if requests != OwnerRequests::default() {
+            set(&mut owners, claim, requests, now);
+        }
+        drop(owners);
+        if let (true, Some(release)) = (again, self.on_late.get()) {
+            release(claim.clone());
+        }
+        again
+    }
+}
+
+/// An open request is remembered until it is over; a doubt for as long as it can matter.
+fn set(owners: &mut ExpiringMap<OwnerRequests>, claim: &Claim, requests: OwnerRequests, now: Moment) {
+    let memory = if requests.open > 0 { Duration::MAX } else { memory(claim.ttl) };
+    owners.set(claim.owner, requests, now.after(memory), now);
 }
 
 /// A request under way. Dropped without an answer, it leaves its owner in doubt.
-#[derive(Debug)]
 pub(super) struct RequestInFlight<'a> {
-    doubts: &'a InFlight,
-    owner: OwnerId,
-    settled: bool,
+    of: &'a InFlight,
+    claim: &'a Claim,
+    is_over: bool,
 }
 
 impl RequestInFlight<'_> {
-    /// The one copy of the request was answered: it will not be carried out any more.
-    pub(super) fn settle(mut self) {
-        self.settled = true;
+    /// The one copy of the request was answered, or was never sent: nothing of it is under way. Whether the owner is there
+    /// still: what it is granted after its release goes back.
+    #[must_use]
+    pub(super) fn settle(mut self) -> bool {
+        self.is_over = true;
+        !self.of.end(self.claim, true, Moment::now())
     }
 }
 
 impl Drop for RequestInFlight<'_> {
     fn drop(&mut self) {
-        if !self.settled {
-            self.doubts.note(self.owner, Moment::now());
+        if !self.is_over {
+            self.of.end(self.claim, false, Moment::now());
+        }
+    }
+}
+
+/// An owner that is being released.
+pub(super) struct Leaving<'a> {
+    of: &'a InFlight,
+    claim: &'a Claim,
+    is_in_doubt: bool,
+    is_confirmed: bool,
+}
+
+impl Leaving<'_> {
+    /// Whether a request of the owner may be carried out after the release.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
+    }
+
+    /// The owner has left, and the server knows what may come late.
+    pub(super) fn confirmed(mut self) {
+        self.is_confirmed = true;
+    }
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if !self.is_in_doubt {
+            return;
+        }
+        let (mut owners, now) = (self.of.owners.lock(), Moment::now());
+        let before = owners.take(self.claim.owner).unwrap_or_default();
+        let requests = OwnerRequests { in_doubt: !self.is_confirmed, ..before };
+        if requests != OwnerRequests::default() {
+            set(&mut owners, self.claim, requests, now);
         }
     }
 }
@@ -64,16 +168,85 @@ impl Drop for RequestInFlight<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::LockKey;
+    use crate::lease::Ttl;
+    use std::sync::Arc;
+
+    fn claim() -> Claim {
+        Claim::new(LockKey::new("k").unwrap(), Ttl::default()).unwrap()
+    }
+
+    /// And the owners that were to be released again.
+    fn in_flight() -> (InFlight, Arc<Mutex<Vec<OwnerId>>>) {
+        let (in_flight, again) = (InFlight::default(), Arc::<Mutex<Vec<_>>>::default());
+        let told = Arc::clone(&again);
+        in_flight.on_late(move |claim| told.lock().push(claim.owner));
+        (in_flight, again)
+    }
 
     #[test]
     fn only_an_answer_settles_a_doubt_and_only_a_release_ends_one() {
-        let (doubts, owner) = (InFlight::default(), OwnerId::random().unwrap());
-        doubts.about(owner).settle();
-        assert!(!doubts.is_in_doubt(owner));
-        drop(doubts.about(owner));
-        doubts.about(owner).settle();
-        assert!(doubts.is_in_doubt(owner), "the second answer says nothing about the first request");
-        doubts.forget(owner);
-        assert!(!doubts.is_in_doubt(owner));
+        let ((requests, again), claim, now) = (in_flight(), claim(), Moment::now());
+        let open = requests.begin(&claim, now);
+        assert!(requests.is_in_doubt(claim.owner, now), "it may be carried out any moment");
+        assert!(open.settle());
+        assert!(!requests.is_in_doubt(claim.owner, now));
+        drop(requests.begin(&claim, now));
+        assert!(requests.begin(&claim, now).settle());
+        assert!(
+            requests.is_in_doubt(claim.owner, now),
+            "the second answer says nothing about the first request"
+        );
+        drop(requests.leave(&claim, now));
+        assert!(requests.is_in_doubt(claim.owner, now), "the release was not confirmed");
+        let leaving = requests.leave(&claim, now);
+        assert!(leaving.is_in_doubt());
+        leaving.confirmed();
+        assert!(!requests.is_in_doubt(claim.owner, now));
+        assert!(again.lock().is_empty());
+    }
+
+    #[test]
+    fn an_owner_that_is_released_under_an_open_request_is_released_again_after_it() {
+        for is_answered in [true, false] {
+            let ((requests, again), claim, now) = (in_flight(), claim(), Moment::now());
+            let (open, other) = (requests.begin(&claim, now), requests.begin(&claim, now));
+            let leaving = requests.leave(&claim, now);
+            assert!(leaving.is_in_doubt());
+            leaving.confirmed();
+            assert!(other.settle());
+            assert!(again.lock().is_empty(), "one request is open");
+            if is_answered {
+                assert!(!open.settle(), "its grant goes back");
+            } else {
+                drop(open);
+            }
+            assert_eq!(*again.lock(), [claim.owner]);
+            assert_eq!(requests.leave(&claim, now).is_in_doubt(), !is_answered);
+        }
+    }
+
+    #[test]
+    fn an_owner_without_requests_leaves_nothing_behind() {
+        let ((requests, again), claim, now) = (in_flight(), claim(), Moment::now());
+        assert!(requests.begin(&claim, now).settle());
+        for is_confirmed in [false, true] {
+            let leaving = requests.leave(&claim, now);
+            assert!(!leaving.is_in_doubt());
+            if is_confirmed { leaving.confirmed() } else { drop(leaving) }
+        }
+        assert_eq!((requests.len(now), again.lock().len()), (0, 0));
+    }
+
+    #[test]
+    fn a_doubt_that_no_release_ends_is_over_after_a_minute_or_a_lease_and_an_open_request_is_not() {
+        let ((requests, _), claim, open) = (in_flight(), claim(), claim());
+        drop(requests.begin(&claim, Moment::now()));
+        let request = requests.begin(&open, Moment::now());
+        let (asked, memory) = (Moment::now(), memory(claim.ttl));
+        assert!(requests.is_in_doubt(claim.owner, asked));
+        assert_eq!(requests.len(asked.after(memory / 2)), 2);
+        assert_eq!(requests.len(asked.after(memory)), 1);
+        drop(request);
     }
 }

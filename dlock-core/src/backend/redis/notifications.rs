@@ -47,6 +47,21 @@ impl Pushes {
         self.known.lock().remove(&owner);
     }
 
+    /// How many owners are known.
+    pub(super) fn known(&self) -> usize {
+        self.known.lock().len()
+    }
+
+    /// How many owners wait.
+    pub(super) fn waiters(&self) -> usize {
+        self.wakeups.len()
+    }
+
+    /// How many keys are watched.
+    pub(super) fn watched(&self) -> usize {
+        self.watched.lock().len()
+    }
+
     /// What to do about a grant for nobody. It is called where it must not block.
     pub(super) fn on_stray(&self, give_back: impl Fn(Stray) + Send + Sync + 'static) {
         let _ = self.on_stray.set(Box::new(give_back));
@@ -94,31 +109,36 @@ impl Drop for KeyWatch<'_> {
 /// The end of one connection that hears what the server sends unasked. It runs in the task that reads the
 /// socket, so it must not block.
 pub(super) struct Receiver {
-    pub(super) pushes: Arc<Pushes>,
+    /// `None` if only its end is of interest.
+    pub(super) pushes: Option<Arc<Pushes>>,
     /// Set when the connection is of no use any more.
     pub(super) broken: Arc<AtomicBool>,
 }
 
 impl Receiver {
     pub(super) fn receive(&self, push: &PushInfo) {
+        // A shard subscription ends by itself when its slot moves.
+        let is_over = matches!(push.kind, PushKind::Disconnection | PushKind::SUnsubscribe);
+        if is_over {
+            self.broken.store(true, Ordering::Release);
+        }
+        let Some(pushes) = &self.pushes else { return };
         match push.kind {
-            PushKind::Message | PushKind::SMessage => self.granted(push.data.get(1)),
-            PushKind::Invalidate => self.pushes.changed(push.data.first()),
-            // A shard subscription ends by itself when its slot moves.
-            PushKind::Disconnection | PushKind::SUnsubscribe => {
-                self.broken.store(true, Ordering::Release);
-                self.pushes.wake_all();
-            }
+            PushKind::Message | PushKind::SMessage => pushes.granted(push.data.get(1)),
+            PushKind::Invalidate => pushes.changed(push.data.first()),
+            _ if is_over => pushes.wake_all(),
             _ => {}
         }
     }
+}
 
+impl Pushes {
     fn granted(&self, message: Option<&Value>) {
-        let hand_off = message.and_then(text).and_then(|text| self.pushes.inbox.parse(text));
+        let hand_off = message.and_then(text).and_then(|text| self.inbox.parse(text));
         let Some(HandOff { owner, owner_text, token, key }) = hand_off else { return };
-        if self.pushes.known.lock().contains(&owner) {
-            self.pushes.wakeups.wake(owner, token);
-        } else if let (Some(give_back), true) = (self.pushes.on_stray.get(), token != ASK) {
+        if self.known.lock().contains(&owner) {
+            self.wakeups.wake(owner, token);
+        } else if let (Some(give_back), true) = (self.on_stray.get(), token != ASK) {
             give_back(Stray { key: key.to_vec(), owner: owner_text });
         }
     }

@@ -1,7 +1,7 @@
 //! What is looked at once, when a backend is built: the kind of server, its settings, and the account's rights.
 
 use super::scripts;
-use super::servers::Servers;
+use super::servers::{Route, Servers};
 use super::wire::Inbox;
 use crate::error::{ErrorKind, LockError};
 use redis::Cmd;
@@ -57,7 +57,8 @@ async fn check_rights(servers: &Servers, inbox: Inbox, needs: Needs) -> Result<(
     let publish = if prefix.is_some() { "SPUBLISH" } else { "PUBLISH" };
     let arguments = |command: &mut Cmd| _ = command.arg(&channel).arg(publish).arg(u8::from(needs.info));
     let keys = [own.as_bytes(), &[own.as_bytes(), b":q"].concat()];
-    let checked = servers.run::<Refusals>(needs.limit, &scripts::CHECK, &keys, arguments).await?;
+    let checked =
+        servers.run::<Refusals>(&Route::Keeper, needs.limit, &scripts::CHECK, &keys, arguments).await?;
     let (refused, spared) = checked.value;
     if !spared.is_empty() {
         tracing::warn!(

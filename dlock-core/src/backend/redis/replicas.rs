@@ -3,13 +3,12 @@
 use super::keys::Keys;
 use super::outcome::not_owner;
 use super::scripts;
-use super::servers::{Exclusive, Job, Servers};
+use super::servers::{Asking, Exclusive, Job, Servers, TimedConnection};
 use super::wire::Inbox;
 use crate::backend::Claim;
 use crate::error::{ErrorKind, LockError};
 use crate::time::Moment;
-use redis::RedisResult;
-use redis::aio::MultiplexedConnection;
+use redis::{Cmd, RedisResult};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ pub(super) struct Replicas {
     pub(super) patience: Duration,
     pub(super) servers: Arc<Servers>,
     pub(super) inbox: Inbox,
-    pub(super) exclusive: Exclusive,
+    pub(super) exclusive: Arc<Exclusive>,
 }
 
 impl Replicas {
@@ -33,9 +32,9 @@ impl Replicas {
     /// # Errors
     /// [`ErrorKind::Unavailable`] if too few replicas did so in time: the lease is as it was, or longer.
     pub(super) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
-        let (keys, owner, sent) = (Keys::of(&claim.key)?, self.inbox.owner(claim), Moment::now());
-        let job = RenewAndWait { key: keys.lock(), owner: &owner, claim, replicas: self };
-        let (renewed, acknowledged) = self.exclusive.run(&self.servers, keys.lock(), &job).await?;
+        let (keys, sent) = (Keys::of(&claim.key)?, Moment::now());
+        let renewal = self.renewal(&keys, claim);
+        let (renewed, acknowledged) = self.exclusive.run(&self.servers, keys.lock(), renewal).await?;
         if !renewed {
             return Err(not_owner());
         }
@@ -43,6 +42,12 @@ impl Replicas {
             return Err(too_few(acknowledged, self.required));
         }
         Ok(claim.ttl.valid_until(sent))
+    }
+
+    fn renewal(&self, keys: &Keys, claim: &Claim) -> RenewAndWait {
+        let mut renewal = scripts::RENEW.by_text(&[keys.lock()]);
+        renewal.arg(self.inbox.owner(claim)).arg(claim.ttl.as_millis());
+        RenewAndWait { renewal, required: self.required, patience: self.patience }
     }
 }
 
@@ -53,22 +58,19 @@ fn too_few(acknowledged: usize, required: usize) -> LockError {
     LockError::new(ErrorKind::Unavailable, detail)
 }
 
-struct RenewAndWait<'a> {
-    key: &'a [u8],
-    owner: &'a str,
-    claim: &'a Claim,
-    replicas: &'a Replicas,
+struct RenewAndWait {
+    renewal: Cmd,
+    required: usize,
+    patience: Duration,
 }
 
-impl Job for RenewAndWait<'_> {
+impl Job for RenewAndWait {
     type Output = (bool, usize);
 
-    async fn run(&self, connection: &mut MultiplexedConnection) -> RedisResult<(bool, usize)> {
-        let mut pipeline = redis::pipe();
-        let mut renewal = scripts::RENEW.by_text(&[self.key]);
-        renewal.arg(self.owner).arg(self.claim.ttl.as_millis());
-        let patience_ms = super::wire::millis(self.replicas.patience);
-        pipeline.add_command(renewal).cmd("WAIT").arg(self.replicas.required).arg(patience_ms);
+    async fn run(&self, connection: &mut TimedConnection, asking: Asking) -> RedisResult<(bool, usize)> {
+        let mut pipeline = asking.pipeline();
+        let patience_ms = super::wire::millis(self.patience);
+        pipeline.add_command(self.renewal.clone()).cmd("WAIT").arg(self.required).arg(patience_ms);
         pipeline.query_async(connection).await
     }
 }

@@ -6,7 +6,7 @@ use super::keys::{self, Keys};
 use super::replies::{AcquireReply, answer, token};
 use super::script_options::{Gap, ScriptOptions};
 use super::scripts::{self, Script};
-use super::servers::{Reply, Servers};
+use super::servers::{Reply, Route, Servers};
 use super::wire::millis;
 use crate::error::LockError;
 use redis::{Cmd, FromRedisValue, Value};
@@ -29,7 +29,8 @@ impl Calls {
         caller: Caller<'_>,
         wait: bool,
     ) -> Result<Reply<AcquireReply>, LockError> {
-        let turn = self.turn(BatchOp::Acquire, caller).await?;
+        let route = self.servers.route();
+        let turn = self.turn(&route, BatchOp::Acquire, caller).await?;
         if let BatchTurn::Done(Reply { value, repeated }) = turn {
             return Ok(Reply { value: AcquireReply::Granted(token(value)?), repeated });
         }
@@ -46,14 +47,19 @@ impl Calls {
         };
         let marker = self.marker(caller.keys, prefix.is_some());
         let keys = all(caller.keys, marker.as_deref());
-        let reply = self.run::<Value>(&scripts::ACQUIRE, &keys, arguments).await?;
+        let reply = self.run::<Value>(&route, &scripts::ACQUIRE, &keys, arguments).await;
+        let reply = reply.map_err(|error| turn.failed(error))?;
         Ok(Reply { value: answer(&reply.value)?, repeated: reply.repeated || turn.is_in_doubt() })
     }
 
     /// Whether the owner had the lock. `late_ms` is for how long a request of the owner may still be under
     /// way.
     pub(super) async fn release(&self, caller: Caller<'_>, late_ms: u64) -> Result<Reply<bool>, LockError> {
-        let turn = if late_ms == 0 { self.turn(BatchOp::Release, caller).await? } else { BatchTurn::ALONE };
+        let route = self.servers.route();
+        let turn = match late_ms {
+            0 => self.turn(&route, BatchOp::Release, caller).await?,
+            _ => BatchTurn::ALONE,
+        };
         if let BatchTurn::Done(Reply { repeated, .. }) = turn {
             return Ok(Reply { value: true, repeated });
         }
@@ -72,24 +78,25 @@ impl Calls {
         };
         let marker = self.marker(caller.keys, prefix.is_some());
         let reply: Reply<bool> =
-            self.run(&scripts::RELEASE, &all(caller.keys, marker.as_deref()), arguments).await?;
+            self.run(&route, &scripts::RELEASE, &all(caller.keys, marker.as_deref()), arguments).await?;
         Ok(Reply { repeated: reply.repeated || turn.is_in_doubt(), ..reply })
     }
 
     /// Whether the owner has the lock.
     pub(super) async fn renew(&self, caller: Caller<'_>) -> Result<bool, LockError> {
-        let turn = self.turn(BatchOp::Renew, caller).await?;
+        let route = self.servers.route();
+        let turn = self.turn(&route, BatchOp::Renew, caller).await?;
         if let BatchTurn::Done(_) = turn {
             return Ok(true);
         }
         let arguments = |command: &mut Cmd| _ = command.arg(caller.owner).arg(caller.ttl_ms);
-        Ok(self.run(&scripts::RENEW, &[caller.keys.lock()], arguments).await?.value)
+        Ok(self.run(&route, &scripts::RENEW, &[caller.keys.lock()], arguments).await?.value)
     }
 
     /// To be kept until the request is answered, so that it counts among those under way.
-    async fn turn(&self, errand: BatchOp, caller: Caller<'_>) -> Result<BatchTurn<'_>, LockError> {
+    async fn turn(&self, route: &Route, errand: BatchOp, caller: Caller<'_>) -> Result<BatchTurn, LockError> {
         match &self.batches {
-            Some(batches) => batches.turn(errand, caller).await,
+            Some(batches) => batches.turn(route, errand, caller).await,
             None => Ok(BatchTurn::ALONE),
         }
     }
@@ -100,11 +107,12 @@ impl Calls {
 
     async fn run<T: FromRedisValue>(
         &self,
+        route: &Route,
         script: &Script,
         keys: &[&[u8]],
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Reply<T>, LockError> {
-        Ok(Box::pin(self.servers.run(self.limit, script, keys, arguments)).await?)
+        Ok(Box::pin(self.servers.run(route, self.limit, script, keys, arguments)).await?)
     }
 }
 

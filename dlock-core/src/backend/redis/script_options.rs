@@ -1,5 +1,8 @@
 //! How the scripts are to act.
 
+use crate::backend::durations::check_range;
+use crate::error::LockError;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// How the scripts are to act, the same in every call of one backend value.
@@ -18,4 +21,27 @@ pub(super) struct ScriptOptions {
 pub(super) struct Gap {
     pub(super) between: Duration,
     pub(super) length: Duration,
+}
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const MILLISECOND: Duration = Duration::from_millis(1);
+/// A quarantine may be longer than the longest lease, by as long as an old primary goes on.
+const QUARANTINE: RangeInclusive<Duration> = MILLISECOND..=HOUR.saturating_mul(48);
+const BETWEEN_GAPS: RangeInclusive<Duration> = Duration::ZERO..=HOUR.saturating_mul(24);
+/// The servers take whole milliseconds, and one at least.
+const GAP: RangeInclusive<Duration> = MILLISECOND..=HOUR;
+
+impl ScriptOptions {
+    /// Checks what a builder was given.
+    ///
+    /// # Errors
+    /// [`InvalidOption`](crate::ErrorKind::InvalidOption) if a duration is out of its range.
+    pub(super) fn check(&self) -> Result<(), LockError> {
+        if !self.quarantine.is_zero() {
+            check_range("quarantine", self.quarantine, &QUARANTINE)?;
+        }
+        let Some(Gap { between, length }) = self.gap else { return Ok(()) };
+        check_range("foreign_gap, the time between two gaps", between, &BETWEEN_GAPS)?;
+        check_range("foreign_gap", length, &GAP)
+    }
 }

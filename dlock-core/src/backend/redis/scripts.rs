@@ -1,6 +1,6 @@
 //! The scripts: their texts, their hashes, and how a server learns them.
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::ConnectionLike;
 use redis::{Cmd, RedisResult};
 use std::sync::LazyLock;
 
@@ -52,7 +52,10 @@ fn call(name: &str, script: &str, keys: &[&[u8]]) -> Cmd {
 }
 
 /// Makes the server know the scripts. It forgets what only `EVAL` brought.
-pub(super) async fn load(connection: &mut MultiplexedConnection, scripts: &[&Script]) -> RedisResult<()> {
+pub(super) async fn load(
+    connection: &mut (impl ConnectionLike + Send),
+    scripts: &[&Script],
+) -> RedisResult<()> {
     if scripts.is_empty() {
         return Ok(());
     }

@@ -36,14 +36,20 @@ pub(super) async fn release(shared: &ZooKeeperLocks, claim: &Claim) -> Result<()
 
 /// An error that may pass leaves the entry for the next call (I5).
 fn fail(shared: &ZooKeeperLocks, claim: &Claim, cause: Error) -> LockError {
-    let error = match cause {
-        Error::NoAuth => not_removable(cause),
-        cause => classify(cause),
-    };
+    let error = unconfirmed(cause);
     if !error.kind().is_retryable() {
         shared.acquisitions.leave(claim.owner);
     }
     error
+}
+
+/// The error of a removal in a session that is not over. The node blocks the key for as long as the session lives,
+/// whatever the `ttl` says. So the removal is repeated until it is confirmed, or the session is over.
+fn unconfirmed(cause: Error) -> LockError {
+    match cause {
+        Error::NoAuth => not_removable(cause),
+        cause => classify(cause).until_told_gone(),
+    }
 }
 
 /// Removes the owner's node; without a known one all that a search finds. The search comes after every request
@@ -69,4 +75,19 @@ async fn remove(shared: &ZooKeeperLocks, claim: &Claim, known: &Known) -> Result
 pub(super) async fn renew(shared: &ZooKeeperLocks, claim: &Claim) -> Result<Moment, LockError> {
     let session = shared.acquisitions.granted_by(claim.owner).ok_or_else(lost)?;
     session.confirmed().await.map_err(classify)?.ok_or_else(lost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_removal_that_may_still_succeed_is_not_given_up_with_the_lease() {
+        for cause in [Error::ConnectionLoss, Error::Timeout] {
+            let error = unconfirmed(cause);
+            assert!(error.kind() == ErrorKind::Unavailable && error.outlives_the_lease(), "{error}");
+        }
+        assert_eq!(unconfirmed(Error::NoAuth).kind(), ErrorKind::Auth);
+    }
 }

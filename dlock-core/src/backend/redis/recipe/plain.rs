@@ -1,20 +1,20 @@
 //! The recipe for servers that forbid scripts or publishing.
 
-use crate::backend::expiring_map::ExpiringMap;
+use crate::backend::expiring_map::{ExpiringMap, memory};
 use crate::backend::redis::keys::Keys;
 use crate::backend::redis::outcome::not_owner;
 use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
 use crate::backend::redis::replies::{strange, token};
 use crate::backend::redis::scripts;
-use crate::backend::redis::servers::{CallError, Exclusive, Job, Servers};
+use crate::backend::redis::servers::{Asking, CallError, Exclusive, Job, Servers};
+use crate::backend::redis::servers::{TimedConnection, Transaction};
 use crate::backend::redis::wire::Inbox;
 use crate::backend::{Claim, Grant};
 use crate::error::LockError;
 use crate::lease::FencingToken;
 use crate::time::Moment;
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, RedisError, RedisResult, ServerErrorKind, cmd};
+use redis::{Cmd, RedisError, RedisResult, ServerErrorKind, Value, cmd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(crate) struct PlainRecipe {
     servers: Arc<Servers>,
     inbox: Inbox,
     limit: Duration,
-    exclusive: Exclusive,
+    exclusive: Arc<Exclusive>,
     /// The tokens of the locks that this process holds.
     tokens: Mutex<ExpiringMap<FencingToken>>,
     /// Which of [`REMOVALS`] and [`RENEWALS`] the server is known to refuse: those before these.
@@ -62,26 +62,22 @@ impl PlainRecipe {
     pub(crate) async fn ask(&self, claim: &Claim) -> Result<AskOutcome, LockError> {
         let known = self.tokens.lock().get(claim.owner).copied();
         if let Some(token) = known {
-            return Ok(AskOutcome::Granted(Grant::new(token, self.renew(claim).await?)));
+            let valid_until = self.renew(claim).await.map_err(LockError::after_a_request)?;
+            return Ok(AskOutcome::Granted(Grant::new(token, valid_until)));
         }
         let (keys, owner, sent) = (Keys::of(&claim.key)?, self.inbox.owner(claim), Moment::now());
-        let mut pipeline = redis::pipe();
-        pipeline.atomic();
-        pipeline
-            .cmd("SET")
-            .arg(keys.lock())
-            .arg(&owner)
-            .arg("NX")
-            .arg("PX")
-            .arg(claim.ttl.as_millis())
-            .ignore();
-        pipeline.cmd("GET").arg(keys.lock()).cmd("PTTL").arg(keys.lock()).cmd("TIME");
-        let reply = self.servers.call(keys.lock(), &pipeline, self.limit).await?;
-        let (holder, left_ms, (seconds, micros)): (Vec<u8>, i64, (i64, i64)) = reply.value;
+        let ttl_ms = claim.ttl.as_millis();
+        let transaction = Transaction::default()
+            .with(cmd("SET").arg(keys.lock()).arg(&owner).arg("NX").arg("PX").arg(ttl_ms).take())
+            .with(cmd("GET").arg(keys.lock()).take())
+            .with(cmd("PTTL").arg(keys.lock()).take())
+            .with(cmd("TIME"));
+        let reply = self.servers.call(keys.lock(), &transaction, self.limit).await?;
+        let (_, holder, left_ms, (seconds, micros)): (Value, Vec<u8>, i64, (i64, i64)) = reply.value;
         if holder == owner.as_bytes() {
             let micros = seconds.checked_mul(1_000_000).and_then(|whole| whole.checked_add(micros));
             let (token, valid_until) = (token(micros.ok_or_else(strange)?)?, claim.ttl.valid_until(sent));
-            self.tokens.lock().set(claim.owner, token, valid_until, sent);
+            self.tokens.lock().set(claim.owner, token, remembered_until(claim, sent), sent);
             return Ok(AskOutcome::Granted(Grant::new(token, valid_until)));
         }
         let expires_in = u64::try_from(left_ms).ok().map(Duration::from_millis);
@@ -89,17 +85,21 @@ impl PlainRecipe {
         Ok(AskOutcome::Held { held, sent })
     }
 
+    /// How many owners hold a lock, as far as is known.
+    pub(crate) fn remembered(&self) -> usize {
+        self.tokens.lock().len(Moment::now())
+    }
+
     pub(crate) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
         let sent = Moment::now();
         if !self.change(RENEWALS, &self.renewal, claim).await? {
             return Err(not_owner());
         }
-        let valid_until = claim.ttl.valid_until(sent);
         let mut tokens = self.tokens.lock();
         if let Some(token) = tokens.get(claim.owner).copied() {
-            tokens.set(claim.owner, token, valid_until, sent);
+            tokens.set(claim.owner, token, remembered_until(claim, sent), sent);
         }
-        Ok(valid_until)
+        Ok(claim.ttl.valid_until(sent))
     }
 
     pub(crate) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
@@ -139,13 +139,18 @@ impl PlainRecipe {
                 script.arg(change.owner).arg(change.claim.ttl.as_millis()).take()
             }
             Way::Watch => {
-                let transaction = Transaction { change, remove };
-                let outcome = self.exclusive.run(&self.servers, change.key, &transaction).await;
-                return outcome.map_err(CallError::Connect);
+                let transaction = WatchAndChange::new(change, remove);
+                let outcome = self.exclusive.run(&self.servers, change.key, transaction).await;
+                return outcome.map_err(CallError::Failed);
             }
         };
         self.servers.call(change.key, &command, self.limit).await.map(|reply| reply.value)
     }
+}
+
+/// At least for as long as the key can be there, which is longer than the lease is believed in.
+fn remembered_until(claim: &Claim, sent: Moment) -> Moment {
+    sent.after(memory(claim.ttl))
 }
 
 struct Change<'a> {
@@ -161,35 +166,44 @@ fn is_refused(cause: &RedisError) -> bool {
 }
 
 /// Compares and changes in two requests; a change by anybody in between makes the second do nothing.
-struct Transaction<'a> {
-    change: &'a Change<'a>,
-    remove: bool,
+struct WatchAndChange {
+    key: Vec<u8>,
+    owner: String,
+    /// What is done if the owner has the key.
+    command: Cmd,
 }
 
-impl Job for Transaction<'_> {
+impl Job for WatchAndChange {
     type Output = bool;
 
-    async fn run(&self, connection: &mut MultiplexedConnection) -> RedisResult<bool> {
-        let mut look = redis::pipe();
-        look.cmd("WATCH").arg(self.change.key).ignore().cmd("GET").arg(self.change.key);
-        let (holder,): (Option<Vec<u8>>,) = look.query_async(connection).await?;
-        if holder.as_deref() != Some(self.change.owner.as_bytes()) {
+    async fn run(&self, connection: &mut TimedConnection, asking: Asking) -> RedisResult<bool> {
+        if self.watch(connection, asking).await?.as_deref() != Some(self.owner.as_bytes()) {
             cmd("UNWATCH").exec_async(connection).await?;
             return Ok(false);
         }
-        let mut transaction = redis::pipe();
-        transaction.atomic().add_command(self.command());
         // Nothing, if the key changed: then it is another's, or nobody's.
-        let done: Option<(bool,)> = transaction.query_async(connection).await?;
+        let done: Option<(bool,)> =
+            Transaction::default().with(self.command.clone()).send(connection, asking).await?;
         Ok(done.is_some_and(|(done,)| done))
     }
 }
 
-impl Transaction<'_> {
-    fn command(&self) -> Cmd {
-        match self.remove {
-            true => cmd("DEL").arg(self.change.key).take(),
-            false => cmd("PEXPIRE").arg(self.change.key).arg(self.change.claim.ttl.as_millis()).take(),
-        }
+impl WatchAndChange {
+    fn new(change: &Change<'_>, remove: bool) -> Self {
+        let command = match remove {
+            true => cmd("DEL").arg(change.key).take(),
+            false => cmd("PEXPIRE").arg(change.key).arg(change.claim.ttl.as_millis()).take(),
+        };
+        Self { key: change.key.to_vec(), owner: change.owner.to_owned(), command }
+    }
+
+    /// Watches the key, and reads it after that.
+    async fn watch(&self, connection: &mut TimedConnection, asking: Asking) -> RedisResult<Option<Vec<u8>>> {
+        let mut look = asking.pipeline();
+        look.cmd("WATCH").arg(&self.key).ignore();
+        asking.precede(&mut look);
+        look.cmd("GET").arg(&self.key);
+        let (holder,) = look.query_async(connection).await?;
+        Ok(holder)
     }
 }

@@ -8,27 +8,30 @@ use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
 use crate::backend::redis::outcome::{grant, not_owner};
 use crate::backend::redis::replies::AcquireReply;
 use crate::backend::redis::script_calls::Calls;
+use crate::backend::redis::servers::Reply;
 use crate::backend::redis::wire::millis;
 use crate::backend::{Claim, Mode};
 use crate::error::{ErrorKind, LockError};
 use crate::key::LockKey;
+use crate::lease::Ttl;
 use crate::time::Moment;
 use redis::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Locks whose waiters stand in a queue at the server.
 pub(crate) struct Queue {
     calls: Calls,
     pushes: Arc<Pushes>,
-    doubts: InFlight,
+    pub(crate) in_flight: InFlight,
     /// Set once the server refused to say when a key changes.
     cannot_watch: AtomicBool,
 }
 
 impl Queue {
-    pub(crate) fn new(calls: Calls, pushes: Arc<Pushes>, doubts: InFlight) -> Self {
-        Self { calls, pushes, doubts, cannot_watch: AtomicBool::new(false) }
+    pub(crate) fn new(calls: Calls, pushes: Arc<Pushes>, in_flight: InFlight) -> Self {
+        Self { calls, pushes, in_flight, cannot_watch: AtomicBool::new(false) }
     }
 
     /// Asks once. A waiter is entered into the queue only where a hand-off can be heard; the first question
@@ -62,21 +65,20 @@ impl Queue {
 
     async fn ask_once(&self, keys: &Keys, claim: &Claim, mode: Mode) -> Result<AskOutcome, LockError> {
         let owner = self.pushes.inbox.owner(claim);
-        let (doubt, sent) = (self.doubts.about(claim.owner), Moment::now());
+        let sent = Moment::now();
+        let request = self.in_flight.begin(claim, sent);
         let caller = Caller { keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
-        let reply = self.calls.acquire(caller, mode == Mode::Wait).await?;
-        if !reply.repeated {
-            doubt.settle();
-        }
+        let asked = self.calls.acquire(caller, mode == Mode::Wait).await;
+        let has_left = if leaves_nothing_under_way(&asked) { !request.settle() } else { false };
+        let reply = asked?;
         match reply.value {
+            _ if has_left => Err(given_up()),
             AcquireReply::Granted(token) => {
                 Ok(AskOutcome::Granted(grant(token, claim.ttl.valid_until(sent))))
             }
             AcquireReply::Held(held) => Ok(AskOutcome::Held { held, sent }),
             AcquireReply::Quarantined(left) => Ok(AskOutcome::Quarantined(left)),
-            AcquireReply::GivenUp => {
-                Err(LockError::new(ErrorKind::Lost, "the acquisition was given up before"))
-            }
+            AcquireReply::GivenUp => Err(given_up()),
         }
     }
 
@@ -125,7 +127,12 @@ impl Queue {
 
     /// Whether a request of this owner may still be under way.
     pub(crate) fn is_in_doubt(&self, claim: &Claim) -> bool {
-        self.doubts.is_in_doubt(claim.owner)
+        self.in_flight.is_in_doubt(claim.owner, Moment::now())
+    }
+
+    /// How many owners may still have a request under way.
+    pub(crate) fn in_doubt(&self) -> usize {
+        self.in_flight.len(Moment::now())
     }
 
     pub(crate) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
@@ -135,15 +142,36 @@ impl Queue {
         renewed.then(|| claim.ttl.valid_until(sent)).ok_or_else(not_owner)
     }
 
+    /// Makes the owner leave. While a request of it is open, or may still be under way, it leaves a mark, so that what
+    /// comes late is refused.
     pub(crate) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
         let (keys, owner) = (Keys::of(&claim.key)?, self.pushes.inbox.owner(claim));
-        let late_ms = if self.is_in_doubt(claim) { millis(claim.ttl.as_duration()) } else { 0 };
-        self.pushes.forget(claim.owner);
+        let leaving = self.in_flight.leave(claim, Moment::now());
+        let late_ms = if leaving.is_in_doubt() { millis(mark(claim.ttl, self.calls.limit)) } else { 0 };
         let caller = Caller { keys: &keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
         let reply = self.calls.release(caller, late_ms).await?;
-        self.doubts.forget(claim.owner);
+        leaving.confirmed();
         // Sent twice, the second copy finds what the first one left.
         (reply.value || reply.repeated).then_some(()).ok_or_else(not_owner)
+    }
+}
+
+fn given_up() -> LockError {
+    LockError::new(ErrorKind::Lost, "the acquisition was given up before")
+}
+
+/// How long a mark lasts. A request that comes after it costs one lease, so the mark is as long as that. It is longer where
+/// the limit of a request is: for up to one limit the request's connection passes for sound, so its bytes may be on their
+/// way, and for as long again the connection that they were repeated on may.
+fn mark(ttl: Ttl, limit: Duration) -> Duration {
+    ttl.as_duration().max(limit.saturating_mul(2))
+}
+
+/// Whether the request was answered in its only copy, or was never sent.
+fn leaves_nothing_under_way<T>(asked: &Result<Reply<T>, LockError>) -> bool {
+    match asked {
+        Ok(reply) => !reply.repeated,
+        Err(error) => error.leaves_nothing(),
     }
 }
 

@@ -1,15 +1,16 @@
 //! The recipe from before Redis could expire a key it sets: the value says when the lock ends.
 
-use crate::backend::expiring_map::ExpiringMap;
+use crate::backend::expiring_map::{ExpiringMap, memory};
 use crate::backend::redis::keys::Keys;
 use crate::backend::redis::outcome::not_owner;
 use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
 use crate::backend::redis::replies::{strange, token};
 use crate::backend::redis::scripts::{self, Script};
-use crate::backend::redis::servers::Servers;
+use crate::backend::redis::servers::{Route, Servers};
 use crate::backend::redis::wire::millis;
 use crate::backend::{Claim, Grant};
 use crate::error::{ErrorKind, LockError};
+use crate::keeper::Keeper;
 use crate::lease::{FencingToken, OwnerId};
 use crate::time::{Moment, unix_time};
 use parking_lot::Mutex;
@@ -57,25 +58,35 @@ impl Timestamp {
         let state = self.state(claim, sent);
         let mut lease = state.clone().lock_owned().await;
         if let Some(lease) = &mut *lease {
-            let valid_until = self.renew_lease(claim, lease).await?;
+            let renewed = self.renew_lease(claim, lease).await;
+            let valid_until = renewed.map_err(LockError::after_a_request)?;
             return Ok(AskOutcome::Granted(Grant::new(lease.token, valid_until)));
         }
         let (server, ttl) = (self.server.clone(), claim.ttl);
-        let asking = tokio::spawn(async move {
+        let asking = Keeper::here()?.complete(async move {
             let now = millis(unix_time());
             let ends = now.saturating_add(ttl.as_millis());
             let taken = server.take_over(&key, now, ends).await?;
             *lease = taken.as_ref().ok().map(|token| TimestampLease { token: *token, values: vec![ends] });
             Ok::<_, LockError>(taken)
         });
-        let ended =
-            |cause| LockError::new(ErrorKind::Unavailable, "the runtime has ended").with_source(cause);
-        let attempt = match asking.await.map_err(ended)?? {
-            Ok(token) => return Ok(AskOutcome::Granted(Grant::new(token, claim.ttl.valid_until(sent)))),
-            Err(held) => AskOutcome::Held { held, sent },
+        let asked = asking.await?;
+        let holds_nothing = match &asked {
+            Ok(taken) => taken.is_err(),
+            Err(error) => error.leaves_nothing(),
         };
-        self.owners.lock().remove(claim.owner);
-        Ok(attempt)
+        if holds_nothing {
+            self.owners.lock().remove(claim.owner);
+        }
+        Ok(match asked? {
+            Ok(token) => AskOutcome::Granted(Grant::new(token, claim.ttl.valid_until(sent))),
+            Err(held) => AskOutcome::Held { held, sent },
+        })
+    }
+
+    /// How many owners hold a lock, or may hold one.
+    pub(crate) fn remembered(&self) -> usize {
+        self.owners.lock().len(Moment::now())
     }
 
     pub(crate) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
@@ -121,7 +132,7 @@ impl Timestamp {
     fn state(&self, claim: &Claim, now: Moment) -> OwnerState {
         let mut owners = self.owners.lock();
         let state = owners.get(claim.owner).cloned().unwrap_or_default();
-        owners.set(claim.owner, Arc::clone(&state), claim.ttl.valid_until(now), now);
+        owners.set(claim.owner, Arc::clone(&state), now.after(memory(claim.ttl)), now);
         state
     }
 }
@@ -166,6 +177,6 @@ impl ScriptRunner {
         arguments: &[u64],
     ) -> Result<T, LockError> {
         let arguments = |command: &mut Cmd| _ = command.arg(arguments);
-        Ok(self.servers.run(self.limit, script, &[key], arguments).await?.value)
+        Ok(self.servers.run(&Route::Keeper, self.limit, script, &[key], arguments).await?.value)
     }
 }

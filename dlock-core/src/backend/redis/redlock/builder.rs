@@ -4,7 +4,7 @@ use super::backend::RedlockBackend;
 use super::node::RedlockServer;
 use super::quorum::out_of_reach;
 use super::votes::majority;
-use crate::backend::redis::builder::DEFAULT_LIMITS;
+use crate::backend::redis::builder::{DEFAULT_LIMITS, check_limits};
 use crate::backend::redis::notifications::Pushes;
 use crate::backend::redis::preflight::{self, Needs};
 use crate::backend::redis::script_calls::Calls;
@@ -13,6 +13,7 @@ use crate::backend::redis::scripts::{self, Script};
 use crate::backend::redis::servers::{Connection, Connector, Limits, Opening, Servers, ServersUrl, Source};
 use crate::backend::redis::wire::Inbox;
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::keeper::Keeper;
 use crate::lease::OwnerId;
 use futures_util::future::join_all;
 use std::collections::HashSet;
@@ -76,13 +77,13 @@ impl RedlockBackendBuilder {
         self
     }
 
-    /// How long making a connection to one server may take, by default 2 seconds.
+    /// How long making a connection to one server may take: 1 ms to 1 hour, by default 2 seconds.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.limits.connect = limit;
         self
     }
 
-    /// How long one server may take for one answer, by default 1 second. After that it counts as away, and the
+    /// How long one server may take for one answer: 1 ms to 1 hour, by default 1 second. After that it counts as away, and the
     /// connection to it is replaced. Should be much shorter than the leases, as an acquire may have to wait for
     /// it where the other servers do not decide.
     pub fn request_timeout(mut self, limit: Duration) -> Self {
@@ -105,6 +106,8 @@ impl RedlockBackendBuilder {
     }
 
     async fn connect(self) -> Result<RedlockBackend, LockError> {
+        check_limits(self.limits)?;
+        Keeper::start()?;
         let inbox = Inbox::new(OwnerId::random()?);
         let nodes = self.nodes(&Arc::new(Pushes::new(inbox)))?;
         let limit = self.limits.request;
@@ -141,7 +144,7 @@ impl RedlockBackendBuilder {
         static SCRIPTS: &[&Script] = &[&scripts::PROPOSE, &scripts::RENEW, &scripts::RELEASE];
         let connector = Connector::new(url, self.limits, self.root_certificates.clone())?;
         let address = connector.server();
-        let opening = Opening { pushes: Arc::clone(pushes), listens: false, scripts: SCRIPTS };
+        let opening = Opening { pushes: Some(Arc::clone(pushes)), listens: false, scripts: SCRIPTS };
         let servers = Arc::new(Servers::One(Connection::new(Source::Fixed(Box::new(connector)), opening)));
         let calls =
             Calls { servers, limit: Duration::ZERO, options: ScriptOptions::default(), batches: None };

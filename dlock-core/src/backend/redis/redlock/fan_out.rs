@@ -1,11 +1,12 @@
 //! Asking all servers at once.
 
 use super::participant::Participant;
+use crate::keeper::Keeper;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// The answers of all servers to one question, in the order in which they come. Each question is a task of its
-/// own and goes on when the round is dropped: nobody waits for a slow server once the others have decided, but
+/// own, on the keeper, and goes on when the round is dropped: nobody waits for a slow server once the others have decided, but
 /// its answer must be taken care of (I5).
 pub(super) struct FanOut<T>(mpsc::UnboundedReceiver<(usize, T)>);
 
@@ -31,7 +32,8 @@ impl<T: Send + 'static> FanOut<T> {
     {
         let (answers, round) = mpsc::unbounded_channel();
         for (server, participant) in participants.iter().enumerate() {
-            tokio::spawn(request(Arc::clone(participant), AnswerSender { server, answers: answers.clone() }));
+            let answer = AnswerSender { server, answers: answers.clone() };
+            Keeper::detach(request(Arc::clone(participant), answer));
         }
         Self(round)
     }

@@ -5,7 +5,7 @@ use crate::backend::redis::keys::Keys;
 use crate::backend::redis::replies::{strange, token};
 use crate::backend::redis::script_calls::Calls;
 use crate::backend::redis::scripts;
-use crate::backend::redis::servers::Reply;
+use crate::backend::redis::servers::{Reply, Route};
 use crate::error::{ErrorKind, LockError};
 use crate::lease::FencingToken;
 use redis::Cmd;
@@ -35,8 +35,9 @@ impl RedlockServer {
         let arguments = |command: &mut Cmd| _ = command.arg(owner).arg(ttl_ms).arg(proposed.as_u64());
         let [lock, _, fence, marks] = keys.all();
         let Calls { servers, limit, .. } = &self.calls;
-        let reply =
-            servers.run::<Vec<i64>>(*limit, &scripts::PROPOSE, &[lock, fence, marks], arguments).await?;
+        let keys = [lock, fence, marks];
+        let proposed = servers.run::<Vec<i64>>(&Route::Keeper, *limit, &scripts::PROPOSE, &keys, arguments);
+        let reply = proposed.await?;
         Ok(Reply { value: vote(&reply.value)?, repeated: reply.repeated })
     }
 }

@@ -7,6 +7,7 @@ use super::votes::{Ballot, Outcome, Poll, Verdict, Vote, majority, proposal};
 use crate::backend::Grant;
 use crate::backend::redis::outcome::{grant, not_owner};
 use crate::error::{ErrorKind, LockError};
+use crate::keeper::Keeper;
 use crate::lease::FencingToken;
 use crate::time::{Moment, sleep, unix_time};
 use std::sync::Arc;
@@ -137,7 +138,7 @@ pub(super) async fn renew(acquisition: &RedlockAcquisition) -> Result<Moment, Lo
         FanOut::ask(&acquisition.participants, |participant| async move { participant.renew().await });
     let missing = poll(&mut round, acquisition.participants.len()).await.into_result()?;
     if let Some(token) = acquisition.token() {
-        tokio::spawn(heal(Arc::clone(&acquisition.participants), missing, round, token, valid_until));
+        Keeper::detach(heal(Arc::clone(&acquisition.participants), missing, round, token, valid_until));
     }
     Ok(valid_until)
 }

@@ -1,15 +1,19 @@
 //! The nodes of a Redis Cluster, and which of them a request goes to.
 
 use super::address::Address;
-use super::connection::{Connection, Opening, Source};
+use super::connection::Connection;
 use super::connector::Connector;
 use super::listener::Listener;
-use super::request::{CallError, Reply, Request};
+use super::live::{Opening, Source};
+use super::per_runtime::Route;
+use super::request::{Asking, CallError, Reply, Request};
 use super::slots::SlotMap;
+use crate::backend::redis::notifications::Pushes;
 use crate::error::{ErrorKind, LockError};
+use crate::keeper::Keeper;
 use crate::time::Moment;
 use parking_lot::Mutex;
-use redis::{Cmd, FromRedisValue, RedisError, Value};
+use redis::{FromRedisValue, RedisError, Value};
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -21,6 +25,7 @@ pub(crate) struct Cluster {
     seeds: Vec<Address>,
     connector: Connector,
     opening: Opening,
+    pushes: Arc<Pushes>,
     map: Mutex<SlotMap>,
     nodes: Mutex<HashMap<Address, Arc<ClusterNode>>>,
     /// When the map was asked for last.
@@ -31,71 +36,102 @@ pub(crate) struct Cluster {
 struct ClusterNode {
     address: Address,
     commands: Connection,
-    listener: Listener,
+    listener: Arc<Listener>,
 }
 
 /// How many redirections one request follows.
-const REDIRECTIONS: usize = 8;
+pub(super) const REDIRECTIONS: usize = 8;
 /// Whoever finds the map younger than this does not ask for another one.
 const FRESH: Duration = Duration::from_millis(100);
 
 impl Cluster {
     /// `opening` is that of the connections that carry commands.
-    pub(crate) fn new(seeds: Vec<Address>, connector: Connector, opening: Opening) -> Self {
+    pub(crate) fn new(
+        seeds: Vec<Address>,
+        connector: Connector,
+        opening: Opening,
+        pushes: Arc<Pushes>,
+    ) -> Arc<Self> {
         let (map, nodes) = (Mutex::default(), Mutex::default());
-        Self { seeds, connector, opening, map, nodes, asking: tokio::sync::Mutex::new(Moment::START) }
+        let asking = tokio::sync::Mutex::new(Moment::START);
+        Arc::new(Self { seeds, connector, opening, pushes, map, nodes, asking })
     }
 
     /// Makes sure that the cluster can be reached, and serves.
-    pub(super) async fn ensure(&self) -> Result<(), LockError> {
+    pub(super) async fn ensure(self: &Arc<Self>) -> Result<(), LockError> {
         self.refresh().await
     }
 
     /// Sends a request to the node of `slot`, wherever that is by now.
     pub(super) async fn call<T: FromRedisValue>(
-        &self,
+        self: &Arc<Self>,
         slot: u16,
         request: Request<'_>,
     ) -> Result<Reply<T>, CallError> {
-        let outcome = self.follow(slot, |node| async move { node.commands.call(request).await }).await;
-        let Err(CallError::Redis(cause)) = outcome else { return outcome };
-        let asked = self.node(slot).await.map_err(CallError::Connect)?;
-        match Redirection::of(&cause, &asked.address) {
-            Redirection::Ask(address) => self.node_at(&address).ask(request, cause).await,
-            Redirection::Moved(_) | Redirection::None => Err(CallError::Redis(cause)),
-        }
+        let send = |node: Arc<ClusterNode>, asking| async move {
+            match asking {
+                Asking::No => node.commands.call(&Route::Keeper, request).await,
+                Asking::Yes => node.ask(request).await,
+            }
+        };
+        self.follow(slot, send).await
     }
 
     /// Has the node of `slot` attempt something, and whichever node it says has the slot instead.
-    async fn follow<T, F>(&self, slot: u16, attempt: impl Fn(Arc<ClusterNode>) -> F) -> Result<T, CallError>
+    async fn follow<T, F>(
+        self: &Arc<Self>,
+        slot: u16,
+        attempt: impl Fn(Arc<ClusterNode>, Asking) -> F,
+    ) -> Result<T, CallError>
     where
         F: Future<Output = Result<T, CallError>>,
     {
-        let mut node = self.node(slot).await.map_err(CallError::Connect)?;
+        let mut place = self.place(slot).await.map_err(CallError::Connect)?;
+        let mut outcome = attempt(self.node_at(&place.address), place.asking).await;
         for _ in 0..REDIRECTIONS {
-            let error = match attempt(Arc::clone(&node)).await {
-                Err(error) => error,
+            match outcome {
+                Err(error) => place = self.next_place(slot, &place, error).await?,
                 done => return done,
-            };
-            match error.redirection(&node.address) {
-                Redirection::Moved(address) => {
-                    self.map.lock().set(slot, &address);
-                    node = self.node_at(&address);
-                }
-                Redirection::Ask(_) | Redirection::None => {
-                    self.after_failure(&error).await;
-                    return Err(error);
-                }
+            }
+            let next = attempt(self.node_at(&place.address), place.asking).await;
+            outcome = next.map_err(CallError::of_second_copy);
+        }
+        Err(CallError::Failed(in_a_circle()))
+    }
+
+    /// Where the slot is by the map.
+    pub(super) async fn place(self: &Arc<Self>, slot: u16) -> Result<Place, LockError> {
+        Ok(Place { address: self.node(slot).await?.address.clone(), asking: Asking::No })
+    }
+
+    /// Where a request goes that failed at `asked`.
+    ///
+    /// # Errors
+    /// `error` itself, if the node did not say that the slot is elsewhere.
+    pub(super) async fn next_place(
+        self: &Arc<Self>,
+        slot: u16,
+        asked: &Place,
+        error: CallError,
+    ) -> Result<Place, CallError> {
+        match error.redirection(&asked.address) {
+            Redirection::Moved(address) => {
+                self.map.lock().set(slot, &address);
+                Ok(Place { address, asking: Asking::No })
+            }
+            Redirection::Ask(address) => Ok(Place { address, asking: Asking::Yes }),
+            Redirection::None => {
+                self.after_failure(&error).await;
+                Err(error)
             }
         }
-        Err(CallError::Connect(unavailable("the cluster's nodes send us from one to the other")))
     }
 
     /// The slots of a node that failed, or that says that the cluster is not whole, may be another's by now. What
     /// comes of asking matters to the next attempt.
-    async fn after_failure(&self, error: &CallError) {
+    async fn after_failure(self: &Arc<Self>, error: &CallError) {
         let may_have_moved = match error {
-            CallError::Connect(_) => true,
+            CallError::Connect(_) | CallError::Failed(_) => true,
             CallError::Redis(cause) => {
                 cause.is_io_error() || matches!(cause.code(), Some("CLUSTERDOWN" | "READONLY"))
             }
@@ -111,8 +147,8 @@ impl Cluster {
     }
 
     /// Subscribes at the node of `slot`.
-    pub(super) async fn listen(&self, slot: u16) -> Result<(), LockError> {
-        let listening = self.follow(slot, |node| async move { node.listener.listen(slot).await });
+    pub(super) async fn listen(self: &Arc<Self>, slot: u16) -> Result<(), LockError> {
+        let listening = self.follow(slot, |node, _| async move { node.listener.listen(slot).await });
         Ok(listening.await?)
     }
 
@@ -124,7 +160,7 @@ impl Cluster {
         let addresses = self.map.lock().addresses().to_vec();
         let (mut answers, mut failure) = (Vec::new(), unavailable("no node of the cluster serves a slot"));
         for address in addresses {
-            match self.node_at(&address).commands.call(request).await {
+            match self.node_at(&address).commands.call(&Route::Keeper, request).await {
                 Ok(reply) => answers.push(reply.value),
                 Err(error) => failure = error.into(),
             }
@@ -132,23 +168,11 @@ impl Cluster {
         if answers.is_empty() { Err(failure) } else { Ok(answers) }
     }
 
-    /// Where the node of `slot` is.
-    pub(super) async fn address(&self, slot: u16) -> Result<Address, LockError> {
-        Ok(self.node(slot).await?.address.clone())
-    }
-
     pub(super) fn connector(&self, address: &Address) -> Connector {
         self.connector.at(address)
     }
 
-    /// Takes in what a node answered that does not serve `slot` any more.
-    pub(super) fn learn(&self, slot: u16, cause: &RedisError, asked: &Address) {
-        if let Redirection::Moved(address) = Redirection::of(cause, asked) {
-            self.map.lock().set(slot, &address);
-        }
-    }
-
-    async fn node(&self, slot: u16) -> Result<Arc<ClusterNode>, LockError> {
+    async fn node(self: &Arc<Self>, slot: u16) -> Result<Arc<ClusterNode>, LockError> {
         if let Some(node) = self.known_node(slot) {
             return Ok(node);
         }
@@ -170,15 +194,21 @@ impl Cluster {
         let node = Arc::new(ClusterNode {
             address: address.clone(),
             commands: Connection::new(Source::Fixed(Box::new(connector.clone())), self.opening.clone()),
-            listener: Listener::new(connector, Arc::clone(&self.opening.pushes)),
+            listener: Listener::new(connector, Arc::clone(&self.pushes)),
         });
         nodes.insert(address.clone(), Arc::clone(&node));
         node
     }
 
     /// Asks the cluster which node serves which slot, once for all who wait for the answer.
-    async fn refresh(&self) -> Result<(), LockError> {
-        let called = Moment::now();
+    ///
+    /// The keeper does it, so that no request waits for the future of another caller.
+    async fn refresh(self: &Arc<Self>) -> Result<(), LockError> {
+        let (called, this) = (Moment::now(), Arc::clone(self));
+        Keeper::here()?.complete(async move { this.refresh_since(called).await }).await?
+    }
+
+    async fn refresh_since(&self, called: Moment) -> Result<(), LockError> {
         let mut asked = self.asking.lock().await;
         if *asked >= called || called.since(*asked) < FRESH && *asked > Moment::START {
             return Ok(());
@@ -206,29 +236,31 @@ impl Cluster {
     async fn ask_for_map(&self, address: &Address) -> Result<SlotMap, LockError> {
         let mut question = redis::cmd("CLUSTER");
         question.arg("SLOTS");
-        let reply = self.node_at(address).commands.call::<Vec<Value>>((&question).into()).await?;
+        let reply =
+            self.node_at(address).commands.call::<Vec<Value>>(&Route::Keeper, (&question).into()).await?;
         let strange = || LockError::new(ErrorKind::Unsupported, "CLUSTER SLOTS has a form that is not known");
         SlotMap::parse(&reply.value, address).ok_or_else(strange)
     }
 }
 
 impl ClusterNode {
-    /// Sends a request about a slot that is on its way to this node, whose other node refused it with `cause`.
-    async fn ask<T: FromRedisValue>(
-        &self,
-        request: Request<'_>,
-        cause: RedisError,
-    ) -> Result<Reply<T>, CallError> {
-        // A pipeline waits until the move is over: only the command right after ASKING is let through.
-        let Request::Command(command) = request else { return Err(CallError::Redis(cause)) };
-        let mut asking = redis::pipe();
-        asking.cmd("ASKING").ignore().add_command(Cmd::clone(command));
-        let reply = self.commands.call::<(T,)>((&asking).into()).await?;
+    /// Sends a request about a slot that is still on its way to this node.
+    async fn ask<T: FromRedisValue>(&self, request: Request<'_>) -> Result<Reply<T>, CallError> {
+        let asking = request.asking().ok_or_else(|| CallError::Failed(on_its_way()))?;
+        let reply = self.commands.call::<(T,)>(&Route::Keeper, (&asking).into()).await?;
         Ok(Reply { value: reply.value.0, repeated: reply.repeated })
     }
 }
 
+/// Where a request about a slot goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) address: Address,
+    pub(super) asking: Asking,
+}
+
 /// Where a node says that a slot is.
+#[derive(Debug, PartialEq, Eq)]
 enum Redirection {
     /// For good.
     Moved(Address),
@@ -238,11 +270,13 @@ enum Redirection {
 }
 
 impl Redirection {
-    /// What `asked` answered. A node that does not know the other's host names only its port.
+    /// What `asked` answered. A node that does not know the other's host names only its port, or `?` and its port.
     fn of(cause: &RedisError, asked: &Address) -> Self {
-        let address = cause.redirect_node().and_then(|(address, _)| match address.strip_prefix(':') {
-            Some(port) => Some(Address { host: asked.host.clone(), port: port.parse().ok()? }),
-            None => Address::parse(address, 0),
+        let address = cause.redirect_node().and_then(|(address, _)| {
+            match address.strip_prefix('?').unwrap_or(address).strip_prefix(':') {
+                Some(port) => Some(Address { host: asked.host.clone(), port: port.parse().ok()? }),
+                None => Address::parse(address, 0),
+            }
         });
         match (address, cause.code()) {
             (Some(address), Some("ASK")) => Self::Ask(address),
@@ -256,11 +290,45 @@ impl CallError {
     fn redirection(&self, asked: &Address) -> Redirection {
         match self {
             Self::Redis(cause) => Redirection::of(cause, asked),
-            Self::Connect(_) => Redirection::None,
+            Self::Connect(_) | Self::Failed(_) => Redirection::None,
         }
     }
 }
 
+/// The nodes contradict each other, as they do for a moment when a slot has moved.
+pub(super) fn in_a_circle() -> LockError {
+    unavailable("the cluster's nodes send us from one to the other")
+}
+
+fn on_its_way() -> LockError {
+    unavailable("the key's slot is being moved to another node")
+}
+
 fn unavailable(detail: &'static str) -> LockError {
     LockError::new(ErrorKind::Unavailable, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(host: &str, port: u16) -> Address {
+        Address { host: host.to_owned(), port }
+    }
+
+    #[test]
+    fn a_redirection_names_a_node_or_only_its_port() {
+        let said = |line: &str| {
+            let answer = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+            Redirection::of(&answer.extract_error().unwrap_err(), &address("asked", 7000))
+        };
+        assert_eq!(said("MOVED 1 10.0.0.5:7001"), Redirection::Moved(address("10.0.0.5", 7001)));
+        assert_eq!(said("ASK 1 [::1]:7001"), Redirection::Ask(address("::1", 7001)));
+        for nameless in ["MOVED 1 :7001", "MOVED 1 ?:7001"] {
+            assert_eq!(said(nameless), Redirection::Moved(address("asked", 7001)));
+        }
+        for other in ["MOVED 1 ?:port", "MOVED", "TRYAGAIN later", "ERR ask 1 10.0.0.5:7001"] {
+            assert_eq!(said(other), Redirection::None, "{other}");
+        }
+    }
 }

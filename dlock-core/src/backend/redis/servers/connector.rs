@@ -1,10 +1,10 @@
 //! Makes connections: who logs in how, and how long anything may take.
 
 use super::address::Address;
+use super::timed::{TimedConnection, in_time};
 use crate::backend::redis::failure::classify;
 use crate::backend::redis::notifications::Receiver;
 use crate::error::LockError;
-use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 use redis::{ProtocolVersion, RedisResult};
@@ -75,14 +75,12 @@ impl Connector {
         self
     }
 
-    /// A new connection. What the server sends unasked goes to `receiver`, if there is one.
-    pub(super) async fn connect(
-        &self,
-        receiver: Option<Receiver>,
-    ) -> Result<MultiplexedConnection, LockError> {
+    /// A new connection, whose task is one of the runtime that this is called in. What the server sends unasked goes to
+    /// `receiver`, if there is one.
+    pub(super) async fn connect(&self, receiver: Option<Receiver>) -> Result<TimedConnection, LockError> {
         let mut config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.limits.connect))
-            .set_response_timeout(Some(self.limits.request))
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
             .set_pipeline_buffer_size(4_096);
         if let Some(receiver) = receiver {
             config = config.set_push_sender(move |push| -> RedisResult<()> {
@@ -91,7 +89,9 @@ impl Connector {
             });
         }
         let client = self.client().map_err(classify)?;
-        client.get_multiplexed_async_connection_with_config(&config).await.map_err(classify)
+        let connecting = client.get_multiplexed_async_connection_with_config(&config);
+        let connection = in_time(self.limits.connect, connecting).await.map_err(classify)?;
+        Ok(TimedConnection::new(connection, self.limits.request))
     }
 
     #[cfg(not(feature = "redis-tls"))]

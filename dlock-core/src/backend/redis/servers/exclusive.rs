@@ -2,15 +2,18 @@
 //! on the same connection, and a transaction that watches a key is spoilt by any other request.
 
 use super::address::Address;
-use super::connection::Source;
+use super::cluster::{Cluster, Place, REDIRECTIONS, in_a_circle};
+use super::live::Source;
+use super::request::{Asking, CallError, decisive};
 use super::slots::slot;
+use super::timed::TimedConnection;
 use super::topology::Servers;
-use crate::backend::redis::failure::classify;
 use crate::error::LockError;
+use crate::keeper::Keeper;
 use parking_lot::Mutex;
 use redis::RedisResult;
-use redis::aio::MultiplexedConnection;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -25,31 +28,43 @@ pub(crate) struct Exclusive {
 struct Taken {
     /// `None` if there is only one server.
     address: Option<Address>,
-    connection: MultiplexedConnection,
+    connection: TimedConnection,
 }
 
 /// How many jobs are done at once. Each takes a connection at the server.
 const MOST: usize = 16;
 
 /// Requests that belong together.
-pub(crate) trait Job: Sync {
+pub(crate) trait Job: Send + Sync + 'static {
     type Output: Send;
 
-    /// Does it. Whatever fails, the connection is not used again.
+    /// Does it. Whatever fails, the connection is not used again. Where the key's slot is still on its way to the
+    /// server, each command about the key needs an `ASKING`.
     fn run(
         &self,
-        connection: &mut MultiplexedConnection,
+        connection: &mut TimedConnection,
+        asking: Asking,
     ) -> impl Future<Output = RedisResult<Self::Output>> + Send;
 }
 
 impl Exclusive {
-    pub(crate) fn new(limit: Duration) -> Self {
-        Self { idle: Mutex::default(), places: Semaphore::new(MOST), limit }
+    pub(crate) fn new(limit: Duration) -> Arc<Self> {
+        Arc::new(Self { idle: Mutex::default(), places: Semaphore::new(MOST), limit })
     }
 
-    /// Does a job at the server that keeps `key`. An idle connection may have died unnoticed; then the job is
-    /// done again on another one.
+    /// Has the keeper do a job at the server that keeps `key`, wherever that is by now: so the place is given back, and
+    /// the connection is of use again, whatever becomes of the caller.
     pub(crate) async fn run<J: Job>(
+        self: &Arc<Self>,
+        servers: &Arc<Servers>,
+        key: &[u8],
+        job: J,
+    ) -> Result<J::Output, LockError> {
+        let (this, servers, key) = (Arc::clone(self), Arc::clone(servers), key.to_vec());
+        Keeper::here()?.complete(async move { this.run_in_turn(&servers, &key, &job).await }).await?
+    }
+
+    async fn run_in_turn<J: Job>(
         &self,
         servers: &Servers,
         key: &[u8],
@@ -57,17 +72,54 @@ impl Exclusive {
     ) -> Result<J::Output, LockError> {
         // Never closed, so never an error.
         let _place = self.places.acquire().await;
-        let address = servers.address(key).await?;
-        while let Some(mut taken) = self.take(address.as_ref()) {
-            match job.run(&mut taken.connection).await {
-                Err(cause) if cause.is_connection_dropped() => {}
-                outcome => return self.finish(servers, key, taken, outcome),
+        match servers {
+            Servers::One(connection) => {
+                Ok(self.run_at(|| connect(connection.source(), self.limit), None, job).await?)
+            }
+            Servers::Cluster(cluster) => self.run_in(cluster, slot(key), job).await,
+        }
+    }
+
+    async fn run_in<J: Job>(
+        &self,
+        cluster: &Arc<Cluster>,
+        slot: u16,
+        job: &J,
+    ) -> Result<J::Output, LockError> {
+        let mut place = cluster.place(slot).await?;
+        for _ in 0..REDIRECTIONS {
+            let connector = cluster.connector(&place.address).within(self.limit);
+            match self.run_at(|| connector.connect(None), Some(&place), job).await {
+                Err(error) => place = cluster.next_place(slot, &place, error).await?,
+                Ok(output) => return Ok(output),
             }
         }
-        let connection = servers.connect(address.as_ref(), self.limit).await?;
-        let mut taken = Taken { address, connection };
-        let outcome = job.run(&mut taken.connection).await;
-        self.finish(servers, key, taken, outcome)
+        Err(in_a_circle())
+    }
+
+    /// Does a job at one server. An idle connection may have died unnoticed; then the job is done again on another
+    /// one.
+    async fn run_at<J: Job, C>(
+        &self,
+        connect: impl FnOnce() -> C,
+        place: Option<&Place>,
+        job: &J,
+    ) -> Result<J::Output, CallError>
+    where
+        C: Future<Output = Result<TimedConnection, LockError>>,
+    {
+        let address = place.map(|place| &place.address);
+        let asking = place.map_or(Asking::No, |place| place.asking);
+        while let Some(mut taken) = self.take(address) {
+            match job.run(&mut taken.connection, asking).await {
+                Err(cause) if cause.is_connection_dropped() => {}
+                outcome => return self.finish(taken, outcome),
+            }
+        }
+        let connection = connect().await.map_err(CallError::Failed)?;
+        let mut taken = Taken { address: address.cloned(), connection };
+        let outcome = job.run(&mut taken.connection, asking).await;
+        self.finish(taken, outcome)
     }
 
     fn take(&self, address: Option<&Address>) -> Option<Taken> {
@@ -76,55 +128,17 @@ impl Exclusive {
         Some(idle.swap_remove(at))
     }
 
-    fn finish<T>(
-        &self,
-        servers: &Servers,
-        key: &[u8],
-        taken: Taken,
-        outcome: RedisResult<T>,
-    ) -> Result<T, LockError> {
-        match outcome {
-            Ok(output) => {
-                self.idle.lock().push(taken);
-                Ok(output)
-            }
-            Err(cause) => {
-                if let (Servers::Cluster(cluster), Some(asked)) = (servers, &taken.address) {
-                    cluster.learn(slot(key), &cause, asked);
-                }
-                Err(classify(cause))
-            }
-        }
+    fn finish<T>(&self, taken: Taken, outcome: RedisResult<T>) -> Result<T, CallError> {
+        let output = outcome.map_err(|cause| CallError::Redis(decisive(cause)))?;
+        self.idle.lock().push(taken);
+        Ok(output)
     }
 }
 
-impl Servers {
-    /// Which of several servers keeps `key`.
-    async fn address(&self, key: &[u8]) -> Result<Option<Address>, LockError> {
-        match self {
-            Self::One(_) => Ok(None),
-            Self::Cluster(cluster) => cluster.address(slot(key)).await.map(Some),
-        }
-    }
-
-    /// A connection that nobody else uses.
-    async fn connect(
-        &self,
-        address: Option<&Address>,
-        limit: Duration,
-    ) -> Result<MultiplexedConnection, LockError> {
-        match (self, address) {
-            (Self::Cluster(cluster), Some(address)) => {
-                cluster.connector(address).within(limit).connect(None).await
-            }
-            (Self::Cluster(_), None) => Err(LockError::new(
-                crate::error::ErrorKind::Unavailable,
-                "no node of the cluster serves the key's slot",
-            )),
-            (Self::One(connection), _) => match connection.source() {
-                Source::Fixed(connector) => connector.clone().within(limit).connect(None).await,
-                Source::Sentinels(sentinels) => sentinels.connect_to_primary(None, limit).await,
-            },
-        }
+/// A connection that no other request uses.
+async fn connect(to: &Source, limit: Duration) -> Result<TimedConnection, LockError> {
+    match to {
+        Source::Fixed(connector) => connector.clone().within(limit).connect(None).await,
+        Source::Sentinels(sentinels) => sentinels.connect_to_primary(None, limit).await,
     }
 }

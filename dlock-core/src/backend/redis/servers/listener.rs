@@ -8,11 +8,12 @@
 use super::connector::Connector;
 use super::request::CallError;
 use super::slots::tag_in_slot;
+use super::timed::TimedConnection;
 use crate::backend::redis::failure::breaks_connection;
 use crate::backend::redis::notifications::{Pushes, Receiver};
 use crate::error::LockError;
+use crate::keeper::Keeper;
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,14 +33,15 @@ pub(super) struct Listener {
 
 #[derive(Clone)]
 struct LiveSubscriptions {
-    connection: MultiplexedConnection,
+    connection: TimedConnection,
     broken: Arc<AtomicBool>,
     slots: Arc<Mutex<HashSet<u16>>>,
 }
 
 impl Listener {
-    pub(super) fn new(connector: Connector, pushes: Arc<Pushes>) -> Self {
-        Self { connector, pushes, live: Mutex::default(), subscribing: tokio::sync::Mutex::default() }
+    pub(super) fn new(connector: Connector, pushes: Arc<Pushes>) -> Arc<Self> {
+        let (live, subscribing) = (Mutex::default(), tokio::sync::Mutex::default());
+        Arc::new(Self { connector, pushes, live, subscribing })
     }
 
     /// Whether hand-offs in `slot` are heard.
@@ -48,7 +50,15 @@ impl Listener {
     }
 
     /// Makes sure that they are. An error says that this node does not serve the slot, or cannot be reached.
-    pub(super) async fn listen(&self, slot: u16) -> Result<(), CallError> {
+    ///
+    /// The keeper does it, so that no subscription waits for the future of another caller.
+    pub(super) async fn listen(self: &Arc<Self>, slot: u16) -> Result<(), CallError> {
+        let (keeper, this) = (Keeper::here().map_err(CallError::Connect)?, Arc::clone(self));
+        let listening = keeper.complete(async move { this.subscribe(slot).await });
+        listening.await.map_err(CallError::Failed)?
+    }
+
+    async fn subscribe(&self, slot: u16) -> Result<(), CallError> {
         let _one_at_a_time = self.subscribing.lock().await;
         if self.hears(slot) {
             return Ok(());
@@ -75,7 +85,7 @@ impl Listener {
             return Ok(live);
         }
         let broken = Arc::new(AtomicBool::new(false));
-        let receiver = Receiver { pushes: Arc::clone(&self.pushes), broken: Arc::clone(&broken) };
+        let receiver = Receiver { pushes: Some(Arc::clone(&self.pushes)), broken: Arc::clone(&broken) };
         let connection = self.connector.connect(Some(receiver)).await?;
         let live = LiveSubscriptions { connection, broken, slots: Arc::default() };
         *self.live.lock() = Some(live.clone());

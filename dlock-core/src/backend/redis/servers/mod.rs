@@ -1,22 +1,29 @@
 //! Where requests go: one server, the primary that sentinels name, or the nodes of a cluster.
 
 mod address;
+mod admission;
 mod cluster;
 mod connection;
 mod connector;
 mod exclusive;
 mod listener;
+mod live;
+mod per_runtime;
 mod request;
 mod sentinel;
 mod slots;
+mod timed;
 mod topology;
 
 pub(super) use address::ServersUrl;
 pub(super) use cluster::Cluster;
-pub(super) use connection::{Connection, Opening, Source};
+pub(super) use connection::Connection;
 pub(super) use connector::{Connector, Limits};
 pub(super) use exclusive::{Exclusive, Job};
-pub(super) use request::{CallError, Reply};
+pub(super) use live::{Opening, Source};
+pub(super) use per_runtime::Route;
+pub(super) use request::{Asking, CallError, Reply, Transaction};
 pub(super) use sentinel::Sentinels;
 pub(super) use slots::{hash_tag, slot, tag_in_slot};
+pub(super) use timed::TimedConnection;
 pub(super) use topology::Servers;

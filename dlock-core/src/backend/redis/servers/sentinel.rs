@@ -2,11 +2,11 @@
 
 use super::address::Address;
 use super::connector::{Connector, Limits};
+use super::timed::TimedConnection;
 use crate::backend::redis::failure::classify;
 use crate::backend::redis::notifications::Receiver;
 use crate::error::{ErrorKind, LockError};
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
 use std::time::Duration;
 
 /// The sentinels that watch one primary.
@@ -45,11 +45,10 @@ impl Sentinels {
         &self,
         receiver: Option<Receiver>,
         limit: Duration,
-    ) -> Result<MultiplexedConnection, LockError> {
+    ) -> Result<TimedConnection, LockError> {
         let address = self.primary().await?;
         let mut connection = self.to_servers.at(&address).within(limit).connect(receiver).await?;
-        let role: Vec<redis::Value> =
-            redis::cmd("ROLE").query_async(&mut connection).await.map_err(classify)?;
+        let role: Vec<redis::Value> = connection.query(&redis::cmd("ROLE")).await.map_err(classify)?;
         match role.first() {
             Some(redis::Value::BulkString(role)) if role == b"master" => Ok(connection),
             _ => Err(unavailable(format!("{address} is named as the primary, but is a replica still"))),
@@ -76,7 +75,7 @@ impl Sentinels {
         let mut connection = self.to_sentinels.at(sentinel).connect(None).await?;
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.service);
-        let answer: Option<(String, u16)> = question.query_async(&mut connection).await.map_err(classify)?;
+        let answer: Option<(String, u16)> = connection.query(&question).await.map_err(classify)?;
         let (host, port) = answer.ok_or_else(|| self.unknown(sentinel))?;
         Ok(Address { host, port })
     }

@@ -3,6 +3,7 @@
 use super::cluster::Cluster;
 use super::connection::Connection;
 use super::listener;
+use super::per_runtime::Route;
 use super::request::{CallError, Reply, Request};
 use super::slots::slot;
 use crate::backend::redis::failure::is_passing;
@@ -10,42 +11,64 @@ use crate::backend::redis::scripts::Script;
 use crate::error::LockError;
 use crate::time::{Backoff, Moment, sleep};
 use redis::{Cmd, FromRedisValue, ServerErrorKind};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The servers that keep the locks of one backend value.
 pub(crate) enum Servers {
     One(Connection),
-    Cluster(Box<Cluster>),
+    Cluster(Arc<Cluster>),
 }
 
 impl Servers {
-    /// Sends a request to the server that keeps `key`, and again while that server answers that it cannot for
-    /// the moment, for no longer than `limit`.
+    /// Which connection the caller's next request goes over. What is asked of a cluster always goes over the keeper's.
+    pub(crate) fn route(&self) -> Route {
+        match self {
+            Self::One(connection) => connection.route(),
+            Self::Cluster(_) => Route::Keeper,
+        }
+    }
+
+    /// Sends a request to the server that keeps `key` over the keeper's connection, and again while that server answers
+    /// that it cannot for the moment, for no longer than `limit`.
     pub(crate) async fn call<T: FromRedisValue>(
         &self,
         key: &[u8],
         request: impl Into<Request<'_>>,
         limit: Duration,
     ) -> Result<Reply<T>, CallError> {
-        let (request, give_up) = (request.into(), Moment::now().after(limit));
+        self.call_over(&Route::Keeper, key, request.into(), limit).await
+    }
+
+    async fn call_over<T: FromRedisValue>(
+        &self,
+        route: &Route,
+        key: &[u8],
+        request: Request<'_>,
+        limit: Duration,
+    ) -> Result<Reply<T>, CallError> {
+        let give_up = Moment::now().after(limit);
         let mut pauses = Backoff::new(Duration::from_millis(5), Duration::from_millis(100));
+        let mut outcome = self.call_now(route, key, request).await;
         loop {
-            match self.call_now(key, request).await {
+            match outcome {
                 Err(CallError::Redis(cause)) if is_passing(&cause) && Moment::now() < give_up => {
                     Box::pin(sleep(pauses.next_pause())).await;
                 }
                 outcome => return outcome,
             }
+            outcome = self.call_now(route, key, request).await.map_err(CallError::of_second_copy);
         }
     }
 
     async fn call_now<T: FromRedisValue>(
         &self,
+        route: &Route,
         key: &[u8],
         request: Request<'_>,
     ) -> Result<Reply<T>, CallError> {
         match self {
-            Self::One(connection) => connection.call(request).await,
+            Self::One(connection) => connection.call(route, request).await,
             Self::Cluster(cluster) => Box::pin(cluster.call(slot(key), request)).await,
         }
     }
@@ -53,6 +76,7 @@ impl Servers {
     /// Runs a script by its hash, and once by its text if the server does not know it.
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
+        route: &Route,
         limit: Duration,
         script: &Script,
         keys: &[&[u8]],
@@ -63,9 +87,12 @@ impl Servers {
             command
         };
         let lock = keys.first().copied().unwrap_or_default();
-        match self.call(lock, &with_arguments(script.by_hash(keys)), limit).await {
+        match self.call_over(route, lock, (&with_arguments(script.by_hash(keys))).into(), limit).await {
             Err(CallError::Redis(cause)) if cause.kind() == ServerErrorKind::NoScript.into() => {
-                Box::pin(self.call(lock, &with_arguments(script.by_text(keys)), limit)).await
+                let by_text = with_arguments(script.by_text(keys));
+                Box::pin(self.call_over(route, lock, (&by_text).into(), limit))
+                    .await
+                    .map_err(CallError::of_second_copy)
             }
             outcome => outcome,
         }
@@ -106,7 +133,7 @@ impl Servers {
     /// Sends a request to each server once.
     pub(crate) async fn call_each<T: FromRedisValue>(&self, request: &Cmd) -> Result<Vec<T>, LockError> {
         match self {
-            Self::One(connection) => Ok(vec![connection.call(request.into()).await?.value]),
+            Self::One(connection) => Ok(vec![connection.call(&Route::Keeper, request.into()).await?.value]),
             Self::Cluster(cluster) => cluster.call_each(request.into()).await,
         }
     }

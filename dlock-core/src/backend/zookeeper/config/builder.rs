@@ -74,7 +74,7 @@ impl ZooKeeperBackendBuilder {
         self.set(|settings| settings.set_lost_after_percent(percent))
     }
 
-    /// How long the servers may take for one answer: 50 ms to 24 h, by default 3 seconds. Whether a request
+    /// How long the servers may take for one answer: 50 ms to 1 h, by default 3 seconds. Whether a request
     /// that takes longer was carried out is found out later.
     pub fn request_timeout(self, timeout: Duration) -> Self {
         self.set(|settings| settings.set_request_timeout(timeout))

@@ -65,7 +65,7 @@ impl Settings {
     }
 
     pub(crate) fn set_session_timeout(&mut self, timeout: Duration) -> Result<(), Wrong> {
-        self.session_timeout = in_range(timeout, "session timeout")?;
+        self.session_timeout = in_range(timeout, "session timeout", 24)?;
         Ok(())
     }
 
@@ -82,7 +82,7 @@ impl Settings {
     }
 
     pub(crate) fn set_request_timeout(&mut self, timeout: Duration) -> Result<(), Wrong> {
-        self.request_timeout = in_range(timeout, "request timeout")?;
+        self.request_timeout = in_range(timeout, "request timeout", 1)?;
         Ok(())
     }
 
@@ -173,13 +173,13 @@ fn what_is_wrong(host: &str) -> Option<&'static str> {
     None
 }
 
-fn in_range(timeout: Duration, name: &'static str) -> Result<Duration, Wrong> {
+/// From 50 ms to so many hours.
+fn in_range(timeout: Duration, name: &'static str, hours: u64) -> Result<Duration, Wrong> {
     const SHORTEST: Duration = Duration::from_millis(50);
-    const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-    if (SHORTEST..=LONGEST).contains(&timeout) {
+    if (SHORTEST..=Duration::from_secs(hours * 60 * 60)).contains(&timeout) {
         return Ok(timeout);
     }
-    Err(format!("{name} {timeout:?}: use 50ms to 24h").into())
+    Err(format!("{name} {timeout:?}: use 50ms to {hours}h").into())
 }
 
 /// Without the credentials.
@@ -244,8 +244,9 @@ mod tests {
         let mut settings = Settings::default();
         for wrong in [Duration::ZERO, Duration::from_millis(49), Duration::from_secs(86_401), Duration::MAX] {
             assert!(settings.set_session_timeout(wrong).unwrap_err().contains("use 50ms to 24h"));
-            assert!(settings.set_request_timeout(wrong).is_err());
+            assert!(settings.set_request_timeout(wrong).unwrap_err().contains("use 50ms to 1h"));
         }
+        assert!(settings.set_request_timeout(Duration::from_secs(3_601)).is_err());
         settings.set_session_timeout(Duration::from_secs(1)).unwrap();
         assert_eq!(settings.connect_limit(), Duration::from_secs(1));
     }

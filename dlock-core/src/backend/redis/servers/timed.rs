@@ -1,0 +1,80 @@
+//! A connection on which every request has a limit.
+//!
+//! The limit of the client library is a timer of the runtime that asks, which may have none. These are the keeper's.
+
+use crate::time::within;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+use std::io;
+use std::time::Duration;
+
+/// A connection to one server. Its requests need no runtime of the caller.
+#[derive(Clone)]
+pub(crate) struct TimedConnection {
+    connection: MultiplexedConnection,
+    /// How long the server may take for an answer.
+    limit: Duration,
+}
+
+impl TimedConnection {
+    pub(super) fn new(connection: MultiplexedConnection, limit: Duration) -> Self {
+        Self { connection, limit }
+    }
+
+    /// The answer to one command. The client library does not send a command whose caller is gone before the task of the
+    /// connection takes it.
+    pub(super) async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
+        let answer = in_time(self.limit, self.connection.send_packed_command(command)).await?;
+        Ok(T::from_redis_value(answer.extract_error()?)?)
+    }
+
+    pub(super) async fn subscribe(&mut self, channel: &str) -> RedisResult<()> {
+        in_time(self.limit, self.connection.subscribe(channel)).await
+    }
+}
+
+impl ConnectionLike for TimedConnection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(in_time(self.limit, self.connection.send_packed_command(command)))
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(in_time(self.limit, self.connection.send_packed_commands(pipeline, offset, count)))
+    }
+
+    fn get_db(&self) -> i64 {
+        self.connection.get_db()
+    }
+}
+
+/// What comes of it within `limit`. Past that, it is the error that the client library gives for its own limit.
+pub(super) async fn in_time<T>(
+    limit: Duration,
+    request: impl Future<Output = RedisResult<T>>,
+) -> RedisResult<T> {
+    within(limit, request).await.unwrap_or_else(|| Err(timed_out()))
+}
+
+fn timed_out() -> RedisError {
+    io::Error::from(io::ErrorKind::TimedOut).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::redis::failure::{breaks_connection, classify, met_dead_connection};
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_request_that_takes_too_long_breaks_its_connection_and_is_not_sent_again() {
+        let cause = timed_out();
+        assert!(cause.is_timeout() && breaks_connection(&cause));
+        assert!(!met_dead_connection(&cause), "it may have been carried out");
+        assert_eq!(classify(cause).kind(), ErrorKind::Unavailable);
+    }
+}
