@@ -119,6 +119,10 @@ where
         ready!(HeldLock::poll_stop(held, context));
         return Poll::Ready(Next::CutOff);
     };
+    // A body that blocked may have outlived its lock.
+    if !matches!(frame, Some(Err(_))) && HeldLock::must_stop(held) {
+        return Poll::Ready(Next::CutOff);
+    }
     if !matches!(frame, Some(Ok(_))) || body.is_end_stream() {
         *held = None;
     }

@@ -1,13 +1,13 @@
 //! A lock that a request or its response's body holds, and for how long it may.
 
 use crate::policy::OnLost;
+use dlock_core::__private::{Attended, attend};
 use dlock_core::{Lease, LockGuard, LockScope, Moment, sleep_until};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::task::AbortHandle;
 
 /// The guard of a request. Dropped, it gives the guard up; the lock is released unless a handler kept it with
 /// [`Locked::hold`](crate::Locked::hold).
@@ -24,13 +24,15 @@ pub(crate) struct HeldLock {
 /// Says whether the time is up; if not, the lock is lost.
 type HoldWatch = Pin<Box<dyn Future<Output = bool> + Send + Sync>>;
 
+type SharedGuard = Arc<Mutex<Option<Arc<LockGuard>>>>;
+
 /// Where the guard is.
 enum GuardOwner {
     Request(Arc<LockGuard>),
     /// Also with a task that takes it away in time: a server does not poll the body of a client that does not read.
     Task {
-        guard: Arc<Mutex<Option<Arc<LockGuard>>>>,
-        task: Option<AbortHandle>,
+        guard: SharedGuard,
+        _task: Option<Attended>,
     },
 }
 
@@ -89,8 +91,8 @@ impl HeldLock {
             && *until < Moment::START.after(Duration::MAX)
         {
             let guard = Arc::new(Mutex::new(Some(Arc::clone(guard))));
-            let task = take_away_at(*until, lease.clone(), Arc::clone(&guard));
-            *owner = GuardOwner::Task { guard, task };
+            let _task = attend(take_away_at(*until, lease.clone(), Arc::clone(&guard)));
+            *owner = GuardOwner::Task { guard, _task };
         }
     }
 
@@ -130,21 +132,13 @@ fn watch_over(lease: &Lease, until: Moment) -> HoldWatch {
     })
 }
 
-/// Outside of a runtime there is no task that could take the lock away, and no server that leaves a body unpolled.
-fn take_away_at(
-    until: Moment,
-    lease: Lease,
-    guard: Arc<Mutex<Option<Arc<LockGuard>>>>,
-) -> Option<AbortHandle> {
-    let runtime = tokio::runtime::Handle::try_current().ok()?;
-    let task = runtime.spawn(async move {
-        sleep_until(until).await;
-        if let Some(guard) = take(&guard) {
-            tell(&lease);
-            drop(guard);
-        }
-    });
-    Some(task.abort_handle())
+/// Needs no runtime of the caller's: it runs on the library's own thread.
+async fn take_away_at(until: Moment, lease: Lease, guard: SharedGuard) {
+    sleep_until(until).await;
+    if let Some(guard) = take(&guard) {
+        tell(&lease);
+        drop(guard);
+    }
 }
 
 fn take(guard: &Mutex<Option<Arc<LockGuard>>>) -> Option<Arc<LockGuard>> {
@@ -162,9 +156,8 @@ impl GuardOwner {
 
 impl Drop for GuardOwner {
     fn drop(&mut self) {
-        if let Self::Task { guard, task } = self {
+        if let Self::Task { guard, .. } = self {
             drop(take(guard));
-            task.iter().for_each(AbortHandle::abort);
         }
     }
 }

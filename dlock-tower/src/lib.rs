@@ -178,8 +178,30 @@
 //! | two parameters of a route have one name, such as in `/shops/{id}/orders/{id}` | 500, logged once with the name |
 //! | no key for the request | handled without a lock (`Ok(None)`); 400 if the client should have sent one; 500 if it is the route's fault, logged once |
 //!
-//! To shut down: `locks.close()`, then the server's graceful shutdown, then `locks.shutdown().await`. Without the first the
-//! server waits for requests that wait for locks.
+//! # How a service ends
+//!
+//! It closes the manager, lets the server drain, and shuts the manager down. Without the first step the server waits for
+//! requests that wait for locks.
+//!
+//! ```
+//! # use dlock_core::LockManager;
+//! # async fn run(
+//! #     listener: tokio::net::TcpListener, app: axum::Router, locks: LockManager,
+//! #     terminated: impl Future<Output = ()> + Send + 'static,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! let closing = locks.clone();
+//! axum::serve(listener, app)
+//!     .with_graceful_shutdown(async move {
+//!         terminated.await; // SIGTERM
+//!         closing.close(); // requests that wait are answered 503; those that hold a lock finish
+//!     })
+//!     .await?;
+//! locks.shutdown().await?; // every release is confirmed, within 10 seconds
+//! # Ok(()) }
+//! ```
+//!
+//! The layer needs no runtime. Its timers, and the end of a lock whose response's body is not polled, are on the library's
+//! own thread.
 //!
 //! # Until when the lock is held
 //!

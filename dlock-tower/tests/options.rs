@@ -7,10 +7,10 @@ mod common;
 use axum::body::Body;
 use bytes::Bytes;
 use common::{Failing, Fed, LONG, OnDrop, Probe, assert_freed, assert_held, data, soon};
-use dlock_core::{ErrorKind, LockError, LockManager, distributed_lock};
+use dlock_core::{EmbeddedBackend, ErrorKind, LockError, LockManager, TestClock, distributed_lock};
 use dlock_tower::{Key, LockLayer, Locked, OnLost, OnUnavailable};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Collected, Full};
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -260,6 +260,55 @@ mod on_lost {
         let response = loses(&probe, &layer(&probe.manager())).await;
         assert_eq!(answered(response).await, rejected(500, false, "lock_lost"));
         probe.emptied().await;
+    }
+
+    /// Blocks past the lease and never awaits: the clock moves while the handler, or its body, is polled.
+    fn outlived(clock: &TestClock) -> LockLayer {
+        let backend = EmbeddedBackend::with_clock(clock.clone());
+        layer(&LockManager::builder(backend).ttl(LONG).build().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_blocks_past_its_lease_is_answered_as_lost() {
+        for (on_lost, answer) in [
+            (OnLost::Abort, rejected(500, false, "lock_lost")),
+            (OnLost::Finish, rejected(200, false, "hello")),
+        ] {
+            let clock = TestClock::new();
+            let layer = outlived(&clock).on_lost(on_lost);
+            let service = layer.layer(service_fn(move |request: Request<()>| {
+                let clock = clock.clone();
+                async move {
+                    clock.advance(2 * LONG);
+                    hello(request).await
+                }
+            }));
+            let response = soon(service.oneshot(request("/7"))).await.unwrap();
+            assert_eq!(answered(response).await, answer);
+        }
+    }
+
+    /// A body that blocks past the lease of its lock.
+    async fn late_body(on_lost: OnLost) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+        let clock = TestClock::new();
+        let layer = outlived(&clock).on_lost(on_lost);
+        let service = layer.layer(service_fn(move |_: Request<()>| {
+            let clock = clock.clone();
+            let late = Full::<Bytes>::from("late").map_frame(move |frame| {
+                clock.advance(2 * LONG);
+                frame
+            });
+            async move { Ok::<_, Infallible>(Response::new(late)) }
+        }));
+        let body = soon(service.oneshot(request("/7"))).await.unwrap().into_body();
+        soon(body.collect()).await.map(Collected::to_bytes)
+    }
+
+    #[tokio::test]
+    async fn a_body_that_blocks_past_its_lease_ends_with_an_error() {
+        let error = late_body(OnLost::Abort).await.unwrap_err();
+        assert_eq!(error.downcast::<LockError>().unwrap().kind(), ErrorKind::Lost);
+        assert_eq!(late_body(OnLost::Finish).await.unwrap(), "late");
     }
 
     #[tokio::test]

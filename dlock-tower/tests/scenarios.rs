@@ -204,6 +204,13 @@ const SCENARIOS: &[Scenario] = &[
             "options::a_body_told_to_finish_is_sent_to_its_end",
         ],
     ),
+    (
+        "blocked past the lease",
+        &[
+            "options::a_handler_that_blocks_past_its_lease_is_answered_as_lost",
+            "options::a_body_that_blocks_past_its_lease_ends_with_an_error",
+        ],
+    ),
     ("lost, work elsewhere", &["service::work_that_the_handler_started_elsewhere_can_wait_for_the_loss"]),
     (
         "held too long",
@@ -212,6 +219,18 @@ const SCENARIOS: &[Scenario] = &[
             "options::a_stream_that_does_not_end_is_cut_off",
             "options::a_layer_told_to_finish_gives_the_lock_up_and_says_so_to_the_handler",
             "options::without_a_limit_there_is_none",
+        ],
+    ),
+    // Runtimes.
+    (
+        "no runtime, or one without timers",
+        &[
+            "runtimes::a_request_waits_for_its_turn_without_a_runtime",
+            "runtimes::a_request_waits_for_its_turn_in_a_runtime_without_timers",
+            "runtimes::a_request_does_not_give_up_early_in_a_runtime_whose_time_is_paused",
+            "runtimes::a_body_that_waits_is_polled_without_a_runtime",
+            "runtimes::max_hold_ends_a_body_without_a_runtime_and_in_one_without_timers",
+            "runtimes::max_hold_frees_the_lock_of_a_body_that_is_not_polled",
         ],
     ),
     // The backend and the manager.
@@ -363,6 +382,7 @@ const FILES: &[(&str, &str)] = &[
     ("options", include_str!("options.rs")),
     ("path", include_str!("../src/path.rs")),
     ("rejection", include_str!("../src/rejection.rs")),
+    ("runtimes", include_str!("runtimes.rs")),
     ("service", include_str!("service.rs")),
     ("sockets", include_str!("sockets.rs")),
 ];
@@ -375,7 +395,7 @@ fn is_there(test: &str) -> bool {
     lines.windows(2).any(|pair| {
         let [mark, head] = pair else { return false };
         let function = head.strip_prefix("async ").unwrap_or(head).strip_prefix("fn ").unwrap_or_default();
-        matches!(*mark, "#[test]" | "#[tokio::test]") && function.split('(').next() == Some(name)
+        (*mark == "#[test]" || mark.starts_with("#[tokio::test")) && function.split('(').next() == Some(name)
     })
 }
 

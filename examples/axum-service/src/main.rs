@@ -43,7 +43,7 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let locks = locks(arguments.backend.as_deref()).await?;
     // For annotations that name no manager.
-    LockManager::install(locks.clone());
+    let _installed = LockManager::install_scoped(locks.clone());
 
     let listener = TcpListener::bind(arguments.listen).await.context("cannot listen")?;
     let address = listener.local_addr()?;
@@ -51,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
     let app = routes::router(App::new(locks.clone(), shop));
     let closing = locks.clone();
     let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
-        interrupted().await;
+        asked_to_end().await;
         // Requests that wait for a lock are answered now, and those that have one finish.
         closing.close();
     });
@@ -64,7 +64,7 @@ async fn main() -> anyhow::Result<()> {
         print_what_to_try(address);
         serving.await?;
     }
-    locks.shutdown().await;
+    locks.shutdown().await?;
     Ok(())
 }
 
@@ -79,10 +79,24 @@ async fn locks(backend: Option<&str>) -> Result<LockManager, LockError> {
     }
 }
 
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+/// Waits for Ctrl-C or for SIGTERM, which service managers send.
+async fn asked_to_end() {
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        Some(()) = terminated() => {}
+        else => std::future::pending().await,
     }
+}
+
+#[cfg(unix)]
+async fn terminated() -> Option<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::terminate()).ok()?.recv().await
+}
+
+#[cfg(not(unix))]
+async fn terminated() -> Option<()> {
+    None
 }
 
 fn print_what_to_try(address: SocketAddr) {

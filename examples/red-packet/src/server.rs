@@ -39,8 +39,14 @@ pub(crate) async fn serve(
     let locks = settings.backend.manager().await?;
     let store = StoreThread::open(&settings.database)?;
     let till = Till { store, locks: locks.clone(), ttl: settings.ttl, number: settings.number };
-    axum::serve(listener, router(till)).with_graceful_shutdown(end).await?;
-    locks.shutdown().await;
+    let closing = locks.clone();
+    let ending = async move {
+        end.await;
+        // Requests that wait for a lock are answered now, and those that have one finish.
+        closing.close();
+    };
+    axum::serve(listener, router(till)).with_graceful_shutdown(ending).await?;
+    locks.shutdown().await?;
     Ok(())
 }
 

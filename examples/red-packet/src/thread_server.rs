@@ -35,8 +35,7 @@ impl ThreadServer {
         self.address
     }
 
-    /// Ends as a crash does: the runtime is dropped with every request in it, and with the runtime gone,
-    /// nothing can release, renew or hand on the locks that these held.
+    /// Ends as a crash does for its requests: they are dropped with the runtime, in the middle of their work.
     pub(crate) async fn crash(mut self) {
         self.end = None;
         self.join().await;

@@ -76,6 +76,41 @@ impl Backend for Stuck {
     }
 }
 
+/// Refuses every release.
+#[derive(Debug, Default)]
+struct Unreleased(EmbeddedBackend);
+
+impl Backend for Unreleased {
+    fn name(&self) -> &'static str {
+        "unreleased"
+    }
+
+    fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        self.0.acquire(request)
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
+        self.0.renew(claim)
+    }
+
+    fn release<'a>(&'a self, _: &'a Claim) -> BackendFuture<'a, ()> {
+        Box::pin(std::future::ready(Err(LockError::new(ErrorKind::Auth, "told to fail"))))
+    }
+}
+
+#[distributed_lock("order", locks = locks)]
+async fn returns(locks: &LockManager, output: Result<u8, LockError>) -> Result<u8, LockError> {
+    output
+}
+
+#[tokio::test]
+async fn a_release_that_fails_does_not_replace_the_output() {
+    let locks = || LockManager::builder(Unreleased::default()).build().unwrap();
+    assert_eq!(returns(&locks(), Ok(7)).await.unwrap(), 7);
+    let output = Err(LockError::new(ErrorKind::Corrupt, "the body's"));
+    assert_eq!(returns(&locks(), output).await.unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
 async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.unwrap()
 }

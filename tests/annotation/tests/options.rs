@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 use dlock_core::{
-    EmbeddedBackend, ErrorKind, LockError, LockGuard, LockKey, LockManager, assert_locked, distributed_lock,
-    with_locks,
+    EmbeddedBackend, ErrorKind, LockError, LockGuard, LockKey, LockManager, TestClock, assert_locked,
+    distributed_lock, with_locks,
 };
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -75,7 +75,7 @@ async fn map_err_makes_every_error() {
     assert_eq!(mapped(&locks, "k", async |_| ()).await, Err(Mapped(ErrorKind::Busy)));
     held.release().await.unwrap();
     let loses = async |_: &LockGuard| {
-        locks.shutdown().await;
+        locks.shutdown().await.unwrap();
         tokio::task::yield_now().await;
     };
     assert_eq!(mapped(&locks, "k", loses).await, Err(Mapped(ErrorKind::Lost)));
@@ -84,7 +84,7 @@ async fn map_err_makes_every_error() {
 
 #[distributed_lock("k", locks = locks, on_lost = "finish", guard = lock)]
 async fn finishes(locks: &LockManager) -> Result<bool, LockError> {
-    locks.shutdown().await;
+    locks.shutdown().await.unwrap();
     tokio::task::yield_now().await;
     Ok(lock.is_valid())
 }
@@ -97,6 +97,33 @@ async fn work_that_is_to_finish_does_and_a_warning_says_so() {
     assert!(!finishes(&manager(&EmbeddedBackend::new())).await.unwrap(), "the lock was lost");
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(text.contains("the lock was lost before the work was done"), "{text}");
+}
+
+/// Blocks past its lease and never awaits.
+#[distributed_lock("k", locks = locks)]
+async fn outlives_its_lock(locks: &LockManager, clock: &TestClock) -> Result<u8, LockError> {
+    clock.advance(Duration::from_secs(31));
+    Ok(7)
+}
+
+#[distributed_lock("k", locks = locks, on_lost = "finish")]
+async fn outlives_its_lock_and_finishes(locks: &LockManager, clock: &TestClock) -> Result<u8, LockError> {
+    clock.advance(Duration::from_secs(31));
+    Ok(7)
+}
+
+#[tokio::test]
+async fn a_body_that_blocks_past_its_lease_is_not_believed_unless_it_is_to_finish() {
+    let clock = TestClock::new();
+    let backend = EmbeddedBackend::with_clock(clock.clone());
+    let locks = LockManager::builder(backend).ttl(Duration::from_secs(30)).build().unwrap();
+    assert_eq!(outlives_its_lock(&locks, &clock).await.unwrap_err().kind(), ErrorKind::Lost);
+    assert_eq!(outlives_its_lock_and_finishes(&locks, &clock).await.unwrap(), 7);
+    let late = async || clock.advance(Duration::from_secs(31));
+    assert_eq!(locks.run("k", late()).await.unwrap_err().kind(), ErrorKind::Lost);
+    assert_eq!(locks.lock("k").run(async |_| late().await).await.unwrap_err().kind(), ErrorKind::Lost);
+    let guard = locks.lock("k").await.unwrap();
+    assert_eq!(guard.run(late()).await.unwrap_err().kind(), ErrorKind::Lost);
 }
 
 /// What was logged.

@@ -228,10 +228,7 @@ const BEHAVIOUR: &[Row] = &[
             "behaviour::parameters_end_in_the_order_of_the_plain_function",
         ],
     ),
-    (
-        "a release that fails replaces nothing",
-        &["behaviour::a_release_that_fails_does_not_replace_the_output"],
-    ),
+    ("a release that fails replaces nothing", &["failing::a_release_that_fails_does_not_replace_the_output"]),
     ("a panic releases", &["behaviour::a_panic_releases"]),
     (
         "a call that is dropped leaves nothing",
@@ -245,6 +242,8 @@ const BEHAVIOUR: &[Row] = &[
         "a lost lock ends the body, or not",
         &[
             "behaviour::a_lost_lock_drops_the_body_and_is_an_error",
+            "behaviour::a_loss_that_is_known_when_the_body_ends_is_the_output",
+            "options::a_body_that_blocks_past_its_lease_is_not_believed_unless_it_is_to_finish",
             "options::work_that_is_to_finish_does_and_a_warning_says_so",
         ],
     ),
