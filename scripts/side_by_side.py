@@ -24,6 +24,7 @@ from threading import Lock, Thread
 
 # The programs that take longest, which start first. The table at the end says how long that is.
 FIRST = [
+    "dlock-tests: keeper",
     "dlock-tests: zookeeper",
     "dlock-tests: zookeeper_ensemble",
     "dlock-tests: redis_scripts",

@@ -9,6 +9,7 @@
 //! panics with the whole story (what was asked, what is missing or wrong, the end of the server's log)
 //! at the caller's line, except the few that return a [`HarnessError`].
 
+mod backends;
 mod contention;
 mod error;
 mod fenced_store;
@@ -22,6 +23,7 @@ mod seed;
 mod servers;
 mod wait;
 
+pub use backends::backend_at;
 pub use contention::{Contention, History, Section, Violation};
 pub use error::HarnessError;
 pub use fenced_store::FencedStore;

@@ -4,11 +4,10 @@
 //! token once it has the lock, and then, to each line of its input, whether its guard is valid. At the end of its
 //! input it shuts its manager down and ends.
 
-use dlock_core::backend::Backend;
-use dlock_core::{LockError, LockManager, RedisBackend, ZooKeeperBackend};
+use dlock_core::{LockError, LockManager};
+use dlock_tests::backend_at;
 use std::error::Error;
 use std::io::{BufRead as _, Write as _};
-use std::sync::Arc;
 use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -17,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (url, key, lease) = (next()?, next()?, Duration::from_millis(next()?.parse()?));
     let runtime = tokio::runtime::Runtime::new()?;
     let (locks, guard) = runtime.block_on(async {
-        let locks = LockManager::builder(connect(&url, lease).await?).ttl(lease).build()?;
+        let locks = LockManager::builder(backend_at(&url, lease).await?).ttl(lease).build()?;
         let guard = locks.lock(key).await?;
         Ok::<_, LockError>((locks, guard))
     })?;
@@ -30,13 +29,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     drop(guard);
     runtime.block_on(locks.shutdown())?;
     Ok(())
-}
-
-async fn connect(url: &str, lease: Duration) -> Result<Arc<dyn Backend>, LockError> {
-    Ok(match url.starts_with("zookeeper:") {
-        true => Arc::new(ZooKeeperBackend::builder().url(url).session_timeout(lease).build().await?),
-        false => Arc::new(RedisBackend::builder().url(url).build().await?),
-    })
 }
 
 fn say(text: &str) -> std::io::Result<()> {

@@ -207,7 +207,7 @@ async fn an_outage_of_many_tries_leaves_nothing_behind() {
     server.restart();
     let forgotten = async || remembered(&backend) == before;
     wait_until_async("all are forgotten", PATIENCE, forgotten).await;
-    locks.shutdown().await;
+    locks.shutdown().await.unwrap();
     let calls = usize::try_from(script_calls(&server)).unwrap();
     assert!(calls <= 2 * TASKS, "{calls} releases");
 }
