@@ -59,6 +59,14 @@ impl Holder {
         answer.doing("hear whether a lock is held").or_fail()
     }
 
+    /// What its guard knows of the lock, as `Debug` shows it.
+    #[track_caller]
+    pub fn state(&mut self) -> String {
+        let asked =
+            self.questions.as_mut().ok_or_else(no_pipe).and_then(|questions| writeln!(questions, "state"));
+        asked.and_then(|()| self.hear()).doing("ask a process for the state of its lock").or_fail()
+    }
+
     /// Stops the process where it is (SIGSTOP).
     #[track_caller]
     pub fn pause(&self) {

@@ -1,8 +1,8 @@
 //! Holds one lock in Redis or ZooKeeper, for the tests that stop or end the process which holds it.
 //!
 //! The arguments are the server's URL, the key, and in ms the ttl, or for ZooKeeper the session's timeout. Says the
-//! token once it has the lock, and then, to each line of its input, whether its guard is valid. At the end of its
-//! input it shuts its manager down and ends.
+//! token once it has the lock, and then, to each line of its input, whether its guard is valid, or to the line `state`
+//! what its guard knows. At the end of its input it shuts its manager down and ends.
 
 use dlock_core::{LockError, LockManager};
 use dlock_tests::backend_at;
@@ -23,8 +23,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     say(&guard.token().to_string())?;
     // On the main thread, with nothing awaited: what is said is what a caller would find without waiting.
     for line in std::io::stdin().lock().lines() {
-        line?;
-        say(&guard.is_valid().to_string())?;
+        match line?.as_str() {
+            "state" => say(&format!("{:?}", guard.state()))?,
+            _ => say(&guard.is_valid().to_string())?,
+        }
     }
     drop(guard);
     runtime.block_on(locks.shutdown())?;

@@ -13,7 +13,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 
 fn main() -> Outcome {
     let mut arguments = std::env::args().skip(1);
-    let mut next = || arguments.next().ok_or("holds|waits one|many URL KEY LEASE");
+    let mut next = || arguments.next().ok_or("holds|waits|installs one|many URL KEY LEASE");
     let (act, runtime, url, key) = (next()?, next()?, next()?, next()?);
     let lease = Duration::from_millis(next()?.parse()?);
     match runtime.as_str() {
@@ -39,6 +39,7 @@ async fn work(act: &str, url: &str, key: &str, lease: Duration) -> Outcome {
         let given_up = tokio::time::timeout(A_MOMENT, locks.lock(key).acquire()).await;
         return given_up.map_or_else(|_| Ok(()), |_| Err("the wait was over".into()));
     }
+    let _installed = (act == "installs").then(|| LockManager::install_scoped(locks.clone()));
     let _guard = locks.lock(key).await?;
     Ok(())
 }

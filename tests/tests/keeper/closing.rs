@@ -1,7 +1,6 @@
 //! Managers that are closed, and programs that end.
 
 use super::*;
-use crate::coming::shut_down;
 use dlock_core::{ErrorKind, LockError, LockGuard, LockManager};
 use dlock_tests::{Link, fresh_key, printed_seed};
 use std::future::IntoFuture as _;
@@ -60,7 +59,7 @@ fn assert_closed(waiter: JoinHandle<Result<LockGuard, LockError>>) {
 fn what_waits_at_the_shutdown_is_granted_nothing(place: Place) {
     for _ in 0..ROUNDS {
         let Pair { key, locks, holder, waiter } = Pair::new(place);
-        soon("the shutdown is over", shut_down(&locks));
+        let _ = soon("the shutdown is over", locks.shutdown());
         assert_closed(waiter);
         assert!(!holder.is_valid());
         assert_free(place, &key);
@@ -77,7 +76,7 @@ fn what_is_released_beside_the_shutdown_is_granted_to_nothing_that_lasts(place: 
             tokio::time::sleep(pause).await;
             holder.release().await
         });
-        soon("the shutdown is over", shut_down(&locks));
+        let _ = soon("the shutdown is over", locks.shutdown());
         match answer(waiter) {
             Ok(guard) => assert!(!guard.is_valid(), "it holds a lock of a manager that is shut down"),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Closed, "{error}"),
@@ -109,7 +108,7 @@ fn a_shutdown_beside_many_acquires_leaves_nothing(place: Place) {
         let acquires: Vec<_> = (0..16).map(acquire).collect();
         let pause = Duration::from_micros(random.u64(..3_000));
         home().block_on(async { tokio::time::sleep(pause).await });
-        soon("the shutdown is over", shut_down(&locks));
+        let _ = soon("the shutdown is over", locks.shutdown());
         for acquire in acquires {
             match answer(acquire) {
                 Ok(guard) => assert!(!guard.is_valid(), "it holds a lock of a manager that is shut down"),
@@ -126,7 +125,7 @@ fn a_shutdown_ends_although_the_server_is_silent(place: Place) {
     let locks = place.client_over(&link, LONG);
     let guard = granted(locks.lock(fresh_key("silent")).acquire());
     link.block();
-    soon("the shutdown is over", shut_down(&locks));
+    let _ = soon("the shutdown is over", locks.shutdown());
     assert!(!guard.is_valid());
 }
 
@@ -136,7 +135,7 @@ fn a_shutdown_ends_although_the_server_is_away(place: Place) {
     let locks = place.client_over(&link, LONG);
     let guard = granted(locks.lock(fresh_key("away")).acquire());
     drop(link);
-    soon("the shutdown is over", shut_down(&locks));
+    let _ = soon("the shutdown is over", locks.shutdown());
     assert!(!guard.is_valid());
 }
 

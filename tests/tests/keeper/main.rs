@@ -13,21 +13,18 @@
 #[macro_use]
 mod place;
 
+mod blocking;
+mod bounded;
 mod callers;
 mod closing;
-mod coming;
 mod contention;
+mod losses;
 mod offers;
 mod reconnecting;
+mod returning;
 mod runtime;
 mod runtimes;
-
-// FLIP: each of these is taken in as soon as the API that it is about is there.
-// mod blocking; // blocking_acquire(), blocking_release()
-// mod bounded; // shutdown_within(), the error of a shutdown, unflushed()
-// mod losses; // LossReason of a process that was stopped
-// mod returning; // flush_on_drop(), install_scoped()
-// mod test_clock; // EmbeddedBackend::with_clock()
+mod test_clock;
 
 use place::{Place, assert_free, assert_kept, queue_up};
 use runtime::{driven, granted, home, kept, outlast, poll_once, soon, threaded};

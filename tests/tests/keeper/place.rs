@@ -1,11 +1,11 @@
 //! Where locks are kept, its clients, and what an independent client sees.
 
-use crate::coming::built;
 use crate::runtime::home;
 use crate::{LIMIT, LONG};
 use dlock_core::backend::Backend;
 use dlock_core::{EmbeddedBackend, HandOver, LockError, LockGuard, LockManager};
 use dlock_tests::{Link, backend_at, shared_redis, shared_zookeeper, wait_until_async};
+use futures_executor::block_on;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -127,7 +127,7 @@ impl Place {
 
     /// A client of its own, as another process would be. Its locks end after `lease` if nothing is done for them.
     pub(crate) fn client(self, lease: Duration) -> LockManager {
-        built(self.client_of_this_runtime(lease))
+        block_on(self.client_of_this_runtime(lease))
     }
 
     /// As [`client`](Self::client), built where this is awaited.
@@ -138,12 +138,12 @@ impl Place {
 
     pub(crate) fn client_with(self, lease: Duration, hand_over: HandOver) -> LockManager {
         let url = if self == Self::Embedded { String::new() } else { self.url() };
-        manager(built(self.backend(&url, lease)), lease, hand_over)
+        manager(block_on(self.backend(&url, lease)), lease, hand_over)
     }
 
     /// As [`client`](Self::client), over a link that can be cut.
     pub(crate) fn client_over(self, link: &Link, lease: Duration) -> LockManager {
-        let backend = built(self.backend(&self.url_of(link.address()), lease));
+        let backend = block_on(self.backend(&self.url_of(link.address()), lease));
         manager(backend, lease, HandOver::default())
     }
 

@@ -22,8 +22,6 @@ fn the_drop_of_the_last_handle_does_not_wait_for_a_server_that_is_away(place: Pl
     on_a_thread("it is dropped", || drop(locks));
 }
 
-/// FLIP: `return_from_main` does `LockManager::install_scoped(locks)` and keeps what that returns when it is told
-/// `installs`.
 fn a_main_whose_installed_manager_is_scoped_frees_its_keys(place: Place) {
     let key = fresh_key("installed");
     let mut program = Command::new(env!("CARGO_BIN_EXE_return_from_main"));

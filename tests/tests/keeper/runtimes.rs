@@ -1,7 +1,6 @@
 //! Runtimes that end, idle or block.
 
 use super::*;
-use crate::coming::shut_down;
 use dlock_core::{LockGuard, LockManager};
 use dlock_tests::fresh_key;
 use tokio::runtime::Runtime;
@@ -166,7 +165,7 @@ fn a_wait_dropped_while_its_runtime_is_only_kept_leaves_nothing(place: Place) {
 fn a_loss_is_told_while_the_runtime_of_the_grant_is_only_kept(place: Place) {
     let (runtime, locks, key) = (kept(), place.client(LONG), fresh_key("kept"));
     let guard = acquire(&runtime, &locks, &key);
-    soon("the shutdown is over", shut_down(&locks));
+    let _ = soon("the shutdown is over", locks.shutdown());
     soon("the loss is told", guard.lost());
     assert_free(place, &key);
     drop(runtime);
@@ -176,7 +175,7 @@ fn a_loss_is_told_while_the_runtime_of_the_grant_is_only_kept(place: Place) {
 fn shutdown_does_not_wait_for_a_runtime_that_is_only_kept(place: Place) {
     let (runtime, locks, key) = (kept(), place.client(LONG), fresh_key("kept"));
     drop(acquire(&runtime, &locks, &key));
-    soon("the shutdown is over", shut_down(&locks));
+    let _ = soon("the shutdown is over", locks.shutdown());
     assert_free(place, &key);
     drop(runtime);
 }

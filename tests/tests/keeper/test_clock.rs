@@ -5,7 +5,6 @@ use dlock_core::{EmbeddedBackend, ErrorKind, HandOver, LockManager, LossReason, 
 use dlock_tests::wait_until_async;
 use std::future::IntoFuture as _;
 
-/// FLIP: where `TestClock` is, and how it is moved.
 fn clock_and_locks() -> (TestClock, LockManager) {
     let clock = TestClock::new();
     let store = EmbeddedBackend::with_clock(clock.clone());
