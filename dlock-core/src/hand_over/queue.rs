@@ -40,11 +40,12 @@ enum Stage {
     /// Nothing is asked for, and nothing held.
     #[default]
     Free,
-    /// A caller asks for itself, in its own future.
+    /// A caller asks for itself, in its own future. It may have been woken, and not been polled since.
     InPlace {
         claim: Claim,
         mode: Mode,
         since: Moment,
+        woken: Option<Moment>,
     },
     /// The keeper asks for all.
     Asking {
@@ -112,7 +113,7 @@ impl KeyQueue {
             return EnterOutcome::Has(grant.clone());
         }
         if matches!(self.stage, Stage::Free) && self.candidates().next().is_none() {
-            self.stage = Stage::InPlace { claim: claim.clone(), mode, since: now };
+            self.stage = Stage::InPlace { claim: claim.clone(), mode, since: now, woken: None };
             return EnterOutcome::AskInPlace;
         }
         if mode == Mode::Try {
@@ -128,8 +129,38 @@ impl KeyQueue {
     }
 
     /// Whether this caller still asks for itself.
-    pub(super) fn asks_in_place(&self, owner: OwnerId) -> bool {
+    fn asks_in_place(&self, owner: OwnerId) -> bool {
         matches!(&self.stage, Stage::InPlace { claim, .. } if claim.owner == owner)
+    }
+
+    /// A caller that asked for itself is polled. Whether it still asks.
+    pub(super) fn polled_in_place(&mut self, owner: OwnerId) -> bool {
+        match &mut self.stage {
+            Stage::InPlace { claim, woken, .. } if claim.owner == owner => {
+                *woken = None;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A caller that asks for itself is told that there is something for it.
+    pub(super) fn woken_in_place(&mut self, owner: OwnerId, now: Moment) {
+        match &mut self.stage {
+            Stage::InPlace { claim, woken, .. } if claim.owner == owner => _ = woken.get_or_insert(now),
+            _ => {}
+        }
+    }
+
+    /// When the keeper follows a caller that asks for itself: when it is not answered for too long while others wait; or
+    /// when it has something to wait for, and does not come for its answer. What is only tried is not kept by the servers
+    /// for a caller that does not come, so it is left to the caller.
+    fn displaced_at(&self) -> Option<Moment> {
+        let Stage::InPlace { mode, since, woken, .. } = &self.stage else { return None };
+        let has_candidates = self.candidates().next().is_some();
+        let unanswered = has_candidates.then_some(*since);
+        let uncollected = woken.filter(|_| *mode == Mode::Wait);
+        unanswered.into_iter().chain(uncollected).map(|from| from.after(PATIENCE)).min()
     }
 
     /// The backend granted the lock to a caller that asked for itself. `None` if it does not any more: the grant has to
@@ -353,9 +384,9 @@ impl KeyQueue {
 
     /// What there is to do at `now` because somebody did not do anything.
     pub(super) fn pass_time(&mut self, now: Moment) -> TimePassed {
-        let has_candidates = self.candidates().next().is_some();
+        let is_displaced = self.displaced_at().is_some_and(|at| at <= now);
         match std::mem::take(&mut self.stage) {
-            Stage::InPlace { claim, mode, since } if has_candidates && since.after(PATIENCE) <= now => {
+            Stage::InPlace { claim, mode, .. } if is_displaced => {
                 if mode == Mode::Wait {
                     self.waiters.push_front(Waiting { owner: claim.owner, is_parked: true });
                 }
@@ -384,7 +415,7 @@ impl KeyQueue {
     pub(super) fn next_look(&self, now: Moment) -> Option<Moment> {
         let candidates = self.candidates().count();
         match &self.stage {
-            Stage::InPlace { since, .. } => (candidates > 0).then(|| since.after(PATIENCE)),
+            Stage::InPlace { .. } => self.displaced_at(),
             Stage::Offered { share, since } => {
                 let reach = reach(*since, now);
                 let widens = (reach < candidates).then(|| widens_at(*since, reach));

@@ -215,14 +215,25 @@ impl HandOverState {
         let observer = self.observer(lane, claim);
         self.queues.with(lane, |entry, _| entry.observe(observer.clone(), request.loss(), &progress));
         let asked = Arc::new(AcquireRequest::of(claim.clone(), request.mode, progress, observer));
-        let is_displaced = || !self.queues.with(lane, |entry, _| entry.queue.asks_in_place(claim.owner));
-        match asking::ask_in_place(Arc::clone(&self.backend), asked, is_displaced).await {
+        let still_asks = || self.queues.with(lane, |entry, _| entry.queue.polled_in_place(claim.owner));
+        let on_wake = self.on_wake(lane.clone(), claim.owner);
+        match asking::ask_in_place(Arc::clone(&self.backend), asked, on_wake, still_asks).await {
             AskedInPlace::Answered(outcome) => self.answered_in_place(lane, request, outcome),
             AskedInPlace::Queued(asking) => {
                 self.hand_to_keeper(lane, claim, asking);
                 Ok(None)
             }
             AskedInPlace::Displaced => self.displaced(lane, request),
+        }
+    }
+
+    /// Takes note of when a caller is woken.
+    fn on_wake(&self, lane: Lane, owner: OwnerId) -> impl Fn() + Send + Sync + 'static {
+        let queues = Weak::clone(&self.this);
+        move || {
+            if let Some(queues) = queues.upgrade() {
+                queues.step(&lane, |entry, _, now| entry.queue.woken_in_place(owner, now));
+            }
         }
     }
 
@@ -280,6 +291,10 @@ impl HandOverState {
     fn begin_asking(&self, lane: &Lane, entry: &mut QueueEntry) -> Option<AskErrand> {
         let competitor = Claim::new(lane.key.clone(), lane.ttl).ok()?;
         let (progress, observer) = (Arc::new(Progress::default()), self.observer(lane, &competitor));
+        if entry.progress.is_queued() {
+            // Until there is another answer.
+            progress.queued();
+        }
         entry.observe(observer.clone(), LossSignal::idle(), &progress);
         entry.queue.asking(competitor.clone());
         let request = AcquireRequest::of(competitor, Mode::Wait, progress, observer);

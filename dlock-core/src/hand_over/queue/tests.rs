@@ -112,12 +112,28 @@ fn a_caller_that_asks_for_itself_and_is_not_polled_is_followed_by_the_keeper() {
     queue.enter(&two, Mode::Wait, at(10));
     assert_eq!(queue.next_look(at(10)), Some(at(50)));
     assert_eq!(queue.pass_time(at(50)).displaced.unwrap().owner, one.owner);
-    assert!(queue.needs_asking() && !queue.asks_in_place(one.owner));
+    assert!(queue.needs_asking() && !queue.polled_in_place(one.owner));
     queue.asking(fresh.clone());
     assert!(queue.granted_in_place(one.owner, &grant(64, 64, at(9_000)), at(60)).is_none(), "too late");
     assert!(queue.offer(fresh.owner, &grant(128, 64, at(9_000)), at(60)));
     assert_eq!(offered_to(&queue, at(60)), [two.owner], "the other one is parked");
     assert!(queue.take(one.owner, at(61)).is_some(), "and has kept its place, now that it is polled");
+}
+
+#[test]
+fn a_caller_that_does_not_come_for_its_answer_is_not_waited_for() {
+    let (mut queue, [one, ..]) = (KeyQueue::default(), [claim(), claim(), claim()]);
+    queue.enter(&one, Mode::Wait, at(0));
+    assert!(queue.pass_time(at(500)).displaced.is_none(), "a slow server is no reason");
+    queue.woken_in_place(one.owner, at(500));
+    queue.woken_in_place(one.owner, at(540));
+    assert_eq!(queue.next_look(at(540)), Some(at(550)));
+    assert!(queue.polled_in_place(one.owner), "it came");
+    queue.woken_in_place(one.owner, at(600));
+    assert_eq!(queue.pass_time(at(650)).displaced.unwrap().owner, one.owner);
+    assert!(!queue.needs_asking(), "it is parked");
+    queue.take(one.owner, at(700));
+    assert!(queue.needs_asking(), "until it is polled");
 }
 
 #[test]
@@ -276,7 +292,7 @@ impl Process {
             self.hold(claim.owner, &grant);
         }
         let is_displaced =
-            mode == Mode::Try && self.holder != Some(claim.owner) && !self.queue.asks_in_place(claim.owner);
+            mode == Mode::Try && self.holder != Some(claim.owner) && !self.queue.polled_in_place(claim.owner);
         if is_displaced {
             self.claims.remove(&who);
         }
