@@ -1,7 +1,7 @@
 //! A lock that a request or its response's body holds, and for how long it may.
 
+use crate::background::{Attended, attend};
 use crate::policy::OnLost;
-use dlock_core::__private::{Attended, attend};
 use dlock_core::{Lease, LockGuard, LockScope, Moment, sleep_until};
 use std::fmt;
 use std::pin::Pin;

@@ -266,6 +266,7 @@
 mod acquiring;
 #[cfg(feature = "axum")]
 mod axum;
+mod background;
 mod body;
 mod future;
 mod held;

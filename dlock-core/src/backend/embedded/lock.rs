@@ -4,11 +4,13 @@
 //! time is *parked*: it keeps its place, and the lock is offered to the next one as well. Whichever of them asks first
 //! takes it. So a waiter that is not polled costs the others one pause, once.
 
-use super::store::Woken;
 use crate::lease::{FencingToken, OwnerId, Ttl};
 use crate::time::Moment;
 use std::collections::VecDeque;
 use std::time::Duration;
+
+/// A waiter that a lock is offered to by a call of another owner, and that is to be woken. At most one (I6).
+pub(super) type Woken = Option<OwnerId>;
 
 #[derive(Debug)]
 pub(super) struct Lock {

@@ -5,19 +5,19 @@ mod lock;
 #[cfg(test)]
 mod model;
 mod store;
+mod table;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::backend::answers::busy;
-use crate::backend::wakeups::Wakeups;
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::time::{Clock, Moment, TestClock};
-use alarm::Alarm;
-use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
-use store::{Store, StoreAnswer, Woken};
+use store::StoreAnswer;
+use table::LockTable;
 
 /// Keeps the locks in this process.
 ///
@@ -46,14 +46,6 @@ use store::{Store, StoreAnswer, Woken};
 /// ```
 #[derive(Clone, Default)]
 pub struct EmbeddedBackend(Arc<LockTable>);
-
-#[derive(Default)]
-struct LockTable {
-    store: Mutex<Store>,
-    wakeups: Wakeups,
-    clock: Clock,
-    alarm: Alarm,
-}
 
 impl EmbeddedBackend {
     /// An empty lock table.
@@ -97,33 +89,19 @@ impl EmbeddedBackend {
 
     fn attempt(&self, claim: &Claim, mode: Mode, sent: Moment) -> StoreAnswer {
         let Claim { key, owner, ttl, .. } = claim;
-        self.step(|store| store.acquire(key, *owner, *ttl, mode == Mode::Wait, sent))
-    }
-
-    /// One call of the store, and the wake-up it asks for.
-    fn step<T>(&self, call: impl FnOnce(&mut Store) -> (T, Woken)) -> T {
-        let mut store = self.0.store.lock();
-        let (answer, woken) = call(&mut store);
-        let must_look_earlier = store.must_look_earlier();
-        drop(store);
-        if must_look_earlier {
-            self.0.alarm.set_earlier();
-        }
-        if let Some(owner) = woken {
-            self.0.wakeups.wake(owner, ());
-        }
-        answer
+        self.0.step(|store| store.acquire(key, *owner, *ttl, mode == Mode::Wait, sent))
     }
 
     fn leave(&self, claim: &Claim, now: Moment) -> Result<(), LockError> {
-        let released = self.step(|store| store.release(&claim.key, claim.owner, now));
+        let released = self.0.step(|store| store.release(&claim.key, claim.owner, now));
         released.then_some(()).ok_or_else(|| not_owner(claim, Operation::Release))
     }
 
     /// Asks, and asks again when woken: by the owner that leaves, or by the alarm when the holder's lease is over.
     async fn wait(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
         let claim = &request.claim;
-        self.0.alarm.start(&self.0).map_err(claim.named(Operation::Acquire))?;
+        let watch = |earlier, keeper| watch::run(Arc::downgrade(&self.0), earlier, keeper);
+        self.0.alarm.start(watch).map_err(claim.named(Operation::Acquire))?;
         let waiter = self.0.wakeups.enter(claim.owner);
         let mut place = QueuePlace { backend: self, claim, granted: false };
         request.progress.queued();
@@ -168,7 +146,7 @@ impl Backend for EmbeddedBackend {
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
         let sent = self.0.clock.now();
-        let renewed = self.step(|store| store.renew(&claim.key, claim.owner, claim.ttl, sent));
+        let renewed = self.0.step(|store| store.renew(&claim.key, claim.owner, claim.ttl, sent));
         let answer = renewed.then(|| claim.ttl.valid_until(sent));
         done(answer.ok_or_else(|| not_owner(claim, Operation::Renew)))
     }
@@ -210,7 +188,7 @@ impl Drop for QueuePlace<'_> {
         if !self.granted {
             let Claim { key, owner, .. } = self.claim;
             let now = self.backend.0.clock.now();
-            self.backend.step(|store| store.release(key, *owner, now));
+            self.backend.0.step(|store| store.release(key, *owner, now));
         }
     }
 }

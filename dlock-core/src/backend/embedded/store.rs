@@ -2,7 +2,7 @@
 //!
 //! No clock, no waiting: each call is told what time it is, and says whom to wake.
 
-use super::lock::{Asker, Lock};
+use super::lock::{Asker, Lock, Woken};
 use crate::key::LockKey;
 use crate::lease::{FencingToken, OwnerId, Ttl};
 use crate::time::Moment;
@@ -37,9 +37,6 @@ pub(super) enum StoreAnswer {
     /// Another owner has the key, or it is offered to one that waits.
     Busy,
 }
-
-/// A waiter that a key is offered to by a call of another owner, and that is to be woken. At most one (I6).
-pub(super) type Woken = Option<OwnerId>;
 
 /// As in all backends (I6).
 const PATIENCE: Duration = Duration::from_millis(50);
