@@ -92,7 +92,7 @@ impl<I> Carrier<I> {
     }
 }
 
-/// If its runtime ends before, the requests that wait are dropped, which tells their callers.
+/// If it ends before, by a panic or with its runtime, the requests that wait are dropped, which tells their callers.
 impl<I> Drop for Carrier<I> {
     fn drop(&mut self) {
         if !self.has_left {
@@ -110,6 +110,7 @@ mod tests {
     use super::*;
     use futures_util::FutureExt as _;
     use std::cell::RefCell;
+    use std::panic::AssertUnwindSafe;
 
     fn all(waiting: &mut Vec<u32>) -> Option<Vec<u32>> {
         (!waiting.is_empty()).then(|| std::mem::take(waiting))
@@ -139,6 +140,21 @@ mod tests {
         assert_eq!(Arc::strong_count(&item), 2);
         drop(carrier);
         assert_eq!(Arc::strong_count(&item), 1);
+        assert!(gatherer.add(item).is_some());
+    }
+
+    #[test]
+    fn a_carrier_that_panics_drops_what_waits_and_makes_way_for_another() {
+        let gatherer = Gatherer::new(1);
+        let item = Arc::new(());
+        let carrier = gatherer.add(Arc::clone(&item)).unwrap();
+        let take = |waiting: &mut Vec<Arc<()>>| waiting.pop();
+        let carrying = carrier.carry(take, async |_| {
+            assert!(gatherer.add(Arc::clone(&item)).is_none());
+            panic!("on purpose");
+        });
+        assert!(AssertUnwindSafe(carrying).catch_unwind().now_or_never().unwrap().is_err());
+        assert_eq!(Arc::strong_count(&item), 1, "none waits, and none is carried");
         assert!(gatherer.add(item).is_some());
     }
 

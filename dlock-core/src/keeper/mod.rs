@@ -5,8 +5,12 @@
 
 mod background;
 mod process;
+#[cfg(any(feature = "zookeeper", test))]
+mod shield;
 
 pub(crate) use background::Background;
+#[cfg(feature = "zookeeper")]
+pub(crate) use shield::shielded;
 
 use crate::error::{ErrorKind, LockError};
 use parking_lot::Mutex;

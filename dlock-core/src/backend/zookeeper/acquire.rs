@@ -274,6 +274,7 @@ impl<'a> Acquire<'a> {
         let token = first_token(node.created).ok_or_else(no_token)?;
         session.confirmed().await.map_err(classify)?.ok_or_else(session_ended)?;
         self.shared.acquisitions.grant(self.owner(), self.request.loss());
+        session.pass_doubt_on(self.request.loss());
         match session.valid_until() {
             Some(valid_until) => Ok(Grant::new(token, valid_until).with_tokens(BLOCK)),
             None => Err(session_ended()),

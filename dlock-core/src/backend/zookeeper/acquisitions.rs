@@ -7,7 +7,7 @@
 use super::node::LockNode;
 use super::session::requests::Session;
 use crate::backend::LossSignal;
-use crate::lease::{LossReason, OwnerId};
+use crate::lease::OwnerId;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -41,6 +41,14 @@ pub(super) enum Release {
     Again(LockNode),
     /// There may be one, or not.
     Unknown,
+}
+
+/// A grant that is gone. Its guard is still to be told, which runs code of others: not under the mutex, and in a task
+/// of its own.
+pub(super) struct LostGrant {
+    /// Where its node is, or was.
+    pub(super) path: String,
+    pub(super) signal: LossSignal,
 }
 
 /// What is known of one owner.
@@ -78,18 +86,14 @@ impl Acquisitions {
     pub(super) fn grant(&self, owner: OwnerId, loss: LossSignal) {
         if let Some(entry) = self.0.lock().get_mut(&owner) {
             entry.state = AcquisitionState::Granted(loss);
-            entry.pass_doubt_on();
         }
     }
 
-    /// Tells every grant of this session whether the session is in doubt. A grant made meanwhile asks by itself:
-    /// both look at the session under the mutex, so the later one has the last word.
-    pub(super) fn pass_doubt_on(&self, session: u64) {
+    /// Whom to tell what becomes of this session. A grant that is entered later looks by itself.
+    pub(super) fn signals(&self, session: u64) -> Vec<LossSignal> {
         let entries = self.0.lock();
-        entries
-            .values()
-            .filter(|entry| entry.session.number() == session)
-            .for_each(AcquisitionEntry::pass_doubt_on);
+        let of_session = entries.values().filter(|entry| entry.session.number() == session);
+        of_session.filter_map(AcquisitionEntry::signal).collect()
     }
 
     pub(super) fn look(&self, owner: OwnerId) -> Option<Known> {
@@ -134,13 +138,11 @@ impl Acquisitions {
         drop(before);
     }
 
-    /// Tells every grant of this session that it is gone, and returns the paths of their nodes.
-    pub(super) fn lose_session(&self, session: u64) -> Vec<String> {
+    /// Every grant of this session is gone.
+    pub(super) fn lose_session(&self, session: u64) -> Vec<LostGrant> {
         let mut entries = self.0.lock();
         let of_session = entries.values_mut().filter(|entry| entry.session.number() == session);
-        let lost: Vec<_> = of_session.filter_map(AcquisitionEntry::lose).collect();
-        drop(entries);
-        tell(lost, LossReason::SessionExpired)
+        of_session.filter_map(AcquisitionEntry::lose).collect()
     }
 
     /// All grants of this session, by owner and token.
@@ -150,28 +152,20 @@ impl Acquisitions {
         of_session.filter_map(|(owner, entry)| Some((*owner, entry.granted()?.created))).collect()
     }
 
-    /// Tells every grant in `granted` whose node's path is not in `there` that somebody removed it.
-    pub(super) fn lose_missing(&self, granted: Vec<(OwnerId, i64)>, there: &HashSet<String>) {
+    /// Every grant in `granted` whose node's path is not in `there` is gone.
+    pub(super) fn lose_missing(
+        &self,
+        granted: Vec<(OwnerId, i64)>,
+        there: &HashSet<String>,
+    ) -> Vec<LostGrant> {
         let mut entries = self.0.lock();
-        let lost: Vec<_> = granted
-            .into_iter()
-            .filter_map(|(owner, token)| {
-                let entry = entries.get_mut(&owner)?;
-                let node = entry.granted().filter(|node| node.created == token)?;
-                if there.contains(&node.path) { None } else { entry.lose() }
-            })
-            .collect();
-        drop(entries);
-        tell(lost, LossReason::NotOwner);
+        let lose = |(owner, token)| {
+            let entry = entries.get_mut(&owner)?;
+            let node = entry.granted().filter(|node| node.created == token)?;
+            if there.contains(&node.path) { None } else { entry.lose() }
+        };
+        granted.into_iter().filter_map(lose).collect()
     }
-}
-
-fn tell(lost: Vec<(String, LossSignal)>, reason: LossReason) -> Vec<String> {
-    let tell = |(path, loss): (String, LossSignal)| {
-        loss.lose(reason);
-        path
-    };
-    lost.into_iter().map(tell).collect()
 }
 
 impl AcquisitionEntry {
@@ -179,19 +173,17 @@ impl AcquisitionEntry {
         self.node.as_ref().filter(|_| matches!(self.state, AcquisitionState::Granted(_)))
     }
 
-    fn pass_doubt_on(&self) {
+    fn signal(&self) -> Option<LossSignal> {
         match &self.state {
-            AcquisitionState::Granted(loss) if self.session.is_doubted() => loss.doubt(),
-            AcquisitionState::Granted(loss) => loss.trust(),
-            _ => {}
+            AcquisitionState::Granted(signal) => Some(signal.clone()),
+            _ => None,
         }
     }
 
-    /// The path of a grant's node, and whom to tell that it is gone: not under the mutex, since that is logged.
-    fn lose(&mut self) -> Option<(String, LossSignal)> {
+    fn lose(&mut self) -> Option<LostGrant> {
         let path = self.granted()?.path.clone();
         match std::mem::replace(&mut self.state, AcquisitionState::Lost) {
-            AcquisitionState::Granted(loss) => Some((path, loss)),
+            AcquisitionState::Granted(signal) => Some(LostGrant { path, signal }),
             _ => None,
         }
     }

@@ -5,10 +5,12 @@ use super::locks::{NAME, ZooKeeperLocks};
 use super::{release, revocation};
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, RevokedFuture};
 use crate::error::{LockError, Operation};
+use crate::keeper::shielded;
 use crate::key::LockKey;
 use crate::time::Moment;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Keeps the locks in a ZooKeeper ensemble.
 ///
@@ -63,8 +65,8 @@ use std::sync::Arc;
 /// At debug level the client library logs the names of nodes, and who knows one and may write there can free
 /// the lock.
 ///
-/// Clones share the session. Needs ZooKeeper 3.5 or newer and a Tokio runtime; a session whose runtime has
-/// ended is lost, and the next lock makes a new one.
+/// Clones share the session. It lives on a thread of the library's own, and hangs on no runtime of a caller. Needs
+/// ZooKeeper 3.5 or newer.
 ///
 /// [recipe]: https://zookeeper.apache.org/doc/current/recipes.html#sc_recipes_Locks
 #[derive(Clone)]
@@ -92,7 +94,7 @@ impl ZooKeeperBackend {
     /// [`ErrorKind::Auth`]: crate::ErrorKind::Auth
     /// [`ErrorKind::Unavailable`]: crate::ErrorKind::Unavailable
     pub async fn revoke(&self, key: &LockKey) -> Result<(), LockError> {
-        let asked = revocation::ask(&self.0, key).await;
+        let asked = shielded(revocation::ask(&self.0, key)).await;
         asked.map_err(|error| error.with_operation(Operation::Revoke).with_key(key).with_backend(NAME))
     }
 }
@@ -102,29 +104,33 @@ impl Backend for ZooKeeperBackend {
         NAME
     }
 
+    fn longest_lease(&self, claim: &Claim) -> Duration {
+        release::longest_lease(&self.0, claim)
+    }
+
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         Box::pin(async move {
-            let outcome = Acquire::new(&self.0, request).run().await;
+            let outcome = shielded(Acquire::new(&self.0, request).run()).await;
             outcome.map_err(|error| name(error, Operation::Acquire, &request.claim))
         })
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
         Box::pin(async move {
-            let outcome = release::renew(&self.0, claim).await;
+            let outcome = shielded(release::renew(&self.0, claim)).await;
             outcome.map_err(|error| name(error, Operation::Renew, claim))
         })
     }
 
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
         Box::pin(async move {
-            let outcome = release::release(&self.0, claim).await;
+            let outcome = shielded(release::release(&self.0, claim)).await;
             outcome.map_err(|error| name(error, Operation::Release, claim))
         })
     }
 
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
-        Box::pin(revocation::requested(&self.0, claim))
+        Box::pin(shielded(revocation::requested(&self.0, claim)))
     }
 }
 

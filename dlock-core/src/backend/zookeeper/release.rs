@@ -9,6 +9,7 @@ use super::recipe::{order, simple};
 use crate::backend::Claim;
 use crate::error::LockError;
 use crate::time::Moment;
+use std::time::Duration;
 use zookeeper::Error;
 
 /// Removes whatever the claim's owner has with the servers.
@@ -32,6 +33,12 @@ pub(super) async fn release(shared: &ZooKeeperLocks, claim: &Claim) -> Result<()
         }
         Err(cause) => Err(fail(shared, claim, cause)),
     }
+}
+
+/// For how long at most the servers keep what the claim's owner has if they hear no more of its session.
+pub(super) fn longest_lease(shared: &ZooKeeperLocks, claim: &Claim) -> Duration {
+    let known = shared.acquisitions.look(claim.owner);
+    known.map_or(Duration::ZERO, |known| known.session.longest_silence())
 }
 
 /// An error that may pass leaves the entry for the next call (I5).
@@ -71,7 +78,7 @@ async fn remove(shared: &ZooKeeperLocks, claim: &Claim, known: &Known) -> Result
 }
 
 /// Until when the owner's grant may be believed. Usually nothing is sent: the session's heartbeats speak for
-/// all of its locks, and its keeper looks for nodes that were removed.
+/// all of its locks, and its monitor looks for nodes that were removed.
 pub(super) async fn renew(shared: &ZooKeeperLocks, claim: &Claim) -> Result<Moment, LockError> {
     let session = shared.acquisitions.granted_by(claim.owner).ok_or_else(lost)?;
     session.confirmed().await.map_err(classify)?.ok_or_else(lost)

@@ -11,6 +11,7 @@ use crate::backend::zookeeper::recipe::Recipe;
 use crate::backend::zookeeper::recipe::dialect::Dialect;
 use crate::backend::zookeeper::session::manager::SessionManager;
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::keeper::shielded;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -151,8 +152,8 @@ impl ZooKeeperBackendBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`] for a setting that is wrong, [`ErrorKind::Unavailable`] if no server takes
-    /// the connection in time, [`ErrorKind::Auth`] if the root belongs to another account, and
-    /// [`ErrorKind::NotConfigured`] outside a Tokio runtime.
+    /// the connection in time or the system gives no thread for the session, [`ErrorKind::Auth`] if the root belongs
+    /// to another account, and [`ErrorKind::NotConfigured`] in a process that was forked from one with locks.
     ///
     /// # Cancel safety
     /// Dropping the future gives the connection up.
@@ -160,7 +161,7 @@ impl ZooKeeperBackendBuilder {
         let wrong = self.wrong.or_else(|| self.settings.check().err());
         let built = match wrong {
             Some(wrong) => Err(LockError::new(ErrorKind::InvalidOption, wrong)),
-            None => connect(self.settings).await,
+            None => shielded(connect(self.settings)).await,
         };
         built.map_err(|error| error.with_operation(Operation::Connect).with_backend(NAME))
     }
@@ -179,7 +180,7 @@ impl fmt::Debug for ZooKeeperBackendBuilder {
 /// Opens the session and looks whether the account may use the root.
 async fn connect(settings: Settings) -> Result<ZooKeeperBackend, LockError> {
     let (settings, acquisitions) = (Arc::new(settings), Arc::new(Acquisitions::default()));
-    let sessions = SessionManager::new(Arc::clone(&settings), &acquisitions);
+    let sessions = SessionManager::new(Arc::clone(&settings), &acquisitions)?;
     let session = sessions.current().await?;
     session.check_access(settings.root()).await.map_err(failure::classify)?;
     Ok(ZooKeeperBackend::of(Arc::new(ZooKeeperLocks::new(settings, acquisitions, sessions))))

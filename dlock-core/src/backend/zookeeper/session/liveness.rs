@@ -1,6 +1,7 @@
 //! What is known here of one session: its link to the servers, and until when it may be believed in.
 
 use super::validity::Validity;
+use crate::backend::LossSignal;
 use crate::time::{Moment, sleep_until};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,7 @@ pub(crate) enum Link {
     Over,
 }
 
-/// The liveness of one session, written by its keeper and by acknowledged requests.
+/// The liveness of one session, written by its monitor and by acknowledged requests.
 #[derive(Debug)]
 pub(crate) struct Liveness {
     timeout: Duration,
@@ -26,7 +27,7 @@ pub(crate) struct Liveness {
     link: watch::Sender<Link>,
     /// Told of every acknowledgement, and of the end.
     news: watch::Sender<()>,
-    /// Asks the keeper for a heartbeat now.
+    /// Asks the monitor for a heartbeat now.
     beat: Notify,
     /// Whether the servers' last word is a bad one: the connection is lost, or heartbeats are late.
     doubted: AtomicBool,
@@ -75,16 +76,20 @@ impl Liveness {
         }
     }
 
-    /// Whether the session is over: by the servers' word, by the end of its runtime, or by the clock, which
-    /// needs no task to run.
+    /// Whether the session is over: by the servers' word, or by the clock, which needs no task to run.
     pub(crate) fn is_over(&self) -> bool {
         *self.link.borrow() == Link::Over || Moment::now() >= self.dead_at()
+    }
+
+    /// After how much silence every server has given the session up.
+    pub(crate) fn longest_silence(&self) -> Duration {
+        self.timeout * 3 / 2
     }
 
     /// When every server has given the session up, had it heard of the last acknowledged request as late as
     /// can be.
     pub(crate) fn dead_at(&self) -> Moment {
-        self.validity.lock().last().after(self.timeout * 3 / 2)
+        self.validity.lock().last().after(self.longest_silence())
     }
 
     /// Waits until a server answers, or the session is over.
@@ -131,6 +136,15 @@ impl Liveness {
 
     pub(crate) fn set_doubted(&self, doubted: bool) {
         self.doubted.store(doubted, Ordering::Release);
+    }
+
+    /// Tells one grant whether its session is in doubt. To be called on the keeper, where the doubts arise, too: so
+    /// the last word is the right one.
+    pub(crate) fn pass_doubt_on(&self, grant: &LossSignal) {
+        match self.is_doubted() {
+            true => grant.doubt(),
+            false => grant.trust(),
+        }
     }
 
     /// Waits until there is a reason to doubt the session: the connection is lost, or heartbeats are late.
@@ -189,6 +203,14 @@ mod tests {
         liveness.set_link(Link::Over);
         liveness.set_link(Link::Up);
         assert!(liveness.is_over());
+    }
+
+    #[test]
+    fn the_servers_keep_a_long_session_for_longer_than_a_minute_of_silence() {
+        let (timeout, heard) = (Duration::from_secs(90), Moment::now());
+        let liveness = Liveness::new(timeout, 60, heard);
+        assert_eq!(liveness.longest_silence(), Duration::from_secs(135));
+        assert_eq!(liveness.dead_at(), heard.after(liveness.longest_silence()));
     }
 
     #[test]

@@ -8,11 +8,12 @@ use crate::backend::zookeeper::acquisitions::Acquisitions;
 use crate::backend::zookeeper::config::settings::Settings;
 use crate::backend::zookeeper::failure::classify;
 use crate::error::LockError;
+use crate::keeper::{Background, Keeper};
 use crate::time::{Backoff, Moment, within};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
-use zookeeper::Error;
+use zookeeper::{Client, Error};
 
 /// The sessions of one backend value: one at a time.
 pub(crate) struct SessionManager(Arc<SingleAttempt<Arc<Session>>>);
@@ -24,15 +25,19 @@ impl Perishable for Arc<Session> {
 }
 
 impl SessionManager {
-    pub(crate) fn new(settings: Arc<Settings>, acquisitions: &Arc<Acquisitions>) -> Self {
-        // An attempt may take the limit twice where its runtime is not driven.
+    /// # Errors
+    /// As [`Keeper::start`].
+    pub(crate) fn new(settings: Arc<Settings>, acquisitions: &Arc<Acquisitions>) -> Result<Self, LockError> {
+        // An attempt takes longer than its limit where the keeper is busy.
         let patience = settings.connect_limit() * 2;
-        let acquisitions = Arc::downgrade(acquisitions);
-        let make: Make<Arc<Session>> = Box::new(move |number| {
-            Box::pin(open_or_warn(Arc::clone(&settings), number, Weak::clone(&acquisitions)))
-        });
+        let maker = SessionMaker {
+            settings,
+            acquisitions: Arc::downgrade(acquisitions),
+            background: Background::new()?,
+        };
+        let make: Make<Arc<Session>> = Box::new(move |number| Box::pin(maker.clone().open_or_warn(number)));
         let pauses = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        Self(SingleAttempt::new(make, patience, pauses))
+        Ok(Self(SingleAttempt::new(make, patience, pauses)))
     }
 
     /// The session in use; a new one if there is none, or it is over.
@@ -49,33 +54,55 @@ impl SessionManager {
     }
 }
 
-async fn open_or_warn(
+/// What a session is made of.
+#[derive(Clone)]
+struct SessionMaker {
     settings: Arc<Settings>,
-    number: u64,
     acquisitions: Weak<Acquisitions>,
-) -> Result<Arc<Session>, LockError> {
-    open(settings, number, acquisitions)
-        .await
-        .inspect_err(|error| tracing::warn!(backend = "zookeeper", %error, "no session could be made"))
+    background: Background,
 }
 
-/// Connects, and starts what looks after the session. To be called in the runtime that the session is to live in.
-///
-/// # Cancel safety
-/// Dropping the future gives the connection up.
-async fn open(
-    settings: Arc<Settings>,
-    number: u64,
-    acquisitions: Weak<Acquisitions>,
-) -> Result<Arc<Session>, LockError> {
-    let sent = Moment::now();
-    let client = within(settings.connect_limit(), settings.connect()).await.unwrap_or(Err(Error::Timeout));
-    let client = client.map_err(classify)?;
-    let liveness = Arc::new(Liveness::new(client.session_timeout(), settings.lost_after_percent(), sent));
-    let root = settings.root().to_owned();
-    let monitor =
-        Monitor { number, client: client.clone(), liveness: Arc::clone(&liveness), root, acquisitions };
-    let monitor = AbortOnDropHandle::new(tokio::spawn(monitor.run()));
-    tracing::info!(backend = "zookeeper", session = %client.session_id(), timeout = ?client.session_timeout(), "session opened");
-    Ok(Arc::new(Session::new(number, client, liveness, settings, monitor)))
+impl SessionMaker {
+    async fn open_or_warn(self, number: u64) -> Result<Arc<Session>, LockError> {
+        let opened = self.open(number).await;
+        if let Err(error) = opened.clone() {
+            self.background.detach(async move {
+                tracing::warn!(backend = "zookeeper", %error, "no session could be made");
+            });
+        }
+        opened
+    }
+
+    /// Connects, and starts what looks after the session. To be called on the keeper: there the client's own tasks run
+    /// from then on.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the connection up.
+    async fn open(&self, number: u64) -> Result<Arc<Session>, LockError> {
+        let (keeper, settings, sent) = (Keeper::here()?, &self.settings, Moment::now());
+        let client =
+            within(settings.connect_limit(), settings.connect()).await.unwrap_or(Err(Error::Timeout));
+        let client = client.map_err(classify)?;
+        let liveness = Liveness::new(client.session_timeout(), settings.lost_after_percent(), sent);
+        let liveness = Arc::new(liveness);
+        let monitor = self.monitor(number, &client, &liveness);
+        let monitor = AbortOnDropHandle::new(keeper.spawn(monitor.run()));
+        let runs_on = (keeper, self.background.clone());
+        Ok(Arc::new(Session::new(number, client, liveness, Arc::clone(settings), runs_on, monitor)))
+    }
+
+    fn monitor(&self, number: u64, client: &Client, liveness: &Arc<Liveness>) -> Monitor {
+        let (session, timeout) = (client.session_id(), client.session_timeout());
+        self.background.detach(async move {
+            tracing::info!(backend = "zookeeper", %session, ?timeout, "session opened");
+        });
+        Monitor {
+            number,
+            client: client.clone(),
+            liveness: Arc::clone(liveness),
+            root: self.settings.root().to_owned(),
+            acquisitions: Weak::clone(&self.acquisitions),
+            background: self.background.clone(),
+        }
+    }
 }

@@ -1,21 +1,26 @@
 //! The task that looks after one session until it is over.
 
 use super::liveness::{Link, Liveness};
-use crate::backend::zookeeper::acquisitions::Acquisitions;
-use crate::lease::OwnerId;
+use crate::backend::zookeeper::acquisitions::{Acquisitions, LostGrant};
+use crate::keeper::Background;
+use crate::lease::{LossReason, OwnerId};
 use crate::time::{Moment, sleep, sleep_until, within};
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use zookeeper::{Client, SessionId, SessionState};
 
-/// Owned by its session, which ends it. However it ends, the session is over then: that is also how the end
-/// of the runtime is noticed, which the client itself does not report.
+/// Owned by its session, which ends it. However it ends, the session is over then.
+///
+/// It runs on the keeper, for all locks of the session. So what may run code of others, such as a caller's waker or
+/// subscriber, is in a task of its own.
 pub(crate) struct Monitor {
     pub(crate) number: u64,
     pub(crate) client: Client,
     pub(crate) liveness: Arc<Liveness>,
     pub(crate) root: String,
     pub(crate) acquisitions: Weak<Acquisitions>,
+    /// Tells callers.
+    pub(crate) background: Background,
 }
 
 impl Monitor {
@@ -44,7 +49,10 @@ impl Monitor {
             };
             self.liveness.set_link(link);
             state = changes.changed().await;
-            tracing::info!(backend = "zookeeper", session = %self.id(), %state, "session state changed");
+            let session = self.id();
+            self.log(
+                move || tracing::info!(backend = "zookeeper", %session, %state, "session state changed"),
+            );
         }
     }
 
@@ -72,7 +80,10 @@ impl Monitor {
         let timeout = self.liveness.timeout();
         loop {
             self.liveness.silent(timeout * 3 / 10).await;
-            tracing::warn!(backend = "zookeeper", session = %self.id(), "heartbeats of the session are late");
+            let session = self.id();
+            self.log(
+                move || tracing::warn!(backend = "zookeeper", %session, "heartbeats of the session are late"),
+            );
             tokio::select! {
                 () = self.liveness.heard() => continue,
                 () = sleep_until(self.liveness.valid_until()) => self.lapse(),
@@ -96,8 +107,10 @@ impl Monitor {
 
     fn pass_doubt_on(&self, doubted: bool) {
         self.liveness.set_doubted(doubted);
-        if let Some(acquisitions) = self.acquisitions.upgrade() {
-            acquisitions.pass_doubt_on(self.number);
+        let signals = self.acquisitions.upgrade().map(|acquisitions| acquisitions.signals(self.number));
+        for signal in signals.into_iter().flatten() {
+            let liveness = Arc::clone(&self.liveness);
+            self.background.detach(async move { liveness.pass_doubt_on(&signal) });
         }
     }
 
@@ -105,15 +118,17 @@ impl Monitor {
     /// holder that believes no more must not keep the others waiting.
     fn lapse(&self) {
         let lapsed = self.acquisitions.upgrade().filter(|_| Moment::now() >= self.liveness.valid_until());
-        let paths = lapsed.map(|acquisitions| acquisitions.lose_session(self.number)).unwrap_or_default();
-        for path in &paths {
+        let lost = lapsed.map(|acquisitions| acquisitions.lose_session(self.number)).unwrap_or_default();
+        for LostGrant { path, .. } in &lost {
             // Sent when called, or when there is a connection again. A node that stays is removed by the
             // release of its owner.
             drop(self.client.delete(path, None));
         }
-        if !paths.is_empty() {
-            let (session, locks) = (self.id(), paths.len());
-            tracing::error!(backend = "zookeeper", %session, locks, "session not confirmed in time; its locks are lost");
+        let (session, locks) = (self.id(), self.tell(lost, LossReason::SessionExpired));
+        if locks > 0 {
+            self.log(move || {
+                tracing::error!(backend = "zookeeper", %session, locks, "session not confirmed in time; its locks are lost");
+            });
         }
     }
 
@@ -141,8 +156,22 @@ impl Monitor {
 
     fn compare(&self, granted: Vec<(OwnerId, i64)>, there: Vec<String>) {
         if let Some(acquisitions) = self.acquisitions.upgrade() {
-            acquisitions.lose_missing(granted, &HashSet::from_iter(there));
+            let lost = acquisitions.lose_missing(granted, &HashSet::from_iter(there));
+            self.tell(lost, LossReason::NotOwner);
         }
+    }
+
+    /// Tells the guards of `lost`, and says how many there are.
+    fn tell(&self, lost: Vec<LostGrant>, reason: LossReason) -> usize {
+        let count = lost.len();
+        for LostGrant { signal, .. } in lost {
+            self.background.detach(async move { signal.lose(reason) });
+        }
+        count
+    }
+
+    fn log(&self, event: impl FnOnce() + Send + 'static) {
+        self.background.detach(async move { event() });
     }
 }
 
@@ -151,8 +180,9 @@ impl Drop for Monitor {
     fn drop(&mut self) {
         self.liveness.set_link(Link::Over);
         if let Some(acquisitions) = self.acquisitions.upgrade() {
-            let locks = acquisitions.lose_session(self.number).len();
-            tracing::warn!(backend = "zookeeper", session = %self.id(), locks, "session is over; its locks are lost");
+            let lost = acquisitions.lose_session(self.number);
+            let (session, locks) = (self.id(), self.tell(lost, LossReason::SessionExpired));
+            self.log(move || tracing::warn!(backend = "zookeeper", %session, locks, "session is over; its locks are lost"));
         }
     }
 }

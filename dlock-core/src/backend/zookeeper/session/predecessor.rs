@@ -1,9 +1,9 @@
 //! Waiting for one's turn, when only one node is left ahead.
 
 use super::watch::WatchRoom;
+use crate::keeper::Keeper;
 use std::future::Future;
 use std::pin::pin;
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::unconstrained;
 use tokio_util::task::AbortOnDropHandle;
@@ -22,10 +22,10 @@ impl PredecessorWatch {
         ahead: OneshotWatcher,
         states: StateWatcher,
         room: WatchRoom,
-        runtime: &Handle,
+        keeper: &Keeper,
     ) -> Self {
         let (coming, came) = oneshot::channel();
-        let task = runtime.spawn(async move {
+        let task = keeper.spawn(async move {
             let _room = room;
             let mut own = pin!(unconstrained(own.changed()));
             if comes(&mut own, is_removed(ahead), has_moved(states)).await {

@@ -5,15 +5,17 @@ use super::predecessor::PredecessorWatch;
 use super::transactions::{Enqueued, Write, unasked};
 use super::watch::{Budget, NodeWatch};
 use super::writer::{WriteOutcome, Writer};
+use crate::backend::LossSignal;
 use crate::backend::zookeeper::config::settings::Settings;
 use crate::backend::zookeeper::node::LockNode;
+use crate::keeper::{Background, Keeper};
 use crate::time::{Moment, within};
 use futures_util::future::{OptionFuture, join};
 use parking_lot::Mutex;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::runtime::Handle;
+use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use tokio_util::task::AbortOnDropHandle;
 use zookeeper::{Client, CreateMode, Error, SessionState, Stat};
@@ -28,8 +30,9 @@ pub(crate) struct Session {
     client: Client,
     liveness: Arc<Liveness>,
     settings: Arc<Settings>,
-    /// Where the session's tasks run.
-    runtime: Handle,
+    keeper: &'static Keeper,
+    /// Tells callers.
+    background: Background,
     watches: Arc<Budget>,
     writer: Arc<Writer>,
     /// Whether the servers know container nodes.
@@ -53,15 +56,15 @@ impl Seen {
 }
 
 impl Session {
-    /// A session over `client`, which `monitor` looks after. To be called in the runtime that the session is to live in.
+    /// A session over `client`, which `monitor` looks after.
     pub(super) fn new(
         number: u64,
         client: Client,
         liveness: Arc<Liveness>,
         settings: Arc<Settings>,
+        (keeper, background): (&'static Keeper, Background),
         monitor: AbortOnDropHandle<()>,
     ) -> Self {
-        let runtime = Handle::current();
         let writer = Arc::new(Writer::new(client.clone(), Arc::clone(&settings), Arc::clone(&liveness)));
         let (watches, containers) = (Arc::default(), AtomicBool::new(true));
         Self {
@@ -69,7 +72,8 @@ impl Session {
             client,
             liveness,
             settings,
-            runtime,
+            keeper,
+            background,
             watches,
             writer,
             containers,
@@ -87,9 +91,19 @@ impl Session {
         self.liveness.is_over()
     }
 
-    /// Whether nobody vouches for the session for the moment.
-    pub(crate) fn is_doubted(&self) -> bool {
-        self.liveness.is_doubted()
+    /// For how long at most the servers keep the session if they hear no more of it.
+    pub(crate) fn longest_silence(&self) -> Duration {
+        self.liveness.longest_silence()
+    }
+
+    /// Tells a grant that was just entered if the session is in doubt. The keeper looks again: the doubt may be over by
+    /// the time it is told.
+    pub(crate) fn pass_doubt_on(&self, grant: LossSignal) {
+        if self.liveness.is_doubted() {
+            grant.doubt();
+            let liveness = Arc::clone(&self.liveness);
+            self.background.detach(async move { liveness.pass_doubt_on(&grant) });
+        }
     }
 
     pub(crate) fn link(&self) -> Receiver<Link> {
@@ -141,7 +155,7 @@ impl Session {
         let (asked, carrying) = self.writer.ask(write);
         if let Some(carrying) = carrying {
             // The task before has nothing left to do.
-            let task = AbortOnDropHandle::new(self.runtime.spawn(carrying));
+            let task = AbortOnDropHandle::new(self.keeper.spawn(carrying));
             self.writing.lock().replace(task);
         }
         asked.outcome()
@@ -242,7 +256,7 @@ impl Session {
         };
         match self.within(self.client.get_and_watch_data(path)).await? {
             Ok((data, stat, watcher)) => {
-                Ok(Some((Seen { data, stat }, Some(NodeWatch::new(watcher, room, &self.runtime)))))
+                Ok(Some((Seen { data, stat }, Some(NodeWatch::new(watcher, room, self.keeper)))))
             }
             Err(Error::NoNode) => Ok(None),
             Err(Error::NoAuth) => self.look_from_outside(path).await,
@@ -301,7 +315,7 @@ impl Session {
             return Ok(NodeWatch::by_asking_again());
         };
         match self.within(self.client.get_and_watch_data(path)).await? {
-            Ok((_, _, watcher)) => Ok(NodeWatch::new(watcher, room, &self.runtime)),
+            Ok((_, _, watcher)) => Ok(NodeWatch::new(watcher, room, self.keeper)),
             Err(Error::NoAuth) => Ok(NodeWatch::by_asking_again()),
             Err(cause) => Err(cause),
         }
@@ -318,7 +332,7 @@ impl Session {
         let (own, ahead) = (self.client.get_and_watch_data(own), self.client.get_and_watch_data(ahead));
         match self.within(join(own, ahead)).await? {
             (Ok((.., own)), Ok((.., ahead))) => {
-                Ok(Some(PredecessorWatch::new(own, ahead, states, room, &self.runtime)))
+                Ok(Some(PredecessorWatch::new(own, ahead, states, room, self.keeper)))
             }
             (Err(Error::NoNode | Error::NoAuth), _) | (_, Err(Error::NoNode | Error::NoAuth)) => Ok(None),
             (Err(cause), _) | (_, Err(cause)) => Err(cause),

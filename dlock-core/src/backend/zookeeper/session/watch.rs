@@ -1,10 +1,10 @@
 //! Waiting for a node to go.
 
+use crate::keeper::Keeper;
 use crate::time::{jittered, sleep};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 use zookeeper::OneshotWatcher;
@@ -18,10 +18,10 @@ enum WatchKind {
 }
 
 impl NodeWatch {
-    /// The watcher is polled where its session lives. Polled elsewhere it would panic when that runtime ends.
-    pub(crate) fn new(watcher: OneshotWatcher, room: WatchRoom, runtime: &Handle) -> Self {
+    /// The watcher is polled where its session lives.
+    pub(crate) fn new(watcher: OneshotWatcher, room: WatchRoom, keeper: &Keeper) -> Self {
         let (firing, fired) = oneshot::channel();
-        let task = runtime.spawn(async move {
+        let task = keeper.spawn(async move {
             watcher.changed().await;
             drop((firing, room));
         });
