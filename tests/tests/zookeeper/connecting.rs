@@ -1,4 +1,4 @@
-//! Hosts that cannot be reached, builds outside a runtime, and secrets that must not be shown.
+//! Hosts that cannot be reached, and secrets that must not be shown.
 
 use super::*;
 
@@ -31,13 +31,4 @@ async fn a_host_that_cannot_be_reached_is_unavailable() {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{hosts}: {error}");
         assert_eq!((error.operation(), error.backend()), (Some(Operation::Connect), Some("zookeeper")));
     }
-}
-
-#[test]
-fn outside_a_runtime_building_is_an_error_at_once() {
-    let building = std::pin::pin!(ZooKeeperBackend::builder().build());
-    let Poll::Ready(built) = building.poll(&mut Context::from_waker(Waker::noop())) else {
-        panic!("it waits")
-    };
-    assert_eq!(built.unwrap_err().kind(), ErrorKind::NotConfigured);
 }

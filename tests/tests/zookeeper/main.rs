@@ -22,6 +22,7 @@ mod processes;
 mod queue;
 mod relay;
 mod revocation;
+mod runtimes;
 mod scenarios;
 mod sequence;
 mod sessions;

@@ -48,7 +48,7 @@ fn what_is_dropped_does_not_wait_for_a_server_that_stands_still() {
 fn a_guard_is_dropped_on_a_plain_thread_with_and_without_its_runtime() {
     let runtime = Runtime::new().unwrap();
     let operator = Operator::of(shared_zookeeper());
-    let locks = manager(runtime.block_on(backend()));
+    let locks = manager(runtime.block_on(patient(&shared_zookeeper().hosts()).build()).unwrap());
     let keys = [(); 2].map(|()| LockKey::new(fresh_key("dropped")).unwrap());
     let [one, other] = keys.each_ref().map(|key| runtime.block_on(locks.lock(key).acquire()).unwrap());
     std::thread::spawn(move || drop(one)).join().expect("no panic");
@@ -57,7 +57,7 @@ fn a_guard_is_dropped_on_a_plain_thread_with_and_without_its_runtime() {
     drop(runtime);
     std::thread::spawn(move || drop(other)).join().expect("no panic");
     let later = Runtime::new().unwrap();
-    let gone = until("the node went with its session", async || operator.queue(&keys[1]).is_empty());
+    let gone = until("the node is gone", async || operator.queue(&keys[1]).is_empty());
     later.block_on(gone);
 }
 

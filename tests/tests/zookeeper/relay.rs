@@ -91,10 +91,11 @@ impl Relay {
 
     /// From here on requests with this code do not arrive.
     pub(super) fn hold(&self, code: i32) {
+        self.book.lock().unwrap().is_holding = false;
         self.gate.send_modify(|gate| gate.holds = Some(code));
     }
 
-    /// Whether a request was held back.
+    /// Whether a request was held back since `hold`.
     pub(super) fn is_holding(&self) -> bool {
         self.book.lock().unwrap().is_holding
     }

@@ -332,7 +332,8 @@ const RUNTIME: &[Scenario] = &[
         "A guard is dropped on a plain thread, and after its runtime has ended, without a panic.",
         &[
             "outages::a_guard_is_dropped_on_a_plain_thread_with_and_without_its_runtime",
-            "sessions::a_backend_outlives_the_runtime_it_was_built_in",
+            "runtimes::a_waiter_outlives_the_runtime_that_the_backend_was_built_in",
+            "runtimes::a_guard_that_is_dropped_as_its_runtime_ends_frees_the_key_at_once",
             "conformance::a_guard_dropped_outside_a_runtime_frees_the_lock",
         ],
     ),
@@ -341,7 +342,7 @@ const RUNTIME: &[Scenario] = &[
         "The program's own manager works in one runtime after the other.",
         &[
             "outages::an_installed_manager_serves_one_runtime_after_the_other",
-            "sessions::a_backend_outlives_the_runtime_it_was_built_in",
+            "runtimes::the_session_outlives_every_runtime",
         ],
     ),
     shown(

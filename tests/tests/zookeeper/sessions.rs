@@ -234,22 +234,6 @@ fn in_order(operator: &Operator, key: &LockKey) -> Vec<String> {
     nodes
 }
 
-/// S34, S35: a session lives in a runtime; a backend value does not.
-#[test]
-fn a_backend_outlives_the_runtime_it_was_built_in() {
-    let [first, second] = [(); 2].map(|()| Runtime::new().unwrap());
-    let operator = Operator::of(shared_zookeeper());
-    let key = LockKey::new(fresh_key("runtimes")).unwrap();
-    let locks = each_for_itself(first.block_on(backend()));
-    let guard = first.block_on(locks.lock(&key).acquire()).unwrap();
-    let waiting = second.spawn(locks.lock(&key).wait(Duration::MAX).acquire());
-    second.block_on(until("both have a node", async || operator.queue(&key).len() == 2));
-    drop(first);
-    assert_eq!(second.block_on(guard.lost()), LossReason::SessionExpired);
-    let next = second.block_on(soon("the waiter is granted", waiting)).unwrap().unwrap();
-    second.block_on(next.release()).unwrap();
-}
-
 /// S15, I6: the session ahead of a waiter ends while the server is away, and the waiter's own goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_wakes_after_a_restart_in_which_the_one_ahead_went() {

@@ -1,5 +1,5 @@
-//! What many owners write at once goes to the server in one transaction. The runtimes here have one thread: what is
-//! spawned in a row asks before anything is sent.
+//! What many owners write at once goes to the server in one transaction. Here it gathers behind a write that the relay
+//! holds back. The runtimes have one thread: what is spawned in a row has asked after one yield.
 
 use super::*;
 
@@ -32,20 +32,35 @@ fn start_release(backend: &ZooKeeperBackend, claim: &Claim) -> JoinHandle<Result
     tokio::spawn(async move { backend.release(&claim).await })
 }
 
+/// Starts a write, and returns while it is under way.
+async fn hold_one<T>(relay: &Relay, code: i32, start: impl FnOnce() -> T) -> T {
+    relay.hold(code);
+    let started = start();
+    until("it is under way", async || relay.is_holding()).await;
+    started
+}
+
 /// S42: as many locks as are asked for at once cost one request, and as many releases another.
 #[tokio::test]
 async fn many_locks_cost_what_one_does() {
-    let (relay, backend, claims) = asked_by::<32>().await;
-    let waiters: Vec<_> = claims.iter().map(|claim| Waiter::start(&backend, claim)).collect();
-    for waiter in waiters {
+    let (relay, backend, claims) = asked_by::<33>().await;
+    let (first, rest) = claims.split_first().unwrap();
+    let ahead = hold_one(&relay, op_code::MULTI, || Waiter::start(&backend, first)).await;
+    let waiters: Vec<_> = rest.iter().map(|claim| Waiter::start(&backend, claim)).collect();
+    tokio::task::yield_now().await;
+    relay.let_go();
+    for waiter in [ahead].into_iter().chain(waiters) {
         waiter.grant().await;
     }
-    assert_eq!(writes(&relay), [op_code::MULTI], "all are free");
-    let releases: Vec<_> = claims.iter().map(|claim| start_release(&backend, claim)).collect();
-    for released in releases {
+    assert_eq!(writes(&relay), [op_code::MULTI, op_code::MULTI], "all are free");
+    let ahead = hold_one(&relay, op_code::DELETE, || start_release(&backend, first)).await;
+    let releases: Vec<_> = rest.iter().map(|claim| start_release(&backend, claim)).collect();
+    tokio::task::yield_now().await;
+    relay.let_go();
+    for released in [ahead].into_iter().chain(releases) {
         soon("it is released", released).await.unwrap().unwrap();
     }
-    assert_eq!(writes(&relay), [op_code::MULTI]);
+    assert_eq!(writes(&relay), [op_code::DELETE, op_code::MULTI]);
     let operator = Operator::of(shared_zookeeper());
     assert!(claims.iter().all(|claim| operator.queue(&claim.key).is_empty()));
 }
@@ -69,15 +84,19 @@ async fn owners_who_ask_at_once_for_one_key_have_tokens_of_their_own() {
 /// else's lock or release.
 #[tokio::test]
 async fn what_one_lacks_is_nobody_else_s_business() {
-    let (relay, backend, [free, removed, held]) = asked_by().await;
+    let (relay, backend, [first, free, removed, held]) = asked_by().await;
     let (operator, new) = (Operator::of(shared_zookeeper()), claim(&fresh_key("new")));
     grant(&backend, &removed).await;
     grant(&backend, &held).await;
     let [node] = &operator.queue(&removed.key)[..] else { panic!("one node") };
     operator.delete(&format!("/locks/{}/{node}", removed.key));
     writes(&relay);
+    let ahead = hold_one(&relay, op_code::MULTI, || Waiter::start(&backend, &first)).await;
     let waiters = [&free, &new].map(|claim| Waiter::start(&backend, claim));
     let releases = [&removed, &held].map(|claim| start_release(&backend, claim));
+    tokio::task::yield_now().await;
+    relay.let_go();
+    ahead.grant().await;
     let [of_removed, of_held] = releases.map(|release| soon("it has an answer", release));
     assert_eq!(of_removed.await.unwrap().unwrap_err().kind(), ErrorKind::Lost);
     of_held.await.unwrap().unwrap();
@@ -86,8 +105,8 @@ async fn what_one_lacks_is_nobody_else_s_business() {
     }
     let alone = [op_code::MULTI, op_code::MULTI, op_code::DELETE, op_code::DELETE];
     let made = [op_code::CREATE_CONTAINER, op_code::MULTI];
-    assert_eq!(writes(&relay), [&[op_code::MULTI], &alone[..], &made].concat());
-    for claim in [&free, &new] {
+    assert_eq!(writes(&relay), [&[op_code::MULTI; 2], &alone[..], &made].concat());
+    for claim in [&first, &free, &new] {
         release(&backend, claim).await.unwrap();
     }
 }
@@ -98,9 +117,7 @@ async fn what_is_given_up_unsent_leaves_nothing() {
     let (relay, backend, [under_way, given_up, held]) = asked_by().await;
     let operator = Operator::of(shared_zookeeper());
     grant(&backend, &held).await;
-    relay.hold(op_code::MULTI);
-    let first = Waiter::start(&backend, &under_way);
-    until("the first is under way", async || relay.is_holding()).await;
+    let first = hold_one(&relay, op_code::MULTI, || Waiter::start(&backend, &under_way)).await;
     let (second, released) = (Waiter::start(&backend, &given_up), start_release(&backend, &held));
     tokio::task::yield_now().await;
     give_up(second.task).await;
@@ -116,12 +133,16 @@ async fn what_is_given_up_unsent_leaves_nothing() {
 /// asked for again behind its owner's back, and the release is carried out.
 #[tokio::test]
 async fn what_is_given_up_in_a_transaction_that_fails_leaves_nothing() {
-    let (relay, backend, [given_up, held]) = asked_by().await;
+    let (relay, backend, [ahead, given_up, held]) = asked_by().await;
     let (operator, new) = (Operator::of(shared_zookeeper()), claim(&fresh_key("new")));
+    grant(&backend, &ahead).await;
     grant(&backend, &held).await;
-    relay.hold(op_code::MULTI);
+    let ahead = hold_one(&relay, op_code::DELETE, || start_release(&backend, &ahead)).await;
     let first = Waiter::start(&backend, &new);
     let (second, released) = (Waiter::start(&backend, &given_up), start_release(&backend, &held));
+    tokio::task::yield_now().await;
+    relay.hold(op_code::MULTI);
+    soon("it is released", ahead).await.unwrap().unwrap();
     until("they are under way", async || relay.is_holding()).await;
     give_up(second.task).await;
     give_up(released).await;
@@ -135,9 +156,9 @@ async fn what_is_given_up_in_a_transaction_that_fails_leaves_nothing() {
     assert!(operator.queue(&held.key).is_empty(), "it was removed");
 }
 
-/// The session's runtime ends while one lock is asked for and another is about to be: nobody waits in vain.
+/// The runtime in which the backend was built ends while one lock is asked for and another is about to be.
 #[tokio::test]
-async fn the_end_of_the_runtime_ends_what_is_asked_for() {
+async fn what_is_asked_for_outlives_the_runtime_of_the_builder() {
     let relay = Relay::to(shared_zookeeper()).await;
     let other = tokio::task::spawn_blocking(|| Runtime::new().unwrap()).await.unwrap();
     let hosts = relay.hosts();
