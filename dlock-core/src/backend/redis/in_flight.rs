@@ -217,9 +217,9 @@ mod tests {
             assert!(other.settle());
             assert!(again.lock().is_empty(), "one request is open");
             if is_answered {
-                assert!(!open.settle(), "its grant goes back")
+                assert!(!open.settle(), "its grant goes back");
             } else {
-                drop(open)
+                drop(open);
             }
             assert_eq!(*again.lock(), [claim.owner]);
             assert_eq!(requests.leave(&claim, now).is_in_doubt(), !is_answered);
