@@ -74,6 +74,13 @@ impl Relay {
         self.change(|gate| gate.holds_requests = true);
     }
 
+    /// From here on nothing that is sent on the connection that was made last arrives. The others are free.
+    pub fn hold_newest(&self) {
+        if let Some(gate) = self.gates.lock().last() {
+            gate.send_modify(|gate| gate.holds_requests = true);
+        }
+    }
+
     /// From here on nothing that the server sends on the connections of this moment arrives: answers, or
     /// what a primary sends to a replica that follows it by this relay. Later connections are free.
     pub fn hold_answers(&self) {

@@ -89,12 +89,18 @@ async fn a_free_lock_costs_each_server_one_script_and_its_release_another() {
         calls().windows(2).all(|pair| pair[0] == pair[1])
     })
     .await;
-    let after = calls().map(|calls| calls + 20);
+    let before = calls();
+    let since = || calls().iter().zip(before).map(|(now, before)| now - before).collect::<Vec<_>>();
     for _ in 0..10 {
         locks.lock("order:42").await.unwrap().release().await.unwrap();
     }
     locks.shutdown().await.unwrap();
-    wait_until_async("the slowest server caught up", PATIENCE, async || calls() == after).await;
+    // A server that was not asked yet when the others had decided is only told of the release.
+    wait_until_async("the slowest server caught up", PATIENCE, async || {
+        since().iter().all(|calls| *calls >= 10) && since().iter().sum::<u64>() >= 50
+    })
+    .await;
+    assert!(since().iter().all(|calls| *calls <= 20), "{:?}", since());
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Which queue an acquisition stands in.
 
+use crate::backend::Claim;
 use crate::key::LockKey;
 use crate::lease::{OwnerId, Ttl};
 
@@ -8,6 +9,13 @@ use crate::lease::{OwnerId, Ttl};
 pub(super) struct Lane {
     pub(super) key: LockKey,
     pub(super) ttl: Ttl,
-    /// Whose queue it is, where each acquisition has its own.
-    pub(super) alone: Option<OwnerId>,
+    /// Whose queue it is, where each acquisition has its own; else [`OwnerId::NONE`].
+    pub(super) whose: OwnerId,
+}
+
+impl Lane {
+    /// An acquisition that competes for this queue.
+    pub(super) fn claim(&self, owner: OwnerId) -> Claim {
+        Claim { key: self.key.clone(), owner, ttl: self.ttl }
+    }
 }

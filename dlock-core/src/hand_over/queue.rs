@@ -9,7 +9,7 @@
 //! and counts again once it is polled.
 
 use super::share::{GrantShare, HandOver};
-use crate::backend::{Claim, Grant, Mode};
+use crate::backend::{Grant, Mode};
 use crate::lease::OwnerId;
 use crate::time::Moment;
 use std::collections::VecDeque;
@@ -42,14 +42,14 @@ enum Stage {
     Free,
     /// A caller asks for itself, in its own future. It may have been woken, and not been polled since.
     InPlace {
-        claim: Claim,
+        owner: OwnerId,
         mode: Mode,
         since: Moment,
         woken: Option<Moment>,
     },
     /// The keeper asks for all.
     Asking {
-        competitor: Claim,
+        competitor: OwnerId,
     },
     /// Who waits may take it.
     Offered {
@@ -58,7 +58,6 @@ enum Stage {
     },
     Held {
         holder: OwnerId,
-        last: Grant,
         share: GrantShare,
     },
 }
@@ -86,20 +85,20 @@ pub(super) enum LeaveOutcome {
     /// The lock is offered to the next.
     HandedOver,
     /// The backend is to be told that this acquisition of its own is over.
-    Over(Claim),
+    Over(OwnerId),
     /// It was the last that the keeper asked for: that has to be undone.
-    Abandoned(Claim),
+    Abandoned(OwnerId),
 }
 
 /// What there is to do because time passed.
 #[derive(Debug, Default)]
 pub(super) struct TimePassed {
     /// A caller that asked for itself and is not polled: what it may have got has to be undone.
-    pub(super) displaced: Option<Claim>,
+    pub(super) displaced: Option<OwnerId>,
     /// A grant that was not taken: it has to go back.
-    pub(super) returned: Option<Claim>,
+    pub(super) returned: Option<OwnerId>,
     /// This lease is over, and nobody said so: who had it, and for which acquisition.
-    pub(super) lost: Option<(OwnerId, Claim)>,
+    pub(super) lost: Option<(OwnerId, OwnerId)>,
 }
 
 impl KeyQueue {
@@ -108,18 +107,18 @@ impl KeyQueue {
     }
 
     /// Somebody wants the lock.
-    pub(super) fn enter(&mut self, claim: &Claim, mode: Mode, now: Moment) -> EnterOutcome {
-        if let Some(grant) = self.held(claim.owner) {
-            return EnterOutcome::Has(grant.clone());
+    pub(super) fn enter(&mut self, owner: OwnerId, mode: Mode, now: Moment) -> EnterOutcome {
+        if let Some(grant) = self.held(owner) {
+            return EnterOutcome::Has(grant);
         }
         if matches!(self.stage, Stage::Free) && self.candidates().next().is_none() {
-            self.stage = Stage::InPlace { claim: claim.clone(), mode, since: now, woken: None };
+            self.stage = Stage::InPlace { owner, mode, since: now, woken: None };
             return EnterOutcome::AskInPlace;
         }
         if mode == Mode::Try {
             return EnterOutcome::Busy;
         }
-        self.waiters.push_back(Waiting { owner: claim.owner, is_parked: false });
+        self.waiters.push_back(Waiting { owner, is_parked: false });
         EnterOutcome::Wait
     }
 
@@ -130,13 +129,13 @@ impl KeyQueue {
 
     /// Whether this caller still asks for itself.
     fn asks_in_place(&self, owner: OwnerId) -> bool {
-        matches!(&self.stage, Stage::InPlace { claim, .. } if claim.owner == owner)
+        matches!(&self.stage, Stage::InPlace { owner: asking, .. } if *asking == owner)
     }
 
     /// A caller that asked for itself is polled. Whether it still asks.
     pub(super) fn polled_in_place(&mut self, owner: OwnerId) -> bool {
         match &mut self.stage {
-            Stage::InPlace { claim, woken, .. } if claim.owner == owner => {
+            Stage::InPlace { owner: asking, woken, .. } if *asking == owner => {
                 *woken = None;
                 true
             }
@@ -147,7 +146,7 @@ impl KeyQueue {
     /// A caller that asks for itself is told that there is something for it.
     pub(super) fn woken_in_place(&mut self, owner: OwnerId, now: Moment) {
         match &mut self.stage {
-            Stage::InPlace { claim, woken, .. } if claim.owner == owner => _ = woken.get_or_insert(now),
+            Stage::InPlace { owner: asking, woken, .. } if *asking == owner => _ = woken.get_or_insert(now),
             _ => {}
         }
     }
@@ -167,8 +166,8 @@ impl KeyQueue {
     /// go back.
     pub(super) fn granted_in_place(&mut self, owner: OwnerId, grant: &Grant, now: Moment) -> Option<Grant> {
         match std::mem::take(&mut self.stage) {
-            Stage::InPlace { claim, .. } if claim.owner == owner => {
-                Some(self.hold(owner, GrantShare::new(claim, grant, now)))
+            Stage::InPlace { owner: asking, .. } if asking == owner => {
+                Some(self.hold(owner, GrantShare::new(owner, grant, now)))
             }
             other => {
                 self.stage = other;
@@ -188,9 +187,9 @@ impl KeyQueue {
     /// not ask any more.
     pub(super) fn hand_to_keeper(&mut self, owner: OwnerId) -> bool {
         match std::mem::take(&mut self.stage) {
-            Stage::InPlace { claim, .. } if claim.owner == owner => {
+            Stage::InPlace { owner: asking, .. } if asking == owner => {
                 self.waiters.push_front(Waiting { owner, is_parked: false });
-                self.stage = Stage::Asking { competitor: claim };
+                self.stage = Stage::Asking { competitor: owner };
                 true
             }
             other => {
@@ -206,19 +205,19 @@ impl KeyQueue {
     }
 
     /// The keeper asks for this acquisition.
-    pub(super) fn asking(&mut self, competitor: Claim) {
+    pub(super) fn asking(&mut self, competitor: OwnerId) {
         self.stage = Stage::Asking { competitor };
     }
 
     /// Whether the keeper still asks for this acquisition.
     pub(super) fn is_asking(&self, competitor: OwnerId) -> bool {
-        matches!(&self.stage, Stage::Asking { competitor: asked } if asked.owner == competitor)
+        matches!(&self.stage, Stage::Asking { competitor: asked } if *asked == competitor)
     }
 
     /// The backend granted what the keeper asked for: it is offered. `false` if nobody wants it any more.
     pub(super) fn offer(&mut self, competitor: OwnerId, grant: &Grant, now: Moment) -> bool {
         match std::mem::take(&mut self.stage) {
-            Stage::Asking { competitor: asked } if asked.owner == competitor => {
+            Stage::Asking { competitor: asked } if asked == competitor => {
                 self.offer_to_candidates(GrantShare::new(asked, grant, now), now).is_none()
             }
             other => {
@@ -274,36 +273,30 @@ impl KeyQueue {
     }
 
     fn hold(&mut self, holder: OwnerId, mut share: GrantShare) -> Grant {
-        let last = share.serve();
-        self.stage = Stage::Held { holder, last: last.clone(), share };
-        last
+        let grant = share.serve();
+        self.stage = Stage::Held { holder, share };
+        grant
     }
 
-    fn held(&self, owner: OwnerId) -> Option<&Grant> {
+    fn held(&self, owner: OwnerId) -> Option<Grant> {
         match &self.stage {
-            Stage::Held { holder, last, .. } if *holder == owner => Some(last),
+            Stage::Held { holder, share } if *holder == owner => Some(share.last()),
             _ => None,
         }
     }
 
     /// The acquisition that the holder's lease belongs to.
-    pub(super) fn held_by(&self, owner: OwnerId) -> Option<&Claim> {
-        self.held(owner)?;
-        self.share().map(|share| &share.competitor)
-    }
-
-    /// What was granted, if it is offered or held.
-    fn share(&self) -> Option<&GrantShare> {
+    pub(super) fn held_by(&self, owner: OwnerId) -> Option<OwnerId> {
         match &self.stage {
-            Stage::Offered { share, .. } | Stage::Held { share, .. } => Some(share),
-            Stage::Free | Stage::InPlace { .. } | Stage::Asking { .. } => None,
+            Stage::Held { holder, share } if *holder == owner => Some(share.competitor),
+            _ => None,
         }
     }
 
     fn share_of(&mut self, competitor: OwnerId) -> Option<&mut GrantShare> {
         match &mut self.stage {
             Stage::Offered { share, .. } | Stage::Held { share, .. } => {
-                Some(share).filter(|share| share.competitor.owner == competitor)
+                Some(share).filter(|share| share.competitor == competitor)
             }
             Stage::Free | Stage::InPlace { .. } | Stage::Asking { .. } => None,
         }
@@ -314,17 +307,14 @@ impl KeyQueue {
         if let Some(share) = self.share_of(competitor) {
             share.valid_until = share.valid_until.max(valid_until);
         }
-        if let Stage::Held { last, share, .. } = &mut self.stage {
-            last.valid_until = share.valid_until;
-        }
     }
 
     /// What the competitor was granted is gone. Who had it, if anybody had taken it.
-    pub(super) fn lost(&mut self, competitor: OwnerId) -> Option<(Option<OwnerId>, Claim)> {
+    pub(super) fn lost(&mut self, competitor: OwnerId) -> Option<Option<OwnerId>> {
         self.share_of(competitor)?;
         match std::mem::take(&mut self.stage) {
-            Stage::Held { holder, share, .. } => Some((Some(holder), share.competitor)),
-            Stage::Offered { share, .. } => Some((None, share.competitor)),
+            Stage::Held { holder, .. } => Some(Some(holder)),
+            Stage::Offered { .. } => Some(None),
             Stage::Free | Stage::InPlace { .. } | Stage::Asking { .. } => None,
         }
     }
@@ -339,10 +329,8 @@ impl KeyQueue {
     /// Somebody leaves: the holder, a waiter, or who asks for itself.
     pub(super) fn leave(&mut self, owner: OwnerId, share: HandOver, now: Moment) -> LeaveOutcome {
         match std::mem::take(&mut self.stage) {
-            Stage::Held { holder, share: granted, .. } if holder == owner => {
-                self.hand_over(granted, share, now)
-            }
-            Stage::InPlace { claim, .. } if claim.owner == owner => LeaveOutcome::Over(claim),
+            Stage::Held { holder, share: granted } if holder == owner => self.hand_over(granted, share, now),
+            Stage::InPlace { owner: asking, .. } if asking == owner => LeaveOutcome::Over(owner),
             other => {
                 self.stage = other;
                 self.leave_line(owner)
@@ -386,11 +374,11 @@ impl KeyQueue {
     pub(super) fn pass_time(&mut self, now: Moment) -> TimePassed {
         let is_displaced = self.displaced_at().is_some_and(|at| at <= now);
         match std::mem::take(&mut self.stage) {
-            Stage::InPlace { claim, mode, .. } if is_displaced => {
+            Stage::InPlace { owner, mode, .. } if is_displaced => {
                 if mode == Mode::Wait {
-                    self.waiters.push_front(Waiting { owner: claim.owner, is_parked: true });
+                    self.waiters.push_front(Waiting { owner, is_parked: true });
                 }
-                TimePassed { displaced: Some(claim), ..TimePassed::default() }
+                TimePassed { displaced: Some(owner), ..TimePassed::default() }
             }
             Stage::Offered { share, since } if ends_at(&share, since) <= now => {
                 self.park(reach(since, now));

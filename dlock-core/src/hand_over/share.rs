@@ -1,7 +1,7 @@
 //! How far one grant of the backend goes round inside the process. Pure.
 
-use crate::backend::{Claim, Grant};
-use crate::lease::FencingToken;
+use crate::backend::Grant;
+use crate::lease::{FencingToken, OwnerId};
 use crate::time::Moment;
 use std::time::Duration;
 
@@ -49,15 +49,15 @@ impl Default for HandOver {
 /// What the backend granted to one competitor, and how much of it is left for others of this process.
 #[derive(Debug)]
 pub(super) struct GrantShare {
-    pub(super) competitor: Claim,
-    /// The token of the next holder.
-    next: FencingToken,
+    pub(super) competitor: OwnerId,
+    /// The token of the last holder; before the first the one that comes first.
+    token: FencingToken,
     tokens_left: u32,
     /// How many have held it.
     served: u32,
     since: Moment,
-    /// How long it was valid when it came. Where leases are those of a session, that says nothing of the `ttl`.
-    lease: Duration,
+    /// How long it was valid when it came, in ms. Where leases are those of a session, that says nothing of the `ttl`.
+    lease_millis: u32,
     pub(super) valid_until: Moment,
 }
 
@@ -65,32 +65,42 @@ pub(super) struct GrantShare {
 const LONGEST_OFFER: Duration = Duration::from_secs(1);
 
 impl GrantShare {
-    pub(super) fn new(competitor: Claim, grant: &Grant, now: Moment) -> Self {
+    pub(super) fn new(competitor: OwnerId, grant: &Grant, now: Moment) -> Self {
         Self {
             competitor,
-            next: grant.token,
+            token: grant.token,
             tokens_left: grant.tokens,
             served: 0,
             since: now,
-            lease: grant.valid_until.since(now),
+            lease_millis: u32::try_from(grant.valid_until.since(now).as_millis()).unwrap_or(u32::MAX),
             valid_until: grant.valid_until,
         }
     }
 
     /// The grant of the next holder, under a token that no other holder has.
     pub(super) fn serve(&mut self) -> Grant {
-        let token = self.next;
-        self.next = token.next();
+        if self.served > 0 {
+            self.token = self.token.next();
+        }
         self.tokens_left = self.tokens_left.saturating_sub(1);
         self.served += 1;
-        Grant::new(token, self.valid_until)
+        self.last()
+    }
+
+    /// The grant of the last holder.
+    pub(super) fn last(&self) -> Grant {
+        Grant::new(self.token, self.valid_until)
+    }
+
+    fn half_of_lease(&self) -> Duration {
+        Duration::from_millis(u64::from(self.lease_millis)) / 2
     }
 
     /// Whether another waiter of this process may have it: not if it has served its share, or if less than half of its
     /// lease is left.
     pub(super) fn has_more(&self, share: HandOver, now: Moment) -> bool {
         let has_share = self.served < share.max && self.tokens_left > 0;
-        let is_long = self.valid_until.since(now) >= self.lease / 2;
+        let is_long = self.valid_until.since(now) >= self.half_of_lease();
         has_share && is_long && now.since(self.since) < share.within
     }
 
@@ -101,6 +111,6 @@ impl GrantShare {
 
     /// For how long it is offered.
     pub(super) fn longest_offer(&self) -> Duration {
-        LONGEST_OFFER.min(self.lease / 2)
+        LONGEST_OFFER.min(self.half_of_lease())
     }
 }

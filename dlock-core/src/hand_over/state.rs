@@ -97,8 +97,8 @@ impl HandOverState {
 
     /// Each acquisition stands in a queue of its own where nothing is handed over.
     fn lane(&self, claim: &Claim) -> Lane {
-        let alone = (self.hand_over.max <= 1).then_some(claim.owner);
-        Lane { key: claim.key.clone(), ttl: claim.ttl, alone }
+        let whose = if self.hand_over.max > 1 { OwnerId::NONE } else { claim.owner };
+        Lane { key: claim.key.clone(), ttl: claim.ttl, whose }
     }
 
     /// Changes a queue, and does what follows from it.
@@ -124,7 +124,7 @@ impl HandOverState {
         pending: &mut PendingReleases,
         now: Moment,
     ) -> Errands {
-        let mut errands = self.pass_time(entry, pending, now);
+        let mut errands = self.pass_time(lane, entry, pending, now);
         if entry.queue.needs_asking() {
             errands.ask = self.begin_asking(lane, entry);
         }
@@ -135,19 +135,26 @@ impl HandOverState {
         errands
     }
 
-    fn pass_time(&self, entry: &mut QueueEntry, pending: &mut PendingReleases, now: Moment) -> Errands {
+    fn pass_time(
+        &self,
+        lane: &Lane,
+        entry: &mut QueueEntry,
+        pending: &mut PendingReleases,
+        now: Moment,
+    ) -> Errands {
         let mut errands = Errands::default();
         let passed = entry.queue.pass_time(now);
         if let Some(displaced) = passed.displaced {
             // Its caller's request may still be under way: what that brings is undone when the caller goes on, or goes.
-            self.note_pending(pending, displaced.owner, &displaced, now);
-            errands.undo = Some((displaced, None));
+            let claim = lane.claim(displaced);
+            self.note_pending(pending, displaced, &claim, now);
+            errands.undo = Some((claim, None));
         }
         if let Some(returned) = passed.returned {
-            errands.undo = Some((returned, None));
+            errands.undo = Some((lane.claim(returned), None));
         }
         if let Some((holder, competitor)) = passed.lost {
-            self.note_pending(pending, holder, &competitor, now);
+            self.note_pending(pending, holder, &lane.claim(competitor), now);
             errands.lost = entry.relay.take();
         }
         errands
@@ -198,7 +205,8 @@ impl HandOverState {
             EnterOutcome::Has(grant) => Ok(Some(grant)),
             EnterOutcome::Busy => Err(busy()),
             EnterOutcome::Wait => Ok(None),
-            EnterOutcome::AskInPlace => self.ask_in_place(&lane, request).await,
+            // In a box, for who waits has no more of it.
+            EnterOutcome::AskInPlace => Box::pin(self.ask_in_place(&lane, request)).await,
         };
         let grant = match outcome {
             Ok(Some(grant)) => grant,
@@ -296,7 +304,7 @@ impl HandOverState {
             progress.queued();
         }
         entry.observe(observer.clone(), LossSignal::idle(), &progress);
-        entry.queue.asking(competitor.clone());
+        entry.queue.asking(competitor.owner);
         let request = AcquireRequest::of(competitor, Mode::Wait, progress, observer);
         Some(AskErrand { lane: lane.clone(), request })
     }
@@ -353,8 +361,8 @@ impl HandOverState {
     ) -> EnterOutcome {
         let (entered, passed) = self.step(lane, |entry, pending, now| {
             // Who comes finds what time has changed.
-            let passed = self.pass_time(entry, pending, now);
-            let entered = entry.queue.enter(&request.claim, request.mode, now);
+            let passed = self.pass_time(lane, entry, pending, now);
+            let entered = entry.queue.enter(request.claim.owner, request.mode, now);
             if matches!(entered, EnterOutcome::Wait) {
                 *waiter = Some(self.wakeups.enter(request.claim.owner));
             }
@@ -420,7 +428,8 @@ impl HandOverState {
 
     /// What was granted for this claim's queue, if this claim has it.
     fn held_by(&self, lane: &Lane, claim: &Claim) -> Option<Claim> {
-        self.queues.with(lane, |entry, _| entry.queue.held_by(claim.owner).cloned())
+        let owner = self.queues.with(lane, |entry, _| entry.queue.held_by(claim.owner))?;
+        Some(lane.claim(owner))
     }
 
     pub(super) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
@@ -469,12 +478,12 @@ impl HandOverState {
             let undo = match left {
                 LeaveOutcome::Over(competitor) => {
                     entry.relay = None;
-                    self.note_pending(pending, owner, &competitor, now);
+                    self.note_pending(pending, owner, &lane.claim(competitor), now);
                     None
                 }
                 LeaveOutcome::Abandoned(competitor) => {
                     entry.relay = None;
-                    Some((competitor, entry.asking.take()))
+                    Some((lane.claim(competitor), entry.asking.take()))
                 }
                 LeaveOutcome::Unknown | LeaveOutcome::Quietly | LeaveOutcome::HandedOver => None,
             };
@@ -498,9 +507,8 @@ impl ObservedQueues for HandOverState {
 
     fn lose(&self, lane: &Lane, competitor: OwnerId, reason: LossReason) {
         let relay = self.step(lane, |entry, pending, now| {
-            let (holder, claim) = entry.queue.lost(competitor)?;
-            if let Some(holder) = holder {
-                self.note_pending(pending, holder, &claim, now);
+            if let Some(holder) = entry.queue.lost(competitor)? {
+                self.note_pending(pending, holder, &lane.claim(competitor), now);
             }
             entry.relay.take()
         });

@@ -32,9 +32,12 @@ impl OwnerId {
     /// A new id among those of this process. The system's random source takes longer than a lock that is kept
     /// here.
     pub(crate) fn local() -> Self {
-        static LAST: AtomicU64 = AtomicU64::new(0);
+        static LAST: AtomicU64 = AtomicU64::new(1);
         Self { high: 0, low: LAST.fetch_add(1, Ordering::Relaxed) }
     }
+
+    /// The id of no acquisition.
+    pub(crate) const NONE: Self = Self { high: 0, low: 0 };
 
     /// The id with these bits.
     pub(crate) fn from_u128(bits: u128) -> Self {

@@ -16,12 +16,16 @@ mod timers;
 pub(crate) use backoff::Backoff;
 #[cfg(any(feature = "redis", feature = "zookeeper"))]
 pub(crate) use backoff::jittered;
-pub(crate) use sleep::sleep;
 #[cfg(any(feature = "redis", feature = "zookeeper"))]
+pub(crate) use sleep::before;
+pub(crate) use sleep::sleep;
+#[cfg(feature = "zookeeper")]
 pub(crate) use sleep::within;
 pub(crate) use sleeping::Sleeping;
 #[cfg(feature = "redis")]
 pub(crate) use system::unix_time;
+#[cfg(feature = "redis")]
+pub(crate) use timers::KeeperTimer;
 
 pub use clock::Clock;
 pub use moment::Moment;

@@ -32,16 +32,23 @@ fn slice_before(until: Moment) -> Option<Duration> {
 pub(crate) fn sleep(span: Duration) -> impl Future<Output = ()> + Send {
     match Keeper::here() {
         Ok(keeper) => Either::Left(KeeperTimer::new(keeper, span)),
-        Err(_) => Either::Right(tokio::time::sleep(span)),
+        // Rare, and several times as large.
+        Err(_) => Either::Right(Box::pin(tokio::time::sleep(span))),
     }
 }
 
 /// The output of `work`, unless it takes longer than `limit`.
-#[cfg(any(feature = "redis", feature = "zookeeper"))]
+#[cfg(feature = "zookeeper")]
 pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    before(sleep(limit), work).await
+}
+
+/// The output of `work`, unless `end` comes first.
+#[cfg(any(feature = "redis", feature = "zookeeper"))]
+pub(crate) async fn before<T>(end: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
         output = work => Some(output),
-        () = sleep(limit) => None,
+        () = end => None,
     }
 }

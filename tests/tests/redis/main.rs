@@ -23,10 +23,12 @@ mod refusals;
 mod release;
 mod renewal;
 mod replicas;
+mod runtimes;
 mod scenarios;
 mod sentinel;
 mod stopped_process;
 mod timestamp;
+mod unpolled;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use dlock_core::{

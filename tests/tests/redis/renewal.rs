@@ -165,7 +165,7 @@ async fn a_lock_is_renewed_after_an_earlier_one_on_its_key_was_lost() {
     next.release().await.unwrap();
 }
 
-/// B45: ten thousand locks are held, and renewed, over one connection. One of them fails at each renewal, and
+/// B45: ten thousand locks are held, and renewed, over the keeper's one connection. One of them fails at each renewal, and
 /// delays no other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_locks_are_renewed_over_one_connection() {
@@ -184,7 +184,8 @@ async fn ten_thousand_locks_are_renewed_over_one_connection() {
     let spoilt = guards.remove(0);
     server.command(&["DEL", "order:0"]);
     server.command(&["HSET", "order:0", "field", "1"]);
-    assert_eq!(server.command(&["CLIENT", "LIST"]).lines().count(), 2, "ours, and that of the question");
+    let connections = server.command(&["CLIENT", "LIST"]).lines().count();
+    assert!(connections <= 3, "the keeper's, this runtime's, and that of the question: {connections}");
     let deadline = |guard: &LockGuard| Moment::now().after(guard.remaining());
     let mut waiting: Vec<_> = guards.iter().map(|guard| (guard, deadline(guard).after(BRIEF))).collect();
     let renewed = async || {
@@ -197,23 +198,24 @@ async fn ten_thousand_locks_are_renewed_over_one_connection() {
     assert!(spoilt.is_valid(), "which says nothing about its lease");
 }
 
-/// B50: the one thread of a runtime is blocked for longer than a lease, so that nothing is renewed, until another
-/// process has the lock. The first question afterwards is answered rightly, and the loss is signalled.
+/// B50: the one thread of a runtime is blocked for longer than a lease: the keeper renews meanwhile, and another process
+/// does not get the lock.
 #[test]
-fn a_blocked_runtime_loses_its_locks_and_says_so() {
+fn a_blocked_runtime_keeps_its_locks() {
     let server = RedisServer::start();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime().block_on(async {
         let guard = brief_manager(&server).await.lock("order:42").await.unwrap();
-        let token = std::thread::scope(|scope| {
-            let other = || {
-                runtime().block_on(async { manager(&server).await.lock("order:42").await.unwrap().token() })
+        let refused = std::thread::scope(|scope| {
+            let other = async {
+                let locks = LockManager::builder(backend(&server).await).wait(BRIEF * 2).build().unwrap();
+                locks.lock("order:42").await.unwrap_err().kind()
             };
-            scope.spawn(other).join().unwrap()
+            scope.spawn(move || runtime().block_on(other)).join().unwrap()
         });
-        assert!(!guard.is_valid());
-        assert_eq!(lost(&guard).await, LossReason::Expired);
-        assert!(token > guard.token());
+        assert_eq!(refused, ErrorKind::Busy);
+        assert!(guard.is_valid());
+        guard.release().await.unwrap();
     });
 }
 

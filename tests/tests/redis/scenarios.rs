@@ -410,8 +410,8 @@ const RENEWAL: &[Scenario] = &[
     ),
     shown(
         "B50",
-        "A runtime that was blocked for longer than a lease finds the guard over, and the loss is signalled.",
-        &["renewal::a_blocked_runtime_loses_its_locks_and_says_so"],
+        "A runtime that is blocked for longer than a lease keeps its locks.",
+        &["renewal::a_blocked_runtime_keeps_its_locks"],
     ),
 ];
 

@@ -83,8 +83,12 @@ use std::time::Duration;
 /// [`Recipe::Plain`](super::Recipe::Plain) needs none of the scripts and channels, but `+set +get +pttl +time +multi +exec`, and
 /// `+delex`, or `+eval`, or `+watch +unwatch +del +pexpire`.
 ///
-/// Clones share the connection. Needs Redis 6.2 or newer (a cluster: 7.0) and a Tokio runtime; a connection
-/// whose runtime has ended is made anew in the next one.
+/// # Connections
+/// Clones share the connections. A thread of the library makes and drives one, so callers need no runtime. A Tokio runtime
+/// that sends many requests has one of its own beside it, see
+/// [`caller_connections`](super::RedisBackendBuilder::caller_connections).
+///
+/// Needs Redis 6.2 or newer, in a cluster 7.0.
 ///
 /// [pattern]: https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/
 #[derive(Clone)]

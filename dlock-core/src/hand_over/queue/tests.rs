@@ -1,8 +1,7 @@
 //! What the queue decides, case by case and in any order.
 
 use super::*;
-use crate::key::LockKey;
-use crate::lease::{FencingToken, Ttl};
+use crate::lease::FencingToken;
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -12,8 +11,8 @@ fn at(millis: u64) -> Moment {
     Moment::START.after(Duration::from_millis(millis))
 }
 
-fn claim() -> Claim {
-    Claim::new(LockKey::new("k").unwrap(), Ttl::new(Duration::from_secs(10)).unwrap()).unwrap()
+fn owner() -> OwnerId {
+    OwnerId::random().unwrap()
 }
 
 fn grant(token: u64, tokens: u32, valid_until: Moment) -> Grant {
@@ -21,20 +20,20 @@ fn grant(token: u64, tokens: u32, valid_until: Moment) -> Grant {
 }
 
 /// A queue in which the first of three has the lock, with so many tokens, and two wait.
-fn held(tokens: u32) -> (KeyQueue, [Claim; 3]) {
-    let (mut queue, claims) = (KeyQueue::default(), [claim(), claim(), claim()]);
-    assert!(matches!(queue.enter(&claims[0], Mode::Wait, at(0)), EnterOutcome::AskInPlace));
-    queue.granted_in_place(claims[0].owner, &grant(64, tokens, at(9_000)), at(0)).unwrap();
-    for waiter in &claims[1..] {
+fn held(tokens: u32) -> (KeyQueue, [OwnerId; 3]) {
+    let (mut queue, claims) = (KeyQueue::default(), [owner(), owner(), owner()]);
+    assert!(matches!(queue.enter(claims[0], Mode::Wait, at(0)), EnterOutcome::AskInPlace));
+    queue.granted_in_place(claims[0], &grant(64, tokens, at(9_000)), at(0)).unwrap();
+    for &waiter in &claims[1..] {
         assert!(matches!(queue.enter(waiter, Mode::Wait, at(0)), EnterOutcome::Wait));
     }
     (queue, claims)
 }
 
 /// The same after the first has released it: it is offered.
-fn offered(tokens: u32) -> (KeyQueue, [Claim; 3]) {
+fn offered(tokens: u32) -> (KeyQueue, [OwnerId; 3]) {
     let (mut queue, claims) = held(tokens);
-    assert!(matches!(queue.leave(claims[0].owner, SHARE, at(10)), LeaveOutcome::HandedOver));
+    assert!(matches!(queue.leave(claims[0], SHARE, at(10)), LeaveOutcome::HandedOver));
     (queue, claims)
 }
 
@@ -45,13 +44,13 @@ fn offered_to(queue: &KeyQueue, now: Moment) -> Vec<OwnerId> {
 #[test]
 fn a_grant_goes_round_under_rising_tokens_until_its_share_is_served() {
     let (mut queue, [_, two, three]) = offered(64);
-    assert_eq!(offered_to(&queue, at(10)), [two.owner]);
-    assert_eq!(queue.take(two.owner, at(11)).unwrap().token.as_u64(), 65);
-    assert!(matches!(queue.leave(two.owner, SHARE, at(12)), LeaveOutcome::HandedOver));
-    assert_eq!(queue.take(three.owner, at(12)).unwrap().token.as_u64(), 66);
-    let late = claim();
-    queue.enter(&late, Mode::Wait, at(13));
-    assert!(matches!(queue.leave(three.owner, SHARE, at(13)), LeaveOutcome::Over(_)), "three were served");
+    assert_eq!(offered_to(&queue, at(10)), [two]);
+    assert_eq!(queue.take(two, at(11)).unwrap().token.as_u64(), 65);
+    assert!(matches!(queue.leave(two, SHARE, at(12)), LeaveOutcome::HandedOver));
+    assert_eq!(queue.take(three, at(12)).unwrap().token.as_u64(), 66);
+    let late = owner();
+    queue.enter(late, Mode::Wait, at(13));
+    assert!(matches!(queue.leave(three, SHARE, at(13)), LeaveOutcome::Over(_)), "three were served");
     assert!(queue.needs_asking());
 }
 
@@ -59,142 +58,132 @@ fn a_grant_goes_round_under_rising_tokens_until_its_share_is_served() {
 fn a_grant_is_not_handed_over_without_tokens_nor_late_nor_with_little_lease_left() {
     for (tokens, now) in [(1, at(10)), (64, at(51)), (64, at(4_600))] {
         let (mut queue, [one, ..]) = held(tokens);
-        assert!(matches!(queue.leave(one.owner, SHARE, now), LeaveOutcome::Over(_)), "{tokens} {now:?}");
+        assert!(matches!(queue.leave(one, SHARE, now), LeaveOutcome::Over(_)), "{tokens} {now:?}");
     }
 }
 
 #[test]
 fn an_offer_that_is_not_taken_widens_and_whoever_lets_it_pass_keeps_its_place() {
     let (mut queue, [_, two, three]) = offered(64);
-    assert!(queue.take(three.owner, at(59)).is_none(), "not its turn yet");
+    assert!(queue.take(three, at(59)).is_none(), "not its turn yet");
     assert_eq!(queue.next_look(at(10)), Some(at(60)));
-    assert_eq!(offered_to(&queue, at(60)), [two.owner, three.owner]);
-    assert_eq!(queue.take(three.owner, at(60)).unwrap().token.as_u64(), 65);
+    assert_eq!(offered_to(&queue, at(60)), [two, three]);
+    assert_eq!(queue.take(three, at(60)).unwrap().token.as_u64(), 65);
     assert!(!queue.needs_asking());
-    let late = claim();
-    queue.enter(&late, Mode::Wait, at(61));
-    assert!(queue.take(two.owner, at(61)).is_none(), "held, and it is there again");
-    assert!(
-        matches!(queue.leave(three.owner, SHARE, at(61)), LeaveOutcome::Over(_)),
-        "its share of time is over"
-    );
+    let late = owner();
+    queue.enter(late, Mode::Wait, at(61));
+    assert!(queue.take(two, at(61)).is_none(), "held, and it is there again");
+    assert!(matches!(queue.leave(three, SHARE, at(61)), LeaveOutcome::Over(_)), "its share of time is over");
 }
 
 #[test]
 fn an_offer_that_is_never_taken_goes_back_and_is_not_asked_for_again_until_a_waiter_is_polled() {
     let (mut queue, [one, two, _]) = offered(64);
     assert!(queue.pass_time(at(1_009)).returned.is_none());
-    assert_eq!(queue.pass_time(at(1_010)).returned.unwrap().owner, one.owner);
+    assert_eq!(queue.pass_time(at(1_010)).returned.unwrap(), one);
     assert!(!queue.needs_asking(), "all are parked");
-    let other = claim();
+    let other = owner();
     assert!(
-        matches!(queue.enter(&other, Mode::Try, at(1_011)), EnterOutcome::AskInPlace),
+        matches!(queue.enter(other, Mode::Try, at(1_011)), EnterOutcome::AskInPlace),
         "who tries passes them"
     );
-    queue.refused_in_place(other.owner);
-    assert!(queue.take(two.owner, at(1_012)).is_none());
+    queue.refused_in_place(other);
+    assert!(queue.take(two, at(1_012)).is_none());
     assert!(queue.needs_asking(), "it was polled");
 }
 
 #[test]
 fn an_offer_is_not_taken_once_its_lease_is_over() {
     let (mut queue, claims) = held(64);
-    assert!(matches!(queue.leave(claims[0].owner, SHARE, at(10)), LeaveOutcome::HandedOver));
-    assert!(queue.take(claims[1].owner, at(9_000)).is_none());
+    assert!(matches!(queue.leave(claims[0], SHARE, at(10)), LeaveOutcome::HandedOver));
+    assert!(queue.take(claims[1], at(9_000)).is_none());
     assert!(queue.pass_time(at(9_000)).returned.is_some());
 }
 
 #[test]
 fn a_caller_that_asks_for_itself_and_is_not_polled_is_followed_by_the_keeper() {
-    let (mut queue, [one, two, fresh]) = (KeyQueue::default(), [claim(), claim(), claim()]);
-    queue.enter(&one, Mode::Wait, at(0));
+    let (mut queue, [one, two, fresh]) = (KeyQueue::default(), [owner(), owner(), owner()]);
+    queue.enter(one, Mode::Wait, at(0));
     assert_eq!(queue.next_look(at(0)), None, "nobody waits for it");
-    queue.enter(&two, Mode::Wait, at(10));
+    queue.enter(two, Mode::Wait, at(10));
     assert_eq!(queue.next_look(at(10)), Some(at(50)));
-    assert_eq!(queue.pass_time(at(50)).displaced.unwrap().owner, one.owner);
-    assert!(queue.needs_asking() && !queue.polled_in_place(one.owner));
-    queue.asking(fresh.clone());
-    assert!(queue.granted_in_place(one.owner, &grant(64, 64, at(9_000)), at(60)).is_none(), "too late");
-    assert!(queue.offer(fresh.owner, &grant(128, 64, at(9_000)), at(60)));
-    assert_eq!(offered_to(&queue, at(60)), [two.owner], "the other one is parked");
-    assert!(queue.take(one.owner, at(61)).is_some(), "and has kept its place, now that it is polled");
+    assert_eq!(queue.pass_time(at(50)).displaced.unwrap(), one);
+    assert!(queue.needs_asking() && !queue.polled_in_place(one));
+    queue.asking(fresh);
+    assert!(queue.granted_in_place(one, &grant(64, 64, at(9_000)), at(60)).is_none(), "too late");
+    assert!(queue.offer(fresh, &grant(128, 64, at(9_000)), at(60)));
+    assert_eq!(offered_to(&queue, at(60)), [two], "the other one is parked");
+    assert!(queue.take(one, at(61)).is_some(), "and has kept its place, now that it is polled");
 }
 
 #[test]
 fn a_caller_that_does_not_come_for_its_answer_is_not_waited_for() {
-    let (mut queue, [one, ..]) = (KeyQueue::default(), [claim(), claim(), claim()]);
-    queue.enter(&one, Mode::Wait, at(0));
+    let (mut queue, [one, ..]) = (KeyQueue::default(), [owner(), owner(), owner()]);
+    queue.enter(one, Mode::Wait, at(0));
     assert!(queue.pass_time(at(500)).displaced.is_none(), "a slow server is no reason");
-    queue.woken_in_place(one.owner, at(500));
-    queue.woken_in_place(one.owner, at(540));
+    queue.woken_in_place(one, at(500));
+    queue.woken_in_place(one, at(540));
     assert_eq!(queue.next_look(at(540)), Some(at(550)));
-    assert!(queue.polled_in_place(one.owner), "it came");
-    queue.woken_in_place(one.owner, at(600));
-    assert_eq!(queue.pass_time(at(650)).displaced.unwrap().owner, one.owner);
+    assert!(queue.polled_in_place(one), "it came");
+    queue.woken_in_place(one, at(600));
+    assert_eq!(queue.pass_time(at(650)).displaced.unwrap(), one);
     assert!(!queue.needs_asking(), "it is parked");
-    queue.take(one.owner, at(700));
+    queue.take(one, at(700));
     assert!(queue.needs_asking(), "until it is polled");
 }
 
 #[test]
 fn a_caller_that_has_to_wait_is_the_first_that_the_keeper_asks_for() {
-    let (mut queue, [one, two, _]) = (KeyQueue::default(), [claim(), claim(), claim()]);
-    queue.enter(&one, Mode::Wait, at(0));
-    queue.enter(&two, Mode::Wait, at(1));
-    assert!(queue.hand_to_keeper(one.owner));
-    assert!(queue.offer(one.owner, &grant(64, 64, at(9_000)), at(2)));
-    assert_eq!(offered_to(&queue, at(2)), [one.owner]);
+    let (mut queue, [one, two, _]) = (KeyQueue::default(), [owner(), owner(), owner()]);
+    queue.enter(one, Mode::Wait, at(0));
+    queue.enter(two, Mode::Wait, at(1));
+    assert!(queue.hand_to_keeper(one));
+    assert!(queue.offer(one, &grant(64, 64, at(9_000)), at(2)));
+    assert_eq!(offered_to(&queue, at(2)), [one]);
 }
 
 #[test]
 fn the_last_waiter_that_leaves_has_what_the_keeper_asks_for_undone() {
-    let (mut queue, [one, two, _]) = (KeyQueue::default(), [claim(), claim(), claim()]);
-    queue.enter(&one, Mode::Wait, at(0));
-    queue.enter(&two, Mode::Wait, at(0));
-    queue.hand_to_keeper(one.owner);
-    assert!(matches!(queue.leave(one.owner, SHARE, at(1)), LeaveOutcome::Quietly));
-    assert!(
-        matches!(queue.leave(two.owner, SHARE, at(1)), LeaveOutcome::Abandoned(asked) if asked.owner == one.owner)
-    );
+    let (mut queue, [one, two, _]) = (KeyQueue::default(), [owner(), owner(), owner()]);
+    queue.enter(one, Mode::Wait, at(0));
+    queue.enter(two, Mode::Wait, at(0));
+    queue.hand_to_keeper(one);
+    assert!(matches!(queue.leave(one, SHARE, at(1)), LeaveOutcome::Quietly));
+    assert!(matches!(queue.leave(two, SHARE, at(1)), LeaveOutcome::Abandoned(asked) if asked == one));
     assert!(queue.is_empty());
-    assert!(!queue.offer(one.owner, &grant(64, 64, at(9_000)), at(2)), "nobody wants it");
+    assert!(!queue.offer(one, &grant(64, 64, at(9_000)), at(2)), "nobody wants it");
 }
 
 #[test]
 fn a_try_passes_nobody() {
     let (mut queue, [one, ..]) = held(64);
-    assert!(matches!(queue.enter(&claim(), Mode::Try, at(1)), EnterOutcome::Busy));
-    queue.leave(one.owner, SHARE, at(1));
-    assert!(matches!(queue.enter(&claim(), Mode::Try, at(1)), EnterOutcome::Busy));
+    assert!(matches!(queue.enter(owner(), Mode::Try, at(1)), EnterOutcome::Busy));
+    queue.leave(one, SHARE, at(1));
+    assert!(matches!(queue.enter(owner(), Mode::Try, at(1)), EnterOutcome::Busy));
 }
 
 #[test]
 fn a_lost_lease_is_asked_for_anew() {
     let (mut queue, [one, two, _]) = held(64);
-    assert!(queue.lost(two.owner).is_none(), "it is not the competitor");
-    let (holder, competitor) = queue.lost(one.owner).unwrap();
-    assert_eq!((holder, competitor.owner), (Some(one.owner), one.owner));
+    assert!(queue.lost(two).is_none(), "it is not the competitor");
+    assert_eq!(queue.lost(one), Some(Some(one)));
     assert!(queue.needs_asking());
-    assert!(
-        matches!(queue.leave(one.owner, SHARE, at(0)), LeaveOutcome::Unknown),
-        "it holds nothing any more"
-    );
+    assert!(matches!(queue.leave(one, SHARE, at(0)), LeaveOutcome::Unknown), "it holds nothing any more");
 }
 
 #[test]
 fn a_lease_that_ends_in_silence_is_noticed() {
     let (mut queue, [one, ..]) = held(64);
     assert_eq!(queue.next_look(at(0)), Some(at(9_000)));
-    let (holder, competitor) = queue.pass_time(at(9_000)).lost.unwrap();
-    assert_eq!((holder, competitor.owner), (one.owner, one.owner));
+    assert_eq!(queue.pass_time(at(9_000)).lost, Some((one, one)));
     assert!(queue.needs_asking());
 }
 
 #[test]
 fn a_holder_that_was_asked_to_let_go_hands_over_to_nobody_here() {
     let (mut queue, [one, ..]) = held(64);
-    queue.revoked(one.owner);
-    assert!(matches!(queue.leave(one.owner, SHARE, at(1)), LeaveOutcome::Over(_)));
+    queue.revoked(one);
+    assert!(matches!(queue.leave(one, SHARE, at(1)), LeaveOutcome::Over(_)));
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -213,11 +202,11 @@ enum Step {
 #[derive(Default)]
 struct Process {
     queue: KeyQueue,
-    claims: HashMap<usize, (Claim, Mode)>,
+    claims: HashMap<usize, (OwnerId, Mode)>,
     /// Who asks in place.
-    in_place: Option<Claim>,
+    in_place: Option<OwnerId>,
     /// What the keeper asks for.
-    asking: Option<Claim>,
+    asking: Option<OwnerId>,
     holder: Option<OwnerId>,
     undone: Vec<OwnerId>,
     tokens: Vec<u64>,
@@ -229,9 +218,9 @@ impl Process {
         let now = at(self.now);
         match step {
             Step::Enter(who, tries) if !self.claims.contains_key(&who) => {
-                let (claim, mode) = (claim(), if tries { Mode::Try } else { Mode::Wait });
-                match self.queue.enter(&claim, mode, now) {
-                    EnterOutcome::AskInPlace => self.in_place = Some(claim.clone()),
+                let (claim, mode) = (owner(), if tries { Mode::Try } else { Mode::Wait });
+                match self.queue.enter(claim, mode, now) {
+                    EnterOutcome::AskInPlace => self.in_place = Some(claim),
                     EnterOutcome::Busy => return,
                     EnterOutcome::Wait => {}
                     EnterOutcome::Has(_) => panic!("it was never granted"),
@@ -242,7 +231,7 @@ impl Process {
             Step::Poll(who) => self.poll(who, now),
             Step::Leave(who) => {
                 if let Some((claim, _)) = self.claims.remove(&who) {
-                    self.leave(claim.owner, now);
+                    self.leave(claim, now);
                 }
             }
             Step::Lose => self.lose(),
@@ -255,16 +244,16 @@ impl Process {
     fn tend(&mut self) {
         let passed = self.queue.pass_time(at(self.now));
         for undone in [passed.displaced, passed.returned].into_iter().flatten() {
-            self.undo(&undone);
+            self.undo(undone);
         }
         if let Some((holder, competitor)) = passed.lost {
             self.forget(holder);
-            self.undo(&competitor);
+            self.undo(competitor);
         }
         if self.queue.needs_asking() {
             assert!(self.holder.is_none(), "asks while it holds");
-            let fresh = claim();
-            self.queue.asking(fresh.clone());
+            let fresh = owner();
+            self.queue.asking(fresh);
             self.asking = Some(fresh);
         }
     }
@@ -276,23 +265,23 @@ impl Process {
 
     fn answer(&mut self, now: Moment) {
         if let Some(claim) = self.in_place.take() {
-            if let Some(grant) = self.queue.granted_in_place(claim.owner, &self.next_grant(), now) {
-                self.hold(claim.owner, &grant);
+            if let Some(grant) = self.queue.granted_in_place(claim, &self.next_grant(), now) {
+                self.hold(claim, &grant);
             }
         } else if let Some(competitor) = self.asking.take()
-            && !self.queue.offer(competitor.owner, &self.next_grant(), now)
+            && !self.queue.offer(competitor, &self.next_grant(), now)
         {
-            self.undo(&competitor);
+            self.undo(competitor);
         }
     }
 
     fn poll(&mut self, who: usize, now: Moment) {
         let Some((claim, mode)) = self.claims.get(&who).cloned() else { return };
-        if let Some(grant) = self.queue.take(claim.owner, now) {
-            self.hold(claim.owner, &grant);
+        if let Some(grant) = self.queue.take(claim, now) {
+            self.hold(claim, &grant);
         }
         let is_displaced =
-            mode == Mode::Try && self.holder != Some(claim.owner) && !self.queue.polled_in_place(claim.owner);
+            mode == Mode::Try && self.holder != Some(claim) && !self.queue.polled_in_place(claim);
         if is_displaced {
             self.claims.remove(&who);
         }
@@ -312,35 +301,35 @@ impl Process {
         if self.holder == Some(owner) {
             self.holder = None;
         }
-        if self.in_place.as_ref().is_some_and(|claim| claim.owner == owner) {
+        if self.in_place.as_ref().is_some_and(|claim| *claim == owner) {
             self.in_place = None;
         }
         match self.queue.leave(owner, SHARE, now) {
-            LeaveOutcome::Over(competitor) | LeaveOutcome::Abandoned(competitor) => self.undo(&competitor),
+            LeaveOutcome::Over(competitor) | LeaveOutcome::Abandoned(competitor) => self.undo(competitor),
             LeaveOutcome::Unknown | LeaveOutcome::Quietly | LeaveOutcome::HandedOver => {}
         }
     }
 
     fn lose(&mut self) {
-        let Some(competitor) = self.holder.and_then(|holder| self.queue.held_by(holder).cloned()) else {
+        let Some(competitor) = self.holder.and_then(|holder| self.queue.held_by(holder)) else {
             return;
         };
-        let (holder, _) = self.queue.lost(competitor.owner).unwrap();
+        let holder = self.queue.lost(competitor).unwrap();
         self.forget(holder.unwrap());
-        self.undo(&competitor);
+        self.undo(competitor);
     }
 
     fn forget(&mut self, holder: OwnerId) {
         assert_eq!(self.holder.take(), Some(holder));
-        self.claims.retain(|_, (claim, _)| claim.owner != holder);
+        self.claims.retain(|_, (claim, _)| *claim != holder);
     }
 
-    fn undo(&mut self, competitor: &Claim) {
-        if self.asking.as_ref().is_some_and(|asked| asked.owner == competitor.owner) {
+    fn undo(&mut self, competitor: OwnerId) {
+        if self.asking.as_ref().is_some_and(|asked| *asked == competitor) {
             self.asking = None;
         }
-        assert!(!self.undone.contains(&competitor.owner), "undone twice");
-        self.undone.push(competitor.owner);
+        assert!(!self.undone.contains(&competitor), "undone twice");
+        self.undone.push(competitor);
     }
 
     /// Polls all who wait, and has the backend answer, until nothing changes.
@@ -388,24 +377,24 @@ proptest! {
     /// First come, first served, where everybody is polled at once.
     #[test]
     fn who_is_polled_is_served_in_order(waiters in 2..6usize, tokens in 1..8u32) {
-        let (mut queue, first) = (KeyQueue::default(), claim());
-        queue.enter(&first, Mode::Wait, at(0));
-        queue.granted_in_place(first.owner, &grant(64, tokens, at(9_000)), at(0)).unwrap();
-        let line: Vec<_> = std::iter::repeat_with(claim).take(waiters).collect();
-        line.iter().for_each(|waiter| _ = queue.enter(waiter, Mode::Wait, at(0)));
-        let (mut holder, mut served) = (first.owner, Vec::new());
+        let (mut queue, first) = (KeyQueue::default(), owner());
+        queue.enter(first, Mode::Wait, at(0));
+        queue.granted_in_place(first, &grant(64, tokens, at(9_000)), at(0)).unwrap();
+        let line: Vec<_> = std::iter::repeat_with(owner).take(waiters).collect();
+        line.iter().for_each(|waiter| _ = queue.enter(*waiter, Mode::Wait, at(0)));
+        let (mut holder, mut served) = (first, Vec::new());
         while served.len() < waiters {
             queue.leave(holder, SHARE, at(1));
             if queue.needs_asking() {
-                let fresh = claim();
-                queue.asking(fresh.clone());
-                assert!(queue.offer(fresh.owner, &grant(64, tokens, at(9_000)), at(1)));
+                let fresh = owner();
+                queue.asking(fresh);
+                assert!(queue.offer(fresh, &grant(64, tokens, at(9_000)), at(1)));
             }
             let all = line.iter().rev();
-            let taker = all.filter(|waiter| queue.take(waiter.owner, at(1)).is_some()).map(|waiter| waiter.owner).next();
+            let taker = all.copied().find(|waiter| queue.take(*waiter, at(1)).is_some());
             holder = taker.unwrap();
             served.push(holder);
         }
-        prop_assert_eq!(served, line.iter().map(|waiter| waiter.owner).collect::<Vec<_>>());
+        prop_assert_eq!(served, line);
     }
 }

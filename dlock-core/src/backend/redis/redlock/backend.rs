@@ -59,7 +59,8 @@ use std::time::Duration;
 /// **Rights.** At every server those listed at [`RedisBackend`](crate::RedisBackend). Keys that begin with
 /// `dlock:` are dlock's own.
 ///
-/// Clones share the connections, one to each server. Needs Redis 6.2 or newer and a Tokio runtime.
+/// Clones share the connections, one to each server, which a thread of the library makes and drives. Needs Redis 6.2 or
+/// newer.
 ///
 /// [pattern]: https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/
 #[derive(Clone)]

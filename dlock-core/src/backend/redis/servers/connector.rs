@@ -5,6 +5,7 @@ use super::timed::{TimedConnection, in_time};
 use crate::backend::redis::failure::classify;
 use crate::backend::redis::notifications::Receiver;
 use crate::error::LockError;
+use crate::keeper::Keeper;
 use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 use redis::{ProtocolVersion, RedisResult};
@@ -89,9 +90,10 @@ impl Connector {
             });
         }
         let client = self.client().map_err(classify)?;
+        let keeper = Keeper::here()?;
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        let connection = in_time(self.limits.connect, connecting).await.map_err(classify)?;
-        Ok(TimedConnection::new(connection, self.limits.request))
+        let connection = in_time(keeper, self.limits.connect, connecting).await.map_err(classify)?;
+        Ok(TimedConnection::new(connection, keeper, self.limits.request))
     }
 
     #[cfg(not(feature = "redis-tls"))]

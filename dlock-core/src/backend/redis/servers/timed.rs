@@ -2,7 +2,8 @@
 //!
 //! The limit of the client library is a timer of the runtime that asks, which may have none. These are the keeper's.
 
-use crate::time::within;
+use crate::keeper::Keeper;
+use crate::time::{KeeperTimer, before};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 use std::io;
@@ -12,30 +13,30 @@ use std::time::Duration;
 #[derive(Clone)]
 pub(crate) struct TimedConnection {
     connection: MultiplexedConnection,
+    keeper: &'static Keeper,
     /// How long the server may take for an answer.
     limit: Duration,
 }
 
 impl TimedConnection {
-    pub(super) fn new(connection: MultiplexedConnection, limit: Duration) -> Self {
-        Self { connection, limit }
+    pub(super) fn new(connection: MultiplexedConnection, keeper: &'static Keeper, limit: Duration) -> Self {
+        Self { connection, keeper, limit }
     }
 
     /// The answer to one command. The client library does not send a command whose caller is gone before the task of the
     /// connection takes it.
     pub(super) async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
-        let answer = in_time(self.limit, self.connection.send_packed_command(command)).await?;
-        Ok(T::from_redis_value(answer.extract_error()?)?)
+        command.query_async(self).await
     }
 
     pub(super) async fn subscribe(&mut self, channel: &str) -> RedisResult<()> {
-        in_time(self.limit, self.connection.subscribe(channel)).await
+        in_time(self.keeper, self.limit, self.connection.subscribe(channel)).await
     }
 }
 
 impl ConnectionLike for TimedConnection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(in_time(self.limit, self.connection.send_packed_command(command)))
+        Box::pin(in_time(self.keeper, self.limit, self.connection.send_packed_command(command)))
     }
 
     fn req_packed_commands<'a>(
@@ -44,7 +45,11 @@ impl ConnectionLike for TimedConnection {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(in_time(self.limit, self.connection.send_packed_commands(pipeline, offset, count)))
+        Box::pin(in_time(
+            self.keeper,
+            self.limit,
+            self.connection.send_packed_commands(pipeline, offset, count),
+        ))
     }
 
     fn get_db(&self) -> i64 {
@@ -54,10 +59,11 @@ impl ConnectionLike for TimedConnection {
 
 /// What comes of it within `limit`. Past that, it is the error that the client library gives for its own limit.
 pub(super) async fn in_time<T>(
+    keeper: &'static Keeper,
     limit: Duration,
     request: impl Future<Output = RedisResult<T>>,
 ) -> RedisResult<T> {
-    within(limit, request).await.unwrap_or_else(|| Err(timed_out()))
+    before(KeeperTimer::new(keeper, limit), request).await.unwrap_or_else(|| Err(timed_out()))
 }
 
 fn timed_out() -> RedisError {
