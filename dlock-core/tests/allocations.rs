@@ -92,7 +92,7 @@ fn a_lock_elsewhere_takes_sixteen_allocations() {
 
 /// With its key, and its place in the tables.
 #[test]
-fn a_held_lock_takes_less_than_700_bytes_and_its_guard_32() {
+fn a_held_lock_takes_less_than_768_bytes_and_its_guard_32() {
     let (runtime, locks, number) = (runtime(), manager(Weightless::GrantsAll), AtomicUsize::new(0));
     let bytes = bytes_each(&locks, &runtime, |locks| {
         let key = format!("order:{}", number.fetch_add(1, Ordering::Relaxed));
@@ -101,7 +101,7 @@ fn a_held_lock_takes_less_than_700_bytes_and_its_guard_32() {
             (_, Poll::Pending) => panic!("granted at once"),
         }
     });
-    assert!(bytes < 700, "{bytes}");
+    assert!(bytes < 768, "{bytes}");
     assert!(size_of::<LockGuard>() <= 32);
 }
 
