@@ -1,5 +1,6 @@
 //! Many requests at once: in how few calls they are made, and that what happens to one of them happens to it alone.
 
+use super::runtimes::busy_until;
 use super::*;
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
@@ -35,6 +36,8 @@ async fn nothing_is_held(server: &RedisServer) {
 async fn many_requests_are_made_in_few_calls() {
     let server = RedisServer::start();
     let locks = manager(&server).await;
+    // Over a connection of this runtime, whose one thread does one thing after the other.
+    busy_until(&server, &locks, "busy", 2).await;
     let before = script_calls(&server);
     let guards = all_granted(&locks).await;
     assert!(script_calls(&server) - before <= 17);
@@ -157,25 +160,26 @@ async fn a_connection_lost_under_many_requests_costs_nobody_the_lock() {
     }
 }
 
-/// A runtime ends with requests of many tasks under way and waiting. Another one goes on with the same backend.
+/// A runtime ends with requests of many tasks under way and waiting. They leave nothing, and another one goes on with the
+/// same backend.
 #[test]
 fn a_runtime_that_ends_takes_no_request_of_another_with_it() {
-    let server = RedisServer::start();
+    let mut server = RedisServer::start();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (first, second) = (runtime(), runtime());
     let locks = first.block_on(manager(&server));
     let waiting = locks.clone();
+    server.pause();
     first.block_on(async move {
         let all = tokio::spawn(async move { acquire_all(&waiting).await.len() });
         tokio::task::yield_now().await;
         assert!(!all.is_finished());
     });
     drop(first);
+    server.resume();
     second.block_on(async {
+        nothing_is_held(&server).await;
         let other = over(backend(&server).await, LONG);
-        for key in keys() {
-            server.command(&["DEL", &key]);
-        }
         release_all(all_granted(&locks).await).await;
         release_all(all_granted(&other).await).await;
     });

@@ -26,7 +26,7 @@ async fn take_turns(locks: &LockManager, key: &str, turns: usize) {
 const MANY_TURNS: usize = 100;
 
 /// Sends requests until there are so many connections.
-async fn busy_until(server: &RedisServer, locks: &LockManager, key: &str, number: usize) {
+pub(crate) async fn busy_until(server: &RedisServer, locks: &LockManager, key: &str, number: usize) {
     wait_until_async("the runtime has a connection of its own", PATIENCE, async || {
         take_turns(locks, key, MANY_TURNS).await;
         connections(server) == number
