@@ -4,7 +4,8 @@
 use dlock_core::backend::{AcquireRequest, BackendFuture, Claim, Grant, LossSignal};
 use dlock_core::testing::Tap;
 use dlock_core::{
-    Backend, EmbeddedBackend, ErrorKind, LockManager, LossReason, Moment, RedisBackend, Ttl, ZooKeeperBackend,
+    Backend, EmbeddedBackend, ErrorKind, LockManager, LossReason, Moment, RedisBackend, TestClock, Ttl,
+    ZooKeeperBackend,
 };
 use dlock_tests::{RedisServer, fresh_key, shared_zookeeper, wait_until_async};
 use std::io;
@@ -115,7 +116,8 @@ async fn a_loss_that_the_backend_tells_of_is_an_event_at_once() {
 async fn a_release_is_no_loss_unless_it_comes_too_late() {
     let (told, _listening) = Told::listen();
     let clock = TestClock::new();
-    let locks = LockManager::builder(EmbeddedBackend::with_clock(clock.clone())).ttl(Ttl::MIN).build().unwrap();
+    let locks =
+        LockManager::builder(EmbeddedBackend::with_clock(clock.clone())).ttl(Ttl::MIN).build().unwrap();
     locks.lock("in time").await.unwrap().release().await.unwrap();
     assert_eq!(told.lines_with(&["lock lost"]), 0, "{}", told.text());
     let guard = locks.lock("too late").await.unwrap();
