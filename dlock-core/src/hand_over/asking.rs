@@ -40,7 +40,12 @@ impl HandOverState {
     ) -> Result<Option<Grant>, LockError> {
         let (claim, progress) = (&request.claim, Arc::new(Progress::default()));
         let observer = self.observer(lane, claim);
-        self.queues.with(lane, |entry, _| entry.observe(observer.clone(), request.loss(), &progress));
+        self.queues.with(lane, |entry, _| {
+            // The keeper may ask by now, and hears what concerns its own request.
+            if entry.queue.asks_in_place(claim.owner) {
+                entry.observe(observer.clone(), request.loss(), &progress);
+            }
+        });
         let asked = AcquireRequest::of(claim.clone(), request.mode, Arc::clone(&progress), observer);
         let mut asking = self.asked(asked);
         let moves = |mode, progress: &Progress| mode == Mode::Wait && progress.is_queued();
@@ -56,10 +61,11 @@ impl HandOverState {
         });
         match turn.await {
             AskedInPlace::Answered(outcome) => self.answered_in_place(lane, request, outcome),
-            AskedInPlace::Queued => {
-                self.hand_to_keeper(lane, claim, asking);
-                Ok(None)
-            }
+            // What it asked while it was being displaced is over before it is undone.
+            AskedInPlace::Queued => match self.hand_to_keeper(lane, claim, asking) {
+                true => Ok(None),
+                false => self.displaced(lane, request),
+            },
             AskedInPlace::Displaced => {
                 drop(asking);
                 self.displaced(lane, request)
@@ -81,7 +87,11 @@ impl HandOverState {
     ) -> Result<Option<Grant>, LockError> {
         let owner = request.claim.owner;
         if request.mode == Mode::Try && outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy) {
-            self.step(lane, |entry, _, _| entry.queue.refused_in_place(owner));
+            self.step(lane, |entry, pending, _| {
+                entry.queue.refused_in_place(owner);
+                // Its owner will not release, if the keeper asks by now, either.
+                pending.is_gone(owner, owner);
+            });
         }
         let granted = outcome?;
         let (grant, loss) = self.step(lane, |entry, _, now| {
@@ -111,16 +121,20 @@ impl HandOverState {
         }
     }
 
-    /// What the caller asked goes on as a task of the keeper.
-    fn hand_to_keeper(&self, lane: &Lane, claim: &Claim, asking: Asking) {
+    /// What the caller asked goes on as a task of the keeper, unless the keeper asks by now.
+    fn hand_to_keeper(&self, lane: &Lane, claim: &Claim, asking: Asking) -> bool {
+        // Dropped while nothing is locked, for it is of the backend.
+        let mut asking = Some(asking);
         self.step(lane, |entry, _, _| {
-            if entry.queue.hand_to_keeper(claim.owner) {
+            let is_handed = entry.queue.hand_to_keeper(claim.owner);
+            if is_handed && let Some(asking) = asking.take() {
                 if let Some(relay) = entry.relay.as_mut() {
                     relay.pass_to(LossSignal::idle());
                 }
                 entry.asking = self.keep_asking(lane.clone(), claim.clone(), asking);
             }
-        });
+            is_handed
+        })
     }
 
     /// Decides what the keeper asks for, under a new owner: requests of an earlier one may still be under way.
@@ -165,15 +179,14 @@ impl HandOverState {
     }
 
     fn granted(&self, lane: &Lane, competitor: Claim, grant: &Grant) {
-        let (is_offered, loss) = self.step(lane, |entry, _, now| {
+        let is_offered = self.step(lane, |entry, _, now| {
             entry.progress.queued();
             let is_offered = entry.queue.offer(competitor.owner, grant, now);
-            (is_offered, entry.relay.as_ref().and_then(|relay| relay.loss))
+            entry.withdraw_if_lost();
+            is_offered
         });
-        match loss {
-            _ if !is_offered => self.undo(competitor, None),
-            Some(reason) => super::ObservedQueues::lose(self, lane, competitor.owner, reason),
-            None => {}
+        if !is_offered {
+            self.undo(competitor, None);
         }
     }
 

@@ -55,8 +55,8 @@ struct HandOverState {
 /// What there is to do once a queue is not locked any more.
 #[derive(Default)]
 struct Errands {
-    /// These may take what is offered.
-    offered_to: Vec<OwnerId>,
+    /// These may take what is offered, or let it pass.
+    to_wake: Vec<OwnerId>,
     ask: Option<AskErrand>,
     /// To be undone once nothing asks for it any more.
     undo: Option<(Claim, Option<AbortOnDropHandle<()>>)>,
@@ -90,7 +90,7 @@ async fn look_after(watch: Arc<Watch>, queues: Weak<HandOverState>) {
 impl Errands {
     /// Whether nothing of it runs what others wrote.
     fn is_quiet(&self) -> bool {
-        self.offered_to.is_empty() && self.lost.is_none()
+        self.to_wake.is_empty() && self.lost.is_none()
     }
 }
 
@@ -99,6 +99,14 @@ impl QueueEntry {
     fn observe(&mut self, observer: Arc<BackendObserver>, concerns: LossSignal, progress: &Arc<Progress>) {
         self.relay = Some(LossRelay::unsaid(observer, concerns));
         self.progress.follow(progress);
+    }
+
+    /// What is gone already is not offered: who takes it would hear of that too late.
+    fn withdraw_if_lost(&mut self) {
+        let is_lost = self.relay.as_ref().is_some_and(|relay| relay.loss.is_some());
+        if is_lost && self.queue.withdraw() {
+            self.relay = None;
+        }
     }
 }
 
@@ -153,7 +161,7 @@ impl HandOverState {
         if entry.queue.needs_asking() {
             errands.ask = self.begin_asking(lane, entry);
         }
-        errands.offered_to = entry.queue.offered_to(now).collect();
+        errands.to_wake = entry.queue.to_wake(now);
         // Without an owner id to ask under it is tried again later.
         let again = entry.queue.needs_asking().then(|| now.after(queue::PATIENCE));
         errands.look_by = entry.queue.next_look(now).or(again);
@@ -186,7 +194,7 @@ impl HandOverState {
     }
 
     fn run(&self, errands: Errands) {
-        let Errands { offered_to, ask, undo, lost, look_by } = errands;
+        let Errands { to_wake, ask, undo, lost, look_by } = errands;
         if let Some(ask) = ask {
             self.have_asked(ask);
         }
@@ -199,7 +207,7 @@ impl HandOverState {
         if let Some(relay) = lost {
             relay.end(LossReason::Expired);
         }
-        offered_to.into_iter().for_each(|owner| self.wakeups.wake_one(owner));
+        to_wake.into_iter().for_each(|owner| self.wakeups.wake_one(owner));
     }
 
     /// Has the backend undo an acquisition of its own, after nothing asks for it any more.
@@ -264,7 +272,7 @@ impl HandOverState {
         request: &AcquireRequest,
         waiter: Option<Waiter<'_, LockError>>,
     ) -> Result<Grant, LockError> {
-        let waiter = waiter.unwrap_or_else(|| self.wakeups.enter(request.claim.owner));
+        let waiter = waiter.unwrap_or_else(|| self.stay_in_line(lane, request));
         loop {
             if let Some(grant) = self.take(lane, request) {
                 return Ok(grant);
@@ -275,9 +283,20 @@ impl HandOverState {
         }
     }
 
+    /// Who asked the backend itself can be woken from here on, and is in line from here on at the latest.
+    fn stay_in_line(&self, lane: &Lane, request: &AcquireRequest) -> Waiter<'_, LockError> {
+        let waiter = self.wakeups.enter(request.claim.owner);
+        self.step(lane, |entry, _, _| {
+            entry.queue.stay(request.claim.owner);
+            request.progress.follow(&entry.progress);
+        });
+        waiter
+    }
+
     /// Takes what is offered: from here on what the backend says of it concerns this request.
     fn take(&self, lane: &Lane, request: &AcquireRequest) -> Option<Grant> {
         self.step(lane, |entry, _, now| {
+            entry.withdraw_if_lost();
             let taken = entry.queue.take(request.claim.owner, now)?;
             if let Some(relay) = entry.relay.as_mut() {
                 relay.pass_to(request.loss());
