@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The sources of the layer: the shell, its pure parts, its table of queues, and that of whom to wake.
-const SOURCES: [(&str, &str); 6] = [
+const SOURCES: [(&str, &str); 9] = [
     ("mod.rs", "hand_over/mod.rs"),
+    ("asking.rs", "hand_over/asking.rs"),
     ("queue.rs", "hand_over/queue.rs"),
+    ("share.rs", "hand_over/share.rs"),
+    ("watch.rs", "hand_over/watch.rs"),
     ("pending_releases.rs", "hand_over/pending_releases.rs"),
     ("queue_map.rs", "hand_over/queue_map.rs"),
     ("loss_relay.rs", "hand_over/loss_relay.rs"),
@@ -24,6 +27,14 @@ struct Edit {
 const fn edit(file: &'static str, from: &'static str, to: &'static str) -> Edit {
     Edit { file, from, to }
 }
+
+/// What the scheduler has instead, wherever it stands.
+const CONTROLLED: [(&str, &str); 3] = [
+    ("tokio_util::task::AbortOnDropHandle", "crate::keeper::AbortOnDropHandle"),
+    ("std::sync::atomic::", "shuttle::sync::atomic::"),
+    // It would look at its branches in an order that no schedule knows.
+    ("tokio::select! {", "tokio::select! { biased;"),
+];
 
 /// Each layer has its own table, which can be broken, too.
 const TABLE: Edit = edit("mod.rs", "use crate::backend::wakeups::", "mod wakeups;\nuse wakeups::");
@@ -65,96 +76,118 @@ fn view(file: &str) -> &'static str {
 }
 
 /// What must be noticed, and the scenario that notices it.
-const FLAWS: [(&str, &str, Edit); 14] = [
-    // A wake-up that is lost.
-    (
-        "looks_before_it_can_be_woken",
-        "turmoil",
-        edit(
-            "mod.rs",
-            "EnterOutcome::Wait => {
-                    waiter.get_or_insert_with(|| self.wakeups.enter(request.claim.owner));
-                    None
-                }
-            });
-            (lost, turn)
-        });",
-            "EnterOutcome::Wait => None,
-            });
-            (lost, turn)
-        });
-        waiter.get_or_insert_with(|| self.wakeups.enter(request.claim.owner));",
-        ),
-    ),
+const FLAWS: [(&str, &str, Edit); 23] = [
+    // Somebody who is forgotten.
     (
         "wakes_only_who_waits_already",
         "turmoil",
         edit("wakeups.rs", "ring.rung = true;", "ring.rung = ring.waiter.is_some();"),
     ),
     (
-        "has_nobody_ask_for_who_left",
-        "turmoil",
+        "does_not_wake_at_an_offer",
+        "nobody_is_forgotten",
         edit(
             "mod.rs",
-            "LeaveOutcome::Passed(next, competitor) => self.wakeups.wake(next, WaiterNews::Ask(competitor)),",
-            "LeaveOutcome::Passed(..) => {}",
+            "to_wake.into_iter().for_each(|owner| self.wakeups.wake_one(owner));",
+            "drop(to_wake);",
         ),
     ),
     (
-        "has_nobody_ask_after_a_loss",
-        "losses",
-        edit("mod.rs", "(reason);\n        }\n        self.have_ask(next);", "(reason);\n        }"),
+        "never_asks_for_who_waits",
+        "nobody_is_forgotten",
+        edit("mod.rs", "errands.ask = self.begin_asking(lane, entry);", ""),
     ),
     (
-        "sleeps_on_at_the_deadline",
+        "never_widens",
+        "nobody_is_forgotten",
+        edit(
+            "queue.rs",
+            "usize::try_from(passed).unwrap_or(usize::MAX).saturating_add(1)",
+            "1.max(passed as usize * 0)",
+        ),
+    ),
+    (
+        "follows_nobody_who_is_not_polled",
+        "nobody_is_forgotten",
+        edit("queue.rs", "has_candidates && since.after(PATIENCE) <= now", "has_candidates && false"),
+    ),
+    (
+        "does_not_undo_who_is_displaced",
+        "nobody_is_forgotten",
+        edit("mod.rs", "errands.undo = Some((displaced, None));", ""),
+    ),
+    (
+        "keeps_what_is_not_taken",
+        "what_is_not_taken_goes_back",
+        edit("mod.rs", "errands.undo = Some((returned, None));", ""),
+    ),
+    (
+        "parks_for_ever",
+        "what_is_not_taken_goes_back",
+        edit("queue.rs", "self.waiters.get_mut(place)?.is_parked = false;", ""),
+    ),
+    (
+        "does_not_wake_who_is_parked",
+        "turmoil",
+        edit("queue.rs", "(self.is_parked, self.is_to_wake) = (true, true);", "self.is_parked = true;"),
+    ),
+    (
+        "is_told_while_it_cannot_be_woken",
+        "a_process_closes",
+        edit("mod.rs", "entry.queue.stay(request.claim.owner);", ""),
+    ),
+    (
+        "keeps_a_late_copy",
+        "a_process_closes",
+        edit("asking.rs", "false => self.displaced(lane, request),", "false => Ok(None),"),
+    ),
+    (
+        "does_not_look_when_a_lease_ends",
         "a_silent_end",
-        edit("mod.rs", "sleep_until_any(ends)", "sleep_until_any(ends.and(None))"),
+        edit("queue.rs", "(!self.waiters.is_empty()).then_some(share.valid_until)", "None"),
     ),
-    ("releases_nothing", "turmoil", edit("mod.rs", "pending.note(claim.owner, competitor, now);", "")),
+    ("looks_no_earlier", "nobody_is_forgotten", edit("watch.rs", "self.earlier.notify_one();", "")),
+    ("has_a_try_wait", "a_try_never_waits", edit("queue.rs", "if mode == Mode::Try {", "if false {")),
     // Two holders, or the same token twice.
-    (
-        "believes_what_it_was_told",
-        "losses",
-        edit("mod.rs", "if self.take(request) =>", "if { self.take(request); true } =>"),
-    ),
     (
         "asks_while_another_holds",
         "turmoil",
         edit(
             "queue.rs",
-            "if self.hold.is_some() {\n            return None;",
-            "if false {\n            return None;",
+            "matches!(self.stage, Stage::Free) && self.candidates().next().is_some()",
+            "matches!(self.stage, Stage::Free | Stage::Held { .. }) && self.candidates().next().is_some()",
         ),
     ),
     (
         "forgets_a_loss_that_comes_early",
         "losses",
-        edit("mod.rs", ".and_then(|relay| relay.loss)", ".and_then(|_| None)"),
+        edit(
+            "asking.rs",
+            "let grant = entry.queue.granted_in_place(owner, &granted, now);
+            (grant, entry.relay.as_ref().and_then(|relay| relay.loss))",
+            "let grant = entry.queue.granted_in_place(owner, &granted, now);
+            (grant, None)",
+        ),
     ),
-    ("hands_the_same_token_over", "doubts", edit("queue.rs", "hold.token = grant.token;", "")),
+    ("hands_the_same_token_over", "nobody_is_forgotten", edit("share.rs", "self.next = token.next();", "")),
     // A holder that is not told.
     (
         "keeps_what_a_renewal_finds",
         "a_renewal_finds_out",
-        edit("mod.rs", "=> self.lose(&competitor, LossReason::NotOwner)", "=> {}"),
+        edit("mod.rs", "self.lose(&lane, competitor.owner, LossReason::NotOwner);", ""),
     ),
     ("keeps_its_doubts", "doubts", edit("loss_relay.rs", "next.doubt();", "")),
     // Something that is left for ever.
+    ("releases_nothing", "turmoil", edit("mod.rs", "pending.note(owner, competitor, until, now);", "")),
     (
-        "notes_what_is_left_too_late",
-        "losses",
-        edit(
-            "mod.rs",
-            "let lost = self.queues.with(competitor, |entry, pending| entry.lose(competitor, pending, now));",
-            "let lost = self.queues.with(competitor, |entry, _| {
-            let (holder, next) = entry.queue.lost(competitor.owner)?;
-            Some((holder, Lost { relay: entry.relay.take(), next }))
-        });
-        if let Some((holder, _)) = &lost {
-            self.queues.pending(competitor, |pending| pending.note(*holder, competitor, now));
-        }
-        let lost = lost.map(|(_, lost)| lost);",
-        ),
+        "undoes_while_it_asks",
+        "turmoil",
+        edit("mod.rs", "asking.abort();\n                let _ = asking.await;", "std::mem::forget(asking);"),
+    ),
+    (
+        "notes_who_was_refused",
+        "turmoil",
+        edit("asking.rs", "pending.is_gone(owner, owner);\n            });", "});"),
     ),
     ("keeps_every_lane", "turmoil", edit("queue_map.rs", "if there.get().queue.is_empty() {", "if false {")),
 ];
@@ -175,6 +208,7 @@ fn write(layer: &Path, sources: &Path, edits: &[&Edit]) -> io::Result<()> {
         let source = sources.join(source);
         println!("cargo::rerun-if-changed={}", source.display());
         let text = edits.iter().fold(fs::read_to_string(source)?, |text, edit| edit.of(file, text));
+        let text = CONTROLLED.iter().fold(text, |text, (from, to)| text.replace(from, to));
         fs::write(layer.join(file), text + view(file))?;
     }
     Ok(())

@@ -32,6 +32,19 @@ struct Waiting {
     owner: OwnerId,
     /// It let an offer pass, and was not polled since.
     is_parked: bool,
+    /// It has not been woken since it was parked.
+    is_to_wake: bool,
+}
+
+impl Waiting {
+    fn new(owner: OwnerId) -> Self {
+        Self { owner, is_parked: false, is_to_wake: false }
+    }
+
+    /// It lets an offer pass. It may be that it was never woken, since whatever wakes was late itself.
+    fn park(&mut self) {
+        (self.is_parked, self.is_to_wake) = (true, true);
+    }
 }
 
 /// What there is towards the backend.
@@ -118,7 +131,7 @@ impl KeyQueue {
         if mode == Mode::Try {
             return EnterOutcome::Busy;
         }
-        self.waiters.push_back(Waiting { owner, is_parked: false });
+        self.waiters.push_back(Waiting::new(owner));
         EnterOutcome::Wait
     }
 
@@ -128,7 +141,7 @@ impl KeyQueue {
     }
 
     /// Whether this caller still asks for itself.
-    fn asks_in_place(&self, owner: OwnerId) -> bool {
+    pub(super) fn asks_in_place(&self, owner: OwnerId) -> bool {
         matches!(&self.stage, Stage::InPlace { owner: asking, .. } if *asking == owner)
     }
 
@@ -188,7 +201,7 @@ impl KeyQueue {
     pub(super) fn hand_to_keeper(&mut self, owner: OwnerId) -> bool {
         match std::mem::take(&mut self.stage) {
             Stage::InPlace { owner: asking, .. } if asking == owner => {
-                self.waiters.push_front(Waiting { owner, is_parked: false });
+                self.waiters.push_front(Waiting::new(owner));
                 self.stage = Stage::Asking { competitor: owner };
                 true
             }
@@ -196,6 +209,14 @@ impl KeyQueue {
                 self.stage = other;
                 false
             }
+        }
+    }
+
+    /// This waiter asked the backend itself before. It may have been told meanwhile that waiting cannot help, and could not
+    /// be reached: then it is the first in line.
+    pub(super) fn stay(&mut self, owner: OwnerId) {
+        if !self.waiters.iter().any(|waiting| waiting.owner == owner) {
+            self.waiters.push_front(Waiting::new(owner));
         }
     }
 
@@ -245,6 +266,15 @@ impl KeyQueue {
         self.waiters.drain(..).map(|waiting| waiting.owner).collect()
     }
 
+    /// What is offered is offered no more. `false` if nothing is.
+    pub(super) fn withdraw(&mut self) -> bool {
+        let is_offered = matches!(self.stage, Stage::Offered { .. });
+        if is_offered {
+            self.stage = Stage::Free;
+        }
+        is_offered
+    }
+
     /// Those that may take the offer.
     pub(super) fn offered_to(&self, now: Moment) -> impl Iterator<Item = OwnerId> {
         let reach = match &self.stage {
@@ -252,6 +282,16 @@ impl KeyQueue {
             _ => 0,
         };
         self.candidates().take(reach)
+    }
+
+    /// Those that have to be woken: they may take the offer, or let one pass.
+    pub(super) fn take_to_wake(&mut self, now: Moment) -> Vec<OwnerId> {
+        let mut to_wake: Vec<_> = self.offered_to(now).collect();
+        for passed in self.waiters.iter_mut().filter(|waiting| waiting.is_to_wake) {
+            passed.is_to_wake = false;
+            to_wake.push(passed.owner);
+        }
+        to_wake
     }
 
     /// This waiter was polled. What it gets, if it is offered something: those before it let that pass.
@@ -264,7 +304,7 @@ impl KeyQueue {
         }
         let Stage::Offered { share, .. } = std::mem::take(&mut self.stage) else { return None };
         self.waiters.remove(place);
-        self.waiters.iter_mut().take(place).for_each(|passed| passed.is_parked = true);
+        self.waiters.iter_mut().take(place).for_each(Waiting::park);
         if self.waiters.is_empty() {
             // A lock that is held takes no room for waiters.
             self.waiters = VecDeque::new();
@@ -376,7 +416,7 @@ impl KeyQueue {
         match std::mem::take(&mut self.stage) {
             Stage::InPlace { owner, mode, .. } if is_displaced => {
                 if mode == Mode::Wait {
-                    self.waiters.push_front(Waiting { owner, is_parked: true });
+                    self.waiters.push_front(Waiting { is_parked: true, ..Waiting::new(owner) });
                 }
                 TimePassed { displaced: Some(owner), ..TimePassed::default() }
             }
@@ -396,7 +436,7 @@ impl KeyQueue {
 
     fn park(&mut self, reach: usize) {
         let candidates = self.waiters.iter_mut().filter(|waiting| !waiting.is_parked);
-        candidates.take(reach).for_each(|passed| passed.is_parked = true);
+        candidates.take(reach).for_each(Waiting::park);
     }
 
     /// When time may have brought something to do, if nobody does anything until then.

@@ -54,6 +54,14 @@ impl QueueEntry {
         self.relay = Some(LossRelay::unsaid(observer, concerns));
         self.progress.follow(progress);
     }
+
+    /// What is gone already is not offered: who takes it would hear of that too late.
+    pub(super) fn withdraw_if_lost(&mut self) {
+        let is_lost = self.relay.as_ref().is_some_and(|relay| relay.loss.is_some());
+        if is_lost && self.queue.withdraw() {
+            self.relay = None;
+        }
+    }
 }
 
 impl QueueMap {

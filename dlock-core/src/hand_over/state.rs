@@ -35,8 +35,8 @@ pub(super) struct HandOverState {
 /// What there is to do once a queue is not locked any more.
 #[derive(Default)]
 struct Errands {
-    /// These may take what is offered.
-    offered_to: Vec<OwnerId>,
+    /// These may take what is offered, or let it pass.
+    to_wake: Vec<OwnerId>,
     ask: Option<AskErrand>,
     /// To be undone once nothing asks for it any more.
     undo: Option<(Claim, Option<AbortOnDropHandle<()>>)>,
@@ -64,7 +64,7 @@ async fn look_after(watch: Arc<Watch>, queues: Weak<HandOverState>) {
 impl Errands {
     /// Whether nothing of it runs what others wrote.
     fn is_quiet(&self) -> bool {
-        self.offered_to.is_empty() && self.lost.is_none()
+        self.to_wake.is_empty() && self.lost.is_none()
     }
 }
 
@@ -128,7 +128,7 @@ impl HandOverState {
         if entry.queue.needs_asking() {
             errands.ask = self.begin_asking(lane, entry);
         }
-        errands.offered_to = entry.queue.offered_to(now).collect();
+        errands.to_wake = entry.queue.take_to_wake(now);
         // Without an owner id to ask under it is tried again later.
         let again = entry.queue.needs_asking().then(|| now.after(queue::PATIENCE));
         errands.look_by = entry.queue.next_look(now).or(again);
@@ -168,7 +168,7 @@ impl HandOverState {
     }
 
     fn run(&self, errands: Errands) {
-        let Errands { offered_to, ask, undo, lost, look_by } = errands;
+        let Errands { to_wake, ask, undo, lost, look_by } = errands;
         if let Some(ask) = ask {
             self.have_asked(ask);
         }
@@ -181,7 +181,7 @@ impl HandOverState {
         if let Some(relay) = lost {
             relay.end(LossReason::Expired);
         }
-        offered_to.into_iter().for_each(|owner| self.wakeups.wake_one(owner));
+        to_wake.into_iter().for_each(|owner| self.wakeups.wake_one(owner));
     }
 
     /// Has the backend undo an acquisition of its own, after nothing asks for it any more.
@@ -221,16 +221,22 @@ impl HandOverState {
     async fn ask_in_place(&self, lane: &Lane, request: &AcquireRequest) -> Result<Option<Grant>, LockError> {
         let (claim, progress) = (&request.claim, Arc::new(Progress::default()));
         let observer = self.observer(lane, claim);
-        self.queues.with(lane, |entry, _| entry.observe(observer.clone(), request.loss(), &progress));
+        self.queues.with(lane, |entry, _| {
+            // The keeper may ask by now, and hears what concerns its own request.
+            if entry.queue.asks_in_place(claim.owner) {
+                entry.observe(observer.clone(), request.loss(), &progress);
+            }
+        });
         let asked = Arc::new(AcquireRequest::of(claim.clone(), request.mode, progress, observer));
         let still_asks = || self.queues.with(lane, |entry, _| entry.queue.polled_in_place(claim.owner));
         let on_wake = self.on_wake(lane.clone(), claim.owner);
         match asking::ask_in_place(Arc::clone(&self.backend), asked, on_wake, still_asks).await {
             AskedInPlace::Answered(outcome) => self.answered_in_place(lane, request, outcome),
-            AskedInPlace::Queued(asking) => {
-                self.hand_to_keeper(lane, claim, asking);
-                Ok(None)
-            }
+            // What it asked while it was being displaced is over before it is undone.
+            AskedInPlace::Queued(asking) => match self.hand_to_keeper(lane, claim, asking) {
+                true => Ok(None),
+                false => self.displaced(lane, request),
+            },
             AskedInPlace::Displaced => self.displaced(lane, request),
         }
     }
@@ -254,7 +260,11 @@ impl HandOverState {
         let owner = request.claim.owner;
         let left_nothing = |error: &LockError| error.kind() == ErrorKind::Busy || error.leaves_nothing();
         if request.mode == Mode::Try && outcome.as_ref().is_err_and(left_nothing) {
-            self.step(lane, |entry, _, _| entry.queue.refused_in_place(owner));
+            self.step(lane, |entry, pending, _| {
+                entry.queue.refused_in_place(owner);
+                // Its owner will not release, if the keeper asks by now, either.
+                pending.is_gone(owner, owner);
+            });
         }
         let granted = outcome?;
         let (grant, loss) = self.step(lane, |entry, _, now| {
@@ -283,16 +293,20 @@ impl HandOverState {
         }
     }
 
-    /// What the caller asked goes on as a task of the keeper.
-    fn hand_to_keeper(&self, lane: &Lane, claim: &Claim, asking: Asking) {
+    /// What the caller asked goes on as a task of the keeper, unless the keeper asks by now.
+    fn hand_to_keeper(&self, lane: &Lane, claim: &Claim, asking: Asking) -> bool {
+        // Dropped while nothing is locked, for it is of the backend.
+        let mut asking = Some(asking);
         self.step(lane, |entry, _, _| {
-            if entry.queue.hand_to_keeper(claim.owner) {
+            let is_handed = entry.queue.hand_to_keeper(claim.owner);
+            if is_handed && let Some(asking) = asking.take() {
                 if let Some(relay) = entry.relay.as_mut() {
                     relay.pass_to(LossSignal::idle());
                 }
                 entry.asking = self.keep_asking(lane.clone(), claim.clone(), asking);
             }
-        });
+            is_handed
+        })
     }
 
     /// Decides what the keeper asks for, under a new owner: requests of an earlier one may still be under way.
@@ -333,15 +347,14 @@ impl HandOverState {
     }
 
     fn granted(&self, lane: &Lane, competitor: Claim, grant: &Grant) {
-        let (is_offered, loss) = self.step(lane, |entry, _, now| {
+        let is_offered = self.step(lane, |entry, _, now| {
             entry.progress.queued();
             let is_offered = entry.queue.offer(competitor.owner, grant, now);
-            (is_offered, entry.relay.as_ref().and_then(|relay| relay.loss))
+            entry.withdraw_if_lost();
+            is_offered
         });
-        match loss {
-            _ if !is_offered => self.undo(competitor, None),
-            Some(reason) => self.lose(lane, competitor.owner, reason),
-            None => {}
+        if !is_offered {
+            self.undo(competitor, None);
         }
     }
 
@@ -382,7 +395,7 @@ impl HandOverState {
         request: &AcquireRequest,
         waiter: Option<Waiter<'_, LockError>>,
     ) -> Result<Grant, LockError> {
-        let waiter = waiter.unwrap_or_else(|| self.wakeups.enter(request.claim.owner));
+        let waiter = waiter.unwrap_or_else(|| self.stay_in_line(lane, request));
         loop {
             if let Some(grant) = self.take(lane, request) {
                 return Ok(grant);
@@ -393,9 +406,20 @@ impl HandOverState {
         }
     }
 
+    /// Who asked the backend itself can be woken from here on, and is in line from here on at the latest.
+    fn stay_in_line(&self, lane: &Lane, request: &AcquireRequest) -> Waiter<'_, LockError> {
+        let waiter = self.wakeups.enter(request.claim.owner);
+        self.step(lane, |entry, _, _| {
+            entry.queue.stay(request.claim.owner);
+            request.progress.follow(&entry.progress);
+        });
+        waiter
+    }
+
     /// Takes what is offered: from here on what the backend says of it concerns this request.
     fn take(&self, lane: &Lane, request: &AcquireRequest) -> Option<Grant> {
         self.step(lane, |entry, _, now| {
+            entry.withdraw_if_lost();
             let taken = entry.queue.take(request.claim.owner, now)?;
             if let Some(relay) = entry.relay.as_mut() {
                 relay.pass_to(request.loss());

@@ -1,6 +1,7 @@
 //! The local layer as it is, and broken.
 
 use crate::backend::Backend;
+use crate::keeper::Background;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,12 @@ pub trait Shell: Backend {
 }
 
 /// Puts a local layer over the backend, which hands over to so many and for so long.
-pub type Open = fn(Arc<dyn Backend>, u32, Duration) -> Arc<dyn Shell>;
+pub type Open = fn(Arc<dyn Backend>, u32, Duration, Background) -> Arc<dyn Shell>;
 
 macro_rules! layer {
     ($name:ident) => {
-        |backend, max, within| {
-            Arc::new($name::HandOverBackend::new(backend, $name::HandOver::new(max, within)))
+        |backend, max, within, background| {
+            Arc::new($name::HandOverBackend::new(backend, $name::HandOver::new(max, within), background))
         }
     };
 }

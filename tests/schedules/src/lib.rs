@@ -1,7 +1,7 @@
 //! The hand-over of dlock-core over the locks of shuttle, whose scheduler decides at each of them which task goes on, and
 //! over a clock that stands still until it is moved.
 //!
-//! The modules are dlock-core's own files; `parking_lot` is shuttle's here, and [`time`] this crate's. What the check
+//! The modules are dlock-core's own files; `parking_lot` is shuttle's here, and [`time`] and [`keeper`] this crate's. What the check
 //! itself waits by is Tokio's `Notify`: each of its calls is one step.
 
 // The tests in these files are run where they belong.
@@ -16,17 +16,19 @@
 
 #[path = "../../../dlock-core/src/acquisition.rs"]
 pub mod acquisition;
-#[path = "../../../dlock-core/src/backend/mod.rs"]
 pub mod backend;
 #[path = "../../../dlock-core/src/error.rs"]
 pub mod error;
 mod guard;
+pub mod keeper;
 #[path = "../../../dlock-core/src/key/mod.rs"]
 pub mod key;
 mod layers;
 #[path = "../../../dlock-core/src/lease/mod.rs"]
 pub mod lease;
 mod owner;
+#[path = "../../../dlock-core/src/release.rs"]
+mod release;
 mod store;
 pub mod time;
 

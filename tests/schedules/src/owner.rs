@@ -30,6 +30,14 @@ impl Owner {
         Ok(Self { process: Arc::clone(process), ledger: Arc::clone(ledger), claim, guard: Arc::default() })
     }
 
+    /// Another acquisition of the same lock, in the same process.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn again(&self) -> Result<Self, LockError> {
+        Self::new(&self.process, &self.ledger, self.claim.ttl.as_duration())
+    }
+
     /// Asks for the lock. Whatever came of it, save a refusal, and whatever the future has left when it is dropped, is for
     /// [`leave`](Self::leave) to undo.
     pub async fn ask(&self, mode: Mode) -> Asked {

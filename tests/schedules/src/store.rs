@@ -3,12 +3,13 @@
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, LossSignal, Mode};
 use crate::error::{ErrorKind, LockError};
 use crate::lease::{FencingToken, LossReason, OwnerId};
-use crate::time::{self, Moment};
+use crate::time::{self, Moment, sleep_until};
 use shuttle::future::yield_now;
 use shuttle::rand::{Rng as _, thread_rng};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The lock, and who waits for it.
@@ -55,7 +56,8 @@ impl Store {
     /// Whether nobody has the lock or waits for it.
     #[must_use]
     pub fn is_free(&self) -> bool {
-        let state = self.state();
+        let mut state = self.state();
+        state.expire();
         state.holder.is_none() && state.queue.is_empty()
     }
 
@@ -87,11 +89,10 @@ impl Store {
         Some(held.tokens())
     }
 
-    /// Lets the time of the lease pass, and takes the grant back.
+    /// Lets the time of the lease pass.
     pub fn expire(&self) {
         if let Some(held) = self.told() {
             time::advance_to(held.valid_until);
-            self.give_up(held.owner);
         }
     }
 
@@ -131,6 +132,8 @@ impl Store {
         self.travel().await?;
         loop {
             let changed = self.changed.notified();
+            // Others may go on while the request is being written.
+            shuttle::thread::yield_now();
             let answer = self.state().ask(request)?;
             if let Some(grant) = answer {
                 self.changed.notify_waiters();
@@ -138,7 +141,12 @@ impl Store {
                 return Ok(grant);
             }
             request.progress.queued();
-            changed.await;
+            let lease_ends = self.told().map(|held| held.valid_until);
+            tokio::select! {
+                biased;
+                () = changed => {}
+                () = sleep_until(lease_ends.unwrap_or(Moment::START)), if lease_ends.is_some() => {}
+            }
         }
     }
 }
@@ -152,6 +160,7 @@ impl Held {
 impl State {
     fn ask(&mut self, request: &AcquireRequest) -> Result<Option<Grant>, LockError> {
         let owner = request.claim.owner;
+        self.expire();
         let is_free = self.holder.is_none() && self.queue.is_empty();
         if request.mode == Mode::Try && !is_free && !self.has_it(owner) {
             return Err(LockError::new(ErrorKind::Busy, "another has it"));
@@ -184,7 +193,14 @@ impl State {
         Grant::new(token, valid_until).with_tokens(TOKENS)
     }
 
+    /// A lease that was told ends by itself.
+    fn expire(&mut self) {
+        let is_over = |held: &Held| held.valid_until <= Moment::now();
+        self.holder.take_if(|(_, held)| held.as_ref().is_some_and(is_over));
+    }
+
     fn renew(&mut self, claim: &Claim) -> Result<Moment, LockError> {
+        self.expire();
         let told = self.holder.as_mut().and_then(|(_, held)| held.as_mut());
         let Some(held) = told.filter(|held| held.owner == claim.owner) else {
             self.has_refused = true;
@@ -208,6 +224,11 @@ const TOKENS: u32 = 64;
 impl Backend for Store {
     fn name(&self) -> &'static str {
         "store"
+    }
+
+    /// A place in the queue is kept until it is given up.
+    fn longest_lease(&self, _: &Claim) -> Duration {
+        Duration::from_secs(u64::from(u32::MAX))
     }
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {

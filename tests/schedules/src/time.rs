@@ -1,8 +1,11 @@
-//! The clock as the check has it: it stands still until somebody moves it.
+//! The clock as the check has it: it stands still until it is moved.
 
+use shuttle::future::yield_now;
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
-use std::task::{Poll, Waker};
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// A point on the clock, as dlock-core's.
@@ -12,19 +15,52 @@ pub struct Moment(Duration);
 // One thread runs one execution after the other.
 thread_local! {
     static NOW: Cell<Moment> = const { Cell::new(Moment::START) };
-    static SLEEPERS: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
+    static SLEEPERS: RefCell<BTreeMap<(Moment, u64), Waker>> = const { RefCell::new(BTreeMap::new()) };
+    static SLEEPS: Cell<u64> = const { Cell::new(0) };
+    /// What moves the clock.
+    static MOVER: Cell<Option<Waker>> = const { Cell::new(None) };
 }
 
 /// Sets the clock back for another execution.
 pub fn restart() {
     NOW.set(Moment::START);
     SLEEPERS.take();
+    MOVER.take();
 }
 
-/// Moves the clock on to `moment`, unless it is past it, and wakes whoever sleeps.
+/// Moves the clock on to `moment`, unless it is past it, and wakes whoever sleeps until then.
 pub fn advance_to(moment: Moment) {
-    NOW.set(Moment::now().max(moment));
-    SLEEPERS.take().into_iter().for_each(Waker::wake);
+    let now = Moment::now().max(moment);
+    NOW.set(now);
+    let later = |sleepers: &mut BTreeMap<_, _>| sleepers.split_off(&(now, u64::MAX));
+    let due = SLEEPERS.with_borrow_mut(|sleepers| {
+        let later = later(sleepers);
+        std::mem::replace(sleepers, later)
+    });
+    due.into_values().chain(MOVER.take()).for_each(Waker::wake);
+}
+
+/// Moves the clock on to the next moment that a task sleeps until, one step in so many, for as long as none is further
+/// away than `stride`.
+pub async fn pass(stride: Duration, one_in: u32) {
+    loop {
+        poll_fn(|context| next_within(stride, context)).await;
+        for _ in 0..one_in {
+            yield_now().await;
+        }
+        advance_to(poll_fn(|context| next_within(stride, context)).await);
+    }
+}
+
+fn next_within(stride: Duration, context: &Context<'_>) -> Poll<Moment> {
+    let next = SLEEPERS.with_borrow(|sleepers| sleepers.first_key_value().map(|((until, _), _)| *until));
+    match next {
+        Some(next) if next.since(Moment::now()) <= stride => Poll::Ready(next),
+        _ => {
+            MOVER.set(Some(context.waker().clone()));
+            Poll::Pending
+        }
+    }
 }
 
 impl Moment {
@@ -58,25 +94,77 @@ impl Moment {
     }
 }
 
-/// Waits until the clock has reached `until`.
-pub async fn sleep_until(until: Moment) {
-    poll_fn(|context| match Moment::now() >= until {
-        true => Poll::Ready(()),
-        false => {
-            SLEEPERS.with_borrow_mut(|sleepers| sleepers.push(context.waker().clone()));
-            Poll::Pending
-        }
-    })
-    .await;
-}
+/// The one clock, as dlock-core's of a backend.
+#[derive(Debug, Clone, Default)]
+pub struct Clock;
 
-pub(crate) async fn sleep_until_any(until: Option<Moment>) {
-    match until {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
+impl Clock {
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        Moment::now()
+    }
+
+    /// Waits until the clock has reached `until`.
+    pub async fn sleep_until(&self, until: Moment) {
+        sleep_until(until).await;
     }
 }
 
-pub(crate) async fn sleep(span: Duration) {
-    sleep_until(Moment::now().after(span)).await;
+/// Waits until the clock has reached `until`.
+#[must_use]
+pub fn sleep_until(until: Moment) -> Sleep {
+    let place = SLEEPS.get();
+    SLEEPS.set(place + 1);
+    Sleep { until, place }
+}
+
+pub(crate) fn sleep(span: Duration) -> Sleep {
+    sleep_until(Moment::now().after(span))
+}
+
+/// A task that sleeps. The clock is not moved for one that was dropped.
+#[derive(Debug)]
+pub struct Sleep {
+    until: Moment,
+    place: u64,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if Moment::now() >= self.until {
+            return Poll::Ready(());
+        }
+        let waker = context.waker().clone();
+        SLEEPERS.with_borrow_mut(|sleepers| sleepers.insert((self.until, self.place), waker));
+        MOVER.take().into_iter().for_each(Waker::wake);
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        SLEEPERS.with_borrow_mut(|sleepers| sleepers.remove(&(self.until, self.place)));
+    }
+}
+
+/// The pauses between attempts, as dlock-core's, but always the same.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Backoff {
+    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
+        Self { next: first, longest }
+    }
+
+    pub(crate) fn next_pause(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = self.longest.min(pause * 2);
+        pause
+    }
 }

@@ -1,5 +1,6 @@
 //! The hand-over inside a process, by schedules of shuttle's: at every lock and every await another task may go on.
-//! Whoever waits without end is noticed, since nothing is left to run.
+//! Whoever waits without end is noticed, since nothing is left to run: the clock is moved only as far as a scenario may
+//! need.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,43 +10,64 @@
 )]
 
 use dlock_schedules::backend::{Backend, Mode};
+use dlock_schedules::keeper::Background;
 use dlock_schedules::lease::FencingToken;
 use dlock_schedules::{Asked, FLAWED, Ledger, Open, Owner, SOUND, Shell, Store, time};
+use futures_util::FutureExt as _;
 use shuttle::future::{JoinHandle, block_on, spawn, yield_now};
 use shuttle::rand::{Rng as _, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, MaxSteps, Runner};
 use std::ops::Range;
 use std::panic::catch_unwind;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 const TTL: Duration = Duration::from_secs(30);
 const LONG: Duration = Duration::from_secs(3600);
+
+/// How far the clock is moved at once: an offer widens, and a caller that is not polled is followed.
+const WIDENING: Duration = Duration::from_millis(50);
+/// Besides, what is not taken goes back, and what failed is done again. No lease ends.
+const RETURNING: Duration = Duration::from_secs(10);
+/// Besides, leases end.
+const ENDING: Duration = LONG;
 
 /// Processes over one store.
 struct World {
     store: Arc<Store>,
     processes: Vec<Arc<dyn Shell>>,
     ledger: Arc<Ledger>,
+    keeper: Background,
+    clock: JoinHandle<()>,
 }
 
 impl World {
-    fn new(open: Open, processes: usize, share: u32, store: Store) -> Self {
+    fn new(open: Open, processes: usize, share: u32, store: Store, stride: Duration) -> Self {
         time::restart();
-        let store = Arc::new(store);
-        let open = |_| open(Arc::clone(&store) as Arc<dyn Backend>, share, LONG);
+        let (store, keeper) = (Arc::new(store), Background::default());
+        let open = |_| open(Arc::clone(&store) as Arc<dyn Backend>, share, LONG, keeper.clone());
         let processes = (0..processes).map(open).collect();
-        Self { store, processes, ledger: Arc::default() }
+        let clock = spawn(time::pass(stride, any([1, 8, 64])));
+        Self { store, processes, ledger: Arc::default(), keeper, clock }
     }
 
     /// One process, whose grants go round.
-    fn of_one(open: Open) -> Self {
-        Self::new(open, 1, 64, Store::default())
+    fn of_one(open: Open, stride: Duration) -> Self {
+        Self::new(open, 1, 64, Store::default(), stride)
     }
 
     fn owner(&self, process: usize, ttl: Duration) -> Owner {
         Owner::new(&self.processes[process], &self.ledger, ttl).unwrap()
+    }
+
+    /// An owner whose lease does not end, and that has the lock.
+    fn holder(&self) -> Owner {
+        let holder = self.owner(0, LONG);
+        assert!(matches!(block_on(holder.ask(Mode::Wait)), Asked::Granted(_)));
+        holder
     }
 
     /// Does this to the store at some time when somebody has the lock.
@@ -60,15 +82,23 @@ impl World {
 
     /// Waits for the owners, and for nothing that was to be done meanwhile. Then nobody has the lock or waits for it,
     /// and nothing is left of those who did.
-    fn end<const N: usize>(&self, owners: Vec<JoinHandle<()>>, meanwhile: [JoinHandle<()>; N]) {
-        owners.into_iter().for_each(|owner| block_on(owner).unwrap());
-        for deed in meanwhile {
-            deed.abort();
-            _ = block_on(deed);
-        }
+    fn end<const N: usize>(self, owners: Vec<JoinHandle<()>>, meanwhile: [JoinHandle<()>; N]) {
+        join(owners);
+        meanwhile.into_iter().for_each(stop);
+        block_on(self.keeper.settled());
+        stop(self.clock);
         assert!(self.store.is_free(), "the store keeps a grant or a place in its queue");
         assert!(self.processes.iter().all(|process| process.is_clean()), "a process keeps something");
     }
+}
+
+fn join(tasks: Vec<JoinHandle<()>>) {
+    tasks.into_iter().for_each(|task| block_on(task).unwrap());
+}
+
+fn stop(task: JoinHandle<()>) {
+    task.abort();
+    _ = block_on(task);
 }
 
 async fn pause(steps: u32) {
@@ -81,11 +111,11 @@ fn any<T: Copy, const N: usize>(of: [T; N]) -> T {
     of[thread_rng().gen_range(0..N)]
 }
 
-/// Whoever wants the lock tries or waits, with more patience or less, holds it or drops it, and renews it meanwhile or
-/// not, while requests and answers are lost and a grant is lost or expires. There are never two holders, tokens rise,
-/// nobody waits without end, and nothing is left.
+/// Whoever wants the lock tries or waits, with more patience or less, is polled or not, holds it or drops it, and renews it
+/// meanwhile or not, while requests and answers are lost and a grant is lost or expires. There are never two holders, tokens
+/// rise, nobody waits without end, and nothing is left.
 fn turmoil(open: Open) {
-    let world = World::new(open, 2, any([1, 2, 64]), Store::failing_once_in(8));
+    let world = World::new(open, 2, any([1, 2, 64]), Store::failing_once_in(8), ENDING);
     let owners = [0, 0, 0, 1].map(|process| spawn(visit(world.owner(process, any([TTL, TTL, 2 * TTL])))));
     let deeds = [(); 2].map(|()| world.meanwhile(any([Store::lose as fn(&Store), Store::expire, |_| {}])));
     world.end(owners.into(), deeds);
@@ -93,10 +123,17 @@ fn turmoil(open: Open) {
 
 async fn visit(owner: Owner) {
     let (mode, patience) = (any([Mode::Wait, Mode::Wait, Mode::Try]), any([None, Some(0), Some(3), Some(8)]));
-    let asked = tokio::select! {
-        biased;
-        () = pause(patience.unwrap_or_default()), if patience.is_some() => Asked::Failed,
-        asked = owner.ask(mode) => asked,
+    let asked = {
+        let mut asking = pin!(owner.ask(mode));
+        let asked = within(patience, asking.as_mut()).await;
+        match asked {
+            None if any([true, false]) => {
+                // Not polled meanwhile.
+                pause(any([3, 30])).await;
+                asking.await
+            }
+            asked => asked.unwrap_or(Asked::Failed),
+        }
     };
     if asked == Asked::Refused {
         return;
@@ -110,20 +147,129 @@ async fn visit(owner: Owner) {
     }
 }
 
+/// What comes of it within so many steps.
+async fn within<T>(steps: Option<u32>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = pause(steps.unwrap_or_default()), if steps.is_some() => None,
+        done = work => Some(done),
+    }
+}
+
 /// Renews while others go on.
 fn renew(owner: &Arc<Owner>) -> JoinHandle<()> {
     let owner = Arc::clone(owner);
     spawn(async move { owner.renew().await })
 }
 
+/// Some who want the lock are not polled any more, are dropped or only try. All others have it before one of those who are
+/// not polled is: no lease ends.
+fn nobody_is_forgotten(open: Open) {
+    // Where each asks for itself, what one may have got that is not polled comes back with its lease.
+    let (share, fails, stride) =
+        any([(2, 0, WIDENING), (64, 0, WIDENING), (64, 6, RETURNING), (1, 0, ENDING)]);
+    let world = World::new(open, 1, share, Store::failing_once_in(fails), stride);
+    let over = Arc::new(Semaphore::new(0));
+    let owner = || world.owner(0, LONG);
+    let polled = [(); 2].map(|()| spawn(insist(owner())));
+    let others = [(); 2].map(|()| match any([0, 1, 2]) {
+        0 => spawn(visit(owner())),
+        _ => spawn(stop_polling(owner(), Arc::clone(&over))),
+    });
+    join(polled.into());
+    over.close();
+    world.end(others.into(), []);
+}
+
+/// Asks until it has the lock.
+async fn insist(mut owner: Owner) {
+    while !matches!(owner.ask(Mode::Wait).await, Asked::Granted(_)) {
+        owner.leave().await;
+        owner = owner.again().unwrap();
+    }
+    pause(any([0, 1, 4])).await;
+    owner.leave().await;
+}
+
+/// Is not polled until the others are through, and then has the lock, or is dropped.
+async fn stop_polling(owner: Owner, over: Arc<Semaphore>) {
+    {
+        let mut asking = pin!(owner.ask(Mode::Wait));
+        if within(any([Some(1), Some(2), Some(5), Some(12)]), asking.as_mut()).await.is_none() {
+            assert!(over.acquire().await.is_err());
+            if any([true, false]) {
+                asking.await;
+            }
+        }
+    }
+    owner.leave().await;
+}
+
+/// The only waiter of a process is not polled when the lock comes to it: another process has it, before a lease ends. Then
+/// it is polled again, and has its turn.
+fn what_is_not_taken_goes_back(open: Open) {
+    let world = World::new(open, 2, 64, Store::default(), RETURNING);
+    let (holder, waiter) = (world.holder(), world.owner(0, LONG));
+    let mut asking = Box::pin(waiter.ask(Mode::Wait));
+    assert!(asking.as_mut().now_or_never().is_none());
+    let other = spawn(insist(world.owner(1, LONG)));
+    block_on(holder.leave());
+    block_on(other).unwrap();
+    assert!(matches!(block_on(asking), Asked::Granted(_)), "it was parked, and is polled again");
+    block_on(waiter.leave());
+    world.end(vec![], []);
+}
+
+/// A process closes: it drops what waits and releases what is held. The others have the lock, and of that process nothing
+/// is left.
+fn a_process_closes(open: Open) {
+    let world = World::new(open, 2, any([1, 2, 64]), Store::failing_once_in(any([0, 8])), RETURNING);
+    let closed = Arc::new(Semaphore::new(0));
+    let closing = [(); 2].map(|()| spawn(stay_until(world.owner(0, LONG), Arc::clone(&closed))));
+    let others = [(); 2].map(|()| spawn(insist(world.owner(1, LONG))));
+    let close = spawn(async move {
+        pause(any([0, 3, 10, 30])).await;
+        closed.close();
+    });
+    world.end(closing.into_iter().chain(others).chain([close]).collect(), []);
+}
+
+async fn stay_until(owner: Owner, closed: Arc<Semaphore>) {
+    tokio::select! {
+        biased;
+        _ = closed.acquire() => {}
+        () = async { owner.ask(Mode::Wait).await; pause(any([0, 4, 30])).await } => {}
+    }
+    owner.leave().await;
+}
+
+/// While another has the lock, or is before it, a try is answered.
+fn a_try_never_waits(open: Open) {
+    let world = World::of_one(open, WIDENING);
+    let (holder, waiter) = (world.holder(), world.owner(0, LONG));
+    let mut waiting = Box::pin(waiter.ask(Mode::Wait));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    let others = [(); 2].map(|()| spawn(insist(world.owner(0, LONG))));
+    let tries = [(); 2].map(|()| {
+        let owner = world.owner(0, LONG);
+        spawn(async move { assert_eq!(owner.ask(Mode::Try).await, Asked::Refused) })
+    });
+    join(tries.into());
+    drop(waiting);
+    block_on(holder.leave());
+    block_on(waiter.leave());
+    world.end(others.into(), []);
+}
+
 /// Grants are lost until nobody wants any more: whoever holds the lock of one learns it.
 fn losses(open: Open) {
-    let world = World::of_one(open);
+    let world = World::of_one(open, WIDENING);
     let owners = [(); 3].map(|()| spawn(stay(world.owner(0, TTL), any([true, false]))));
     let store = Arc::clone(&world.store);
     let fate = spawn(async move {
         loop {
             store.held().await;
+            pause(any([0, 1, 3, 30])).await;
             store.lose();
         }
     });
@@ -140,7 +286,7 @@ async fn stay(owner: Owner, until_lost: bool) {
 
 /// A grant in doubt goes round: so everybody who holds it knows.
 fn doubts(open: Open) {
-    let world = World::of_one(open);
+    let world = World::of_one(open, WIDENING);
     let doubted = Arc::new(Mutex::new(None));
     let owners = [(); 3].map(|()| spawn(know(world.owner(0, TTL), Arc::clone(&doubted))));
     let fate = world.meanwhile(move |store| *doubted.lock().unwrap() = store.doubt());
@@ -157,7 +303,7 @@ async fn know(owner: Owner, doubted: Arc<Mutex<Option<Range<FencingToken>>>>) {
 
 /// The store forgets a grant, and a renewal of whoever had it first finds out when another has it.
 fn a_renewal_finds_out(open: Open) {
-    let world = World::of_one(open);
+    let world = World::of_one(open, WIDENING);
     let [first, next] = [(); 2].map(|()| Arc::new(world.owner(0, TTL)));
     assert!(matches!(block_on(first.ask(Mode::Wait)), Asked::Granted(_)));
     let asking = Arc::clone(&next);
@@ -175,13 +321,12 @@ fn a_renewal_finds_out(open: Open) {
 
 /// A holder that is gone with its runtime tells nobody: the next has the lock when its lease is over.
 fn a_silent_end(open: Open) {
-    let world = World::of_one(open);
+    let world = World::of_one(open, ENDING);
     let [silent, next] = [(); 2].map(|()| world.owner(0, TTL));
     assert!(matches!(block_on(silent.ask(Mode::Wait)), Asked::Granted(_)));
-    let fate = world.meanwhile(Store::expire);
     block_on(stay(next, false));
     block_on(silent.leave());
-    world.end(vec![], [fate]);
+    world.end(vec![], []);
 }
 
 type Scenario = fn(Open);
@@ -199,7 +344,17 @@ macro_rules! scenarios {
     };
 }
 
-scenarios![turmoil, losses, doubts, a_renewal_finds_out, a_silent_end];
+scenarios![
+    turmoil,
+    nobody_is_forgotten,
+    what_is_not_taken_goes_back,
+    a_process_closes,
+    a_try_never_waits,
+    losses,
+    doubts,
+    a_renewal_finds_out,
+    a_silent_end
+];
 
 /// Half of the schedules go on with any task at each step, the others with the same until they change their mind, which
 /// they do three times. One that fails is printed, for `shuttle::replay`.

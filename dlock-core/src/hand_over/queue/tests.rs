@@ -92,6 +92,49 @@ fn an_offer_that_is_never_taken_goes_back_and_is_not_asked_for_again_until_a_wai
     assert!(queue.needs_asking(), "it was polled");
 }
 
+/// The process, or the keeper alone, may have been stopped while the offer should have widened.
+#[test]
+fn a_waiter_that_is_parked_is_woken_since_it_may_never_have_been() {
+    let (mut queue, [_, two, three]) = offered(64);
+    assert_eq!(queue.take_to_wake(at(10)), [two]);
+    assert!(queue.pass_time(at(4_000)).returned.is_some());
+    assert_eq!(queue.take_to_wake(at(4_000)), [two, three]);
+    assert!(queue.take_to_wake(at(4_000)).is_empty(), "once");
+    assert!(queue.take(three, at(4_001)).is_none());
+    assert!(queue.needs_asking(), "it was polled");
+}
+
+#[test]
+fn a_waiter_that_is_passed_is_woken() {
+    let (mut queue, [_, two, three]) = offered(64);
+    assert!(queue.take(three, at(60)).is_some(), "polled by chance, before anybody was woken");
+    assert_eq!(queue.take_to_wake(at(60)), [two]);
+}
+
+#[test]
+fn a_caller_that_could_not_be_told_of_a_failure_is_the_first_in_line() {
+    let (mut queue, [one, two, fresh]) = (KeyQueue::default(), [owner(), owner(), owner()]);
+    queue.enter(one, Mode::Wait, at(0));
+    queue.enter(two, Mode::Wait, at(10));
+    assert!(queue.pass_time(at(60)).displaced.is_some());
+    queue.asking(fresh);
+    assert_eq!(queue.failed(fresh), [one, two]);
+    queue.stay(one);
+    queue.stay(one);
+    assert!(queue.needs_asking());
+    assert!(matches!(queue.leave(one, SHARE, at(61)), LeaveOutcome::Quietly));
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn what_is_withdrawn_is_asked_for_anew() {
+    let (mut queue, [_, two, _]) = offered(64);
+    assert!(queue.withdraw());
+    assert!(queue.take(two, at(11)).is_none());
+    assert!(queue.needs_asking());
+    assert!(!queue.withdraw());
+}
+
 #[test]
 fn an_offer_is_not_taken_once_its_lease_is_over() {
     let (mut queue, claims) = held(64);

@@ -1,0 +1,50 @@
+//! What the keeper costs while there is nothing for it to do. Alone in its process, since each process has one keeper.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use dlock_core::{EmbeddedBackend, LockManager};
+use dlock_tests::wait_until_async;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How often the keeper has gone to sleep, and with it how often it was woken.
+fn sleeps() -> u64 {
+    let keeper = threads().find(|thread| read(thread, "comm").trim_end() == "dlock-keeper");
+    let status = read(&keeper.expect("there is a keeper"), "status");
+    let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count.unwrap().trim().parse().unwrap()
+}
+
+fn threads() -> impl Iterator<Item = PathBuf> {
+    fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().path())
+}
+
+fn read(thread: &PathBuf, file: &str) -> String {
+    fs::read_to_string(thread.join(file)).unwrap_or_default()
+}
+
+/// The clock is the condition: a second in which nothing happens. What was begun may take a while to end.
+async fn comes_to_rest() {
+    wait_until_async("the keeper sleeps for a second", Duration::from_secs(30), async || {
+        let before = sleeps();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        sleeps() == before
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_keeper_sleeps_while_nothing_is_held_and_through_locks_that_nobody_else_wants() {
+    // The last look at leases that were renewed is due after a third of the ttl.
+    let locks = LockManager::builder(EmbeddedBackend::new()).ttl(Duration::from_secs(3)).build().unwrap();
+    comes_to_rest().await;
+    let before = sleeps();
+    for _ in 0..1_000 {
+        locks.lock("order:42").await.unwrap().release().await.unwrap();
+    }
+    let woken = sleeps() - before;
+    assert!(woken < 10, "woken {woken} times by 1,000 locks");
+    comes_to_rest().await;
+}
