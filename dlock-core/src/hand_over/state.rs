@@ -245,8 +245,14 @@ impl HandOverState {
     fn on_wake(&self, lane: Lane, owner: OwnerId) -> impl Fn() + Send + Sync + 'static {
         let queues = Weak::clone(&self.this);
         move || {
-            if let Some(queues) = queues.upgrade() {
-                queues.step(&lane, |entry, _, now| entry.queue.woken_in_place(owner, now));
+            let Some(queues) = queues.upgrade() else { return };
+            let now = Moment::now();
+            let look = queues.queues.with(&lane, |entry, _| {
+                entry.queue.woken_in_place(owner, now);
+                entry.queue.next_look(now)
+            });
+            if let Some(at) = look {
+                queues.watch.look_by(at);
             }
         }
     }

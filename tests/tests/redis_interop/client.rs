@@ -1,9 +1,11 @@
 //! What the tests do with a lock, whichever client does it.
 
-use crate::{PATIENCE, manager};
+use crate::{PATIENCE, backend, over};
 use dlock_core::backend::redis::Recipe;
+use dlock_core::testing::Tap;
 use dlock_core::{ErrorKind, LockError, LockGuard, LockManager};
 use dlock_tests::{ForeignClient, RedisServer, wait_until_async};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -79,9 +81,10 @@ impl Client {
     }
 }
 
-/// Our client, with a runtime that can end as a process does.
+/// Our client, which can end as a process does.
 pub(crate) struct Dlock {
     runtime: Option<Runtime>,
+    tap: Arc<Tap>,
     locks: LockManager,
     waiting: Option<JoinHandle<Result<LockGuard, LockError>>>,
     guard: Option<LockGuard>,
@@ -90,8 +93,9 @@ pub(crate) struct Dlock {
 impl Dlock {
     async fn start(server: &RedisServer, recipe: Recipe) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let locks = runtime.spawn(manager(server.url(), recipe)).await.unwrap();
-        Self { runtime: Some(runtime), locks, waiting: None, guard: None }
+        let tap = Tap::new(Arc::new(runtime.spawn(backend(server.url(), recipe)).await.unwrap()));
+        let locks = over(Arc::clone(&tap));
+        Self { runtime: Some(runtime), tap, locks, waiting: None, guard: None }
     }
 
     async fn try_acquire(&mut self, key: &str, ttl: Duration) -> bool {
@@ -125,9 +129,9 @@ impl Dlock {
         !lost
     }
 
-    /// A crash releases nothing.
-    fn crash(mut self) {
-        std::mem::forget(self.guard.take());
+    /// After a crash nothing is released, and nothing renewed.
+    fn crash(self) {
+        self.tap.cut();
     }
 
     fn runtime(&self) -> &Runtime {

@@ -7,7 +7,7 @@ mod hand_over;
 mod pairs;
 
 use dlock_core::backend::redis::Recipe;
-use dlock_core::{LockManager, RedisBackend};
+use dlock_core::{Backend, LockManager, RedisBackend};
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(60 * 60);
@@ -16,6 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Our side of every test in here.
 async fn manager(url: String, recipe: Recipe) -> LockManager {
-    let backend = RedisBackend::builder().url(url).recipe(recipe).build().await.unwrap();
+    over(backend(url, recipe).await)
+}
+
+async fn backend(url: String, recipe: Recipe) -> RedisBackend {
+    RedisBackend::builder().url(url).recipe(recipe).build().await.unwrap()
+}
+
+fn over(backend: impl Backend) -> LockManager {
     LockManager::builder(backend).ttl(LONG).wait(PATIENCE).build().unwrap()
 }
