@@ -3,13 +3,16 @@
 
 use crate::backend::{AcquireRequest, Backend, Grant, Mode};
 use crate::error::{ErrorKind, LockError};
+use crate::time::sleep;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 /// It owns what it asks with, so it can go on elsewhere.
 pub(super) type Asking = BoxFuture<'static, Result<Grant, LockError>>;
@@ -44,28 +47,52 @@ impl<F: Fn() + Send + Sync + 'static> Wake for CallerWaker<F> {
     }
 }
 
-/// Asks in the caller's own future, until there is something to wait for.
-pub(super) async fn ask_in_place(
-    backend: Arc<dyn Backend>,
-    request: Arc<AcquireRequest>,
-    on_wake: impl Fn() + Send + Sync + 'static,
-    still_asks: impl Fn() -> bool,
-) -> AskedInPlace {
-    let mut asking = ask(backend, Arc::clone(&request));
-    let caller = Arc::new(CallerWaker { caller: AtomicWaker::new(), on_wake });
-    let waker = Waker::from(Arc::clone(&caller));
-    let is_queued = poll_fn(|context| {
-        if !still_asks() {
-            return Poll::Ready(Some(AskedInPlace::Displaced));
-        }
-        caller.caller.register(context.waker());
-        match asking.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(outcome) => Poll::Ready(Some(AskedInPlace::Answered(outcome))),
-            Poll::Pending if request.mode == Mode::Wait && request.progress.is_queued() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    });
-    is_queued.await.unwrap_or(AskedInPlace::Queued(asking))
+/// A request in its caller's own future, from where the keeper can take it.
+#[derive(Clone)]
+pub(super) struct InPlace(Arc<Mutex<Option<Asking>>>);
+
+impl InPlace {
+    pub(super) fn new(asking: Asking) -> Self {
+        Self(Arc::new(Mutex::new(Some(asking))))
+    }
+
+    /// Asks in the caller's own future, until there is something to wait for.
+    pub(super) async fn ask(
+        &self,
+        request: &AcquireRequest,
+        on_wake: impl Fn() + Send + Sync + 'static,
+        on_poll: impl Fn(),
+    ) -> AskedInPlace {
+        let caller = Arc::new(CallerWaker { caller: AtomicWaker::new(), on_wake });
+        let waker = Waker::from(Arc::clone(&caller));
+        poll_fn(|context| {
+            let mut slot = self.0.lock();
+            let Some(mut asking) = slot.take() else { return Poll::Ready(AskedInPlace::Displaced) };
+            on_poll();
+            caller.caller.register(context.waker());
+            match asking.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(outcome) => return Poll::Ready(AskedInPlace::Answered(outcome)),
+                Poll::Pending if request.mode == Mode::Wait && request.progress.is_queued() => {
+                    return Poll::Ready(AskedInPlace::Queued(asking));
+                }
+                Poll::Pending => *slot = Some(asking),
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Ends the request, as soon as its caller does not poll it at this very moment.
+    pub(super) async fn end(self) {
+        let asking = loop {
+            let taken = self.0.try_lock().map(|mut slot| slot.take());
+            match taken {
+                Some(asking) => break asking,
+                None => sleep(Duration::from_millis(1)).await,
+            }
+        };
+        drop(asking);
+    }
 }
 
 /// The outcome of a request that the keeper goes on with. One that panics has failed.

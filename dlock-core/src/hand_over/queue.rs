@@ -145,14 +145,11 @@ impl KeyQueue {
         matches!(&self.stage, Stage::InPlace { owner: asking, .. } if *asking == owner)
     }
 
-    /// A caller that asked for itself is polled. Whether it still asks.
-    pub(super) fn polled_in_place(&mut self, owner: OwnerId) -> bool {
+    /// A caller that asks for itself is polled.
+    pub(super) fn polled_in_place(&mut self, owner: OwnerId) {
         match &mut self.stage {
-            Stage::InPlace { owner: asking, woken, .. } if *asking == owner => {
-                *woken = None;
-                true
-            }
-            _ => false,
+            Stage::InPlace { owner: asking, woken, .. } if *asking == owner => *woken = None,
+            _ => {}
         }
     }
 
@@ -189,11 +186,13 @@ impl KeyQueue {
         }
     }
 
-    /// The backend refused a caller that asked for itself, and keeps nothing of it.
-    pub(super) fn refused_in_place(&mut self, owner: OwnerId) {
-        if self.asks_in_place(owner) {
+    /// The backend refused a caller that asked for itself, and keeps nothing of it. `false` if it did not ask any more.
+    pub(super) fn refused_in_place(&mut self, owner: OwnerId) -> bool {
+        let asked = self.asks_in_place(owner);
+        if asked {
             self.stage = Stage::Free;
         }
+        asked
     }
 
     /// The caller's own request goes on with the keeper, and the caller is the first that waits for it. `false` if it does

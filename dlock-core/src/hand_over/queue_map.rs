@@ -1,5 +1,6 @@
 //! The queues of this process, by key, so that those of two keys seldom wait for each other.
 
+use super::asking::InPlace;
 use super::lane::Lane;
 use super::loss_relay::{BackendObserver, LossRelay};
 use super::pending_releases::PendingReleases;
@@ -39,6 +40,8 @@ pub(super) struct QueueEntry {
     pub(super) progress: Arc<Progress>,
     /// What the backend says of the competitor's grant, from before it is asked for it.
     pub(super) relay: Option<LossRelay>,
+    /// What a caller asks for itself.
+    pub(super) in_place: Option<InPlace>,
     /// The keeper's task that asks for the competitor.
     pub(super) asking: Option<AbortOnDropHandle<()>>,
 }

@@ -1,6 +1,6 @@
 //! The queues of one manager, and what is done for them: the shell around the decisions.
 
-use super::asking::{self, AskedInPlace, Asking};
+use super::asking::{self, AskedInPlace, Asking, InPlace};
 use super::lane::Lane;
 use super::loss_relay::{BackendObserver, LossRelay, ObservedQueues, Word};
 use super::pending_releases::PendingReleases;
@@ -39,10 +39,17 @@ struct Errands {
     to_wake: Vec<OwnerId>,
     ask: Option<AskErrand>,
     /// To be undone once nothing asks for it any more.
-    undo: Option<(Claim, Option<AbortOnDropHandle<()>>)>,
+    undo: Option<(Claim, Asker)>,
     /// A grant that is gone, and whom that concerns.
     lost: Option<LossRelay>,
     look_by: Option<Moment>,
+}
+
+/// What asks for an acquisition that is to be undone.
+enum Asker {
+    Nobody,
+    Keeper(AbortOnDropHandle<()>),
+    Caller(InPlace),
 }
 
 /// What the keeper is to ask for.
@@ -145,13 +152,12 @@ impl HandOverState {
         let mut errands = Errands::default();
         let passed = entry.queue.pass_time(now);
         if let Some(displaced) = passed.displaced {
-            // Its caller's request may still be under way: what that brings is undone when the caller goes on, or goes.
             let claim = lane.claim(displaced);
             self.note_pending(pending, displaced, &claim, now);
-            errands.undo = Some((claim, None));
+            errands.undo = Some((claim, entry.in_place.take().map_or(Asker::Nobody, Asker::Caller)));
         }
         if let Some(returned) = passed.returned {
-            errands.undo = Some((lane.claim(returned), None));
+            errands.undo = Some((lane.claim(returned), Asker::Nobody));
         }
         if let Some((holder, competitor)) = passed.lost {
             self.note_pending(pending, holder, &lane.claim(competitor), now);
@@ -185,12 +191,16 @@ impl HandOverState {
     }
 
     /// Has the backend undo an acquisition of its own, after nothing asks for it any more.
-    fn undo(&self, claim: Claim, asking: Option<AbortOnDropHandle<()>>) {
+    fn undo(&self, claim: Claim, asker: Asker) {
         let backend = Arc::clone(&self.backend);
         self.background.spawn(async move {
-            if let Some(asking) = asking {
-                asking.abort();
-                let _ = asking.await;
+            match asker {
+                Asker::Nobody => {}
+                Asker::Keeper(asking) => {
+                    asking.abort();
+                    let _ = asking.await;
+                }
+                Asker::Caller(in_place) => in_place.end().await,
             }
             release::until_gone(backend, claim).await;
         });
@@ -221,16 +231,23 @@ impl HandOverState {
     async fn ask_in_place(&self, lane: &Lane, request: &AcquireRequest) -> Result<Option<Grant>, LockError> {
         let (claim, progress) = (&request.claim, Arc::new(Progress::default()));
         let observer = self.observer(lane, claim);
-        self.queues.with(lane, |entry, _| {
-            // The keeper may ask by now, and hears what concerns its own request.
-            if entry.queue.asks_in_place(claim.owner) {
-                entry.observe(observer.clone(), request.loss(), &progress);
+        let asked = AcquireRequest::of(claim.clone(), request.mode, Arc::clone(&progress), observer.clone());
+        let asked = Arc::new(asked);
+        let in_place = InPlace::new(asking::ask(Arc::clone(&self.backend), Arc::clone(&asked)));
+        let still_asks = self.queues.with(lane, |entry, _| {
+            let still_asks = entry.queue.asks_in_place(claim.owner);
+            if still_asks {
+                entry.observe(observer, request.loss(), &progress);
+                entry.in_place = Some(in_place.clone());
             }
+            still_asks
         });
-        let asked = Arc::new(AcquireRequest::of(claim.clone(), request.mode, progress, observer));
-        let still_asks = || self.queues.with(lane, |entry, _| entry.queue.polled_in_place(claim.owner));
+        if !still_asks {
+            return self.displaced(lane, request);
+        }
+        let on_poll = || self.queues.with(lane, |entry, _| entry.queue.polled_in_place(claim.owner));
         let on_wake = self.on_wake(lane.clone(), claim.owner);
-        match asking::ask_in_place(Arc::clone(&self.backend), asked, on_wake, still_asks).await {
+        match in_place.ask(&asked, on_wake, on_poll).await {
             AskedInPlace::Answered(outcome) => self.answered_in_place(lane, request, outcome),
             // What it asked while it was being displaced is over before it is undone.
             AskedInPlace::Queued(asking) => match self.hand_to_keeper(lane, claim, asking) {
@@ -267,7 +284,9 @@ impl HandOverState {
         let left_nothing = |error: &LockError| error.kind() == ErrorKind::Busy || error.leaves_nothing();
         if request.mode == Mode::Try && outcome.as_ref().is_err_and(left_nothing) {
             self.step(lane, |entry, pending, _| {
-                entry.queue.refused_in_place(owner);
+                if entry.queue.refused_in_place(owner) {
+                    entry.in_place = None;
+                }
                 // Its owner will not release, if the keeper asks by now, either.
                 pending.is_gone(owner, owner);
             });
@@ -276,6 +295,9 @@ impl HandOverState {
         let (grant, loss) = self.step(lane, |entry, _, now| {
             entry.progress.queued();
             let grant = entry.queue.granted_in_place(owner, &granted, now);
+            if grant.is_some() {
+                entry.in_place = None;
+            }
             (grant, entry.relay.as_ref().and_then(|relay| relay.loss))
         });
         match (grant, loss) {
@@ -288,11 +310,10 @@ impl HandOverState {
         }
     }
 
-    /// The keeper asks by now. What this caller may have got is undone, after its own request is over.
+    /// The keeper asks by now, and undoes what this caller may have got.
     fn displaced(&self, lane: &Lane, request: &AcquireRequest) -> Result<Option<Grant>, LockError> {
         let claim = &request.claim;
         self.queues.pending(lane, |pending| pending.is_gone(claim.owner, claim.owner));
-        self.undo(claim.clone(), None);
         match request.mode {
             Mode::Wait => Ok(None),
             Mode::Try => Err(busy()),
@@ -306,6 +327,7 @@ impl HandOverState {
         self.step(lane, |entry, _, _| {
             let is_handed = entry.queue.hand_to_keeper(claim.owner);
             if is_handed && let Some(asking) = asking.take() {
+                entry.in_place = None;
                 if let Some(relay) = entry.relay.as_mut() {
                     relay.pass_to(LossSignal::idle());
                 }
@@ -360,14 +382,14 @@ impl HandOverState {
             is_offered
         });
         if !is_offered {
-            self.undo(competitor, None);
+            self.undo(competitor, Asker::Nobody);
         }
     }
 
     /// Waiting cannot help: all who wait learn why.
     fn failed(&self, lane: &Lane, competitor: Claim, error: &LockError) {
         let told: Vec<_> = self.step(lane, |entry, _, _| entry.queue.failed(competitor.owner));
-        self.undo(competitor, None);
+        self.undo(competitor, Asker::Nobody);
         told.into_iter().for_each(|owner| self.wakeups.wake(owner, error.clone()));
     }
 
@@ -499,7 +521,8 @@ impl HandOverState {
     /// Makes the owner leave its queue. Does not wait. Returns whether the lock is offered to others here, and what
     /// the backend is to release first.
     fn leave(&self, lane: &Lane, owner: OwnerId) -> (bool, Option<Claim>) {
-        let (is_handed_over, left_over, undo) = self.step(lane, |entry, pending, now| {
+        let (is_handed_over, left_over, undo, ended) = self.step(lane, |entry, pending, now| {
+            let mut ended = None;
             let left = entry.queue.leave(owner, self.hand_over, now);
             let is_handed_over = matches!(left, LeaveOutcome::HandedOver);
             if is_handed_over && let Some(relay) = entry.relay.as_mut() {
@@ -508,17 +531,20 @@ impl HandOverState {
             let undo = match left {
                 LeaveOutcome::Over(competitor) => {
                     entry.relay = None;
+                    ended = entry.in_place.take();
                     self.note_pending(pending, owner, &lane.claim(competitor), now);
                     None
                 }
                 LeaveOutcome::Abandoned(competitor) => {
                     entry.relay = None;
-                    Some((lane.claim(competitor), entry.asking.take()))
+                    Some((lane.claim(competitor), entry.asking.take().map_or(Asker::Nobody, Asker::Keeper)))
                 }
                 LeaveOutcome::Unknown | LeaveOutcome::Quietly | LeaveOutcome::HandedOver => None,
             };
-            (is_handed_over, pending.of(owner), undo)
+            (is_handed_over, pending.of(owner), undo, ended)
         });
+        // Dropped while nothing is locked, for it is of the backend.
+        drop(ended);
         if let Some((competitor, asking)) = undo {
             self.undo(competitor, asking);
         }

@@ -151,7 +151,7 @@ fn a_caller_that_asks_for_itself_and_is_not_polled_is_followed_by_the_keeper() {
     queue.enter(two, Mode::Wait, at(10));
     assert_eq!(queue.next_look(at(10)), Some(at(50)));
     assert_eq!(queue.pass_time(at(50)).displaced.unwrap(), one);
-    assert!(queue.needs_asking() && !queue.polled_in_place(one));
+    assert!(queue.needs_asking() && !queue.asks_in_place(one));
     queue.asking(fresh);
     assert!(queue.granted_in_place(one, &grant(64, 64, at(9_000)), at(60)).is_none(), "too late");
     assert!(queue.offer(fresh, &grant(128, 64, at(9_000)), at(60)));
@@ -167,7 +167,8 @@ fn a_caller_that_does_not_come_for_its_answer_is_not_waited_for() {
     queue.woken_in_place(one, at(500));
     queue.woken_in_place(one, at(540));
     assert_eq!(queue.next_look(at(540)), Some(at(550)));
-    assert!(queue.polled_in_place(one), "it came");
+    queue.polled_in_place(one);
+    assert_eq!(queue.next_look(at(550)), None, "it came");
     queue.woken_in_place(one, at(600));
     assert_eq!(queue.pass_time(at(650)).displaced.unwrap(), one);
     assert!(!queue.needs_asking(), "it is parked");
@@ -324,7 +325,7 @@ impl Process {
             self.hold(claim, &grant);
         }
         let is_displaced =
-            mode == Mode::Try && self.holder != Some(claim) && !self.queue.polled_in_place(claim);
+            mode == Mode::Try && self.holder != Some(claim) && !self.queue.asks_in_place(claim);
         if is_displaced {
             self.claims.remove(&who);
         }
