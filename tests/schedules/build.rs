@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The sources of the layer: the shell, its pure parts, its table of queues, and that of whom to wake.
-const SOURCES: [(&str, &str); 9] = [
+const SOURCES: [(&str, &str); 11] = [
     ("mod.rs", "hand_over/mod.rs"),
+    ("state.rs", "hand_over/state.rs"),
+    ("lane.rs", "hand_over/lane.rs"),
     ("asking.rs", "hand_over/asking.rs"),
     ("queue.rs", "hand_over/queue.rs"),
     ("share.rs", "hand_over/share.rs"),
@@ -37,7 +39,10 @@ const CONTROLLED: [(&str, &str); 3] = [
 ];
 
 /// Each layer has its own table, which can be broken, too.
-const TABLE: Edit = edit("mod.rs", "use crate::backend::wakeups::", "mod wakeups;\nuse wakeups::");
+const TABLE: [Edit; 2] = [
+    edit("mod.rs", "mod watch;", "mod wakeups;\nmod watch;"),
+    edit("state.rs", "use crate::backend::wakeups::", "use super::wakeups::"),
+];
 
 /// What the check wants to know of a source.
 fn view(file: &str) -> &'static str {
@@ -52,7 +57,7 @@ fn view(file: &str) -> &'static str {
         "pending_releases.rs" => {
             "impl PendingReleases {
                 pub(super) fn is_empty(&self) -> bool {
-                    self.0.len() == 0
+                    self.0.is_empty()
                 }
             }"
         }
@@ -87,7 +92,7 @@ const FLAWS: [(&str, &str, Edit); 23] = [
         "does_not_wake_at_an_offer",
         "nobody_is_forgotten",
         edit(
-            "mod.rs",
+            "state.rs",
             "to_wake.into_iter().for_each(|owner| self.wakeups.wake_one(owner));",
             "drop(to_wake);",
         ),
@@ -95,7 +100,7 @@ const FLAWS: [(&str, &str, Edit); 23] = [
     (
         "never_asks_for_who_waits",
         "nobody_is_forgotten",
-        edit("mod.rs", "errands.ask = self.begin_asking(lane, entry);", ""),
+        edit("state.rs", "errands.ask = self.begin_asking(lane, entry);", ""),
     ),
     (
         "never_widens",
@@ -109,17 +114,21 @@ const FLAWS: [(&str, &str, Edit); 23] = [
     (
         "follows_nobody_who_is_not_polled",
         "nobody_is_forgotten",
-        edit("queue.rs", "has_candidates && since.after(PATIENCE) <= now", "has_candidates && false"),
+        edit("queue.rs", "self.displaced_at().is_some_and(|at| at <= now)", "false"),
     ),
     (
         "does_not_undo_who_is_displaced",
         "nobody_is_forgotten",
-        edit("mod.rs", "errands.undo = Some((displaced, None));", ""),
+        edit(
+            "state.rs",
+            "errands.undo = Some((claim, entry.in_place.take().map_or(Asker::Nobody, Asker::Caller)));",
+            "",
+        ),
     ),
     (
         "keeps_what_is_not_taken",
         "what_is_not_taken_goes_back",
-        edit("mod.rs", "errands.undo = Some((returned, None));", ""),
+        edit("state.rs", "errands.undo = Some((lane.claim(returned), Asker::Nobody));", ""),
     ),
     (
         "parks_for_ever",
@@ -134,12 +143,12 @@ const FLAWS: [(&str, &str, Edit); 23] = [
     (
         "is_told_while_it_cannot_be_woken",
         "a_process_closes",
-        edit("mod.rs", "entry.queue.stay(request.claim.owner);", ""),
+        edit("state.rs", "entry.queue.stay(request.claim.owner);", ""),
     ),
     (
-        "keeps_a_late_copy",
-        "a_process_closes",
-        edit("asking.rs", "false => self.displaced(lane, request),", "false => Ok(None),"),
+        "undoes_while_the_caller_asks",
+        "nobody_is_forgotten",
+        edit("state.rs", "Asker::Caller(in_place) => in_place.end().await,", "Asker::Caller(_) => {}"),
     ),
     (
         "does_not_look_when_a_lease_ends",
@@ -161,33 +170,35 @@ const FLAWS: [(&str, &str, Edit); 23] = [
     (
         "forgets_a_loss_that_comes_early",
         "losses",
-        edit(
-            "asking.rs",
-            "let grant = entry.queue.granted_in_place(owner, &granted, now);
-            (grant, entry.relay.as_ref().and_then(|relay| relay.loss))",
-            "let grant = entry.queue.granted_in_place(owner, &granted, now);
-            (grant, None)",
-        ),
+        edit("state.rs", "(grant, entry.relay.as_ref().and_then(|relay| relay.loss))", "(grant, None)"),
     ),
-    ("hands_the_same_token_over", "nobody_is_forgotten", edit("share.rs", "self.next = token.next();", "")),
+    (
+        "hands_the_same_token_over",
+        "nobody_is_forgotten",
+        edit("share.rs", "self.token = self.token.next();", ""),
+    ),
     // A holder that is not told.
     (
         "keeps_what_a_renewal_finds",
         "a_renewal_finds_out",
-        edit("mod.rs", "self.lose(&lane, competitor.owner, LossReason::NotOwner);", ""),
+        edit("state.rs", "self.lose(&lane, competitor.owner, LossReason::NotOwner);", ""),
     ),
     ("keeps_its_doubts", "doubts", edit("loss_relay.rs", "next.doubt();", "")),
     // Something that is left for ever.
-    ("releases_nothing", "turmoil", edit("mod.rs", "pending.note(owner, competitor, until, now);", "")),
+    ("releases_nothing", "turmoil", edit("state.rs", "pending.note(owner, competitor, until, now);", "")),
     (
         "undoes_while_it_asks",
         "turmoil",
-        edit("mod.rs", "asking.abort();\n                let _ = asking.await;", "std::mem::forget(asking);"),
+        edit(
+            "state.rs",
+            "asking.abort();\n                    let _ = asking.await;",
+            "std::mem::forget(asking);",
+        ),
     ),
     (
         "notes_who_was_refused",
         "turmoil",
-        edit("asking.rs", "pending.is_gone(owner, owner);\n            });", "});"),
+        edit("state.rs", "pending.is_gone(owner, owner);\n            });", "});"),
     ),
     ("keeps_every_lane", "turmoil", edit("queue_map.rs", "if there.get().queue.is_empty() {", "if false {")),
 ];
@@ -218,9 +229,9 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     let (out, sources) =
         (PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()), Path::new("../../dlock-core/src"));
-    write(&out.join("sound"), sources, &[&TABLE])?;
+    write(&out.join("sound"), sources, &TABLE.each_ref())?;
     for (name, _, flaw) in &FLAWS {
-        write(&out.join(name), sources, &[&TABLE, flaw])?;
+        write(&out.join(name), sources, &[&TABLE[0], &TABLE[1], flaw])?;
     }
     let each = |line: fn(&str, &str) -> String| {
         FLAWS.iter().map(|(name, scenario, _)| line(name, scenario)).collect()

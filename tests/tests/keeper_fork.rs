@@ -1,7 +1,7 @@
 //! A process that forks after a manager was built: its child has the memory, and no thread of the library.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 use dlock_core::LockManager;
 use dlock_tests::{fresh_key, shared_redis, shared_zookeeper};

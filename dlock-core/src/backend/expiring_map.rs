@@ -55,7 +55,6 @@ impl<T> ExpiringMap<T> {
         self.by_owner.insert(owner, Remembered { what, until });
     }
 
-    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.by_owner.is_empty()
     }
@@ -74,7 +73,7 @@ impl<T> ExpiringMap<T> {
     /// Removes what is remembered of an owner.
     pub(crate) fn take(&mut self, owner: OwnerId) -> Option<T> {
         let taken = self.by_owner.remove(&owner);
-        if self.by_owner.is_empty() && self.by_owner.capacity() > FEW {
+        if self.is_empty() && self.by_owner.capacity() > FEW {
             self.by_owner = HashMap::default();
         }
         taken.map(|entry| entry.what)

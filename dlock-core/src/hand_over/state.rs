@@ -25,7 +25,7 @@ pub(super) struct HandOverState {
     hand_over: HandOver,
     pub(super) queues: QueueMap,
     /// What a waiter is told is that waiting cannot help; otherwise it looks by itself.
-    wakeups: Wakeups<LockError>,
+    pub(super) wakeups: Wakeups<LockError>,
     background: Background,
     watch: Arc<Watch>,
     _watching: AbortOnDropHandle<()>,

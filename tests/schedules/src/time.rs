@@ -79,6 +79,12 @@ impl Moment {
         Self(self.0.saturating_add(span))
     }
 
+    /// `self` moved earlier by `span`.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span))
+    }
+
     /// The time from `earlier` to `self`, zero if `earlier` is the later one.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -96,7 +102,7 @@ impl Moment {
 
 /// The one clock, as dlock-core's of a backend.
 #[derive(Debug, Clone, Default)]
-pub struct Clock;
+pub struct Clock(());
 
 impl Clock {
     /// Now.
@@ -108,6 +114,18 @@ impl Clock {
     /// Waits until the clock has reached `until`.
     pub async fn sleep_until(&self, until: Moment) {
         sleep_until(until).await;
+    }
+}
+
+/// No machine sleeps here.
+#[derive(Debug, Default)]
+pub(crate) struct Sleeping(());
+
+impl Sleeping {
+    pub(crate) fn note(&self) {}
+
+    pub(crate) fn since_noted(&self) -> Duration {
+        Duration::ZERO
     }
 }
 
