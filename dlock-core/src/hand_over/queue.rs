@@ -108,6 +108,8 @@ pub(super) enum LeaveOutcome {
 pub(super) struct TimePassed {
     /// A caller that asked for itself and is not polled: what it may have got has to be undone.
     pub(super) displaced: Option<OwnerId>,
+    /// Whether that caller had an answer to come for: then it is to wait.
+    pub(super) was_answered: bool,
     /// A grant that was not taken: it has to go back.
     pub(super) returned: Option<OwnerId>,
     /// This lease is over, and nobody said so: who had it, and for which acquisition.
@@ -413,11 +415,11 @@ impl KeyQueue {
     pub(super) fn pass_time(&mut self, now: Moment) -> TimePassed {
         let is_displaced = self.displaced_at().is_some_and(|at| at <= now);
         match std::mem::take(&mut self.stage) {
-            Stage::InPlace { owner, mode, .. } if is_displaced => {
+            Stage::InPlace { owner, mode, woken, .. } if is_displaced => {
                 if mode == Mode::Wait {
                     self.waiters.push_front(Waiting { is_parked: true, ..Waiting::new(owner) });
                 }
-                TimePassed { displaced: Some(owner), ..TimePassed::default() }
+                TimePassed { displaced: Some(owner), was_answered: woken.is_some(), ..TimePassed::default() }
             }
             Stage::Offered { share, since } if ends_at(&share, since) <= now => {
                 self.park(reach(since, now));

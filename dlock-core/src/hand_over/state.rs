@@ -152,6 +152,9 @@ impl HandOverState {
         let mut errands = Errands::default();
         let passed = entry.queue.pass_time(now);
         if let Some(displaced) = passed.displaced {
+            if passed.was_answered {
+                entry.progress.queued();
+            }
             let claim = lane.claim(displaced);
             self.note_pending(pending, displaced, &claim, now);
             errands.undo = Some((claim, entry.in_place.take().map_or(Asker::Nobody, Asker::Caller)));
