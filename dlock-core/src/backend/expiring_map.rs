@@ -1,6 +1,6 @@
 //! What a process remembers of owners, until it is of no use. Plain data.
 
-use crate::lease::{OwnerId, Ttl};
+use crate::lease::OwnerId;
 use crate::time::Moment;
 use foldhash::HashMap;
 use std::time::Duration;
@@ -29,7 +29,8 @@ const FEW: usize = 64;
 
 /// For how long a thing is remembered that the servers never confirmed: a lease, or a minute. A request that is under
 /// way for longer costs one lease if it arrives.
-pub(crate) fn memory(ttl: Ttl) -> Duration {
+#[cfg(any(feature = "redis", test))]
+pub(crate) fn memory(ttl: crate::lease::Ttl) -> Duration {
     const LEAST: Duration = Duration::from_secs(60);
     LEAST.max(ttl.as_duration())
 }

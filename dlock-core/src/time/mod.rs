@@ -16,7 +16,7 @@ mod timers;
 pub(crate) use backoff::Backoff;
 #[cfg(any(feature = "redis", feature = "zookeeper"))]
 pub(crate) use backoff::jittered;
-#[cfg(any(feature = "redis", feature = "zookeeper"))]
+#[cfg(feature = "redis")]
 pub(crate) use sleep::before;
 pub(crate) use sleep::sleep;
 #[cfg(feature = "zookeeper")]
