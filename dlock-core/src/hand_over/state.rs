@@ -284,17 +284,13 @@ impl HandOverState {
         outcome: Result<Grant, LockError>,
     ) -> Result<Option<Grant>, LockError> {
         let owner = request.claim.owner;
-        let left_nothing = |error: &LockError| error.kind() == ErrorKind::Busy || error.leaves_nothing();
-        if request.mode == Mode::Try && outcome.as_ref().is_err_and(left_nothing) {
-            self.step(lane, |entry, pending, _| {
-                if entry.queue.refused_in_place(owner) {
-                    entry.in_place = None;
-                }
-                // Its owner will not release, if the keeper asks by now, either.
-                pending.is_gone(owner, owner);
-            });
+        let granted = match outcome {
+            Ok(granted) => granted,
+            Err(error) => return self.failed_in_place(lane, request, error),
+        };
+        if granted.valid_until <= Moment::now() && request.mode == Mode::Wait {
+            return Ok(self.came_too_late(lane, &request.claim));
         }
-        let granted = outcome?;
         let (grant, loss) = self.step(lane, |entry, _, now| {
             entry.progress.queued();
             let grant = entry.queue.granted_in_place(owner, &granted, now);
@@ -310,6 +306,43 @@ impl HandOverState {
                 Ok(grant)
             }
             (grant, None) => Ok(grant),
+        }
+    }
+
+    /// The caller came for its grant when the lease was over. It waits on, and the keeper asks.
+    fn came_too_late(&self, lane: &Lane, claim: &Claim) -> Option<Grant> {
+        self.step(lane, |entry, _, _| {
+            if entry.queue.refused_in_place(claim.owner) {
+                entry.in_place = None;
+            }
+        });
+        self.undo(claim.clone(), Asker::Nobody);
+        None
+    }
+
+    /// What a caller's own request ends with is no concern of a caller that the keeper asks for by now.
+    fn failed_in_place(
+        &self,
+        lane: &Lane,
+        request: &AcquireRequest,
+        error: LockError,
+    ) -> Result<Option<Grant>, LockError> {
+        let owner = request.claim.owner;
+        let left_nothing = error.kind() == ErrorKind::Busy || error.leaves_nothing();
+        let still_asked = self.step(lane, |entry, pending, _| {
+            let still_asked = entry.queue.asks_in_place(owner);
+            if request.mode == Mode::Try && left_nothing {
+                if entry.queue.refused_in_place(owner) {
+                    entry.in_place = None;
+                }
+                // Its owner will not release, if the keeper asks by now, either.
+                pending.is_gone(owner, owner);
+            }
+            still_asked
+        });
+        match still_asked {
+            true => Err(error),
+            false => self.displaced(lane, request),
         }
     }
 
