@@ -198,7 +198,11 @@ const FLAWS: [(&str, &str, Edit); 23] = [
     (
         "notes_who_was_refused",
         "turmoil",
-        edit("state.rs", "pending.is_gone(owner, owner);\n            });", "});"),
+        edit(
+            "state.rs",
+            "                pending.is_gone(owner, owner);\n            }\n            still_asked",
+            "            }\n            still_asked",
+        ),
     ),
     ("keeps_every_lane", "turmoil", edit("queue_map.rs", "if there.get().queue.is_empty() {", "if false {")),
 ];
