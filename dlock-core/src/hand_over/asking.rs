@@ -1,8 +1,9 @@
 //! A request for a grant that is under way: asked by a caller's own future first, and by the keeper once there is something
 //! to wait for.
 
+use crate::backend::answers::panicked;
 use crate::backend::{AcquireRequest, Backend, Grant, Mode};
-use crate::error::{ErrorKind, LockError};
+use crate::error::LockError;
 use crate::time::sleep;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -98,8 +99,4 @@ impl InPlace {
 /// The outcome of a request that the keeper goes on with. One that panics has failed.
 pub(super) async fn outcome(asking: Asking) -> Result<Grant, LockError> {
     AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
-}
-
-fn panicked() -> LockError {
-    LockError::new(ErrorKind::Unavailable, "the backend panicked; what it says before is its own report")
 }

@@ -5,6 +5,7 @@ mod table;
 
 use crate::acquisition::Acquisition;
 use crate::backend::Backend;
+use crate::backend::answers::panicked;
 use crate::error::{ErrorKind, LockError};
 use crate::keeper::Background;
 use crate::lease::{Doubt, LossReason};
@@ -128,8 +129,4 @@ impl RenewalState {
 
 async fn lose_overdue(held: Arc<Acquisition>) {
     held.end(LossReason::Expired);
-}
-
-fn panicked() -> LockError {
-    LockError::new(ErrorKind::Unavailable, "the backend panicked; what it says before is its own report")
 }
