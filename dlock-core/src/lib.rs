@@ -55,6 +55,7 @@ mod release;
 mod renewal;
 mod request;
 mod scope;
+mod settings;
 mod shared;
 mod spans;
 mod template;

@@ -3,12 +3,13 @@
 use crate::backend::Backend;
 use crate::error::{ErrorKind, LockError};
 use crate::hand_over::{HandOver, HandOverBackend};
-use crate::handles::{DEFAULT_PATIENCE, Handles};
+use crate::handles::Handles;
 use crate::keeper::Background;
 use crate::key::LockKey;
 use crate::lease::Ttl;
 use crate::renewal::Renewal;
 use crate::request::LockRequest;
+use crate::settings::ManagerSettings;
 use crate::shared::Shared;
 use std::fmt;
 use std::future::Future;
@@ -42,42 +43,86 @@ pub struct LockManager {
 impl LockManager {
     /// A manager over `backend`, with the defaults named at each setter.
     pub fn builder(backend: impl Backend) -> LockManagerBuilder {
-        LockManagerBuilder {
-            backend: Arc::new(backend),
-            ttl: Ttl::default().as_duration(),
-            wait: DEFAULT_WAIT,
-            hand_over: HandOver::default(),
-            flush_on_drop: DEFAULT_PATIENCE,
-        }
+        LockManagerBuilder { backend: Arc::new(backend), settings: ManagerSettings::default() }
     }
 
-    /// A manager over the backend that `url` names, with default settings.
+    /// A manager over the backend that `url` names, with the options of the URL and defaults for all others.
     ///
     /// | URL | backend |
     /// |---|---|
     /// | `memory:` | a new [`EmbeddedBackend`](crate::EmbeddedBackend) |
     /// | `redis://[user:password@]host[:6379][/db]` | `RedisBackend` (feature `redis`) |
+    /// | `unix://[user:password@]/path` or `redis+unix://…` | the same, by a socket of this machine |
     /// | `redis+sentinel://[user:password@]host[:26379][,…]/service[/db]` | the same, for the primary that these sentinels name |
-    /// | `redis+cluster://[user:password@]host[:6379][,…]` | the same, for the cluster that these nodes belong to |
+    /// | `redis+cluster://[user:password@]host[:6379][,…][/db]` | the same, for the cluster that these nodes belong to |
     /// | `rediss://…`, `rediss+sentinel://…`, `rediss+cluster://…` | the same over TLS (feature `redis-tls`) |
     /// | `redlock://[user:password@]a[:6379],b,c[/db]`, `rediss+redlock://…` | `RedlockBackend`, the same features |
-    /// | `zookeeper://[user:password@]host:2181[,host:2181…][/root]` | `ZooKeeperBackend` (feature `zookeeper`); over TLS it needs its builder |
+    /// | `zookeeper://[user:password@]host:2181[,host:2181…][/root]`, `zookeeper+tls://…` | `ZooKeeperBackend` (features `zookeeper`, `zookeeper-tls`) |
+    ///
+    /// A scheme may be in any case, and `valkey` and `valkeys` may stand for `redis` and `rediss`.
+    ///
+    /// # Options
+    /// Options follow a question mark: `redis://10.0.0.5/?ttl=30s&wait=5s&quarantine=30s`. Each has the name of the
+    /// builder's method. A duration is a number and a unit: `500ms`, `30s`, `5m` or `1h`. Percent-encode what has a
+    /// meaning in a URL. An option that is not known is refused by its name.
+    ///
+    /// | option of every backend | value |
+    /// |---|---|
+    /// | [`ttl`](LockManagerBuilder::ttl) | a duration |
+    /// | [`wait`](LockManagerBuilder::wait) | a duration, or `max` |
+    /// | [`hand_over`](LockManagerBuilder::hand_over) | `off`, or holders and a duration: `16,10ms` |
+    /// | [`flush_on_drop`](LockManagerBuilder::flush_on_drop) | a duration |
+    ///
+    /// The `url` methods of the backends' builders list those of one backend.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] for a URL that is none of these, [`ErrorKind::Unsupported`] if the feature
-    /// is off, and what the backend's builder returns.
+    /// [`ErrorKind::InvalidOption`] for a URL that is none of these and for an option that is wrong,
+    /// [`ErrorKind::Unsupported`] if the feature is off, and what the backend's builder returns.
     ///
     /// # Cancel safety
     /// Dropping the future gives the connection up.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
-    /// let locks = dlock_core::LockManager::connect("memory:").await?;
+    /// use dlock_core::{ErrorKind, LockManager};
+    ///
+    /// let locks = LockManager::connect("memory:?ttl=10s&wait=2s").await?;
     /// assert!(locks.lock("order:42").await?.is_valid());
+    ///
+    /// let refused = LockManager::connect("memory:?tll=10s").await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::InvalidOption);
+    /// assert!(refused.to_string().contains("tll"));
     /// # Ok(()) }
     /// ```
     pub async fn connect(url: &str) -> Result<Self, LockError> {
-        Self::builder(crate::connect::backend(url).await?).build()
+        Self::builder_from_url(url).await?.build()
+    }
+
+    /// As [`connect`](Self::connect), for settings that are not in the URL: what is set by the builder wins over the
+    /// options of the URL.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the connection up.
+    ///
+    /// ```
+    /// use dlock_core::{ErrorKind, HandOver, LockManager};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let url = "memory:?wait=1m"; // from the environment
+    /// let builder = LockManager::builder_from_url(url).await?;
+    /// let locks = builder.wait(Duration::from_millis(5)).hand_over(HandOver::OFF).build()?;
+    ///
+    /// let held = locks.lock("order:42").await?;
+    /// assert_eq!(locks.lock("order:42").await.unwrap_err().kind(), ErrorKind::Busy);
+    /// # held.release().await }
+    /// ```
+    pub async fn builder_from_url(url: &str) -> Result<LockManagerBuilder, LockError> {
+        let (backend, settings) = crate::connect::backend(url).await?;
+        Ok(LockManagerBuilder { backend, settings })
     }
 
     /// A request for the lock on `key`: set what it needs, then `.await` it.
@@ -163,18 +208,12 @@ impl fmt::Debug for LockManager {
 /// How many managers this process has made.
 static MANAGERS: AtomicU64 = AtomicU64::new(0);
 
-/// How long a request waits unless it says otherwise.
-const DEFAULT_WAIT: Duration = Duration::from_secs(60);
-
 /// Settings of a [`LockManager`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct LockManagerBuilder {
     backend: Arc<dyn Backend>,
-    ttl: Duration,
-    wait: Duration,
-    hand_over: HandOver,
-    flush_on_drop: Duration,
+    settings: ManagerSettings,
 }
 
 impl LockManagerBuilder {
@@ -184,14 +223,14 @@ impl LockManagerBuilder {
     /// ZooKeeper ends a dead holder's lock with its session; there this is only the longest time between two
     /// looks at the session.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
+        self.settings.ttl = ttl;
         self
     }
 
     /// How long a request waits for its turn unless it says otherwise, by default 60 seconds.
     /// [`Duration::MAX`] waits without end, zero tries once.
     pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
+        self.settings.wait = wait;
         self
     }
 
@@ -219,7 +258,7 @@ impl LockManagerBuilder {
     /// # Ok(()) }
     /// ```
     pub fn hand_over(mut self, hand_over: HandOver) -> Self {
-        self.hand_over = hand_over;
+        self.settings.hand_over = hand_over;
         self
     }
 
@@ -229,7 +268,7 @@ impl LockManagerBuilder {
     /// The drop blocks the thread meanwhile; the releases go on. A [`shutdown`](LockManager::shutdown) before leaves
     /// nothing to wait for.
     pub fn flush_on_drop(mut self, patience: Duration) -> Self {
-        self.flush_on_drop = patience;
+        self.settings.flush_on_drop = patience;
         self
     }
 
@@ -239,14 +278,15 @@ impl LockManagerBuilder {
     /// [`ErrorKind::InvalidOption`] if the ttl or the hand-over is out of its range, [`ErrorKind::Unavailable`] if the
     /// system gives no thread, and [`ErrorKind::NotConfigured`] in a process that was forked after a manager was built.
     pub fn build(mut self) -> Result<LockManager, LockError> {
-        let ttl = Ttl::new(self.ttl)?;
-        if !(1..=HandOver::MOST).contains(&self.hand_over.max) {
+        let ManagerSettings { ttl, wait, hand_over, flush_on_drop } = self.settings;
+        let ttl = Ttl::new(ttl)?;
+        if !(1..=HandOver::MOST).contains(&hand_over.max) {
             let detail = "a hand-over is of 1 to 64 holders; 1 turns it off";
             return Err(LockError::new(ErrorKind::InvalidOption, detail));
         }
         let releases = Background::new()?;
         if !self.backend.is_local() {
-            self.backend = Arc::new(HandOverBackend::new(self.backend, self.hand_over, releases.clone()));
+            self.backend = Arc::new(HandOverBackend::new(self.backend, hand_over, releases.clone()));
         }
         let renewal = Renewal::new(Arc::clone(&self.backend), releases.clone());
         let shared = Shared {
@@ -254,10 +294,10 @@ impl LockManagerBuilder {
             clock: self.backend.clock(),
             backend: self.backend,
             ttl,
-            wait: self.wait,
+            wait,
             renewal,
             closed: CancellationToken::new(),
-            handles: Handles::new(self.flush_on_drop),
+            handles: Handles::new(flush_on_drop),
             releases,
         };
         Ok(LockManager::of(Arc::new(shared)))

@@ -7,7 +7,6 @@
 pub(crate) mod answers;
 mod claim;
 mod contract;
-#[cfg(feature = "redis")]
 pub(crate) mod durations;
 pub mod embedded;
 pub(crate) mod expiring_map;
@@ -20,6 +19,7 @@ pub mod redis;
 mod request;
 #[cfg(any(feature = "redis", feature = "zookeeper"))]
 pub(crate) mod single_attempt;
+pub(crate) mod url_options;
 pub(crate) mod wakeups;
 #[cfg(feature = "zookeeper")]
 pub mod zookeeper;

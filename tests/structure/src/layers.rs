@@ -55,6 +55,7 @@ const LAYERS: &[Layer] = &[
             "private.rs",
             "request.rs",
             "scope.rs",
+            "settings.rs",
             "shared.rs",
         ],
         below: &[

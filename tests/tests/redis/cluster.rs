@@ -210,6 +210,7 @@ async fn a_node_by_itself_and_a_server_that_is_no_cluster_are_refused() {
     assert_eq!(single.kind(), ErrorKind::InvalidOption, "{single}");
     let database = build(cluster.url() + "/3").await;
     assert_eq!(database.kind(), ErrorKind::InvalidOption, "{database}");
+    assert!(database.to_string().contains("cluster-databases"), "{database}");
 }
 
 /// How often a node answered with this error, whichever node it was.

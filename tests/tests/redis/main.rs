@@ -29,11 +29,12 @@ mod sentinel;
 mod stopped_process;
 mod timestamp;
 mod unpolled;
+mod urls;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use dlock_core::{
     ErrorKind, FencingToken, GuardState, HandOver, LockError, LockGuard, LockKey, LockManager, LossReason,
-    Moment, RedisBackend, Ttl,
+    Moment, Operation, RedisBackend, Ttl,
 };
 use dlock_tests::{RedisServer, Relay, RespConnection, fresh_key, shared_redis, wait_until_async};
 use std::sync::Arc;

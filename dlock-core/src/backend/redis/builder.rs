@@ -11,31 +11,28 @@ use super::recipe::queue::Queue;
 use super::recipe::timestamp::Timestamp;
 use super::replicas::Replicas;
 use super::script_calls::Calls;
-use super::script_options::{Gap, ScriptOptions};
 use super::scripts::{self, Script};
-use super::servers::{Cluster, Connection, Connector, Exclusive, Limits, Opening, Sentinels, Servers};
+use super::servers::{Cluster, Connection, Connector, Exclusive, Names, Opening, Sentinels, Servers};
 use super::servers::{ServersUrl, Source};
+use super::settings::RedisSettings;
 use super::wire::Inbox;
-use crate::backend::durations::{TIMEOUT, check_range};
+use crate::backend::url_options::{GivenOptions, split};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::keeper::Keeper;
 use crate::lease::OwnerId;
+use redis::ConnectionInfo;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Settings of a [`RedisBackend`].
+/// Settings of a [`RedisBackend`]. A setting that is wrong is reported by [`build`](Self::build).
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct RedisBackendBuilder {
     url: String,
-    sentinel_login: Option<(String, String)>,
-    limits: Limits,
-    root_certificates: Option<Vec<u8>>,
-    recipe: Recipe,
-    options: ScriptOptions,
-    required_replicas: usize,
-    caller_connections: usize,
+    settings: RedisSettings,
+    /// What was wrong first.
+    wrong: Option<LockError>,
 }
 
 impl RedisBackend {
@@ -47,33 +44,8 @@ impl RedisBackend {
 
 impl Default for RedisBackendBuilder {
     fn default() -> Self {
-        Self {
-            url: "redis://127.0.0.1/".to_owned(),
-            sentinel_login: None,
-            limits: DEFAULT_LIMITS,
-            root_certificates: None,
-            recipe: Recipe::default(),
-            options: ScriptOptions::default(),
-            required_replicas: 0,
-            caller_connections: CALLER_CONNECTIONS,
-        }
+        Self { url: "redis://127.0.0.1/".to_owned(), settings: RedisSettings::default(), wrong: None }
     }
-}
-
-/// A runtime that can do no IO is found out by a panic of the task that connects it. Where that ends the process, it is
-/// not tried unless it is asked for.
-const CALLER_CONNECTIONS: usize = if cfg!(panic = "abort") { 0 } else { 4 };
-
-pub(super) const DEFAULT_LIMITS: Limits =
-    Limits { connect: Duration::from_secs(2), request: Duration::from_secs(1) };
-
-/// Checks the limits that a builder was given.
-///
-/// # Errors
-/// [`ErrorKind::InvalidOption`] if one is out of its range.
-pub(super) fn check_limits(limits: Limits) -> Result<(), LockError> {
-    check_range("connect_timeout", limits.connect, &TIMEOUT)?;
-    check_range("request_timeout", limits.request, &TIMEOUT)
 }
 
 impl RedisBackendBuilder {
@@ -82,18 +54,58 @@ impl RedisBackendBuilder {
     /// | URL | servers |
     /// |---|---|
     /// | `redis://[user:password@]host[:6379][/db]` | one server |
+    /// | `unix://[user:password@]/path` or `redis+unix://…` | one server, by a socket of this machine |
     /// | `redis+sentinel://[user:password@]host[:26379][,…]/service[/db]` | the primary that the sentinels name; user and password are those of the servers |
-    /// | `redis+cluster://[user:password@]host[:6379][,…]` | the cluster that these nodes belong to |
+    /// | `redis+cluster://[user:password@]host[:6379][,…][/db]` | the cluster that these nodes belong to; databases other than 0 need Valkey 9 with `cluster-databases` |
     ///
-    /// `rediss` instead of `redis` asks for TLS (feature `redis-tls`), towards sentinels too.
-    pub fn url(mut self, url: impl Into<String>) -> Self {
-        self.url = url.into();
+    /// `rediss` instead of `redis` asks for TLS (feature `redis-tls`), towards sentinels too. `valkey` and `valkeys` stand
+    /// for `redis` and `rediss`, and a scheme may be in any case.
+    ///
+    /// # Options
+    /// Settings of this builder may follow, `?recipe=barging&quarantine=30s`, by the names of its methods. The last call
+    /// wins: an option of the URL over what was set before, and a setting over the options of a URL before it.
+    ///
+    /// | option | value |
+    /// |---|---|
+    /// | [`connect_timeout`](Self::connect_timeout), [`request_timeout`](Self::request_timeout), [`quarantine`](Self::quarantine) | a duration: `500ms`, `30s`, `5m` or `1h` |
+    /// | [`recipe`](Self::recipe) | `fair`, `barging`, `plain` or `timestamp` |
+    /// | [`foreign_gap`](Self::foreign_gap) | two durations: `10s,200ms` |
+    /// | [`caller_connections`](Self::caller_connections), [`require_replicas`](Self::require_replicas) | a number |
+    /// | `sentinel_user`, `sentinel_password` | as [`sentinel_login`](Self::sentinel_login); the user is `default` by default |
+    /// | `db` | the database, where it is not in the path, as for a socket |
+    ///
+    /// ```no_run
+    /// use dlock_core::RedisBackend;
+    ///
+    /// # async fn example() -> Result<(), dlock_core::LockError> {
+    /// let url = "redis+sentinel://s1,s2,s3/orders?sentinel_password=secret&quarantine=30s";
+    /// let backend = RedisBackend::builder().url(url).build().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn url(self, url: impl AsRef<str>) -> Self {
+        match split(url.as_ref()) {
+            Ok((place, options)) => self.at(place, options, &[]),
+            Err(wrong) => self.refusing(wrong),
+        }
+    }
+
+    /// The servers of a URL, and the options that follow it. `others` are the names of options that were taken before.
+    pub(crate) fn at(mut self, place: &str, options: GivenOptions, others: &[&str]) -> Self {
+        place.clone_into(&mut self.url);
+        match self.settings.take(options, others) {
+            Ok(()) => self,
+            Err(wrong) => self.refusing(wrong),
+        }
+    }
+
+    fn refusing(mut self, wrong: LockError) -> Self {
+        self.wrong.get_or_insert(wrong);
         self
     }
 
     /// User and password for the sentinels, by default none. The user of a bare `requirepass` is `default`.
     pub fn sentinel_login(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
-        self.sentinel_login = Some((user.into(), password.into()));
+        self.settings.sentinel_login = Some((user.into(), password.into()));
         self
     }
 
@@ -101,13 +113,13 @@ impl RedisBackendBuilder {
     /// by default those that the system trusts.
     #[cfg(feature = "redis-tls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.root_certificates = Some(pem.into());
+        self.settings.access.root_certificates = Some(pem.into());
         self
     }
 
     /// How long making a connection may take: 1 ms to 1 hour, by default 2 seconds.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.limits.connect = limit;
+        self.settings.access.limits.connect = limit;
         self
     }
 
@@ -115,13 +127,13 @@ impl RedisBackendBuilder {
     /// as unknown, and the connection is replaced. For as long a server may answer that it cannot for the
     /// moment (it loads its data, or a slot is being moved) before that is an error.
     pub fn request_timeout(mut self, limit: Duration) -> Self {
-        self.limits.request = limit;
+        self.settings.access.limits.request = limit;
         self
     }
 
     /// Which way the locks are kept, by default [`Recipe::Fair`].
     pub fn recipe(mut self, recipe: Recipe) -> Self {
-        self.recipe = recipe;
+        self.settings.recipe = recipe;
         self
     }
 
@@ -136,7 +148,7 @@ impl RedisBackendBuilder {
     /// client and 200 ms in node-redlock. Every process should set the same. Only for [`Recipe::Fair`]: with
     /// the others a released lock is free anyway.
     pub fn foreign_gap(mut self, between: Duration, gap: Duration) -> Self {
-        self.options.gap = (!gap.is_zero()).then_some(Gap { between, length: gap });
+        self.settings.set_gap(between, gap);
         self
     }
 
@@ -150,7 +162,7 @@ impl RedisBackendBuilder {
     /// that is built with `panic = "abort"` the default is 0: all its runtimes must be able to do IO
     /// (`enable_io`) if this is set.
     pub fn caller_connections(mut self, most: usize) -> Self {
-        self.caller_connections = most;
+        self.settings.caller_connections = most;
         self
     }
 
@@ -162,7 +174,7 @@ impl RedisBackendBuilder {
     /// If fewer acknowledge in time ([`request_timeout`](Self::request_timeout)), the grant is undone and the
     /// acquire fails with [`ErrorKind::Unavailable`], or goes on waiting.
     pub fn require_replicas(mut self, replicas: usize) -> Self {
-        self.required_replicas = replicas;
+        self.settings.required_replicas = replicas;
         self
     }
 
@@ -180,7 +192,7 @@ impl RedisBackendBuilder {
     /// used for the first time, the same time passes; a slot that moved counts as promoted. Every process must
     /// set the same. A longer ttl is refused.
     pub fn quarantine(mut self, duration: Duration) -> Self {
-        self.options.quarantine = duration;
+        self.settings.options.quarantine = duration;
         self
     }
 
@@ -199,16 +211,15 @@ impl RedisBackendBuilder {
     }
 
     async fn connect(mut self) -> Result<RedisBackend, LockError> {
-        check_limits(self.limits)?;
-        self.options.check()?;
-        self.check_options()?;
-        self.options.barging = self.recipe == Recipe::Barging;
+        self.wrong.take().map_or(Ok(()), Err)?;
+        self.settings.check()?;
+        self.settings.options.barging = self.settings.recipe == Recipe::Barging;
         let (keeper, inbox) = (Keeper::start()?, Inbox::new(OwnerId::random()?));
         let pushes = Arc::new(Pushes::new(inbox));
         let (servers, address) = self.servers(&pushes, keeper)?;
         servers.ensure().await?;
-        let (queue, info) = (self.has_queue(), !self.options.quarantine.is_zero());
-        preflight::check(&servers, inbox, Needs { queue, info, limit: self.limits.request }).await?;
+        let (queue, info) = (self.settings.has_queue(), !self.settings.options.quarantine.is_zero());
+        preflight::check(&servers, inbox, Needs { queue, info, limit: self.limit() }).await?;
         let servers = Arc::new(servers);
         let (kept, replicas) = (self.kept(&servers, &pushes), self.replicas(&servers, inbox));
         let locks = Arc::new(RedisLocks { address, pushes, kept, replicas });
@@ -217,40 +228,46 @@ impl RedisBackendBuilder {
         Ok(RedisBackend::of(locks))
     }
 
-    fn check_options(&self) -> Result<(), LockError> {
-        let refuse = |detail| Err(LockError::new(ErrorKind::InvalidOption, detail));
-        if self.options.gap.is_some() && self.recipe != Recipe::Fair {
-            return refuse("foreign_gap is for Recipe::Fair; with the others a released lock is free anyway");
-        }
-        if !self.options.quarantine.is_zero() && !self.has_queue() {
-            return refuse("quarantine needs the scripts of Recipe::Fair or Recipe::Barging");
-        }
-        if self.required_replicas > 0 && !self.has_queue() {
-            return refuse("require_replicas needs the scripts of Recipe::Fair or Recipe::Barging");
-        }
-        Ok(())
-    }
-
-    fn has_queue(&self) -> bool {
-        matches!(self.recipe, Recipe::Fair | Recipe::Barging)
+    /// How long a server may take for an answer.
+    fn limit(&self) -> Duration {
+        self.settings.access.limits.request
     }
 
     /// The servers that the URL names, and what to call them.
     fn servers(&self, pushes: &Arc<Pushes>, keeper: &'static Keeper) -> Result<(Servers, String), LockError> {
-        match ServersUrl::parse(&self.url) {
-            Some(url) if url.scheme.ends_with("+sentinel") => self.behind_sentinels(&url, pushes, keeper),
-            Some(url) if url.scheme.ends_with("+cluster") => self.in_cluster(&url, pushes),
-            _ => {
-                let connector = self.connector(&self.url)?;
-                let address = connector.server();
-                Ok((self.one(Source::Fixed(Box::new(connector)), pushes, keeper), address))
-            }
+        let url = ServersUrl::parse(&self.url)?;
+        match url.names {
+            Names::Server | Names::Socket => self.one_server(url.one()?, pushes, keeper),
+            Names::Sentinels => self.behind_sentinels(&url, pushes, keeper),
+            Names::Cluster => self.in_cluster(&url, pushes),
+            Names::Majority => Err(invalid("redlock:// names independent servers; use RedlockBackend")),
         }
+    }
+
+    /// The database is in the URL's path or in its options.
+    fn with_database(&self, info: ConnectionInfo) -> Result<ConnectionInfo, LockError> {
+        let Some(database) = self.settings.database else { return Ok(info) };
+        if info.redis_settings().db() != 0 {
+            return Err(invalid("the URL names a database in its path and another one as db; leave one out"));
+        }
+        let redis = info.redis_settings().clone().set_db(database);
+        Ok(info.set_redis_settings(redis))
+    }
+
+    fn one_server(
+        &self,
+        info: ConnectionInfo,
+        pushes: &Arc<Pushes>,
+        keeper: &'static Keeper,
+    ) -> Result<(Servers, String), LockError> {
+        let connector = self.connector(info)?;
+        let address = connector.server();
+        Ok((self.one(Source::Fixed(Box::new(connector)), pushes, keeper), address))
     }
 
     fn one(&self, source: Source, pushes: &Arc<Pushes>, keeper: &'static Keeper) -> Servers {
         let connection = Connection::new(source, self.opening(pushes, true));
-        Servers::One(connection.with_runtimes(keeper, self.caller_connections))
+        Servers::One(connection.with_runtimes(keeper, self.settings.caller_connections))
     }
 
     fn behind_sentinels(
@@ -261,50 +278,53 @@ impl RedisBackendBuilder {
     ) -> Result<(Servers, String), LockError> {
         let (service, database) = url.path();
         if service.is_empty() {
-            let detail =
-                "the URL does not say what the sentinels call the primary: redis+sentinel://host/service";
-            return Err(LockError::new(ErrorKind::InvalidOption, detail));
+            return Err(invalid(
+                "the URL does not say what the sentinels call the primary: redis+sentinel://host/service",
+            ));
         }
-        let to_servers = self.connector(&url.to_one("sentinels", database))?;
-        let to_sentinels = to_servers.clone().with_login(self.sentinel_login.as_ref());
+        let to_servers = self.connector(url.to_one("sentinels", database)?)?;
+        let to_sentinels = to_servers.clone().with_login(self.settings.sentinel_login.as_ref());
         let sentinels = Sentinels::new(url.addresses(26_379)?, service.to_owned(), to_sentinels, to_servers);
         let servers = self.one(Source::Sentinels(Box::new(sentinels)), pushes, keeper);
         Ok((servers, format!("sentinels of {service}")))
     }
 
     fn in_cluster(&self, url: &ServersUrl<'_>, pushes: &Arc<Pushes>) -> Result<(Servers, String), LockError> {
-        if !matches!(url.path(), ("" | "0", "")) {
-            return Err(LockError::new(ErrorKind::InvalidOption, "a cluster has no databases but 0"));
-        }
-        let (seeds, connector) = (url.addresses(6_379)?, self.connector(&url.to_one("cluster", ""))?);
+        let connector = self.connector(url.to_one("cluster", url.path().0)?)?;
+        let seeds = url.addresses(6_379)?;
         let address = seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let cluster = Cluster::new(seeds, connector, self.opening(pushes, false), Arc::clone(pushes));
         Ok((Servers::Cluster(cluster), address))
     }
 
-    fn connector(&self, url: &str) -> Result<Connector, LockError> {
-        Connector::new(url, self.limits, self.root_certificates.clone())
+    fn connector(&self, info: ConnectionInfo) -> Result<Connector, LockError> {
+        Ok(Connector::new(self.with_database(info)?, &self.settings.access))
     }
 
     fn opening(&self, pushes: &Arc<Pushes>, may_listen: bool) -> Opening {
         static QUEUE: &[&Script] = &[&scripts::ACQUIRE, &scripts::RELEASE, &scripts::RENEW, &scripts::BATCH];
         static TIMESTAMP: &[&Script] = &[&scripts::TAKE_OVER, &scripts::REPLACE, &scripts::REMOVE];
-        let scripts = match self.recipe {
+        let scripts = match self.settings.recipe {
             Recipe::Fair | Recipe::Barging => QUEUE,
             Recipe::Plain => &[],
             Recipe::Timestamp => TIMESTAMP,
         };
-        Opening { pushes: Some(Arc::clone(pushes)), listens: may_listen && self.has_queue(), scripts }
+        Opening {
+            pushes: Some(Arc::clone(pushes)),
+            listens: may_listen && self.settings.has_queue(),
+            scripts,
+        }
     }
 
     fn kept(&self, servers: &Arc<Servers>, pushes: &Arc<Pushes>) -> Kept {
-        let (servers, limit) = (Arc::clone(servers), self.limits.request);
-        match self.recipe {
+        let (servers, limit) = (Arc::clone(servers), self.limit());
+        match self.settings.recipe {
             Recipe::Fair | Recipe::Barging => {
                 // In a cluster the keys of one call lie in one slot; and a batch knows no quarantine.
-                let in_batches = matches!(*servers, Servers::One(_)) && self.options.quarantine.is_zero();
+                let in_batches =
+                    matches!(*servers, Servers::One(_)) && self.settings.options.quarantine.is_zero();
                 let batches = in_batches.then(|| Batches::new(Arc::clone(&servers), limit));
-                let calls = Calls { servers, limit, options: self.options, batches };
+                let calls = Calls { servers, limit, options: self.settings.options, batches };
                 Kept::Queue(Queue::new(calls, Arc::clone(pushes), InFlight::default()))
             }
             Recipe::Plain => Kept::Plain(PlainRecipe::new(servers, pushes.inbox, limit)),
@@ -313,10 +333,10 @@ impl RedisBackendBuilder {
     }
 
     fn replicas(&self, servers: &Arc<Servers>, inbox: Inbox) -> Option<Replicas> {
-        let (servers, patience) = (Arc::clone(servers), self.limits.request);
+        let (servers, patience) = (Arc::clone(servers), self.limit());
         // The server answers after the patience at the latest; then the answer must travel.
         let exclusive = Exclusive::new(patience.saturating_mul(2));
-        let required = self.required_replicas;
+        let required = self.settings.required_replicas;
         (required > 0).then_some(Replicas { required, patience, servers, inbox, exclusive })
     }
 }
@@ -351,15 +371,16 @@ fn release_again(locks: &Arc<RedisLocks>) {
     });
 }
 
+fn invalid(detail: &'static str) -> LockError {
+    LockError::new(ErrorKind::InvalidOption, detail)
+}
+
 /// Without the URL and the login, which may hold passwords.
 impl fmt::Debug for RedisBackendBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBackendBuilder")
-            .field("limits", &self.limits)
-            .field("recipe", &self.recipe)
-            .field("options", &self.options)
-            .field("required_replicas", &self.required_replicas)
-            .field("caller_connections", &self.caller_connections)
+            .field("settings", &self.settings)
+            .field("wrong", &self.wrong)
             .finish_non_exhaustive()
     }
 }

@@ -58,6 +58,16 @@ fn meaning_by_text(cause: &RedisError) -> Option<(ErrorKind, &'static str)> {
         let detail = "the user lacks a right that the scripts need; grant those listed at RedisBackend";
         return Some((ErrorKind::Auth, detail));
     }
+    if text.contains("refused to switch database") {
+        return Some(match text.contains("permission") {
+            true => (ErrorKind::Auth, "the user lacks the right to choose a database; grant +select"),
+            false => (
+                ErrorKind::InvalidOption,
+                "the server has no such database; in a cluster there is only 0, except on Valkey 9 with \
+                 cluster-databases",
+            ),
+        });
+    }
     if text.contains("unknown command") && text.contains("script") {
         let detail = "the server knows no scripts; for a sentinel use redis+sentinel://, else Recipe::Plain";
         return Some((ErrorKind::InvalidOption, detail));

@@ -1,5 +1,6 @@
 //! Locks in Redis: one string key each, with expiry, owner-checked release and a queue.
 
+mod access;
 mod backend;
 mod batch;
 mod builder;
@@ -18,6 +19,7 @@ mod script_calls;
 mod script_options;
 mod scripts;
 mod servers;
+mod settings;
 mod wire;
 
 pub use backend::RedisBackend;

@@ -4,30 +4,33 @@ use super::backend::RedlockBackend;
 use super::node::RedlockServer;
 use super::quorum::out_of_reach;
 use super::votes::majority;
-use crate::backend::redis::builder::{DEFAULT_LIMITS, check_limits};
+use crate::backend::redis::access::{self, ServerAccess};
 use crate::backend::redis::notifications::Pushes;
 use crate::backend::redis::preflight::{self, Needs};
 use crate::backend::redis::script_calls::Calls;
 use crate::backend::redis::script_options::ScriptOptions;
 use crate::backend::redis::scripts::{self, Script};
-use crate::backend::redis::servers::{Connection, Connector, Limits, Opening, Servers, ServersUrl, Source};
+use crate::backend::redis::servers::{Connection, Connector, Names, Opening, Servers, ServersUrl, Source};
 use crate::backend::redis::wire::Inbox;
+use crate::backend::url_options::{GivenOptions, names, split};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::keeper::Keeper;
 use crate::lease::OwnerId;
 use futures_util::future::join_all;
+use redis::ConnectionInfo;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Settings of a [`RedlockBackend`].
+/// Settings of a [`RedlockBackend`]. A setting that is wrong is reported by [`build`](Self::build).
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct RedlockBackendBuilder {
     places: Places,
-    limits: Limits,
-    root_certificates: Option<Vec<u8>>,
+    access: ServerAccess,
+    /// What was wrong first.
+    wrong: Option<LockError>,
 }
 
 /// Where the servers are.
@@ -46,7 +49,7 @@ impl RedlockBackend {
 
 impl Default for RedlockBackendBuilder {
     fn default() -> Self {
-        Self { places: Places::Each(Vec::new()), limits: DEFAULT_LIMITS, root_certificates: None }
+        Self { places: Places::Each(Vec::new()), access: ServerAccess::default(), wrong: None }
     }
 }
 
@@ -56,8 +59,35 @@ const LEAST_SERVERS: usize = 3;
 impl RedlockBackendBuilder {
     /// The servers in one URL, which share the login: `redlock://[user:password@]a[:6379],b,c[/db]`, or
     /// `rediss+redlock://…` for TLS (feature `redis-tls`). Replaces [`servers`](Self::servers).
-    pub fn url(mut self, url: impl Into<String>) -> Self {
-        self.places = Places::Together(url.into());
+    ///
+    /// # Options
+    /// Settings of this builder may follow, `?request_timeout=200ms`, by the names of its methods. The last call wins: an
+    /// option of the URL over what was set before, and a setting over the options of a URL before it.
+    ///
+    /// | option | value |
+    /// |---|---|
+    /// | [`connect_timeout`](Self::connect_timeout), [`request_timeout`](Self::request_timeout) | a duration: `500ms`, `30s`, `5m` or `1h` |
+    pub fn url(self, url: impl AsRef<str>) -> Self {
+        match split(url.as_ref()) {
+            Ok((place, options)) => self.at(place, options, &[]),
+            Err(wrong) => self.refusing(wrong),
+        }
+    }
+
+    /// The servers of a URL, and the options that follow it. `others` are the names of options that were taken before.
+    pub(crate) fn at(mut self, place: &str, options: GivenOptions, others: &[&str]) -> Self {
+        self.places = Places::Together(place.to_owned());
+        let known = [others, &names(access::OPTIONS)].concat();
+        let taken =
+            options.apply(access::OPTIONS, &mut self.access).and_then(|left| left.refuse_others(&known));
+        match taken {
+            Ok(()) => self,
+            Err(wrong) => self.refusing(wrong),
+        }
+    }
+
+    fn refusing(mut self, wrong: LockError) -> Self {
+        self.wrong.get_or_insert(wrong);
         self
     }
 
@@ -73,13 +103,13 @@ impl RedlockBackendBuilder {
     /// against, by default those that the system trusts.
     #[cfg(feature = "redis-tls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.root_certificates = Some(pem.into());
+        self.access.root_certificates = Some(pem.into());
         self
     }
 
     /// How long making a connection to one server may take: 1 ms to 1 hour, by default 2 seconds.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.limits.connect = limit;
+        self.access.limits.connect = limit;
         self
     }
 
@@ -87,7 +117,7 @@ impl RedlockBackendBuilder {
     /// connection to it is replaced. Should be much shorter than the leases, as an acquire may have to wait for
     /// it where the other servers do not decide.
     pub fn request_timeout(mut self, limit: Duration) -> Self {
-        self.limits.request = limit;
+        self.access.limits.request = limit;
         self
     }
 
@@ -105,12 +135,13 @@ impl RedlockBackendBuilder {
         self.connect().await.map_err(|error| error.with_operation(Operation::Connect).with_backend("redlock"))
     }
 
-    async fn connect(self) -> Result<RedlockBackend, LockError> {
-        check_limits(self.limits)?;
+    async fn connect(mut self) -> Result<RedlockBackend, LockError> {
+        self.wrong.take().map_or(Ok(()), Err)?;
+        self.access.check()?;
         Keeper::start()?;
         let inbox = Inbox::new(OwnerId::random()?);
         let nodes = self.nodes(&Arc::new(Pushes::new(inbox)))?;
-        let limit = self.limits.request;
+        let limit = self.access.limits.request;
         let opened = join_all(nodes.iter().map(|node| open(node, inbox, limit))).await;
         refuse_twins(opened.iter().flatten().flatten())?;
         let failures = opened.into_iter().filter_map(Result::err).collect();
@@ -119,36 +150,46 @@ impl RedlockBackendBuilder {
     }
 
     fn nodes(&self, pushes: &Arc<Pushes>) -> Result<Vec<Arc<RedlockServer>>, LockError> {
-        let urls = self.urls()?;
-        if urls.len() < LEAST_SERVERS {
+        let servers = self.servers_to_reach()?;
+        if servers.len() < LEAST_SERVERS {
             return Err(invalid(
                 "fewer than three servers tolerate no failure; use RedisBackend or name more",
             ));
         }
-        let nodes: Vec<_> = urls.iter().map(|url| self.node(url, pushes)).collect::<Result<_, _>>()?;
+        let nodes: Vec<_> = servers.into_iter().map(|server| self.node(server, pushes)).collect();
         refuse_twins(nodes.iter().map(|node| &node.address))?;
         Ok(nodes)
     }
 
-    fn urls(&self) -> Result<Vec<String>, LockError> {
+    fn servers_to_reach(&self) -> Result<Vec<ConnectionInfo>, LockError> {
         match &self.places {
-            Places::Each(urls) => Ok(urls.clone()),
-            Places::Together(url) => match ServersUrl::parse(url) {
-                Some(url) if matches!(url.scheme, "redlock" | "rediss+redlock") => Ok(url.one_by_one()),
+            Places::Each(urls) => urls.iter().map(|url| one(url)).collect(),
+            Places::Together(url) => match ServersUrl::parse(url)? {
+                url if url.names == Names::Majority => url.one_by_one(),
                 _ => Err(invalid("the URL is not of the form redlock://[user:password@]host[:port],…[/db]")),
             },
         }
     }
 
-    fn node(&self, url: &str, pushes: &Arc<Pushes>) -> Result<Arc<RedlockServer>, LockError> {
+    fn node(&self, server: ConnectionInfo, pushes: &Arc<Pushes>) -> Arc<RedlockServer> {
         static SCRIPTS: &[&Script] = &[&scripts::PROPOSE, &scripts::RENEW, &scripts::RELEASE];
-        let connector = Connector::new(url, self.limits, self.root_certificates.clone())?;
+        let connector = Connector::new(server, &self.access);
         let address = connector.server();
         let opening = Opening { pushes: Some(Arc::clone(pushes)), listens: false, scripts: SCRIPTS };
         let servers = Arc::new(Servers::One(Connection::new(Source::Fixed(Box::new(connector)), opening)));
         let calls =
             Calls { servers, limit: Duration::ZERO, options: ScriptOptions::default(), batches: None };
-        Ok(Arc::new(RedlockServer { address, calls }))
+        Arc::new(RedlockServer { address, calls })
+    }
+}
+
+/// One of the servers that have a URL each. Options are those of all.
+fn one(url: &str) -> Result<ConnectionInfo, LockError> {
+    let (place, options) = split(url)?;
+    options.refuse_others(&[])?;
+    match ServersUrl::parse(place)? {
+        url if matches!(url.names, Names::Server | Names::Socket) => url.one(),
+        _ => Err(invalid("a server's URL is not of the form redis://[user:password@]host[:port][/db]")),
     }
 }
 
@@ -191,6 +232,6 @@ fn invalid(detail: &'static str) -> LockError {
 /// Without the URLs, which may hold passwords.
 impl fmt::Debug for RedlockBackendBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedlockBackendBuilder").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("RedlockBackendBuilder").field("limits", &self.access.limits).finish_non_exhaustive()
     }
 }

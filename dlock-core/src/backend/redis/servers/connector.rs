@@ -2,21 +2,15 @@
 
 use super::address::Address;
 use super::timed::{TimedConnection, in_time};
+use crate::backend::redis::access::{Limits, ServerAccess};
 use crate::backend::redis::failure::classify;
 use crate::backend::redis::notifications::Receiver;
 use crate::error::LockError;
 use crate::keeper::Keeper;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo};
 use redis::{ProtocolVersion, RedisResult};
 use std::time::Duration;
-
-/// How long the parts of a request may take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) connect: Duration,
-    pub(crate) request: Duration,
-}
 
 /// The login and the limits that all servers of one backend share.
 #[derive(Clone)]
@@ -27,20 +21,12 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    /// For the server and the login of `url`, in the form that the client library reads.
-    ///
-    /// # Errors
-    /// [`InvalidOption`](crate::ErrorKind::InvalidOption) for a URL of another form.
-    pub(crate) fn new(
-        url: &str,
-        limits: Limits,
-        root_certificates: Option<Vec<u8>>,
-    ) -> Result<Self, LockError> {
-        let info = url.into_connection_info().map_err(classify)?;
+    /// For the server and the login of `info`.
+    pub(crate) fn new(info: ConnectionInfo, access: &ServerAccess) -> Self {
         let tcp = TcpSettings::default().set_nodelay(true);
         let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let info = info.set_tcp_settings(tcp).set_redis_settings(redis);
-        Ok(Self { info, limits, root_certificates })
+        Self { info, limits: access.limits, root_certificates: access.root_certificates.clone() }
     }
 
     /// The server it was made for.

@@ -14,11 +14,11 @@ mod sentinel;
 mod slots;
 mod timed;
 mod topology;
+mod url;
 
-pub(super) use address::ServersUrl;
 pub(super) use cluster::Cluster;
 pub(super) use connection::Connection;
-pub(super) use connector::{Connector, Limits};
+pub(super) use connector::Connector;
 pub(super) use exclusive::{Exclusive, Job};
 pub(super) use live::{Opening, Source};
 pub(super) use per_runtime::Route;
@@ -27,3 +27,4 @@ pub(super) use sentinel::Sentinels;
 pub(super) use slots::{hash_tag, slot, tag_in_slot};
 pub(super) use timed::TimedConnection;
 pub(super) use topology::Servers;
+pub(super) use url::{Names, ServersUrl};

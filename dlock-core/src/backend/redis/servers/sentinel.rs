@@ -1,8 +1,9 @@
 //! Finding the primary by asking sentinels.
 
 use super::address::Address;
-use super::connector::{Connector, Limits};
+use super::connector::Connector;
 use super::timed::TimedConnection;
+use crate::backend::redis::access::Limits;
 use crate::backend::redis::failure::classify;
 use crate::backend::redis::notifications::Receiver;
 use crate::error::{ErrorKind, LockError};

@@ -1,6 +1,6 @@
 //! Who a client is, and who may use what it makes.
 
-use super::wrong::Wrong;
+use crate::backend::url_options::Wrong;
 use zookeeper::{Acl, Acls, AuthId, Connector, Permission};
 
 /// Without credentials anybody may do anything, as there is no account that anything could belong to.

@@ -2,7 +2,7 @@
 
 use super::settings::Settings;
 use super::url;
-use super::wrong::Wrong;
+use crate::backend::url_options::{GivenOptions, Wrong, split};
 use crate::backend::zookeeper::acquisitions::Acquisitions;
 use crate::backend::zookeeper::backend::ZooKeeperBackend;
 use crate::backend::zookeeper::failure;
@@ -22,7 +22,7 @@ use std::time::Duration;
 pub struct ZooKeeperBackendBuilder {
     settings: Settings,
     /// What was wrong first.
-    wrong: Option<Wrong>,
+    wrong: Option<LockError>,
 }
 
 impl ZooKeeperBackend {
@@ -36,9 +36,43 @@ impl ZooKeeperBackendBuilder {
     /// All of it in one line: `zookeeper://[user:password@]host[:2181][,host[:2181]…][/root]`, with user and
     /// password percent-encoded. What the URL does not name stays as it was.
     ///
-    /// `zookeeper+tls://…` connects over TLS (feature `zookeeper-tls`), and needs `root_certificates`.
+    /// `zookeeper+tls://…` connects over TLS (feature `zookeeper-tls`), and needs `root_certificates`. A scheme may be in
+    /// any case.
+    ///
+    /// # Options
+    /// Settings of this builder may follow, `?session_timeout=10s`, by the names of its methods. The last call wins: an
+    /// option of the URL over what was set before, and a setting over the options of a URL before it.
+    ///
+    /// | option | value |
+    /// |---|---|
+    /// | [`session_timeout`](Self::session_timeout), [`request_timeout`](Self::request_timeout) | a duration: `500ms`, `30s`, `5m` or `1h` |
+    /// | [`lost_after_percent`](Self::lost_after_percent) | a number |
+    /// | [`dialect`](Self::dialect) | `curator` or `kazoo` |
+    /// | [`recipe`](Self::recipe) | `sequential` or `simple` |
+    /// | [`share_with`](Self::share_with) | accounts, separated by commas: `digest:user:HASH,ip:10.0.0.0/8` |
+    ///
+    /// ```no_run
+    /// use dlock_core::ZooKeeperBackend;
+    ///
+    /// # async fn example() -> Result<(), dlock_core::LockError> {
+    /// let url = "zookeeper://zk1,zk2,zk3/locks?session_timeout=10s&dialect=kazoo";
+    /// let backend = ZooKeeperBackend::builder().url(url).build().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn url(self, url: impl AsRef<str>) -> Self {
-        self.set(|settings| url::apply(url.as_ref(), settings))
+        match split(url.as_ref()) {
+            Ok((place, options)) => self.at(place, options, &[]),
+            Err(wrong) => self.refusing(wrong),
+        }
+    }
+
+    /// The servers of a URL, and the options that follow it. `others` are the names of options that were taken before.
+    pub(crate) fn at(self, place: &str, options: GivenOptions, others: &[&str]) -> Self {
+        let mut this = self.set(|settings| url::apply(place, settings));
+        match url::take(options, others, &mut this.settings) {
+            Ok(()) => this,
+            Err(wrong) => this.refusing(wrong),
+        }
     }
 
     /// The servers, separated by commas, by default `127.0.0.1:2181`. One that can be reached is enough.
@@ -142,9 +176,14 @@ impl ZooKeeperBackendBuilder {
     }
 
     fn set(mut self, setter: impl FnOnce(&mut Settings) -> Result<(), Wrong>) -> Self {
-        if let Err(wrong) = setter(&mut self.settings) {
-            self.wrong.get_or_insert(wrong);
+        match setter(&mut self.settings) {
+            Ok(()) => self,
+            Err(wrong) => self.refusing(invalid(wrong)),
         }
+    }
+
+    fn refusing(mut self, wrong: LockError) -> Self {
+        self.wrong.get_or_insert(wrong);
         self
     }
 
@@ -158,9 +197,9 @@ impl ZooKeeperBackendBuilder {
     /// # Cancel safety
     /// Dropping the future gives the connection up.
     pub async fn build(self) -> Result<ZooKeeperBackend, LockError> {
-        let wrong = self.wrong.or_else(|| self.settings.check().err());
+        let wrong = self.wrong.or_else(|| self.settings.check().err().map(invalid));
         let built = match wrong {
-            Some(wrong) => Err(LockError::new(ErrorKind::InvalidOption, wrong)),
+            Some(wrong) => Err(wrong),
             None => shielded(connect(self.settings)).await,
         };
         built.map_err(|error| error.with_operation(Operation::Connect).with_backend(NAME))
@@ -175,6 +214,10 @@ impl fmt::Debug for ZooKeeperBackendBuilder {
             .field("wrong", &self.wrong)
             .finish()
     }
+}
+
+fn invalid(wrong: Wrong) -> LockError {
+    LockError::new(ErrorKind::InvalidOption, wrong)
 }
 
 /// Opens the session and looks whether the account may use the root.

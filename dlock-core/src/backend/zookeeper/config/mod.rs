@@ -5,4 +5,3 @@ pub(crate) mod builder;
 pub(crate) mod settings;
 pub(crate) mod tls;
 pub(crate) mod url;
-pub(crate) mod wrong;

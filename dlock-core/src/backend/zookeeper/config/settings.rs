@@ -2,7 +2,7 @@
 
 use super::access::Access;
 use super::tls::Tls;
-use super::wrong::Wrong;
+use crate::backend::url_options::Wrong;
 use crate::backend::zookeeper::Dialect;
 use crate::backend::zookeeper::path;
 use crate::backend::zookeeper::recipe::Recipe;

@@ -1,6 +1,6 @@
 //! Connections over TLS.
 
-use super::wrong::Wrong;
+use crate::backend::url_options::Wrong;
 use std::fmt;
 use zookeeper::{Client, Connector, Error};
 

@@ -1,27 +1,58 @@
-//! The settings in one line: `zookeeper[+tls]://[user:password@]host[:2181][,host…][/root]`.
+//! The settings in one line: `zookeeper[+tls]://[user:password@]host[:2181][,host…][/root][?option=value]`.
 
 use super::settings::Settings;
-use super::wrong::Wrong;
+use crate::backend::url_options::{GivenOptions, UrlOption, Wrong, choice, duration, names, number};
+use crate::backend::zookeeper::Dialect;
+use crate::backend::zookeeper::recipe::Recipe;
+use crate::error::LockError;
 
-/// Puts what `url` says into `settings`. The URL may hold a password and is never part of an error.
+/// Takes the options that a URL gives. `others` are the names of those that were taken before.
+///
+/// # Errors
+/// [`ErrorKind::InvalidOption`](crate::ErrorKind::InvalidOption) if one is not known or wrong.
+pub(crate) fn take(given: GivenOptions, others: &[&str], settings: &mut Settings) -> Result<(), LockError> {
+    given.apply(OPTIONS, settings)?.refuse_others(&[others, &names(OPTIONS)].concat())
+}
+
+const OPTIONS: &[UrlOption<Settings>] = &[
+    UrlOption::new("session_timeout", |settings, value| settings.set_session_timeout(duration(value)?)),
+    UrlOption::new("request_timeout", |settings, value| settings.set_request_timeout(duration(value)?)),
+    UrlOption::new("lost_after_percent", |settings, value| settings.set_lost_after_percent(number(value)?)),
+    UrlOption::new("dialect", |settings, value| {
+        settings.set_dialect(choice(value, &[("curator", Dialect::Curator), ("kazoo", Dialect::Kazoo)])?);
+        Ok(())
+    }),
+    UrlOption::new("recipe", |settings, value| {
+        settings
+            .set_recipe(choice(value, &[("sequential", Recipe::Sequential), ("simple", Recipe::Simple)])?);
+        Ok(())
+    }),
+    UrlOption::new("share_with", |settings, value| {
+        value.split(',').try_for_each(|other| share(settings, other))
+    }),
+];
+
+/// `scheme:id`.
+fn share(settings: &mut Settings, other: &str) -> Result<(), Wrong> {
+    let (scheme, id) = other.split_once(':').ok_or("write scheme:id, such as ip:10.0.0.0/8")?;
+    settings.access_mut().share_with(scheme, id)
+}
+
+/// Puts what `url` says, which has no options, into `settings`. The URL may hold a password and is never part of an error.
 pub(crate) fn apply(url: &str, settings: &mut Settings) -> Result<(), Wrong> {
-    let rest = match url.strip_prefix("zookeeper+tls://") {
-        Some(rest) => {
-            settings.tls_mut().demand()?;
-            rest
-        }
-        None => url
-            .strip_prefix("zookeeper://")
-            .ok_or("the URL begins with neither zookeeper:// nor zookeeper+tls://")?,
-    };
+    let no_scheme = "the URL begins with neither zookeeper:// nor zookeeper+tls://";
+    let (scheme, rest) = url.split_once("://").ok_or(no_scheme)?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "zookeeper" => {}
+        "zookeeper+tls" => settings.tls_mut().demand()?,
+        _ => return Err(no_scheme.into()),
+    }
     let (authority, root) = match rest.split_once('/') {
         Some((authority, root)) => (authority, root),
         None => (rest, ""),
     };
-    if root.contains(['@', '?', '#']) {
-        let wrong = "the URL's path has an @, ? or # in it; percent-encode a slash in the password, and set options \
-                     by the builder";
-        return Err(wrong.into());
+    if root.contains('@') {
+        return Err("the URL's path has an @ in it; percent-encode a slash in the password".into());
     }
     let hosts = match authority.rsplit_once('@') {
         Some((user, hosts)) => {
@@ -66,11 +97,40 @@ fn hex(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::url_options::split;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     fn parsed(url: &str) -> Result<Settings, Wrong> {
         let mut settings = Settings::default();
-        apply(url, &mut settings).map(|()| settings)
+        let (place, options) = split(url).map_err(|error| error.to_string())?;
+        apply(place, &mut settings)?;
+        take(options, &["ttl"], &mut settings).map_err(|error| error.to_string())?;
+        Ok(settings)
+    }
+
+    #[test]
+    fn options_are_set_by_their_names() {
+        let settings = parsed(
+            "ZooKeeper://me:secret@a/x?session_timeout=4s&request_timeout=500ms&lost_after_percent=50&dialect=kazoo\
+             &recipe=simple&share_with=ip:10.0.0.0/8,digest:super:xQJmxLMiHGwaqBvst5y6rkB6HQs%3D",
+        )
+        .unwrap();
+        assert_eq!(settings.connect_limit(), Duration::from_secs(4));
+        assert_eq!(settings.request_timeout(), Duration::from_millis(500));
+        assert_eq!((settings.lost_after_percent(), settings.dialect()), (50, Dialect::Kazoo));
+        assert_eq!(settings.recipe(), Recipe::Simple);
+        settings.check().unwrap();
+        for (wrong, named) in [
+            ("zookeeper://a?session_timeot=4s", "session_timeout"),
+            ("zookeeper://a?session_timeot=4s", "ttl"),
+            ("zookeeper://a?session_timeout=1ms", "50ms"),
+            ("zookeeper://a?dialect=secret", "kazoo"),
+            ("zookeeper://a?share_with=secret", "scheme:id"),
+        ] {
+            let text = parsed(wrong).expect_err(wrong);
+            assert!(text.contains(named) && !text.contains("secret"), "{wrong}: {text}");
+        }
     }
 
     #[test]

@@ -1,0 +1,48 @@
+//! How Redis servers are reached, whichever and however many there are.
+
+use crate::backend::durations::{TIMEOUT, check_range};
+use crate::backend::url_options::{UrlOption, duration};
+use crate::error::LockError;
+use std::time::Duration;
+
+/// How long the parts of a request may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) connect: Duration,
+    pub(super) request: Duration,
+}
+
+/// What all servers of one backend value share.
+#[derive(Clone)]
+pub(super) struct ServerAccess {
+    pub(super) limits: Limits,
+    pub(super) root_certificates: Option<Vec<u8>>,
+}
+
+impl Default for ServerAccess {
+    fn default() -> Self {
+        let limits = Limits { connect: Duration::from_secs(2), request: Duration::from_secs(1) };
+        Self { limits, root_certificates: None }
+    }
+}
+
+impl ServerAccess {
+    /// # Errors
+    /// [`InvalidOption`](crate::ErrorKind::InvalidOption) if a setting is out of its range.
+    pub(super) fn check(&self) -> Result<(), LockError> {
+        check_range("connect_timeout", self.limits.connect, &TIMEOUT)?;
+        check_range("request_timeout", self.limits.request, &TIMEOUT)
+    }
+}
+
+/// Their names in a URL.
+pub(super) const OPTIONS: &[UrlOption<ServerAccess>] = &[
+    UrlOption::new("connect_timeout", |access, value| {
+        access.limits.connect = duration(value)?;
+        Ok(())
+    }),
+    UrlOption::new("request_timeout", |access, value| {
+        access.limits.request = duration(value)?;
+        Ok(())
+    }),
+];
