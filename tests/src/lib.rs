@@ -12,6 +12,7 @@
 mod backends;
 mod contention;
 mod error;
+mod fake_redis;
 mod fenced_store;
 mod foreign;
 mod holder;
@@ -26,6 +27,7 @@ mod wait;
 pub use backends::backend_at;
 pub use contention::{Contention, History, Section, Violation};
 pub use error::HarnessError;
+pub use fake_redis::{Fake, FakeRedis};
 pub use fenced_store::FencedStore;
 pub use foreign::{Counting, ForeignClient, ZooKeeperKind};
 pub use holder::Holder;

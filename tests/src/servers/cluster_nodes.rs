@@ -1,5 +1,6 @@
 //! What `CLUSTER NODES` says.
 
+use super::ports::loopback;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
@@ -65,7 +66,8 @@ impl Member {
         }
         Some(Self {
             primary: (primary != "-").then(|| primary.to_owned()),
-            address: place.split('@').next()?.parse().ok()?,
+            // Whatever host it announces, it listens here.
+            address: loopback(place.split('@').next()?.rsplit_once(':')?.1.parse().ok()?),
             id: id.to_owned(),
             slots: words.skip(4).filter_map(slots).collect(),
         })
@@ -84,12 +86,11 @@ fn slots(word: &str) -> Option<(u16, u16)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ports::loopback;
     use super::*;
 
     const ANSWER: &str = "b 127.0.0.1:2@12 slave a 0 1 1 connected\n\
         a 127.0.0.1:1@11,host myself,master - 0 0 1 connected 0-99 101 [99->-c] [100-<-c]\n\
-        c 127.0.0.1:3@13 master,fail - 0 1 2 disconnected 100\n\
+        c ::1:3@13 master,fail - 0 1 2 disconnected 100\n\
         d 127.0.0.1:4@14 handshake - 0 0 0 disconnected\n";
 
     #[test]
