@@ -52,6 +52,7 @@ const PURE: &[&str] = &[
     "backend/redis/redlock/votes.rs",
     "backend/redis/replies.rs",
     "backend/redis/servers/address.rs",
+    "backend/redis/servers/sentinel_answers.rs",
     "backend/redis/servers/slots.rs",
     "backend/redis/wire.rs",
     "backend/zookeeper/path.rs",

@@ -414,3 +414,85 @@ async fn every_script_outlasts_a_slot_that_is_not_served(cluster: &RedisCluster)
         outcome.unwrap_or_else(|error| unreachable!("{step}: {error}"));
     }
 }
+
+/// Takes the lock and gives it back, with each recipe's ways to the node of a slot, wherever that has moved to.
+async fn follows_moves(cluster: &RedisCluster, backend: &RedisBackend) {
+    let (mine, slot) = (claim("order:42"), cluster.slot_of("order:42"));
+    let moved = redirected(cluster, "MOVED");
+    tried(backend, &mine).await.unwrap();
+    cluster.migrate(slot, elsewhere(cluster, slot));
+    backend.renew(&mine).await.unwrap();
+    assert!(moved(), "the renewal is redirected");
+    let to = elsewhere(cluster, slot);
+    cluster.begin_migration(slot, to);
+    cluster.move_keys(slot, to);
+    let asked = redirected(cluster, "ASK");
+    backend.renew(&mine).await.unwrap();
+    assert!(asked(), "the renewal, on the way");
+    cluster.end_migration(slot, to);
+    backend.release(&mine).await.unwrap();
+    assert_eq!(cluster.command_for("order:42", &["EXISTS", "order:42"]), "0");
+}
+
+/// Nodes announce IPv6 addresses, which stand without brackets in MOVED, ASK and CLUSTER SLOTS.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_of_ipv6_addresses_is_followed() {
+    let builder = RedisCluster::builder().config("bind 127.0.0.1 ::1").config("cluster-announce-ip ::1");
+    let cluster = builder.start();
+    let port = cluster.nodes()[0].port();
+    for seed in [cluster.url(), format!("redis+cluster://[::1]:{port}")] {
+        let backend = RedisBackend::builder().url(seed).build().await.unwrap();
+        follows_moves(&cluster, &backend).await;
+        let waiting = backend.clone();
+        let holding = claim("order:42");
+        tried(&backend, &holding).await.unwrap();
+        let waiter = queued(waiting, claim("order:42")).await;
+        backend.release(&holding).await.unwrap();
+        granted(waiter).await;
+        cluster.command_for("order:42", &["DEL", "order:42"]);
+    }
+}
+
+/// A cluster whose nodes announce names that mean nothing here.
+fn behind_a_nat() -> RedisCluster {
+    let builder = RedisCluster::builder().config("cluster-announce-hostname redis.invalid");
+    builder.config("cluster-preferred-endpoint-type hostname").start()
+}
+
+fn near(host: &str, port: u16) -> (String, u16) {
+    assert_eq!(host, "redis.invalid");
+    ("127.0.0.1".to_owned(), port)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_behind_a_nat_is_reached_by_the_address_map() {
+    let cluster = behind_a_nat();
+    let backend = RedisBackend::builder().url(cluster.url()).address_map(near).build().await.unwrap();
+    follows_moves(&cluster, &backend).await;
+    let plain = RedisBackend::builder().url(cluster.url()).address_map(near).recipe(Recipe::Plain);
+    follows_moves(&cluster, &plain.build().await.unwrap()).await;
+}
+
+/// The map is code of others: when it panics, that is an error of the request, which passes with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_map_that_panics_fails_the_request_and_nothing_else() {
+    use std::sync::atomic::AtomicBool;
+    static PANICS: AtomicBool = AtomicBool::new(true);
+    let cluster = behind_a_nat();
+    let map = |host: &str, port: u16| {
+        assert!(!PANICS.load(Ordering::SeqCst), "on purpose");
+        near(host, port)
+    };
+    let builder = || RedisBackend::builder().url(cluster.url()).address_map(map);
+    let refused = builder().build().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidOption, "{refused}");
+    PANICS.store(false, Ordering::SeqCst);
+    let (backend, mine, slot) =
+        (builder().build().await.unwrap(), claim("order:42"), cluster.slot_of("order:42"));
+    PANICS.store(true, Ordering::SeqCst);
+    cluster.migrate(slot, elsewhere(&cluster, slot));
+    let refused = tried(&backend, &mine).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidOption, "{refused}");
+    PANICS.store(false, Ordering::SeqCst);
+    tried(&backend, &mine).await.unwrap();
+}

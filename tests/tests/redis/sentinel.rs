@@ -1,7 +1,7 @@
 //! Behind sentinels: whoever is the primary by now.
 
 use super::*;
-use dlock_tests::{Contention, RedisSentinel};
+use dlock_tests::{Contention, Fake, FakeRedis, RedisSentinel};
 
 async fn behind(sentinel: &RedisSentinel) -> RedisBackend {
     RedisBackend::builder().url(sentinel.url()).build().await.unwrap()
@@ -119,4 +119,121 @@ async fn a_failover_that_forgets_a_lock_is_signalled_to_its_holder() {
     assert_eq!(sentinel.node(new).command(&["EXISTS", "order:42"]), "0", "and does not make it again");
     let next = over(backend, LONG).lock("order:42").await.unwrap();
     assert!(next.token() > first.token);
+}
+
+/// A sentinel that names this server, whatever happens.
+async fn naming(host: &str, port: u16) -> FakeRedis {
+    let (host, port) = (host.to_owned(), port.to_string());
+    let say = move |command: &[String]| match command {
+        [sentinel, ask, _] if sentinel == "SENTINEL" && ask.starts_with("GET") => Fake::list(&[&host, &port]),
+        [sentinel, ask, _] if sentinel == "SENTINEL" && ask == "MASTER" => Fake::list(&["config-epoch", "0"]),
+        _ => Fake::Pass,
+    };
+    FakeRedis::start(say).await.unwrap()
+}
+
+/// `fakes` and then `real` sentinels, in this order.
+fn url_of(fakes: &[&FakeRedis], real: &[std::net::SocketAddr]) -> String {
+    let fakes = fakes.iter().map(|fake| fake.address());
+    let all: Vec<_> = fakes.chain(real.iter().copied()).map(|address| address.to_string()).collect();
+    format!("redis+sentinel://{}/dlock", all.join(","))
+}
+
+async fn build(url: String) -> RedisBackend {
+    RedisBackend::builder().url(url).build().await.unwrap()
+}
+
+/// Locks `order:42` and says whether it stands at this server.
+async fn locks_at(backend: RedisBackend, server: &RedisServer) -> bool {
+    let mine = claim("order:42");
+    tried(&backend, &mine).await.unwrap();
+    let is_there = holder(server, "order:42") != "(nil)";
+    backend.release(&mine).await.unwrap();
+    is_there
+}
+
+/// A sentinel that is cut off names the old primary, which takes writes still. The others are more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sentinel_that_is_cut_off_is_not_believed_against_the_others() {
+    let (sentinel, old) = (RedisSentinel::start(), RedisServer::start());
+    let cut_off = naming("127.0.0.1", old.port()).await;
+    let url = url_of(&[&cut_off], &sentinel.sentinels());
+    assert!(locks_at(build(url).await, sentinel.node(sentinel.primary())).await);
+}
+
+/// As many name the old primary as the new one: the later failover counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_as_many_sentinels_those_that_know_of_the_later_failover_are_believed() {
+    let (sentinel, old) = (RedisSentinel::start(), RedisServer::start());
+    let new = sentinel.fail_over();
+    let cut_off = naming("127.0.0.1", old.port()).await;
+    let url = url_of(&[&cut_off], &sentinel.sentinels()[..1]);
+    assert!(locks_at(build(url).await, sentinel.node(new)).await);
+}
+
+/// Most sentinels have not heard of the failover yet. The server that they name says itself that it is a replica.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinels_that_name_a_replica_are_not_believed_however_many_they_are() {
+    let sentinel = RedisSentinel::start();
+    let replica = sentinel.replicas()[0].port();
+    let (one, other) = (naming("127.0.0.1", replica).await, naming("127.0.0.1", replica).await);
+    let url = url_of(&[&one, &other], &sentinel.sentinels()[..1]);
+    assert!(locks_at(build(url).await, sentinel.node(sentinel.primary())).await);
+    let only_replicas = RedisBackend::builder().url(url_of(&[&one, &other], &[])).build().await.unwrap_err();
+    assert_eq!(only_replicas.kind(), ErrorKind::Unavailable, "{only_replicas}");
+    assert!(only_replicas.to_string().contains("replica"), "{only_replicas}");
+}
+
+/// Sentinels that never answer, one that does so before it is asked and one after, and one that answers nonsense are not
+/// waited for where the others agree: the limits here are longer than the test is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinels_that_hang_or_talk_nonsense_are_not_waited_for() {
+    let sentinel = RedisSentinel::start();
+    let hangs = FakeRedis::start(|_| Fake::Silence).await.unwrap();
+    let strange = FakeRedis::start(|_| Fake::Pass).await.unwrap();
+    let url = url_of(&[&hangs, &strange], &sentinel.sentinels());
+    let builder = RedisBackend::builder().url(url).connect_timeout(LONG).request_timeout(LONG);
+    let built = tokio::time::timeout(PATIENCE, builder.build()).await.expect("it is not waited for").unwrap();
+    assert!(locks_at(built, sentinel.node(sentinel.primary())).await);
+}
+
+/// Without a majority, one that hangs costs its own limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sentinel_that_hangs_where_no_others_agree_costs_its_limit_and_no_more() {
+    let sentinel = RedisSentinel::start();
+    let hang = async || {
+        FakeRedis::start(|command| if command[0] == "SENTINEL" { Fake::Silence } else { Fake::Pass }).await
+    };
+    let (one, other) = (hang().await.unwrap(), hang().await.unwrap());
+    let url = url_of(&[&one, &other], &sentinel.sentinels()[..1]);
+    let builder = RedisBackend::builder().url(url).connect_timeout(LONG).request_timeout(BRIEF);
+    let built = tokio::time::timeout(PATIENCE, builder.build()).await.expect("in time").unwrap();
+    assert!(locks_at(built, sentinel.node(sentinel.primary())).await);
+}
+
+/// Sentinels name IPv6 hosts without brackets. Those that write them with brackets mean the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_at_an_ipv6_address_is_found() {
+    let server = RedisServer::builder().config("bind 127.0.0.1 ::1").start();
+    for host in ["::1", "[::1]"] {
+        let sentinel = naming(host, server.port()).await;
+        assert!(locks_at(build(url_of(&[&sentinel], &[])).await, &server).await, "{host}");
+    }
+}
+
+/// The address that sentinels know the primary by is not reachable from here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_behind_a_nat_is_reached_by_the_address_map() {
+    let server = RedisServer::start();
+    let sentinel = naming("redis.invalid", 6_379).await;
+    let port = server.port();
+    let near = move |host: &str, announced: u16| match (host, announced) {
+        ("redis.invalid", 6_379) => ("127.0.0.1".to_owned(), port),
+        _ => (host.to_owned(), announced),
+    };
+    let builder = || RedisBackend::builder().url(url_of(&[&sentinel], &[]));
+    assert!(locks_at(builder().address_map(near).build().await.unwrap(), &server).await);
+    let panics = builder().address_map(|_, _| panic!("on purpose")).build().await.unwrap_err();
+    assert_eq!(panics.kind(), ErrorKind::InvalidOption, "{panics}");
+    assert!(panics.to_string().contains("address_map"), "{panics}");
 }

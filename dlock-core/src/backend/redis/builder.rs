@@ -12,8 +12,8 @@ use super::recipe::timestamp::Timestamp;
 use super::replicas::Replicas;
 use super::script_calls::Calls;
 use super::scripts::{self, Script};
-use super::servers::{Cluster, Connection, Connector, Exclusive, Names, Opening, Sentinels, Servers};
-use super::servers::{ServersUrl, Source};
+use super::servers::{AddressMap, Cluster, Connection, Connector, Exclusive, Names, Opening, Sentinels};
+use super::servers::{Servers, ServersUrl, Source};
 use super::settings::RedisSettings;
 use super::wire::Inbox;
 use crate::backend::url_options::{GivenOptions, split};
@@ -106,6 +106,30 @@ impl RedisBackendBuilder {
     /// User and password for the sentinels, by default none. The user of a bare `requirepass` is `default`.
     pub fn sentinel_login(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.settings.sentinel_login = Some((user.into(), password.into()));
+        self
+    }
+
+    /// Where servers are reached whose announced addresses are not: behind a NAT, a tunnel, or forwarded ports of
+    /// containers. By default where they say.
+    ///
+    /// `map` is given host and port as nodes of a cluster and sentinels name them, and says where to connect. The addresses
+    /// in the URL are taken as they stand. Of a node that announces no host, the host is that of the node that was asked.
+    /// `map` runs on a thread of the library, so it must not block. If it panics, the request fails with
+    /// [`ErrorKind::InvalidOption`].
+    ///
+    /// ```
+    /// use dlock_core::RedisBackend;
+    ///
+    /// let forwarded = |host: &str, port: u16| match host {
+    ///     "10.0.0.5" => ("redis.example".to_owned(), 7_000 + port),
+    ///     _ => (host.to_owned(), port),
+    /// };
+    /// assert_eq!(forwarded("10.0.0.5", 1), ("redis.example".to_owned(), 7_001));
+    /// let builder = RedisBackend::builder().url("redis+cluster://redis.example:7001").address_map(forwarded);
+    /// assert!(format!("{builder:?}").contains("mapped"));
+    /// ```
+    pub fn address_map(mut self, map: impl Fn(&str, u16) -> (String, u16) + Send + Sync + 'static) -> Self {
+        self.settings.address_map = AddressMap::new(map);
         self
     }
 
@@ -284,7 +308,8 @@ impl RedisBackendBuilder {
         }
         let to_servers = self.connector(url.to_one("sentinels", database)?)?;
         let to_sentinels = to_servers.clone().with_login(self.settings.sentinel_login.as_ref());
-        let sentinels = Sentinels::new(url.addresses(26_379)?, service.to_owned(), to_sentinels, to_servers);
+        let (addresses, map) = (url.addresses(26_379)?, self.settings.address_map.clone());
+        let sentinels = Sentinels::new(addresses, service.to_owned(), map, to_sentinels, to_servers);
         let servers = self.one(Source::Sentinels(Box::new(sentinels)), pushes, keeper);
         Ok((servers, format!("sentinels of {service}")))
     }
@@ -293,7 +318,8 @@ impl RedisBackendBuilder {
         let connector = self.connector(url.to_one("cluster", url.path().0)?)?;
         let seeds = url.addresses(6_379)?;
         let address = seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let cluster = Cluster::new(seeds, connector, self.opening(pushes, false), Arc::clone(pushes));
+        let (map, opening) = (self.settings.address_map.clone(), self.opening(pushes, false));
+        let cluster = Cluster::new(seeds, map, connector, opening, Arc::clone(pushes));
         Ok((Servers::Cluster(cluster), address))
     }
 

@@ -111,9 +111,11 @@ impl Drop for KeyWatch<'_> {
 pub(super) struct Receiver {
     /// `None` if only its end is of interest.
     pub(super) pushes: Option<Arc<Pushes>>,
-    /// Set when the connection is of no use any more.
-    pub(super) broken: Arc<AtomicBool>,
+    pub(super) broken: Broken,
 }
+
+/// Set when a connection is of no use any more.
+pub(super) type Broken = Arc<AtomicBool>;
 
 impl Receiver {
     pub(super) fn receive(&self, push: &PushInfo) {

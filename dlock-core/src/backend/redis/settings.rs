@@ -3,6 +3,7 @@
 use super::access::{self, ServerAccess};
 use super::recipe::Recipe;
 use super::script_options::{Gap, ScriptOptions};
+use super::servers::AddressMap;
 use crate::backend::url_options::{GivenOptions, UrlOption, choice, duration, names, number};
 use crate::error::{ErrorKind, LockError};
 use std::fmt;
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub(super) struct RedisSettings {
     pub(super) access: ServerAccess,
     pub(super) sentinel_login: Option<(String, String)>,
+    pub(super) address_map: AddressMap,
     /// The database, where the URL's path does not say it.
     pub(super) database: Option<i64>,
     pub(super) recipe: Recipe,
@@ -26,6 +28,7 @@ impl Default for RedisSettings {
         Self {
             access: ServerAccess::default(),
             sentinel_login: None,
+            address_map: AddressMap::default(),
             database: None,
             recipe: Recipe::default(),
             options: ScriptOptions::default(),
@@ -127,6 +130,7 @@ const RECIPES: &[(&str, Recipe)] = &[
 impl fmt::Debug for RedisSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisSettings")
+            .field("address_map", &self.address_map)
             .field("limits", &self.access.limits)
             .field("recipe", &self.recipe)
             .field("options", &self.options)

@@ -16,6 +16,17 @@ impl Address {
             Some((host, port)) if !host.contains(':') || is_bracketed(host) => (host, port.parse().ok()?),
             _ => (text, default_port),
         };
+        Self::of(host, port)
+    }
+
+    /// Reads what a server says of another: `host:port`, where the host may be IPv6 without brackets.
+    pub(super) fn parse_announced(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        Self::of(host, port.parse().ok()?)
+    }
+
+    /// A host, in brackets or not, and its port.
+    pub(super) fn of(host: &str, port: u16) -> Option<Self> {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         (!host.is_empty()).then(|| Self { host: host.to_owned(), port })
     }
@@ -57,5 +68,24 @@ mod tests {
             assert_eq!(Address::parse(text, 6379), expected, "{text:?}");
         }
         assert_eq!(Address::parse("[::1]:7000", 0).unwrap().to_string(), "[::1]:7000");
+    }
+
+    #[test]
+    fn what_servers_say_of_each_other_needs_no_brackets() {
+        for (text, expected) in [
+            ("10.0.0.5:7001", address("10.0.0.5", 7001)),
+            ("redis1:7001", address("redis1", 7001)),
+            ("::1:7001", address("::1", 7001)),
+            ("[::1]:7001", address("::1", 7001)),
+            ("fd00::2:7001", address("fd00::2", 7001)),
+            ("fe80::1%eth0:7001", address("fe80::1%eth0", 7001)),
+            ("redis1", None),
+            ("::1:", None),
+            ("[]:7001", None),
+            (":7001", None),
+            ("", None),
+        ] {
+            assert_eq!(Address::parse_announced(text), expected, "{text:?}");
+        }
     }
 }

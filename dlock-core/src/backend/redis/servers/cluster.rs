@@ -1,6 +1,7 @@
 //! The nodes of a Redis Cluster, and which of them a request goes to.
 
 use super::address::Address;
+use super::address_map::AddressMap;
 use super::connection::Connection;
 use super::connector::Connector;
 use super::listener::Listener;
@@ -23,6 +24,8 @@ use std::time::Duration;
 pub(crate) struct Cluster {
     /// Where the cluster was said to be.
     seeds: Vec<Address>,
+    /// Where its nodes are reached.
+    address_map: AddressMap,
     connector: Connector,
     opening: Opening,
     pushes: Arc<Pushes>,
@@ -48,13 +51,14 @@ impl Cluster {
     /// `opening` is that of the connections that carry commands.
     pub(crate) fn new(
         seeds: Vec<Address>,
+        address_map: AddressMap,
         connector: Connector,
         opening: Opening,
         pushes: Arc<Pushes>,
     ) -> Arc<Self> {
         let (map, nodes) = (Mutex::default(), Mutex::default());
         let asking = tokio::sync::Mutex::new(Moment::START);
-        Arc::new(Self { seeds, connector, opening, pushes, map, nodes, asking })
+        Arc::new(Self { seeds, address_map, connector, opening, pushes, map, nodes, asking })
     }
 
     /// Makes sure that the cluster can be reached, and serves.
@@ -115,16 +119,23 @@ impl Cluster {
         error: CallError,
     ) -> Result<Place, CallError> {
         match error.redirection(&asked.address) {
-            Redirection::Moved(address) => {
+            Redirection::Moved(announced) => {
+                let address = self.reach(&announced)?;
                 self.map.lock().set(slot, &address);
                 Ok(Place { address, asking: Asking::No })
             }
-            Redirection::Ask(address) => Ok(Place { address, asking: Asking::Yes }),
+            Redirection::Ask(announced) => {
+                Ok(Place { address: self.reach(&announced)?, asking: Asking::Yes })
+            }
             Redirection::None => {
                 self.after_failure(&error).await;
                 Err(error)
             }
         }
+    }
+
+    fn reach(&self, announced: &Address) -> Result<Address, CallError> {
+        self.address_map.reach(announced).map_err(CallError::Failed)
     }
 
     /// The slots of a node that failed, or that says that the cluster is not whole, may be another's by now. What
@@ -239,7 +250,9 @@ impl Cluster {
         let reply =
             self.node_at(address).commands.call::<Vec<Value>>(&Route::Keeper, (&question).into()).await?;
         let strange = || LockError::new(ErrorKind::Unsupported, "CLUSTER SLOTS has a form that is not known");
-        SlotMap::parse(&reply.value, address).ok_or_else(strange)
+        SlotMap::parse(&reply.value, address)
+            .ok_or_else(strange)?
+            .reached_by(|node| self.address_map.reach(node))
     }
 }
 
@@ -274,8 +287,8 @@ impl Redirection {
     fn of(cause: &RedisError, asked: &Address) -> Self {
         let address = cause.redirect_node().and_then(|(address, _)| {
             match address.strip_prefix('?').unwrap_or(address).strip_prefix(':') {
-                Some(port) => Some(Address { host: asked.host.clone(), port: port.parse().ok()? }),
-                None => Address::parse(address, 0),
+                Some(port) if !port.contains(':') => Address::of(&asked.host, port.parse().ok()?),
+                _ => Address::parse_announced(address),
             }
         });
         match (address, cause.code()) {
@@ -323,9 +336,12 @@ mod tests {
             Redirection::of(&answer.extract_error().unwrap_err(), &address("asked", 7000))
         };
         assert_eq!(said("MOVED 1 10.0.0.5:7001"), Redirection::Moved(address("10.0.0.5", 7001)));
-        assert_eq!(said("ASK 1 [::1]:7001"), Redirection::Ask(address("::1", 7001)));
+        for bare_or_not in ["ASK 1 ::1:7001", "ASK 1 [::1]:7001"] {
+            assert_eq!(said(bare_or_not), Redirection::Ask(address("::1", 7001)), "{bare_or_not}");
+        }
+        assert_eq!(said("MOVED 1 fd00::2:7001"), Redirection::Moved(address("fd00::2", 7001)));
         for nameless in ["MOVED 1 :7001", "MOVED 1 ?:7001"] {
-            assert_eq!(said(nameless), Redirection::Moved(address("asked", 7001)));
+            assert_eq!(said(nameless), Redirection::Moved(address("asked", 7001)), "{nameless}");
         }
         for other in ["MOVED 1 ?:port", "MOVED", "TRYAGAIN later", "ERR ask 1 10.0.0.5:7001"] {
             assert_eq!(said(other), Redirection::None, "{other}");

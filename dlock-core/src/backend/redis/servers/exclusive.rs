@@ -139,6 +139,6 @@ impl Exclusive {
 async fn connect(to: &Source, limit: Duration) -> Result<TimedConnection, LockError> {
     match to {
         Source::Fixed(connector) => connector.clone().within(limit).connect(None).await,
-        Source::Sentinels(sentinels) => sentinels.connect_to_primary(None, limit).await,
+        Source::Sentinels(sentinels) => Ok(sentinels.connect_to_primary(|_| None, limit).await?.0),
     }
 }

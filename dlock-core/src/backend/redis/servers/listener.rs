@@ -10,13 +10,13 @@ use super::request::CallError;
 use super::slots::tag_in_slot;
 use super::timed::TimedConnection;
 use crate::backend::redis::failure::breaks_connection;
-use crate::backend::redis::notifications::{Pushes, Receiver};
+use crate::backend::redis::notifications::{Broken, Pushes, Receiver};
 use crate::error::LockError;
 use crate::keeper::Keeper;
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 /// What the shard channel of every inbox in `slot` begins with. It lies in that slot itself.
 pub(super) fn channel_prefix(slot: u16) -> String {
@@ -34,7 +34,7 @@ pub(super) struct Listener {
 #[derive(Clone)]
 struct LiveSubscriptions {
     connection: TimedConnection,
-    broken: Arc<AtomicBool>,
+    broken: Broken,
     slots: Arc<Mutex<HashSet<u16>>>,
 }
 
@@ -84,7 +84,7 @@ impl Listener {
         if let Some(live) = self.working() {
             return Ok(live);
         }
-        let broken = Arc::new(AtomicBool::new(false));
+        let broken = Broken::default();
         let receiver = Receiver { pushes: Some(Arc::clone(&self.pushes)), broken: Arc::clone(&broken) };
         let connection = self.connector.connect(Some(receiver)).await?;
         let live = LiveSubscriptions { connection, broken, slots: Arc::default() };

@@ -5,13 +5,13 @@ use super::request::Request;
 use super::sentinel::Sentinels;
 use super::timed::TimedConnection;
 use crate::backend::redis::failure::{breaks_connection, classify};
-use crate::backend::redis::notifications::{Pushes, Receiver};
+use crate::backend::redis::notifications::{Broken, Pushes, Receiver};
 use crate::backend::redis::scripts::{self, Script};
 use crate::backend::single_attempt::Perishable;
 use crate::error::LockError;
 use redis::{FromRedisValue, RedisResult};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Where the server is.
@@ -42,9 +42,6 @@ pub(super) struct LiveConnection {
     connection: TimedConnection,
     broken: Broken,
 }
-
-/// Set when the connection is of no use any more.
-pub(super) type Broken = Arc<AtomicBool>;
 
 impl Perishable for LiveConnection {
     fn is_over(&self) -> bool {
@@ -82,13 +79,15 @@ impl Source {
 /// A new connection that listens before it carries a command, and knows the scripts. Its task is one of the runtime that
 /// this is called in.
 pub(super) async fn connect(source: &Source, opening: &Opening) -> Result<LiveConnection, LockError> {
-    let broken = Broken::default();
     let Opening { pushes, listens, scripts } = opening;
-    let receiver = Receiver { pushes: pushes.clone(), broken: Arc::clone(&broken) };
-    let mut connection = match source {
-        Source::Fixed(connector) => connector.connect(Some(receiver)).await?,
+    let receiver = |broken: &Broken| Some(Receiver { pushes: pushes.clone(), broken: Arc::clone(broken) });
+    let (mut connection, broken) = match source {
+        Source::Fixed(connector) => {
+            let broken = Broken::default();
+            (connector.connect(receiver(&broken)).await?, broken)
+        }
         Source::Sentinels(sentinels) => {
-            sentinels.connect_to_primary(Some(receiver), sentinels.limits().request).await?
+            sentinels.connect_to_primary(receiver, sentinels.limits().request).await?
         }
     };
     if let (Some(pushes), true) = (pushes, listens) {

@@ -1,6 +1,7 @@
 //! Where requests go: one server, the primary that sentinels name, or the nodes of a cluster.
 
 mod address;
+mod address_map;
 mod admission;
 mod cluster;
 mod connection;
@@ -11,11 +12,13 @@ mod live;
 mod per_runtime;
 mod request;
 mod sentinel;
+mod sentinel_answers;
 mod slots;
 mod timed;
 mod topology;
 mod url;
 
+pub(super) use address_map::AddressMap;
 pub(super) use cluster::Cluster;
 pub(super) use connection::Connection;
 pub(super) use connector::Connector;

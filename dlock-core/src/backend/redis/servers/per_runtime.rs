@@ -5,8 +5,9 @@
 //! commands and hears nothing. It goes with its runtime, with the keeper's connection, and when it is not used.
 
 use super::admission::{Admission, Look, RouteChoice};
-use super::live::{Broken, LiveConnection, Opening, Source, connect};
+use super::live::{LiveConnection, Opening, Source, connect};
 use super::request::Request;
+use crate::backend::redis::notifications::Broken;
 use crate::backend::single_attempt::Perishable;
 use crate::error::LockError;
 use crate::keeper::Keeper;

@@ -1,6 +1,7 @@
 //! Hash slots: which one a key lies in, and which node serves which. Pure.
 
 use super::address::Address;
+use crate::error::LockError;
 use crc::{CRC_16_XMODEM, Crc};
 use redis::Value;
 
@@ -70,6 +71,20 @@ impl SlotMap {
         Some(map)
     }
 
+    /// The same with each node where it is reached.
+    ///
+    /// # Errors
+    /// Those of `reach`.
+    pub(super) fn reached_by(
+        mut self,
+        reach: impl Fn(&Address) -> Result<Address, LockError>,
+    ) -> Result<Self, LockError> {
+        for address in &mut self.addresses {
+            *address = reach(address)?;
+        }
+        Ok(self)
+    }
+
     /// The node of `slot`, if one is known.
     pub(super) fn node(&self, slot: u16) -> Option<&Address> {
         let at = (*self.nodes.get(usize::from(slot))?)?;
@@ -110,7 +125,7 @@ fn node_address(node: &[Value], asked: &Address) -> Option<Address> {
     };
     let Some(Value::Int(port)) = node.get(1) else { return None };
     let host = if matches!(host, "" | "?") { asked.host.clone() } else { host.to_owned() };
-    Some(Address { host, port: u16::try_from(*port).ok()? })
+    Address::of(&host, u16::try_from(*port).ok()?)
 }
 
 #[cfg(test)]
@@ -153,6 +168,19 @@ mod tests {
         assert_eq!(map.node(100), Some(&address("b")));
         assert_eq!(map.node(99), Some(&address("a")));
         assert_eq!(map.set(16_384, &address("b")), None);
+    }
+
+    #[test]
+    fn nodes_are_reached_where_the_map_says_and_hosts_stand_in_brackets_or_not() {
+        let answer = [range(0, 100, "::1"), range(101, 16_383, "[fd00::2]")];
+        let map = SlotMap::parse(&answer, &address("asked")).unwrap();
+        assert_eq!((map.node(0), map.node(101)), (Some(&address("::1")), Some(&address("fd00::2"))));
+        let near = |node: &Address| Ok(address(&format!("near-{}", node.host)));
+        let map = map.reached_by(near).unwrap();
+        assert_eq!(
+            (map.node(0), map.node(101)),
+            (Some(&address("near-::1")), Some(&address("near-fd00::2")))
+        );
     }
 
     #[test]
