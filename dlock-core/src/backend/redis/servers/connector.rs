@@ -9,7 +9,7 @@ use crate::error::LockError;
 use crate::keeper::Keeper;
 use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo};
-use redis::{ProtocolVersion, RedisResult};
+use redis::{ProtocolVersion, RedisConnectionInfo, RedisResult};
 use std::time::Duration;
 
 /// The login and the limits that all servers of one backend share.
@@ -24,7 +24,7 @@ impl Connector {
     /// For the server and the login of `info`.
     pub(crate) fn new(info: ConnectionInfo, access: &ServerAccess) -> Self {
         let tcp = TcpSettings::default().set_nodelay(true);
-        let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let redis = as_dlock(info.redis_settings().clone());
         let info = info.set_tcp_settings(tcp).set_redis_settings(redis);
         Self { info, limits: access.limits, root_certificates: access.root_certificates.clone() }
     }
@@ -48,7 +48,7 @@ impl Connector {
 
     /// The same with another login, or with none.
     pub(crate) fn with_login(mut self, login: Option<&(String, String)>) -> Self {
-        let mut redis = redis::RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
+        let mut redis = as_dlock(RedisConnectionInfo::default());
         if let Some((user, password)) = login {
             redis = redis.set_username(user).set_password(password);
         }
@@ -79,7 +79,9 @@ impl Connector {
         let keeper = Keeper::here()?;
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
         let connection = in_time(keeper, self.limits.connect, connecting).await.map_err(classify)?;
-        Ok(TimedConnection::new(connection, keeper, self.limits.request))
+        let connection = TimedConnection::new(connection, keeper, self.limits.request);
+        give_name(&mut connection.clone()).await;
+        Ok(connection)
     }
 
     #[cfg(not(feature = "redis-tls"))]
@@ -99,4 +101,34 @@ impl Connector {
         let root_cert = self.root_certificates.clone();
         Client::build_with_tls(self.info.clone(), redis::TlsCertificates { client_tls: None, root_cert })
     }
+}
+
+/// What every connection is, whatever its login: it hears pushes, and says which library it is of. A server that does not
+/// know how it can be told, or does not allow it, is none the worse.
+fn as_dlock(redis: RedisConnectionInfo) -> RedisConnectionInfo {
+    redis.set_protocol(ProtocolVersion::RESP3).set_lib_name("dlock", env!("CARGO_PKG_VERSION"))
+}
+
+/// Has the server show the connection's name in `CLIENT LIST`. The answer is not waited for: a refusal changes nothing.
+async fn give_name(connection: &mut TimedConnection) {
+    let mut command = redis::cmd("CLIENT");
+    command.arg("SETNAME").arg(client_name()).set_no_response(true);
+    // What is wrong with the connection shows by the next command.
+    let _ = connection.query::<()>(&command).await;
+}
+
+/// `dlock:host:pid`, in the characters that a name may have.
+fn client_name() -> String {
+    let host: String = host().chars().map(|c| if c.is_ascii_graphic() { c } else { '-' }).collect();
+    format!("dlock:{host}:{}", std::process::id())
+}
+
+#[cfg(unix)]
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn host() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
 }
