@@ -160,7 +160,7 @@ impl LockError {
 
     /// Says that the request never left this process, so that there is nothing to undo.
     #[must_use]
-    #[cfg(any(feature = "redis", test))]
+    #[cfg(any(feature = "redis", feature = "zookeeper", test))]
     pub(crate) fn unsent(mut self) -> Self {
         self.0.remainder = Remainder::Nothing;
         self

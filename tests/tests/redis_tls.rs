@@ -4,6 +4,7 @@
 use dlock_core::{ErrorKind, LockManager, RedisBackend, RedisBackendBuilder, RedlockBackend};
 use dlock_tests::RedisServer;
 use std::net::TcpListener;
+use std::time::Duration;
 
 struct Authority {
     certificate: String,
@@ -31,7 +32,7 @@ fn server(authority: &Authority) -> (RedisServer, String) {
 }
 
 fn trusting(authority: &Authority) -> RedisBackendBuilder {
-    RedisBackend::builder().root_certificates(authority.certificate.as_bytes())
+    RedisBackend::builder().root_certificates(authority.certificate.as_bytes()).connect_within(Duration::ZERO)
 }
 
 #[tokio::test]
@@ -61,7 +62,8 @@ async fn a_server_with_another_certificate_is_refused() {
     let (_server, url) = server(&self_signed());
     let strange = trusting(&self_signed()).url(&url).build().await.unwrap_err();
     assert_eq!(strange.kind(), ErrorKind::Unavailable, "{strange}");
-    let by_the_system = RedisBackend::builder().url(&url).build().await.unwrap_err();
+    let by_the_system =
+        RedisBackend::builder().connect_within(Duration::ZERO).url(&url).build().await.unwrap_err();
     assert_eq!(by_the_system.kind(), ErrorKind::Unavailable, "{by_the_system}");
 }
 

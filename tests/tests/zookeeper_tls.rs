@@ -57,7 +57,10 @@ fn server(authority: &Authority, clients: Option<&Authority>) -> Secure {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn at(hosts: &str) -> ZooKeeperBackendBuilder {
-    ZooKeeperBackend::builder().hosts(hosts).session_timeout(Duration::from_secs(4))
+    ZooKeeperBackend::builder()
+        .hosts(hosts)
+        .session_timeout(Duration::from_secs(4))
+        .connect_within(Duration::ZERO)
 }
 
 #[tokio::test]

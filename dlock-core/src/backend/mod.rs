@@ -19,6 +19,8 @@ pub mod redis;
 mod request;
 #[cfg(any(feature = "redis", feature = "zookeeper"))]
 pub(crate) mod single_attempt;
+#[cfg(any(feature = "redis", feature = "zookeeper"))]
+pub(crate) mod start;
 pub(crate) mod url_options;
 pub(crate) mod wakeups;
 #[cfg(feature = "zookeeper")]

@@ -123,6 +123,12 @@ pub(crate) fn number<T: std::str::FromStr>(value: &str) -> Result<T, Wrong> {
     value.parse().map_err(|_| "write a whole number, such as 3".into())
 }
 
+/// `true` or `false`.
+#[cfg(any(feature = "redis", feature = "zookeeper"))]
+pub(crate) fn flag(value: &str) -> Result<bool, Wrong> {
+    value.parse().map_err(|_| "write true or false".into())
+}
+
 /// One of several words.
 #[cfg(any(feature = "redis", feature = "zookeeper"))]
 pub(crate) fn choice<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, Wrong> {
@@ -206,7 +212,8 @@ mod tests {
         let choices = [("fair", 1), ("plain", 2)];
         assert_eq!(choice("Plain", &choices), Ok(2));
         assert!(choice("marker", &choices).is_err_and(|wrong| wrong == "write one of fair, plain"));
-        assert!(number::<usize>("-1").is_err());
+        assert_eq!((flag("true"), flag("false")), (Ok(true), Ok(false)));
+        assert!(flag("yes").is_err() && number::<usize>("-1").is_err());
     }
 
     proptest! {

@@ -202,7 +202,9 @@ async fn a_foreign_release_wakes_the_waiter() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_by_itself_and_a_server_that_is_no_cluster_are_refused() {
     let cluster = RedisCluster::start();
-    let build = async |url: String| RedisBackend::builder().url(url).build().await.unwrap_err();
+    let build = async |url: String| {
+        RedisBackend::builder().url(url).connect_within(Duration::ZERO).build().await.unwrap_err()
+    };
     let node = build(format!("redis://{}", cluster.nodes()[0])).await;
     assert_eq!(node.kind(), ErrorKind::InvalidOption, "{node}");
     assert!(node.to_string().contains("redis+cluster://"), "{node}");

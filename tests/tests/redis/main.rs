@@ -26,6 +26,7 @@ mod replicas;
 mod runtimes;
 mod scenarios;
 mod sentinel;
+mod start;
 mod stopped_process;
 mod timestamp;
 mod unpolled;

@@ -109,7 +109,8 @@ async fn requests_to_a_server_that_is_away_end_in_time() {
     assert_eq!(locks.lock("tried").try_acquire().await.unwrap_err().kind(), ErrorKind::Unavailable);
     let waited = locks.lock("waited").wait(Duration::from_millis(300)).await.unwrap_err();
     assert_eq!(waited.kind(), ErrorKind::Unavailable, "{waited}");
-    let refused = RedisBackend::builder().url(server.url()).build().await.unwrap_err();
+    let builder = RedisBackend::builder().url(server.url()).connect_within(Duration::ZERO);
+    let refused = builder.build().await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
     server.restart();
     assert!(locks.lock("waited").await.unwrap().is_valid(), "and comes back by itself");

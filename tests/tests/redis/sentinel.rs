@@ -64,7 +64,9 @@ async fn a_demoted_primary_is_left() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_sentinel_or_not_known_to_it_is_refused() {
     let sentinel = RedisSentinel::start();
-    let build = async |url: String| RedisBackend::builder().url(url).build().await.unwrap_err();
+    let build = async |url: String| {
+        RedisBackend::builder().url(url).connect_within(Duration::ZERO).build().await.unwrap_err()
+    };
     let unknown = build(sentinel.url().replace("/dlock", "/another")).await;
     assert_eq!(unknown.kind(), ErrorKind::InvalidOption, "{unknown}");
     assert!(unknown.to_string().contains("another"), "{unknown}");

@@ -1,7 +1,8 @@
 //! How Redis servers are reached, whichever and however many there are.
 
 use crate::backend::durations::{TIMEOUT, check_range};
-use crate::backend::url_options::{UrlOption, duration};
+use crate::backend::start::StartOptions;
+use crate::backend::url_options::{UrlOption, duration, flag};
 use crate::error::LockError;
 use std::time::Duration;
 
@@ -16,13 +17,14 @@ pub(super) struct Limits {
 #[derive(Clone)]
 pub(super) struct ServerAccess {
     pub(super) limits: Limits,
+    pub(super) start: StartOptions,
     pub(super) root_certificates: Option<Vec<u8>>,
 }
 
 impl Default for ServerAccess {
     fn default() -> Self {
         let limits = Limits { connect: Duration::from_secs(2), request: Duration::from_secs(1) };
-        Self { limits, root_certificates: None }
+        Self { limits, start: StartOptions::default(), root_certificates: None }
     }
 }
 
@@ -43,6 +45,14 @@ pub(super) const OPTIONS: &[UrlOption<ServerAccess>] = &[
     }),
     UrlOption::new("request_timeout", |access, value| {
         access.limits.request = duration(value)?;
+        Ok(())
+    }),
+    UrlOption::new("connect_within", |access, value| {
+        access.start.connect_within = duration(value)?;
+        Ok(())
+    }),
+    UrlOption::new("lazy", |access, value| {
+        access.start.is_lazy = flag(value)?;
         Ok(())
     }),
 ];

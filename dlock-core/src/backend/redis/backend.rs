@@ -7,6 +7,7 @@ use super::recipe::queue::{Queue, Watching};
 use super::recipe::timestamp::Timestamp;
 use super::replicas::Replicas;
 use crate::backend::answers::busy;
+use crate::backend::start::Start;
 use crate::backend::wakeups::Waiter;
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
@@ -75,6 +76,7 @@ use std::time::Duration;
 /// | also | for |
 /// |---|---|
 /// | `+info` | warnings and refusals when the backend is built; needed for `quarantine` |
+/// | `+client\|setname +client\|setinfo` | names in `CLIENT LIST` |
 /// | `+client\|tracking +client\|caching` | being told of other clients' releases |
 /// | `+role` | sentinels |
 /// | `+cluster\|slots +asking +ssubscribe +spublish` | a cluster (without `+publish +subscribe` and `pubsub`) |
@@ -84,6 +86,8 @@ use std::time::Duration;
 /// `+delex`, or `+eval`, or `+watch +unwatch +del +pexpire`.
 ///
 /// # Connections
+/// Connections are named `dlock:host:pid` in `CLIENT LIST`, and their library is `dlock`, where the server allows it.
+///
 /// Clones share the connections. A thread of the library makes and drives one, so callers need no runtime. A Tokio runtime
 /// that sends many requests has one of its own beside it, see
 /// [`caller_connections`](super::RedisBackendBuilder::caller_connections).
@@ -97,6 +101,7 @@ pub struct RedisBackend(Arc<RedisLocks>);
 /// What the clones of one backend value share.
 pub(super) struct RedisLocks {
     pub(super) address: String,
+    pub(super) start: Start,
     pub(super) pushes: Arc<Pushes>,
     pub(super) kept: Kept,
     pub(super) replicas: Option<Replicas>,
@@ -217,6 +222,7 @@ impl RedisBackend {
     }
 
     async fn acquire(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
+        self.0.start.before(request).await?;
         if request.mode == Mode::Wait {
             return self.wait(request).await;
         }

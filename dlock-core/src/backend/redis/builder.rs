@@ -16,6 +16,7 @@ use super::servers::{AddressMap, Cluster, Connection, Connector, Exclusive, Name
 use super::servers::{Servers, ServersUrl, Source};
 use super::settings::RedisSettings;
 use super::wire::Inbox;
+use crate::backend::start::Start;
 use crate::backend::url_options::{GivenOptions, split};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::keeper::Keeper;
@@ -67,7 +68,8 @@ impl RedisBackendBuilder {
     ///
     /// | option | value |
     /// |---|---|
-    /// | [`connect_timeout`](Self::connect_timeout), [`request_timeout`](Self::request_timeout), [`quarantine`](Self::quarantine) | a duration: `500ms`, `30s`, `5m` or `1h` |
+    /// | [`connect_timeout`](Self::connect_timeout), [`request_timeout`](Self::request_timeout), [`connect_within`](Self::connect_within), [`quarantine`](Self::quarantine) | a duration: `500ms`, `30s`, `5m` or `1h` |
+    /// | [`lazy`](Self::lazy) | `true` or `false` |
     /// | [`recipe`](Self::recipe) | `fair`, `barging`, `plain` or `timestamp` |
     /// | [`foreign_gap`](Self::foreign_gap) | two durations: `10s,200ms` |
     /// | [`caller_connections`](Self::caller_connections), [`require_replicas`](Self::require_replicas) | a number |
@@ -155,6 +157,35 @@ impl RedisBackendBuilder {
         self
     }
 
+    /// How long [`build`](Self::build) waits for servers that cannot be reached yet, or load their data, by default 5
+    /// seconds. An attempt that has begun by then is not cut off. With zero there is one attempt.
+    ///
+    /// What does not pass by itself, such as a wrong password, is reported at once.
+    pub fn connect_within(mut self, limit: Duration) -> Self {
+        self.settings.access.start.connect_within = limit;
+        self
+    }
+
+    /// Has the first lock connect, instead of [`build`](Self::build). So a service can start before its servers do.
+    ///
+    /// What `build` would have reported, the locks report then. A request that waits for its lock waits for the servers,
+    /// too, for as long as its `wait` lasts.
+    ///
+    /// ```
+    /// use dlock_core::{ErrorKind, LockManager, RedisBackend};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let backend = RedisBackend::builder().url("redis://127.0.0.1:1/").lazy().build().await?; // no server there
+    /// let locks = LockManager::builder(backend).build()?;
+    /// let refused = locks.lock("order:42").try_acquire().await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    /// # Ok(()) }
+    /// ```
+    pub fn lazy(mut self) -> Self {
+        self.settings.access.start.is_lazy = true;
+        self
+    }
+
     /// Which way the locks are kept, by default [`Recipe::Fair`].
     pub fn recipe(mut self, recipe: Recipe) -> Self {
         self.settings.recipe = recipe;
@@ -220,7 +251,8 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// Connects, and looks at the server and the account.
+    /// Connects, and looks at the server and the account. Waits for servers that are not there yet, see
+    /// [`connect_within`](Self::connect_within).
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`] for a URL of another form, for a duration out of its range, for options that do not
@@ -241,15 +273,26 @@ impl RedisBackendBuilder {
         let (keeper, inbox) = (Keeper::start()?, Inbox::new(OwnerId::random()?));
         let pushes = Arc::new(Pushes::new(inbox));
         let (servers, address) = self.servers(&pushes, keeper)?;
-        servers.ensure().await?;
-        let (queue, info) = (self.settings.has_queue(), !self.settings.options.quarantine.is_zero());
-        preflight::check(&servers, inbox, Needs { queue, info, limit: self.limit() }).await?;
-        let servers = Arc::new(servers);
+        let (servers, options) = (Arc::new(servers), self.settings.access.start);
+        let start = self.start(&servers, inbox);
+        start.at_build(options).await?;
         let (kept, replicas) = (self.kept(&servers, &pushes), self.replicas(&servers, inbox));
-        let locks = Arc::new(RedisLocks { address, pushes, kept, replicas });
+        let locks = Arc::new(RedisLocks { address, start, pushes, kept, replicas });
         give_back_strays(&locks);
         release_again(&locks);
         Ok(RedisBackend::of(locks))
+    }
+
+    fn start(&self, servers: &Arc<Servers>, inbox: Inbox) -> Start {
+        let (queue, info) = (self.settings.has_queue(), !self.settings.options.quarantine.is_zero());
+        let (servers, needs) = (Arc::clone(servers), Needs { queue, info, limit: self.limit() });
+        Start::new(servers.patience(needs.limit), move || {
+            let servers = Arc::clone(&servers);
+            async move {
+                servers.ensure().await?;
+                preflight::check(&servers, inbox, needs).await
+            }
+        })
     }
 
     /// How long a server may take for an answer.

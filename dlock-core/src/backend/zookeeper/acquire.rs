@@ -49,6 +49,7 @@ impl<'a> Acquire<'a> {
 
     /// Tries once, or waits through everything that may pass.
     pub(super) async fn run(&self) -> Result<Grant, LockError> {
+        self.start().await?;
         let mut pauses = failure_pauses();
         loop {
             let begun = Moment::now();
@@ -62,6 +63,18 @@ impl<'a> Acquire<'a> {
             sleep(self.request.progress.ask_again(error, &mut pauses)?).await;
             if let Some(session) = self.shared.sessions.live() {
                 session.settled().await;
+            }
+        }
+    }
+
+    /// A try does not wait for the first connection longer than for any other answer.
+    async fn start(&self) -> Result<(), LockError> {
+        let started = self.shared.start.before(self.request);
+        match self.request.mode {
+            Mode::Wait => started.await,
+            Mode::Try => {
+                let limit = self.shared.settings.request_timeout();
+                within(limit, started).await.unwrap_or_else(|| Err(classify(Error::Timeout).unsent()))
             }
         }
     }

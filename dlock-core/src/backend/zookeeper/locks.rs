@@ -2,9 +2,11 @@
 
 use super::acquisitions::Acquisitions;
 use super::config::settings::Settings;
+use super::failure;
 use super::path;
 use super::recipe::order;
 use super::session::manager::SessionManager;
+use crate::backend::start::Start;
 use crate::key::LockKey;
 use crate::lease::OwnerId;
 use parking_lot::Mutex;
@@ -20,6 +22,7 @@ pub(super) struct ZooKeeperLocks {
     pub(super) settings: Arc<Settings>,
     pub(super) acquisitions: Arc<Acquisitions>,
     pub(super) sessions: SessionManager,
+    pub(super) start: Start,
     met_strangers: AtomicBool,
     /// The keys of which it was said that half of their numbers are given out.
     half_used: Mutex<HashSet<LockKey>>,
@@ -31,8 +34,9 @@ impl ZooKeeperLocks {
         acquisitions: Arc<Acquisitions>,
         sessions: SessionManager,
     ) -> Self {
+        let start = start(&settings, &sessions);
         let (met_strangers, half_used) = (AtomicBool::new(false), Mutex::default());
-        Self { settings, acquisitions, sessions, met_strangers, half_used }
+        Self { settings, acquisitions, sessions, start, met_strangers, half_used }
     }
 
     /// The name, up to its number, of the nodes of `owner`.
@@ -68,4 +72,17 @@ impl ZooKeeperLocks {
             );
         }
     }
+}
+
+/// Opens the session and looks whether the account may use the root.
+fn start(settings: &Arc<Settings>, sessions: &SessionManager) -> Start {
+    let (settings, sessions) = (Arc::clone(settings), sessions.clone());
+    let patience = settings.connect_limit().saturating_mul(2).saturating_add(settings.request_timeout());
+    Start::new(patience, move || {
+        let (settings, sessions) = (Arc::clone(&settings), sessions.clone());
+        async move {
+            let session = sessions.current().await?;
+            session.check_access(settings.root()).await.map_err(failure::classify)
+        }
+    })
 }

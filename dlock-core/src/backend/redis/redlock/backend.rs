@@ -8,6 +8,7 @@ use super::quorum::RoundOutcome;
 use super::retry::RetryPauses;
 use crate::backend::answers::busy;
 use crate::backend::redis::wire::Inbox;
+use crate::backend::start::Start;
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::time::{Backoff, Moment, sleep};
@@ -67,17 +68,19 @@ use std::time::Duration;
 pub struct RedlockBackend(Arc<RedlockState>);
 
 struct RedlockState {
+    start: Start,
     nodes: Vec<Arc<RedlockServer>>,
     inbox: Inbox,
     acquisitions: Acquisitions,
 }
 
 impl RedlockBackend {
-    pub(super) fn new(nodes: Vec<Arc<RedlockServer>>, inbox: Inbox) -> Self {
-        Self(Arc::new(RedlockState { nodes, inbox, acquisitions: Acquisitions::default() }))
+    pub(super) fn new(start: Start, nodes: Vec<Arc<RedlockServer>>, inbox: Inbox) -> Self {
+        Self(Arc::new(RedlockState { start, nodes, inbox, acquisitions: Acquisitions::default() }))
     }
 
     async fn acquire(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
+        self.0.start.before(request).await?;
         let acquisition = self.enter(&request.claim)?;
         let (mut pauses, mut failure_pauses) = (RetryPauses::default(), failure_pauses());
         loop {

@@ -12,6 +12,7 @@ use crate::backend::redis::script_options::ScriptOptions;
 use crate::backend::redis::scripts::{self, Script};
 use crate::backend::redis::servers::{Connection, Connector, Names, Opening, Servers, ServersUrl, Source};
 use crate::backend::redis::wire::Inbox;
+use crate::backend::start::Start;
 use crate::backend::url_options::{GivenOptions, names, split};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::keeper::Keeper;
@@ -66,7 +67,8 @@ impl RedlockBackendBuilder {
     ///
     /// | option | value |
     /// |---|---|
-    /// | [`connect_timeout`](Self::connect_timeout), [`request_timeout`](Self::request_timeout) | a duration: `500ms`, `30s`, `5m` or `1h` |
+    /// | [`connect_timeout`](Self::connect_timeout), [`request_timeout`](Self::request_timeout), [`connect_within`](Self::connect_within) | a duration: `500ms`, `30s`, `5m` or `1h` |
+    /// | [`lazy`](Self::lazy) | `true` or `false` |
     pub fn url(self, url: impl AsRef<str>) -> Self {
         match split(url.as_ref()) {
             Ok((place, options)) => self.at(place, options, &[]),
@@ -121,6 +123,20 @@ impl RedlockBackendBuilder {
         self
     }
 
+    /// How long [`build`](Self::build) waits for a majority that cannot be reached yet, or loads its data, by default 5
+    /// seconds. An attempt that has begun by then is not cut off. With zero there is one attempt.
+    pub fn connect_within(mut self, limit: Duration) -> Self {
+        self.access.start.connect_within = limit;
+        self
+    }
+
+    /// Has the first lock connect, instead of [`build`](Self::build). What `build` would have reported, the locks report
+    /// then.
+    pub fn lazy(mut self) -> Self {
+        self.access.start.is_lazy = true;
+        self
+    }
+
     /// Connects, and looks at the servers and the accounts. Succeeds if a majority of the servers is fine; what
     /// is wrong with the others is logged.
     ///
@@ -141,12 +157,15 @@ impl RedlockBackendBuilder {
         Keeper::start()?;
         let inbox = Inbox::new(OwnerId::random()?);
         let nodes = self.nodes(&Arc::new(Pushes::new(inbox)))?;
-        let limit = self.access.limits.request;
-        let opened = join_all(nodes.iter().map(|node| open(node, inbox, limit))).await;
-        refuse_twins(opened.iter().flatten().flatten())?;
-        let failures = opened.into_iter().filter_map(Result::err).collect();
-        tolerate(failures, nodes.len())?;
-        Ok(RedlockBackend::new(nodes, inbox))
+        let start = self.start(&nodes, inbox);
+        start.at_build(self.access.start).await?;
+        Ok(RedlockBackend::new(start, nodes, inbox))
+    }
+
+    fn start(&self, nodes: &[Arc<RedlockServer>], inbox: Inbox) -> Start {
+        let (nodes, limit) = (Arc::from(nodes), self.access.limits.request);
+        let patience = nodes_patience(&nodes, limit);
+        Start::new(patience, move || open_all(Arc::clone(&nodes), inbox, limit))
     }
 
     fn nodes(&self, pushes: &Arc<Pushes>) -> Result<Vec<Arc<RedlockServer>>, LockError> {
@@ -191,6 +210,17 @@ fn one(url: &str) -> Result<ConnectionInfo, LockError> {
         url if matches!(url.names, Names::Server | Names::Socket) => url.one(),
         _ => Err(invalid("a server's URL is not of the form redis://[user:password@]host[:port][/db]")),
     }
+}
+
+fn nodes_patience(nodes: &[Arc<RedlockServer>], limit: Duration) -> Duration {
+    nodes.iter().map(|node| node.calls.servers.patience(limit)).max().unwrap_or_default()
+}
+
+/// Looks at all servers. A majority must be fine.
+async fn open_all(nodes: Arc<[Arc<RedlockServer>]>, inbox: Inbox, limit: Duration) -> Result<(), LockError> {
+    let opened = join_all(nodes.iter().map(|node| open(node, inbox, limit))).await;
+    refuse_twins(opened.iter().flatten().flatten())?;
+    tolerate(opened.into_iter().filter_map(Result::err).collect(), nodes.len())
 }
 
 /// Looks at one server. Its run id, if it tells.

@@ -61,6 +61,12 @@ impl Cluster {
         Arc::new(Self { seeds, address_map, connector, opening, pushes, map, nodes, asking })
     }
 
+    /// How long finding the cluster may take, and some more.
+    pub(super) fn patience(&self) -> Duration {
+        let each = Source::Fixed(Box::new(self.connector.clone())).patience();
+        each.saturating_mul(u32::try_from(self.seeds.len()).unwrap_or(u32::MAX))
+    }
+
     /// Makes sure that the cluster can be reached, and serves.
     pub(super) async fn ensure(self: &Arc<Self>) -> Result<(), LockError> {
         self.refresh().await

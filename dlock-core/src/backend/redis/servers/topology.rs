@@ -98,6 +98,15 @@ impl Servers {
         }
     }
 
+    /// How long finding the servers and some requests after it may take, and some more. `limit` is that of a request.
+    pub(crate) fn patience(&self, limit: Duration) -> Duration {
+        let finding = match self {
+            Self::One(connection) => connection.source().patience(),
+            Self::Cluster(cluster) => cluster.patience(),
+        };
+        finding.saturating_add(limit.saturating_mul(8))
+    }
+
     /// Makes sure that the servers can be reached.
     pub(crate) async fn ensure(&self) -> Result<(), LockError> {
         match self {

@@ -5,7 +5,6 @@ use super::url;
 use crate::backend::url_options::{GivenOptions, Wrong, split};
 use crate::backend::zookeeper::acquisitions::Acquisitions;
 use crate::backend::zookeeper::backend::ZooKeeperBackend;
-use crate::backend::zookeeper::failure;
 use crate::backend::zookeeper::locks::{NAME, ZooKeeperLocks};
 use crate::backend::zookeeper::recipe::Recipe;
 use crate::backend::zookeeper::recipe::dialect::Dialect;
@@ -45,7 +44,8 @@ impl ZooKeeperBackendBuilder {
     ///
     /// | option | value |
     /// |---|---|
-    /// | [`session_timeout`](Self::session_timeout), [`request_timeout`](Self::request_timeout) | a duration: `500ms`, `30s`, `5m` or `1h` |
+    /// | [`session_timeout`](Self::session_timeout), [`request_timeout`](Self::request_timeout), [`connect_within`](Self::connect_within) | a duration: `500ms`, `30s`, `5m` or `1h` |
+    /// | [`lazy`](Self::lazy) | `true` or `false` |
     /// | [`lost_after_percent`](Self::lost_after_percent) | a number |
     /// | [`dialect`](Self::dialect) | `curator` or `kazoo` |
     /// | [`recipe`](Self::recipe) | `sequential` or `simple` |
@@ -175,6 +175,35 @@ impl ZooKeeperBackendBuilder {
         })
     }
 
+    /// How long [`build`](Self::build) waits for servers that cannot be reached yet, or have no leader, by default 5
+    /// seconds. An attempt that has begun by then is not cut off. With zero there is one attempt.
+    ///
+    /// What does not pass by itself, such as a root that belongs to another account, is reported at once.
+    pub fn connect_within(mut self, limit: Duration) -> Self {
+        self.settings.start_mut().connect_within = limit;
+        self
+    }
+
+    /// Has the first lock connect, instead of [`build`](Self::build). So a service can start before its servers do.
+    ///
+    /// What `build` would have reported, the locks report then. A request that waits for its lock waits for the servers,
+    /// too, for as long as its `wait` lasts.
+    ///
+    /// ```
+    /// use dlock_core::{ErrorKind, LockManager, ZooKeeperBackend};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let backend = ZooKeeperBackend::builder().hosts("127.0.0.1:1").lazy().build().await?; // no server there
+    /// let locks = LockManager::builder(backend).build()?;
+    /// let refused = locks.lock("order:42").try_acquire().await.unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    /// # Ok(()) }
+    /// ```
+    pub fn lazy(mut self) -> Self {
+        self.settings.start_mut().is_lazy = true;
+        self
+    }
+
     fn set(mut self, setter: impl FnOnce(&mut Settings) -> Result<(), Wrong>) -> Self {
         match setter(&mut self.settings) {
             Ok(()) => self,
@@ -187,7 +216,7 @@ impl ZooKeeperBackendBuilder {
         self
     }
 
-    /// Connects.
+    /// Connects. Waits for servers that are not there yet, see [`connect_within`](Self::connect_within).
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`] for a setting that is wrong, [`ErrorKind::Unavailable`] if no server takes
@@ -220,11 +249,11 @@ fn invalid(wrong: Wrong) -> LockError {
     LockError::new(ErrorKind::InvalidOption, wrong)
 }
 
-/// Opens the session and looks whether the account may use the root.
 async fn connect(settings: Settings) -> Result<ZooKeeperBackend, LockError> {
     let (settings, acquisitions) = (Arc::new(settings), Arc::new(Acquisitions::default()));
     let sessions = SessionManager::new(Arc::clone(&settings), &acquisitions)?;
-    let session = sessions.current().await?;
-    session.check_access(settings.root()).await.map_err(failure::classify)?;
-    Ok(ZooKeeperBackend::of(Arc::new(ZooKeeperLocks::new(settings, acquisitions, sessions))))
+    let options = settings.start();
+    let locks = ZooKeeperLocks::new(settings, acquisitions, sessions);
+    locks.start.at_build(options).await?;
+    Ok(ZooKeeperBackend::of(Arc::new(locks)))
 }

@@ -2,6 +2,7 @@
 
 use super::access::Access;
 use super::tls::Tls;
+use crate::backend::start::StartOptions;
 use crate::backend::url_options::Wrong;
 use crate::backend::zookeeper::Dialect;
 use crate::backend::zookeeper::path;
@@ -22,6 +23,7 @@ pub(crate) struct Settings {
     access: Access,
     recipe: Recipe,
     tls: Tls,
+    start: StartOptions,
 }
 
 impl Default for Settings {
@@ -36,6 +38,7 @@ impl Default for Settings {
             access: Access::default(),
             recipe: Recipe::default(),
             tls: Tls::default(),
+            start: StartOptions::default(),
         }
     }
 }
@@ -88,6 +91,14 @@ impl Settings {
 
     pub(crate) fn access_mut(&mut self) -> &mut Access {
         &mut self.access
+    }
+
+    pub(crate) fn start(&self) -> StartOptions {
+        self.start
+    }
+
+    pub(crate) fn start_mut(&mut self) -> &mut StartOptions {
+        &mut self.start
     }
 
     pub(crate) fn tls_mut(&mut self) -> &mut Tls {

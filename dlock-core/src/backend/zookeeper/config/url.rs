@@ -1,7 +1,7 @@
 //! The settings in one line: `zookeeper[+tls]://[user:password@]host[:2181][,host…][/root][?option=value]`.
 
 use super::settings::Settings;
-use crate::backend::url_options::{GivenOptions, UrlOption, Wrong, choice, duration, names, number};
+use crate::backend::url_options::{GivenOptions, UrlOption, Wrong, choice, duration, flag, names, number};
 use crate::backend::zookeeper::Dialect;
 use crate::backend::zookeeper::recipe::Recipe;
 use crate::error::LockError;
@@ -17,6 +17,14 @@ pub(crate) fn take(given: GivenOptions, others: &[&str], settings: &mut Settings
 const OPTIONS: &[UrlOption<Settings>] = &[
     UrlOption::new("session_timeout", |settings, value| settings.set_session_timeout(duration(value)?)),
     UrlOption::new("request_timeout", |settings, value| settings.set_request_timeout(duration(value)?)),
+    UrlOption::new("connect_within", |settings, value| {
+        settings.start_mut().connect_within = duration(value)?;
+        Ok(())
+    }),
+    UrlOption::new("lazy", |settings, value| {
+        settings.start_mut().is_lazy = flag(value)?;
+        Ok(())
+    }),
     UrlOption::new("lost_after_percent", |settings, value| settings.set_lost_after_percent(number(value)?)),
     UrlOption::new("dialect", |settings, value| {
         settings.set_dialect(choice(value, &[("curator", Dialect::Curator), ("kazoo", Dialect::Kazoo)])?);

@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use zookeeper::{Client, Error};
 
 /// The sessions of one backend value: one at a time.
+#[derive(Clone)]
 pub(crate) struct SessionManager(Arc<SingleAttempt<Arc<Session>>>);
 
 impl Perishable for Arc<Session> {
