@@ -51,6 +51,7 @@ const PURE: &[&str] = &[
     "backend/redis/redlock/retry.rs",
     "backend/redis/redlock/votes.rs",
     "backend/redis/replies.rs",
+    "backend/redis/script_error.rs",
     "backend/redis/servers/address.rs",
     "backend/redis/servers/sentinel_answers.rs",
     "backend/redis/servers/slots.rs",

@@ -16,6 +16,7 @@ mod redlock;
 mod replicas;
 mod replies;
 mod script_calls;
+mod script_error;
 mod script_options;
 mod scripts;
 mod servers;

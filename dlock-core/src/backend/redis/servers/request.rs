@@ -2,6 +2,7 @@
 
 use super::timed::TimedConnection;
 use crate::backend::redis::failure::classify;
+use crate::backend::redis::script_error::told_by_its_code;
 use crate::error::LockError;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ServerError};
 
@@ -72,11 +73,12 @@ impl Asking {
 
 impl Request<'_> {
     pub(super) async fn send<T: FromRedisValue>(self, connection: &mut TimedConnection) -> RedisResult<T> {
-        match self {
+        let answer = match self {
             Self::Command(command) => connection.query(command).await,
             Self::Pipeline(pipeline) => pipeline.query_async(connection).await.map_err(decisive),
             Self::Transaction(transaction) => transaction.send(connection, Asking::No).await,
-        }
+        };
+        answer.map_err(told_by_its_code)
     }
 
     /// The same for a node that the slot is still on its way to. `None` for a pipeline: only the one command right
