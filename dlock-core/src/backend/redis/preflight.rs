@@ -81,7 +81,7 @@ async fn check_rights(servers: &Servers, inbox: Inbox, needs: Needs) -> Result<(
 /// What a server says of itself in `INFO`. Pure.
 fn judge(info: &str, in_cluster: bool) -> Result<(), LockError> {
     let refuse = |kind, detail: &'static str| Err(LockError::new(kind, detail));
-    match (field(info, "redis_mode"), in_cluster) {
+    match (mode(info), in_cluster) {
         (Some("sentinel"), _) => {
             return refuse(ErrorKind::InvalidOption, "the server is a sentinel; use redis+sentinel://");
         }
@@ -105,6 +105,13 @@ fn judge(info: &str, in_cluster: bool) -> Result<(), LockError> {
         let detail = "the server is a replica; name the primary, or the sentinels (redis+sentinel://)";
         return refuse(ErrorKind::Unavailable, detail);
     }
+    if spares_scripts(info) {
+        tracing::warn!(
+            backend = "redis",
+            "the server demands replicas of writes, but before Redis 7.0 not of those in scripts: it goes on to grant \
+             locks while it is cut off from its replicas; use Redis 7.0 or newer"
+        );
+    }
     if let Some(policy) = evicting(info) {
         tracing::warn!(
             backend = "redis",
@@ -120,9 +127,20 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
 }
 
+/// What the server runs as. Valkey calls the field by another name.
+fn mode(info: &str) -> Option<&str> {
+    field(info, "redis_mode").or_else(|| field(info, "server_mode"))
+}
+
 fn version(info: &str) -> Option<(u32, u32)> {
     let mut parts = field(info, "redis_version")?.split('.').map(str::parse);
     Some((parts.next()?.ok()?, parts.next()?.ok()?))
+}
+
+/// Whether `min-replicas-to-write` is set at a server that lets scripts write all the same.
+fn spares_scripts(info: &str) -> bool {
+    let demands = field(info, "min_slaves_good_slaves").is_some();
+    demands && version(info).is_some_and(|version| version < (7, 0))
 }
 
 /// The policy by which a server evicts keys, if it can come to that. Every lock has an expiry, so the volatile
@@ -149,10 +167,23 @@ mod tests {
     }
 
     #[test]
+    fn an_old_server_spares_scripts_if_it_demands_replicas() {
+        let info =
+            |version| format!("redis_version:{version}\r\nrole:master\r\nmin_slaves_good_slaves:0\r\n");
+        assert!(spares_scripts(&info("6.2.5")));
+        assert!(!spares_scripts(&info("7.0.15")));
+        assert!(!spares_scripts("redis_version:6.2.5\r\nrole:master\r\n"), "it demands none");
+        assert!(!spares_scripts("what else there may be"));
+    }
+
+    #[test]
     fn servers_of_another_kind_and_old_ones_are_refused() {
         let verdict = |version: &str, mode: &str, role: &str, in_cluster| {
             let info = format!("redis_version:{version}\r\nredis_mode:{mode}\r\nrole:{role}\r\n");
-            judge(&info, in_cluster).map_err(|error| error.kind())
+            let verdicts = [info.replace("redis_mode", "server_mode"), info]
+                .map(|info| judge(&info, in_cluster).map_err(|error| error.kind()));
+            assert_eq!(verdicts[0], verdicts[1], "by either name of the mode");
+            verdicts[0]
         };
         assert_eq!(verdict("6.2.14", "standalone", "master", false), Ok(()));
         assert_eq!(verdict("7.0.0", "cluster", "master", true), Ok(()));
