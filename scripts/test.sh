@@ -10,7 +10,7 @@ as_root() {
 missing() {
   command -v redis-server >/dev/null || echo redis-server
   { command -v java >/dev/null && [ -e "${DLOCK_ZOOKEEPER_CLASSPATH:-/usr/share/java/zookeeper.jar}" ]; } || echo zookeeper
-  [ -n "${DLOCK_PYTHON:-}" ] || python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+  python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
   command -v node >/dev/null || echo nodejs
   [ -n "${DLOCK_NODE_MODULES:-}" ] || command -v npm >/dev/null || echo npm
   command -v javac >/dev/null || echo default-jdk-headless
@@ -39,4 +39,5 @@ install_missing() {
 
 install_missing
 scripts/foreign_clients.sh
+scripts/servers.sh
 exec "${DLOCK_PYTHON:-python3}" scripts/side_by_side.py cargo test --workspace --all-features "$@"

@@ -3,7 +3,7 @@
 //! [`RedisServer`], [`RedisSentinel`], [`RedisCluster`], [`ZooKeeperServer`] and [`ZooKeeperEnsemble`] run the installed programs as child
 //! processes on loopback ports, and let a test kill, restart, stop and continue them. They end with the
 //! test process, however it ends. [`shared_redis`] and [`shared_zookeeper`] are for the tests that only
-//! need a server and keys of their own ([`fresh_key`]). A [`ForeignClient`] locks with another language.
+//! need a server and keys of their own ([`fresh_key`]). [`RedisKind`] says which server of Redis's protocol it is. A [`ForeignClient`] locks with another language.
 //!
 //! A harness that cannot do its job must fail the test loudly, never skip it. So every function here
 //! panics with the whole story (what was asked, what is missing or wrong, the end of the server's log)
@@ -36,8 +36,8 @@ pub use link::Link;
 pub use relay::Relay;
 pub use seed::printed_seed;
 pub use servers::{
-    RedisCluster, RedisClusterBuilder, RedisSentinel, RedisSentinelBuilder, RedisServer, RedisServerBuilder,
-    RespConnection, ZooKeeperEnsemble, ZooKeeperServer, ZooKeeperServerBuilder, port_refuses, shared_redis,
-    shared_zookeeper,
+    RedisCluster, RedisClusterBuilder, RedisKind, RedisSentinel, RedisSentinelBuilder, RedisServer,
+    RedisServerBuilder, RespConnection, ZooKeeperEnsemble, ZooKeeperServer, ZooKeeperServerBuilder,
+    port_refuses, shared_redis, shared_zookeeper,
 };
 pub use wait::{wait_until, wait_until_async};

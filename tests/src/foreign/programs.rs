@@ -1,6 +1,7 @@
 //! Where the clients of other languages are, and what to install when they are not there.
 
 use crate::error::HarnessError;
+use crate::servers::below_target;
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -91,11 +92,8 @@ fn script(name: &str) -> OsString {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign").join(name).into()
 }
 
-/// A place below the target directory, which a relative `CARGO_TARGET_DIR` names from the workspace on.
 fn installed(place: &str) -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"));
-    workspace.join(target).join("foreign").join(place)
+    below_target("foreign").join(place)
 }
 
 const DEBIAN_CLASSPATH: &str = "/usr/share/java/curator-recipes.jar:/usr/share/java/slf4j-simple.jar";

@@ -4,11 +4,12 @@ use super::cluster_nodes::ClusterNodes;
 use super::nodes::{Nodes, no_such_node};
 use super::ports::with_free_ports;
 use super::redis::{RedisServer, RedisServerBuilder};
+use super::redis_kind::RedisKind;
 use super::replication::{follows, has_good_replicas, keeps_up};
 use crate::error::{HarnessError, OrFail};
 use std::net::SocketAddr;
 
-/// Three primaries with a replica each, on loopback ports. Needs Redis 7.0.
+/// Three primaries with a replica each, on loopback ports. Needs Redis 7.0, for shard channels and `cluster-port`.
 ///
 /// A node that is silent for a second is given up by the others, and its replica takes its place.
 #[derive(Debug)]
@@ -267,6 +268,12 @@ pub struct RedisClusterBuilder {
 }
 
 impl RedisClusterBuilder {
+    /// Which server each node is, if not the one that this process runs over.
+    pub fn kind(mut self, kind: RedisKind) -> Self {
+        self.node = self.node.kind(kind);
+        self
+    }
+
     /// Adds a line of `redis.conf` to all nodes, such as `min-replicas-to-write 1`.
     pub fn config(mut self, line: &str) -> Self {
         self.node = self.node.config(line);

