@@ -7,7 +7,7 @@ use dlock_core::{
     Backend, EmbeddedBackend, ErrorKind, LockManager, LossReason, Moment, RedisBackend, TestClock, Ttl,
     ZooKeeperBackend,
 };
-use dlock_tests::{RedisServer, fresh_key, shared_zookeeper, wait_until_async};
+use dlock_tests::{RedisKind, RedisServer, fresh_key, shared_zookeeper, wait_until_async};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -179,6 +179,17 @@ async fn a_server_that_may_evict_locks_is_warned_of() {
         let (told, _listening) = Told::listen();
         RedisBackend::builder().url(server.url()).build().await.unwrap();
         assert_eq!(told.lines_with(&["WARN", "may evict locks", policy]), warnings, "{}", told.text());
+    }
+}
+
+#[tokio::test]
+async fn an_old_server_that_demands_replicas_is_warned_of() {
+    for (kind, warnings) in [(RedisKind::Redis62, 1), (RedisKind::Redis82, 0)] {
+        let server = RedisServer::builder().kind(kind).config("min-replicas-to-write 1").start();
+        let (told, _listening) = Told::listen();
+        // On the newer one the scripts that are tried out are refused.
+        let _ = RedisBackend::builder().url(server.url()).build().await;
+        assert_eq!(told.lines_with(&["WARN", "cut off from its replicas"]), warnings, "{}", told.text());
     }
 }
 

@@ -86,7 +86,7 @@ async fn a_foreign_expiry_wakes_the_first_waiter() {
 #[tokio::test]
 async fn a_foreign_release_is_found_by_an_account_that_may_not_watch() {
     let server = RedisServer::builder()
-        .config("user dlock on nopass ~* &* +@all -client|tracking")
+        .config("user dlock on nopass ~* &* +@all -client")
         .config("user default on nopass ~* &* +@all")
         .start();
     let url = server.url().replace("redis://", "redis://dlock:any@");

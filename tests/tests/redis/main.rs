@@ -14,6 +14,7 @@ mod cluster;
 mod cost;
 mod fencing;
 mod foreign;
+mod kinds;
 mod late_requests;
 mod outages;
 mod quarantine;

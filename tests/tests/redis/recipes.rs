@@ -2,6 +2,7 @@
 
 use super::*;
 use dlock_core::backend::redis::Recipe;
+use dlock_tests::RedisKind;
 use tokio::task::JoinSet;
 
 async fn with(server: &RedisServer, recipe: Recipe) -> RedisBackend {
@@ -113,19 +114,59 @@ async fn plain_needs_no_scripts_and_no_channels() {
     assert_eq!(server.command(&["KEYS", "*"]), "", "and no other key is left");
 }
 
-/// Where scripts are allowed the comparison is one of them: one request each way, and no transaction.
-#[tokio::test]
-async fn plain_compares_by_script_where_it_may() {
-    let server = RedisServer::start();
-    let plain = with(&server, Recipe::Plain).await;
-    let mine = claim("order:42");
+/// Three rounds of the plain recipe on a server of this kind.
+async fn three_plain_rounds(kind: RedisKind) -> RedisServer {
+    let server = RedisServer::builder().kind(kind).start();
+    let (plain, mine) = (with(&server, Recipe::Plain).await, claim("order:42"));
     for _ in 0..3 {
-        plain.acquire(&AcquireRequest::new(mine.clone(), Mode::Try)).await.unwrap();
+        tried(&plain, &mine).await.unwrap();
         plain.renew(&mine).await.unwrap();
         plain.release(&mine).await.unwrap();
     }
-    assert_eq!(script_calls(&server), 6);
-    assert!(!server.command(&["INFO", "commandstats"]).contains("cmdstat_watch"));
+    assert_eq!(server.command(&["KEYS", "*"]), "");
+    assert_eq!(calls(&server, "watch"), 0, "no transaction that watches");
+    server
+}
+
+/// S21: where scripts are allowed the comparison is one of them: one request each way.
+#[tokio::test]
+async fn plain_compares_by_script_where_it_may() {
+    for kind in [RedisKind::Installed, RedisKind::Redis62, RedisKind::Redis82] {
+        let server = three_plain_rounds(kind).await;
+        assert_eq!(script_calls(&server), 6, "{kind:?}");
+    }
+}
+
+/// S21: where the server has commands that compare, each is one of them: of the sets, three acquire and three renew.
+#[tokio::test]
+async fn plain_compares_by_command_where_the_server_has_one() {
+    let server = three_plain_rounds(RedisKind::Valkey91).await;
+    let sent = ["delifeq", "set", "pexpire", "del"].map(|command| calls(&server, command));
+    assert_eq!((sent, script_calls(&server)), ([3, 6, 0, 0], 0));
+}
+
+/// I8: these commands change a key for its owner alone, and say if it is not there or of another type.
+#[tokio::test]
+async fn commands_that_compare_change_a_key_for_its_owner_alone() {
+    let server = RedisServer::builder().kind(RedisKind::Valkey91).start();
+    let (plain, mine, other) = (with(&server, Recipe::Plain).await, claim("order:42"), claim("order:42"));
+    tried(&plain, &mine).await.unwrap();
+    let owner = holder(&server, "order:42");
+    server.command(&["PEXPIRE", "order:42", "60000"]);
+    assert_eq!(plain.renew(&other).await.unwrap_err().kind(), ErrorKind::Lost);
+    assert_eq!(plain.release(&other).await.unwrap_err().kind(), ErrorKind::Lost);
+    assert_eq!(holder(&server, "order:42"), owner);
+    assert!(left_ms(&server, "order:42") <= 60_000, "not renewed");
+    plain.renew(&mine).await.unwrap();
+    assert!(left_ms(&server, "order:42") > 60_000, "renewed");
+    plain.release(&mine).await.unwrap();
+    assert_eq!(plain.renew(&mine).await.unwrap_err().kind(), ErrorKind::Lost);
+    assert_eq!(plain.release(&mine).await.unwrap_err().kind(), ErrorKind::Lost);
+    assert_eq!(holder(&server, "order:42"), "(nil)", "a renewal does not make it again");
+    server.command(&["HSET", "order:42", "some", "field"]);
+    assert_eq!(plain.renew(&mine).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(plain.release(&mine).await.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!((calls(&server, "delifeq"), script_calls(&server)), (4, 0));
 }
 
 /// A waiter of the plain recipe gets the lock after a release and after an expiry.

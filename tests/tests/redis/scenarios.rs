@@ -611,6 +611,9 @@ const SERVERS: &[Scenario] = &[
         "S4",
         "A failover under contention.",
         &[
+            "kinds::a_failover_of_redis_6_2_is_followed",
+            "kinds::a_failover_of_redis_8_2_is_followed",
+            "kinds::a_failover_of_valkey_9_1_is_followed",
             "sentinel::a_failover_under_contention_keeps_the_token_order",
             "cluster::a_failover_under_contention_keeps_the_token_order",
         ],
@@ -624,6 +627,7 @@ const SERVERS: &[Scenario] = &[
         "S6",
         "A replica in the place of a primary.",
         &[
+            "kinds::a_demoted_primary_of_redis_6_2_is_left",
             "sentinel::a_demoted_primary_is_left",
             "core/backend/redis/preflight::servers_of_another_kind_and_old_ones_are_refused",
         ],
@@ -679,6 +683,7 @@ const SERVERS: &[Scenario] = &[
         "A primary that lacks replicas, or cannot save.",
         &[
             "refusals::a_primary_without_its_replicas_is_unavailable",
+            "refusals::an_old_primary_without_its_replicas_grants_locks_by_scripts",
             "refusals::a_server_that_cannot_save_is_unavailable",
         ],
     ),
@@ -707,5 +712,20 @@ const SERVERS: &[Scenario] = &[
         "Another database, and names that are dlock's own.",
         &["access::databases_are_apart", "core/backend/redis/keys::dlocks_own_names_are_refused"],
     ),
-    not("S21", "Servers of other versions.", "the tests run on the version that is installed"),
+    shown(
+        "S21",
+        "Servers of other versions, and Valkey.",
+        &[
+            "kinds::every_server_is_the_one_that_its_name_says",
+            "kinds::scripts_are_refused_alike_by_every_server",
+            "kinds::a_failover_of_redis_6_2_is_followed",
+            "kinds::a_failover_of_redis_8_2_is_followed",
+            "kinds::a_failover_of_valkey_9_1_is_followed",
+            "kinds::a_demoted_primary_of_redis_6_2_is_left",
+            "kinds::a_cluster_of_redis_6_2_is_refused",
+            "kinds::a_node_of_a_cluster_of_valkey_is_refused_by_itself",
+            "recipes::plain_compares_by_script_where_it_may",
+            "recipes::plain_compares_by_command_where_the_server_has_one",
+        ],
+    ),
 ];

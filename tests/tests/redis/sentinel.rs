@@ -1,7 +1,7 @@
 //! Behind sentinels: whoever is the primary by now.
 
 use super::*;
-use dlock_tests::{Contention, Fake, FakeRedis, RedisSentinel};
+use dlock_tests::{Contention, Fake, FakeRedis, RedisKind, RedisSentinel};
 
 async fn behind(sentinel: &RedisSentinel) -> RedisBackend {
     RedisBackend::builder().url(sentinel.url()).build().await.unwrap()
@@ -19,7 +19,11 @@ async fn managers(sentinel: &RedisSentinel, number: usize) -> Vec<LockManager> {
 /// on rising.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_under_contention_keeps_the_token_order() {
-    let mut sentinel = RedisSentinel::start();
+    fail_over_under_contention(RedisKind::of_process()).await;
+}
+
+pub(crate) async fn fail_over_under_contention(kind: RedisKind) {
+    let mut sentinel = RedisSentinel::builder().kind(kind).start();
     let contention = Contention::start(&managers(&sentinel, 4).await, &["order:42"]);
     contention.more_turns(50).await;
     let old = sentinel.kill_primary();
@@ -48,7 +52,11 @@ async fn a_failover_with_quarantine_makes_no_two_holders() {
 /// B93: a primary that is demoted while it lives answers READONLY, and is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_demoted_primary_is_left() {
-    let sentinel = RedisSentinel::start();
+    leave_a_demoted_primary(RedisKind::of_process()).await;
+}
+
+pub(crate) async fn leave_a_demoted_primary(kind: RedisKind) {
+    let sentinel = RedisSentinel::builder().kind(kind).start();
     let locks = over(behind(&sentinel).await, LONG);
     let before = locks.lock("order:42").await.unwrap();
     before.release().await.unwrap();

@@ -290,11 +290,12 @@ fn a_dead_waiter_that_a_monitor_hears_for_is_passed_over() {
     }
 }
 
-/// A monitor alone is one receiver, as a waiter is.
+/// A monitor alone is one receiver, as a waiter is. The server is the test's own: other tests have monitors as well.
 #[test]
 fn a_single_receiver_may_be_a_monitor() {
+    let redis = RedisServer::start();
     hangs_on("if heard == 0 or", "if heard < 2 or", |scripts| {
-        is_the_living_one_s(shared_redis(), scripts, Freed::Straight)
+        is_the_living_one_s(&redis, scripts, Freed::Straight)
     });
 }
 
