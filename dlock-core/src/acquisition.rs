@@ -1,9 +1,11 @@
 //! One acquisition, from its request to its release.
 
 use crate::backend::{Claim, Grant};
+use crate::key::Namespace;
 use crate::lease::{Doubt, LeaseObserver, LeaseState, LossReason};
 use crate::time::{Clock, Moment};
 use std::sync::atomic::{AtomicU64, Ordering};
+use tracing::field::display;
 
 /// What the request, the guard, the views of the lease and the renewal share: one allocation for each lock.
 #[derive(Debug)]
@@ -11,6 +13,7 @@ pub(crate) struct Acquisition {
     pub(crate) claim: Claim,
     pub(crate) clock: Clock,
     backend: &'static str,
+    namespace: Option<Namespace>,
     lease: LeaseState,
     /// When it is due for renewal. That is for the table of renewals to say, under a lock of its own; it is kept here
     /// so that the table finds its entry.
@@ -19,7 +22,13 @@ pub(crate) struct Acquisition {
 
 impl Acquisition {
     pub(crate) fn new(claim: Claim, clock: Clock, backend: &'static str) -> Self {
-        Self { claim, clock, backend, lease: LeaseState::pending(), due: AtomicU64::default() }
+        let (lease, due) = (LeaseState::pending(), AtomicU64::default());
+        Self { claim, clock, backend, namespace: None, lease, due }
+    }
+
+    /// The same, whose end is told with the namespace of the key.
+    pub(crate) fn in_namespace(self, namespace: Option<&Namespace>) -> Self {
+        Self { namespace: namespace.cloned(), ..self }
     }
 
     /// The same, of which is told apart why its lease expired.
@@ -69,7 +78,8 @@ impl Acquisition {
     /// The one event of a lost lock. A lock that its holder released is not lost.
     fn tell(&self, reason: LossReason) {
         if reason != LossReason::Released {
-            tracing::error!(key = %self.claim.key, backend = self.backend, %reason, "lock lost");
+            let (key, namespace) = (&self.claim.key, self.namespace.as_ref().map(display));
+            tracing::error!(%key, namespace, backend = self.backend, %reason, "lock lost");
         }
     }
 

@@ -41,14 +41,15 @@ impl Attempt {
     pub(crate) fn prepare(wanted: Wanted) -> Result<Self, LockError> {
         let Wanted { manager, key, ttl, wait } = wanted;
         let key = key.map_err(|error| error.with_operation(Operation::Acquire))?;
-        let name = |error: LockError| error.with_operation(Operation::Acquire).with_key(&key);
+        let name = |error: LockError| manager.named(error.with_operation(Operation::Acquire), &key);
         let ttl = ttl.map_or(Ok(manager.ttl), Ttl::new).map_err(name)?;
         if !manager.backend.is_local() {
             Keeper::here().map_err(name)?;
         }
         let claim = Claim { owner: new_owner(&*manager.backend).map_err(name)?, ttl, key: key.clone() };
-        let (wait, span) = (wait.unwrap_or(manager.wait), AcquireSpan::new(&claim, manager.backend.name()));
-        let acquisition = Acquisition::new(claim, manager.clock.clone(), manager.backend.name());
+        let (wait, span) = (wait.unwrap_or(manager.wait), AcquireSpan::new(&claim, &*manager.backend));
+        let acquisition = Acquisition::new(claim, manager.clock.clone(), manager.backend.name())
+            .in_namespace(manager.backend.namespace());
         let acquisition = Arc::new(match manager.backend.is_local() {
             true => acquisition,
             false => acquisition.tell_causes(),

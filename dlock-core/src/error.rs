@@ -1,6 +1,6 @@
 //! The one error.
 
-use crate::key::LockKey;
+use crate::key::{LockKey, Namespace};
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
@@ -32,6 +32,8 @@ struct Details {
     operation: Option<Operation>,
     backend: Option<&'static str>,
     key: Option<LockKey>,
+    /// That of the manager or the backend. The key is named without it.
+    namespace: Option<Namespace>,
     detail: Cow<'static, str>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
     /// How many releases were not confirmed.
@@ -154,8 +156,18 @@ impl LockError {
     #[must_use]
     pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
-        let (operation, backend, key, source, unflushed, remainder) = Default::default();
-        Self(Box::new(Details { kind, operation, backend, key, detail, source, unflushed, remainder }))
+        let (operation, backend, key, namespace, source, unflushed, remainder) = Default::default();
+        Self(Box::new(Details {
+            kind,
+            operation,
+            backend,
+            key,
+            namespace,
+            detail,
+            source,
+            unflushed,
+            remainder,
+        }))
     }
 
     /// Says that the request never left this process, so that there is nothing to undo.
@@ -214,6 +226,22 @@ impl LockError {
         self
     }
 
+    /// Names the key anew: the error names it as a backend within this one knows it.
+    #[must_use]
+    pub(crate) fn about_key(mut self, key: &LockKey) -> Self {
+        self.0.key = Some(key.clone());
+        self
+    }
+
+    /// Says in which namespace the key is.
+    #[must_use]
+    pub(crate) fn with_namespace(mut self, namespace: Option<&Namespace>) -> Self {
+        if self.0.namespace.is_none() {
+            self.0.namespace = namespace.cloned();
+        }
+        self
+    }
+
     /// Adds the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -251,22 +279,31 @@ impl LockError {
         self.0.backend
     }
 
-    /// The key.
+    /// The key, as the caller named it: without the namespace of the manager.
     #[must_use]
     pub fn key(&self) -> Option<&LockKey> {
         self.0.key.as_ref()
     }
+
+    /// The namespace that the key is in, if the manager or its backend has one.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&Namespace> {
+        self.0.namespace.as_ref()
+    }
 }
 
-/// `acquire "order:42" on redis: the lock is busy: …`
+/// `acquire "order:42" on redis: the lock is busy: …`, or `acquire "order:42" in "shop:" on redis: …` in a namespace.
 impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Details { kind, operation, backend, key, detail, .. } = &*self.0;
+        let Details { kind, operation, backend, key, namespace, detail, .. } = &*self.0;
         if let Some(operation) = operation {
             write!(f, "{operation} ")?;
         }
         if let Some(key) = key {
             write!(f, "\"{key}\" ")?;
+        }
+        if let (Some(_), Some(namespace)) = (key, namespace) {
+            write!(f, "in \"{namespace}\" ")?;
         }
         if let Some(backend) = backend {
             write!(f, "on {backend}")?;
@@ -278,12 +315,13 @@ impl fmt::Display for LockError {
 
 impl fmt::Debug for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Details { kind, operation, backend, key, detail, source, unflushed, .. } = &*self.0;
+        let Details { kind, operation, backend, key, namespace, detail, source, unflushed, .. } = &*self.0;
         f.debug_struct("LockError")
             .field("kind", kind)
             .field("operation", operation)
             .field("backend", backend)
             .field("key", key)
+            .field("namespace", namespace)
             .field("detail", detail)
             .field("source", source)
             .field("unflushed", unflushed)
@@ -322,6 +360,9 @@ mod tests {
             "acquire \"order:42\" on redis: the lock is busy: another owner held it for all of 2s; try again later"
         );
         assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("the cause"));
+        let shop = Namespace::new("shop:").unwrap();
+        let text = error.with_namespace(Some(&shop)).to_string();
+        assert!(text.starts_with("acquire \"order:42\" in \"shop:\" on redis: the lock is busy"), "{text}");
         assert_eq!(LockError::new(ErrorKind::InvalidKey, "empty").to_string(), "invalid key: empty");
     }
 }

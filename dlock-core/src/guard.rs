@@ -52,7 +52,7 @@ impl LockGuard {
         let held = &self.lease.acquisition();
         held.grant(grant);
         self.manager.renewal.enter(Arc::clone(held), now);
-        self.span = HoldSpan::new(&held.claim, self.manager.backend.name(), grant.token);
+        self.span = HoldSpan::new(&held.claim, &*self.manager.backend, grant.token);
         self
     }
 
@@ -64,7 +64,7 @@ impl LockGuard {
         &self.manager
     }
 
-    /// What is locked.
+    /// What is locked, as the caller named it: without the namespace of the manager.
     #[must_use]
     pub fn key(&self) -> &LockKey {
         self.lease.key()
@@ -235,7 +235,7 @@ impl LockGuard {
     }
 
     pub(crate) fn name(&self, error: LockError, operation: Operation) -> LockError {
-        error.with_operation(operation).with_key(self.key()).with_backend(self.manager.backend.name())
+        self.manager.named(error.with_operation(operation), self.key())
     }
 }
 

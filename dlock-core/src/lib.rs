@@ -78,7 +78,7 @@ pub use current::{InstalledManager, with_locks};
 pub use error::{ErrorKind, LockError, Operation};
 pub use guard::LockGuard;
 pub use hand_over::HandOver;
-pub use key::LockKey;
+pub use key::{LockKey, Namespace};
 pub use lease::{FencingToken, GuardState, Lease, LossReason, OwnerId, Ttl};
 pub use manager::{LockManager, LockManagerBuilder};
 pub use request::{AcquireFuture, LockRequest};

@@ -1,11 +1,11 @@
 //! Where the layers meet: a backend, its renewal, and what happens in the background.
 
-use crate::backend::Backend;
+use crate::backend::{Backend, prefixed};
 use crate::error::{ErrorKind, LockError};
 use crate::hand_over::{HandOver, HandOverBackend};
 use crate::handles::Handles;
 use crate::keeper::Background;
-use crate::key::LockKey;
+use crate::key::{LockKey, Namespace};
 use crate::lease::Ttl;
 use crate::renewal::Renewal;
 use crate::request::LockRequest;
@@ -72,6 +72,7 @@ impl LockManager {
     /// | [`wait`](LockManagerBuilder::wait) | a duration, or `max` |
     /// | [`hand_over`](LockManagerBuilder::hand_over) | `off`, or holders and a duration: `16,10ms` |
     /// | [`flush_on_drop`](LockManagerBuilder::flush_on_drop) | a duration |
+    /// | `namespace` | the [namespace](LockManagerBuilder::namespace) of the backend, from the first connection on: `shop:` |
     ///
     /// The `url` methods of the backends' builders list those of one backend.
     ///
@@ -272,17 +273,71 @@ impl LockManagerBuilder {
         self
     }
 
+    /// What stands before every key of this manager, such as `shop:`, by default nothing. A [`Namespace`] keeps apart
+    /// applications that share servers.
+    ///
+    /// | backend | the key `order:42` in `shop:` |
+    /// |---|---|
+    /// | Redis, Redlock | the string key `shop:order:42`. The queue, the fence and the channels begin with `shop:dlock:` |
+    /// | ZooKeeper | the directory `shop:` below the root, and in it `order:42`; what a path cannot hold is encoded, as in keys |
+    /// | embedded, and others | the key `shop:order:42` |
+    ///
+    /// Guards, errors and `assert_locked!` name the key without it: `order:42`. Error texts and
+    /// spans name the namespace beside it. Annotations and the HTTP layer use the keys of their manager.
+    ///
+    /// A Redis account for one namespace needs the builder of the backend to know it, since that checks the account when
+    /// it connects: `RedisBackend::builder().namespace("shop:")`, or `?namespace=shop:` in the URL. A namespace of the
+    /// manager comes after one of its backend, and so after that of a URL. A Redis backend opens connections of its own for
+    /// a namespace of the manager, with the first lock.
+    ///
+    /// Programs in other languages must lock the whole name: `shop:order:42` on Redis, `/locks/shop:/order:42` on
+    /// ZooKeeper.
+    ///
+    /// # Changing it
+    /// The same key in two namespaces is two locks. So while old and new processes run side by side, an old and a new
+    /// one can hold a key at once. To change the namespace safely, stop all old processes, wait for one ttl (on
+    /// ZooKeeper for one session timeout), and start the new ones. Where the service must go on, run a release in
+    /// between that takes both locks, the old one first, and then one that takes the new one alone.
+    ///
+    /// Fencing tokens go on: on ZooKeeper they follow its transactions, and on Redis the server's clock, as long as that
+    /// does not step back. A quarantine of Redis begins anew for each namespace.
+    ///
+    /// On Redis, the key `order:42` in `shop:` and the key `shop:order:42` without a namespace exclude each other, but
+    /// have two queues and two fences: neither the order of waiters nor that of tokens holds across them. Spell a lock
+    /// in one way.
+    ///
+    /// ```
+    /// use dlock_core::{EmbeddedBackend, LockManager};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let backend = EmbeddedBackend::new();
+    /// let shop = LockManager::builder(backend.clone()).namespace("shop:").build()?;
+    /// let stock = LockManager::builder(backend).namespace("stock:").build()?;
+    ///
+    /// let guard = shop.lock("order:42").await?;
+    /// assert_eq!(guard.key().as_bytes(), b"order:42");
+    /// assert!(stock.lock("order:42").try_acquire().await?.is_some()); // another lock
+    /// # Ok(()) }
+    /// ```
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.settings.namespace = Some(namespace.into());
+        self
+    }
+
     /// The manager. Starts the library's own thread, `dlock-keeper`, if no other manager of this process has.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] if the ttl or the hand-over is out of its range, [`ErrorKind::Unavailable`] if the
-    /// system gives no thread, and [`ErrorKind::NotConfigured`] in a process that was forked after a manager was built.
+    /// [`ErrorKind::InvalidOption`] if the ttl or the hand-over is out of its range or the namespace is none,
+    /// [`ErrorKind::Unavailable`] if the system gives no thread, and [`ErrorKind::NotConfigured`] in a process that was forked after a manager was built.
     pub fn build(mut self) -> Result<LockManager, LockError> {
-        let ManagerSettings { ttl, wait, hand_over, flush_on_drop } = self.settings;
+        let ManagerSettings { ttl, wait, hand_over, flush_on_drop, namespace } = self.settings;
         let ttl = Ttl::new(ttl)?;
         if !(1..=HandOver::MOST).contains(&hand_over.max) {
             let detail = "a hand-over is of 1 to 64 holders; 1 turns it off";
             return Err(LockError::new(ErrorKind::InvalidOption, detail));
+        }
+        if let Some(namespace) = namespace {
+            self.backend = prefixed::in_namespace(self.backend, Namespace::new(namespace)?)?;
         }
         let releases = Background::new()?;
         if !self.backend.is_local() {

@@ -5,6 +5,7 @@ use crate::error::{ErrorKind, LockError};
 use crate::time::{Backoff, Moment, sleep};
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::field::display;
 
 /// The least time that releases are tried for. A lease that is shorter has ended by itself by then. A backend whose
 /// locks end with a session says so in the error, and says when the session is over.
@@ -21,8 +22,8 @@ pub(crate) async fn until_gone(backend: Arc<dyn Backend>, claim: Claim) {
             NextStep::Gone => return,
             NextStep::Retry => sleep(pause).await,
             NextStep::GiveUp => {
-                let key = &claim.key;
-                tracing::warn!(%key, backend = backend.name(), %error, "release failed; the lease will end it");
+                let (key, namespace) = (&claim.key, backend.namespace().map(display));
+                tracing::warn!(%key, namespace, backend = backend.name(), %error, "release failed; the lease will end it");
                 return;
             }
         }

@@ -13,6 +13,8 @@ pub(crate) struct ManagerSettings {
     pub(crate) wait: Duration,
     pub(crate) hand_over: HandOver,
     pub(crate) flush_on_drop: Duration,
+    /// In a URL it is the backend's.
+    pub(crate) namespace: Option<String>,
 }
 
 /// How long a request waits unless it says otherwise.
@@ -25,6 +27,7 @@ impl Default for ManagerSettings {
             wait: DEFAULT_WAIT,
             hand_over: HandOver::default(),
             flush_on_drop: DEFAULT_PATIENCE,
+            namespace: None,
         }
     }
 }

@@ -46,10 +46,14 @@ impl Shared {
     }
 
     pub(crate) fn closed_error(&self, key: &LockKey) -> LockError {
-        LockError::new(ErrorKind::Closed, "the manager was closed or shut down; make a new one")
-            .with_operation(Operation::Acquire)
-            .with_backend(self.backend.name())
-            .with_key(key)
+        let error = LockError::new(ErrorKind::Closed, "the manager was closed or shut down; make a new one");
+        self.named(error.with_operation(Operation::Acquire), key)
+    }
+
+    /// Says in an error which key it is about, and where that is.
+    pub(crate) fn named(&self, error: LockError, key: &LockKey) -> LockError {
+        let backend = &self.backend;
+        error.with_key(key).with_namespace(backend.namespace()).with_backend(backend.name())
     }
 
     pub(crate) fn unflushed_error(&self, limit: Duration) -> LockError {

@@ -1,6 +1,6 @@
 //! The spans of an acquire and of a hold. They are made where somebody listens, and take no room elsewhere.
 
-use crate::backend::Claim;
+use crate::backend::{Backend, Claim};
 use crate::error::ErrorKind;
 use crate::lease::FencingToken;
 use crate::time::Moment;
@@ -16,11 +16,16 @@ pub(crate) struct AcquireSpan(Option<Box<(Span, Moment)>>);
 pub(crate) struct HoldSpan(Option<Box<Span>>);
 
 impl AcquireSpan {
-    pub(crate) fn new(claim: &Claim, backend: &str) -> Self {
-        let key = &claim.key;
+    pub(crate) fn new(claim: &Claim, backend: &dyn Backend) -> Self {
         let span = heard(|| {
             tracing::info_span!(
-                "dlock.acquire", %key, backend, outcome = Empty, waited_ms = Empty, token = Empty
+                "dlock.acquire",
+                key = %claim.key,
+                namespace = backend.namespace().map(display),
+                backend = backend.name(),
+                outcome = Empty,
+                waited_ms = Empty,
+                token = Empty
             )
         });
         Self(span.map(|span| Box::new((span, Moment::now()))))
@@ -53,9 +58,17 @@ impl HoldSpan {
     /// Of what is not held yet.
     pub(crate) const NONE: Self = Self(None);
 
-    pub(crate) fn new(claim: &Claim, backend: &str, token: FencingToken) -> Self {
-        let key = &claim.key;
-        Self(heard(|| tracing::info_span!("dlock.hold", %key, backend, %token)).map(Box::new))
+    pub(crate) fn new(claim: &Claim, backend: &dyn Backend, token: FencingToken) -> Self {
+        let span = heard(|| {
+            tracing::info_span!(
+                "dlock.hold",
+                key = %claim.key,
+                namespace = backend.namespace().map(display),
+                backend = backend.name(),
+                %token
+            )
+        });
+        Self(span.map(Box::new))
     }
 
     pub(crate) fn enter(&self) -> Option<Entered<'_>> {

@@ -12,6 +12,18 @@ mod embedded {
     dlock_core::conformance_suite!(fixture());
 }
 
+mod embedded_in_a_namespace {
+    use dlock_core::EmbeddedBackend;
+    use dlock_core::testing::Fixture;
+
+    fn fixture() -> Fixture {
+        let store = EmbeddedBackend::new();
+        Fixture::new(move || std::future::ready(store.clone())).in_namespace("shop:")
+    }
+
+    dlock_core::conformance_suite!(fixture());
+}
+
 /// Each flaw is caught by the case that stands for the promise it breaks.
 mod flaws_are_caught {
     use dlock_core::testing::flawed::{Flaw, FlawedBackend};
@@ -58,5 +70,6 @@ mod flaws_are_caught {
         expiry: NeverExpires by a_dead_holder_costs_no_more_than_its_lease;
         trust: DoubtsForEver by a_guard_whose_renewal_fails_is_suspect_until_one_succeeds;
         keys: MixesKeysUp by odd_keys_are_locks_of_their_own;
+        namespaces: ForgetsNamespaces by a_key_of_two_namespaces_is_two_locks;
     }
 }

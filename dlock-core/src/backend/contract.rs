@@ -4,6 +4,7 @@ use super::claim::Claim;
 use super::grant::Grant;
 use super::request::AcquireRequest;
 use crate::error::LockError;
+use crate::key::Namespace;
 use crate::time::{Clock, Moment};
 use std::fmt;
 use std::future::Future;
@@ -118,6 +119,25 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     fn revoked<'a>(&'a self, _claim: &'a Claim) -> RevokedFuture<'a> {
         Box::pin(std::future::pending())
     }
+
+    /// What stands before every key of this backend, if anything does; by default nothing.
+    fn namespace(&self) -> Option<&Namespace> {
+        None
+    }
+
+    /// This backend for the keys of a namespace, within the one that it has already. `None`, which is the default, says
+    /// that the backend knows none: then the namespace is put before the keys that it is asked for.
+    ///
+    /// # Behavior
+    /// - Claims and errors name a key without its namespace.
+    /// - One key of two namespaces is two locks.
+    /// - All that the backend keeps of a key lies in the namespace.
+    ///
+    /// # Errors
+    /// As [`Namespace::within`], and what keeps the backend from being used in another way.
+    fn namespaced(&self, _namespace: &Namespace) -> Result<Option<Arc<dyn Backend>>, LockError> {
+        Ok(None)
+    }
 }
 
 impl<B: Backend + ?Sized> Backend for Arc<B> {
@@ -159,5 +179,13 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
         (**self).revoked(claim)
+    }
+
+    fn namespace(&self) -> Option<&Namespace> {
+        (**self).namespace()
+    }
+
+    fn namespaced(&self, namespace: &Namespace) -> Result<Option<Arc<dyn Backend>>, LockError> {
+        (**self).namespaced(namespace)
     }
 }

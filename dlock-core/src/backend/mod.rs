@@ -13,6 +13,7 @@ pub(crate) mod expiring_map;
 #[cfg(any(feature = "redis", feature = "zookeeper"))]
 pub(crate) mod gather;
 mod grant;
+pub(crate) mod prefixed;
 mod progress;
 #[cfg(feature = "redis")]
 pub mod redis;

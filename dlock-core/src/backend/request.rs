@@ -44,6 +44,11 @@ impl AcquireRequest {
         Self { claim, mode, progress, interest }
     }
 
+    /// The same request for the claim as a backend within this one knows it.
+    pub(crate) fn for_claim(&self, claim: Claim) -> Self {
+        Self::of(claim, self.mode, Arc::clone(&self.progress), Arc::clone(&self.interest))
+    }
+
     /// Where the backend says, after the grant, that it is gone or in doubt. To be kept for as long as the grant lasts.
     #[must_use]
     pub fn loss(&self) -> LossSignal {

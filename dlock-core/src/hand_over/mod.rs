@@ -20,6 +20,7 @@ mod watch;
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, RevokedFuture};
 use crate::error::{LockError, Operation};
 use crate::keeper::Background;
+use crate::key::Namespace;
 use crate::time::{Clock, Moment};
 use state::HandOverState;
 use std::fmt;
@@ -80,6 +81,15 @@ impl Backend for HandOverBackend {
     /// Whoever asks the competitor to let go means the holder, and not the one after it in this process.
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
         Box::pin(self.0.revoked(claim))
+    }
+
+    fn namespace(&self) -> Option<&Namespace> {
+        self.0.backend.namespace()
+    }
+
+    /// Whatever is to have a namespace gets it before there is a queue.
+    fn namespaced(&self, namespace: &Namespace) -> Result<Option<Arc<dyn Backend>>, LockError> {
+        self.0.backend.namespaced(namespace)
     }
 }
 

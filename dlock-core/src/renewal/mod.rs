@@ -17,6 +17,7 @@ use std::sync::Arc;
 use table::{Due, Table};
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::field::display;
 
 /// Renews every entered lease until it is removed or lost, whatever becomes of its holder's runtime.
 #[derive(Debug)]
@@ -109,8 +110,8 @@ impl RenewalState {
             return self.lose(&held, LossReason::NotOwner);
         }
         held.lease().doubt(Doubt::Renewal);
-        let key = &held.claim.key;
-        tracing::warn!(%key, backend = self.backend.name(), %error, "renewal failed");
+        let (key, namespace) = (&held.claim.key, self.backend.namespace().map(display));
+        tracing::warn!(%key, namespace, backend = self.backend.name(), %error, "renewal failed");
         // Where no attempt fits in any more, the next look finds the deadline passed.
         let deadline = held.lease().valid_until();
         self.enter_again(held, schedule::after_failure(now, deadline).unwrap_or(deadline));

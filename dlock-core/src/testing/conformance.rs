@@ -70,6 +70,7 @@ macro_rules! conformance_suite {
             shutdown_flushes_releases_and_releases_what_is_held
             close_turns_waiters_away
             odd_keys_are_locks_of_their_own
+            a_key_of_two_namespaces_is_two_locks
             wrong_keys_are_refused
             errors_name_key_operation_and_backend
         );
@@ -464,7 +465,7 @@ pub async fn close_turns_waiters_away(fixture: &Fixture) {
 /// Keys that are special somewhere are ordinary here, and none stands for another.
 pub async fn odd_keys_are_locks_of_their_own(fixture: &Fixture) {
     let (one, other) = (fixture.process().await, fixture.process().await);
-    let longest = [b'x'; LockKey::MAX_LEN];
+    let longest = fixture.longest_key();
     let odd: [&[u8]; 27] = [
         b"a",
         b"A",
@@ -492,7 +493,7 @@ pub async fn odd_keys_are_locks_of_their_own(fixture: &Fixture) {
         "u\u{308}".as_bytes(),
         b"\xff",
         b"'; return 1 --",
-        &longest,
+        longest.as_bytes(),
     ];
     let mut guards = Vec::new();
     for key in odd {
@@ -515,6 +516,23 @@ pub async fn wrong_keys_are_refused(fixture: &Fixture) {
         assert_eq!(refused.kind(), ErrorKind::InvalidKey);
         assert_eq!(locks.lock(key).try_acquire().await.unwrap_err().kind(), ErrorKind::InvalidKey);
     }
+}
+
+/// One key of two namespaces is two locks, and a namespace is the same one in every process. Guards and errors name the key
+/// without it.
+pub async fn a_key_of_two_namespaces_is_two_locks(fixture: &Fixture) {
+    let key = fixture.key("named");
+    let [one, same, other] = ["one:", "one:", "other:"].map(|namespace| fixture.process_in(namespace));
+    let (one, same, other) = (one.await, same.await, other.await);
+    let guard = one.lock(&key).await.unwrap();
+    assert_eq!(guard.key(), &key);
+    free_at_once(&other, &key).await;
+    free_at_once(&fixture.process().await, &key).await;
+    let busy = same.lock(&key).wait(Duration::ZERO).await.unwrap_err();
+    assert_eq!((busy.kind(), busy.key()), (ErrorKind::Busy, Some(&key)));
+    assert!(busy.namespace().is_some_and(|namespace| namespace.as_str().ends_with("one:")), "{busy}");
+    guard.release().await.unwrap();
+    free_at_once(&same, &key).await;
 }
 
 /// An error says which key, what was done, and where.

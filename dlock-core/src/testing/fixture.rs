@@ -1,11 +1,12 @@
 //! What a conformance case runs on.
 
+use crate::backend::prefixed::in_namespace;
 use crate::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use crate::error::LockError;
 use crate::hand_over::HandOver;
-use crate::key::LockKey;
+use crate::key::{LockKey, Namespace};
 use crate::lease::{OwnerId, Ttl};
-use crate::manager::LockManager;
+use crate::manager::{LockManager, LockManagerBuilder};
 use crate::time::{Moment, sleep_until};
 use std::fmt;
 use std::future::Future;
@@ -21,6 +22,7 @@ pub struct Fixture {
     prefix: String,
     patience: Duration,
     hand_over: HandOver,
+    namespace: Option<Namespace>,
 }
 
 impl Fixture {
@@ -36,7 +38,13 @@ impl Fixture {
             Box::pin(async move { Arc::new(connecting.await) as Arc<dyn Backend> })
         };
         let prefix = format!("conformance:{:032x}", OwnerId::random().expect("random bytes").as_u128());
-        Self { connect: Box::new(connect), prefix, patience: PATIENCE, hand_over: HandOver::OFF }
+        Self {
+            connect: Box::new(connect),
+            prefix,
+            patience: PATIENCE,
+            hand_over: HandOver::OFF,
+            namespace: None,
+        }
     }
 
     /// How long a condition may take to come true before the case fails, by default 30 seconds.
@@ -54,14 +62,33 @@ impl Fixture {
         self
     }
 
+    /// The same with all backends in a namespace, by default in none.
+    #[must_use]
+    pub fn in_namespace(mut self, namespace: &str) -> Self {
+        self.namespace = Some(Namespace::new(namespace).expect("a valid namespace"));
+        self
+    }
+
     /// A backend value of its own, as another process would have.
     pub async fn backend(&self) -> Arc<dyn Backend> {
-        (self.connect)().await
+        let backend = (self.connect)().await;
+        match &self.namespace {
+            Some(namespace) => {
+                in_namespace(backend, namespace.clone()).expect("the backend takes the namespace")
+            }
+            None => backend,
+        }
     }
 
     /// A manager over a backend value of its own, whose leases outlast the case: what is freed was released.
     pub async fn process(&self) -> LockManager {
         self.manager(self.backend().await, LONG)
+    }
+
+    /// A manager over a backend value of its own, in a namespace.
+    pub async fn process_in(&self, namespace: &str) -> LockManager {
+        let builder = self.builder(self.backend().await, LONG);
+        builder.namespace(namespace).build().expect("valid settings")
     }
 
     /// A manager over `backend` whose leases end soon if they are not renewed.
@@ -75,18 +102,24 @@ impl Fixture {
     }
 
     fn manager(&self, backend: impl Backend, ttl: Duration) -> LockManager {
-        LockManager::builder(backend)
-            .ttl(ttl)
-            .wait(self.patience)
-            .hand_over(self.hand_over)
-            .build()
-            .expect("valid settings")
+        self.builder(backend, ttl).build().expect("valid settings")
+    }
+
+    fn builder(&self, backend: impl Backend, ttl: Duration) -> LockManagerBuilder {
+        LockManager::builder(backend).ttl(ttl).wait(self.patience).hand_over(self.hand_over)
     }
 
     /// A key that no other case uses.
     #[must_use]
     pub fn key(&self, name: &str) -> LockKey {
         LockKey::new(format!("{}:{name}", self.prefix)).expect("a valid key")
+    }
+
+    /// A key that is as long as one may be.
+    #[must_use]
+    pub fn longest_key(&self) -> LockKey {
+        let namespace = self.namespace.as_ref().map_or(0, |namespace| namespace.as_str().len());
+        LockKey::new("x".repeat(LockKey::MAX_LEN - namespace)).expect("a valid key")
     }
 
     /// A claim of a new owner on `key`, whose lease outlasts the case.

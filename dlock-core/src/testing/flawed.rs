@@ -3,7 +3,7 @@
 use crate::backend::embedded::EmbeddedBackend;
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError};
-use crate::key::LockKey;
+use crate::key::{LockKey, Namespace};
 use crate::lease::{FencingToken, OwnerId, Ttl};
 use crate::time::{Moment, sleep_until};
 use parking_lot::Mutex;
@@ -40,6 +40,8 @@ pub enum Flaw {
     DoubtsForEver,
     /// Keys are cut at the first byte that is not a letter or digit.
     MixesKeysUp,
+    /// A namespace makes no difference.
+    ForgetsNamespaces,
 }
 
 /// An [`EmbeddedBackend`] with one [`Flaw`].
@@ -189,5 +191,10 @@ impl Backend for FlawedBackend {
     fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {
         let grants = self.flaw == Flaw::GrantsEverybody;
         grants.then(|| Grant::new(FencingToken::new(7), claim.ttl.valid_until(now)))
+    }
+
+    fn namespaced(&self, _: &Namespace) -> Result<Option<Arc<dyn Backend>>, LockError> {
+        let forgets = self.flaw == Flaw::ForgetsNamespaces;
+        Ok(forgets.then(|| Arc::new(self.clone()) as Arc<dyn Backend>))
     }
 }

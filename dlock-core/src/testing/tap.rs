@@ -2,6 +2,7 @@
 
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, RevokedFuture};
 use crate::error::{ErrorKind, LockError};
+use crate::key::Namespace;
 use crate::time::{Clock, Moment};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -112,5 +113,14 @@ impl Backend for Tap {
 
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
         self.inner.revoked(claim)
+    }
+
+    fn namespace(&self) -> Option<&Namespace> {
+        self.inner.namespace()
+    }
+
+    /// With the namespace before the keys, so that what is asked there passes the tap as well.
+    fn namespaced(&self, _: &Namespace) -> Result<Option<Arc<dyn Backend>>, LockError> {
+        Ok(None)
     }
 }

@@ -1,0 +1,53 @@
+//! What stands before every key of a manager.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// What stands before every key of a manager, such as `shop:`: 1 to 128 bytes of text.
+///
+/// A namespace keeps applications apart that share servers. It is set with
+/// [`LockManagerBuilder::namespace`](crate::LockManagerBuilder::namespace), which says what it means there.
+///
+/// Control characters are refused, and so is `dlock:`, which dlock writes into names of its own. Braces may surround a
+/// hash tag, which puts all keys into one slot of a Redis Cluster: `{shop}:`. A brace that surrounds nothing is refused.
+///
+/// ```
+/// use dlock_core::{ErrorKind, LockKey, Namespace};
+///
+/// let shop = Namespace::new("shop:")?;
+/// assert_eq!(shop.join(&LockKey::new("order:42")?)?, LockKey::new("shop:order:42")?);
+/// for refused in ["", "a\nb", "a{b", "a{}b", "a:dlock:"] {
+///     assert_eq!(Namespace::new(refused).unwrap_err().kind(), ErrorKind::InvalidOption, "{refused}");
+/// }
+/// # Ok::<(), dlock_core::LockError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Namespace(Arc<str>);
+
+impl Namespace {
+    /// The longest namespace, in bytes.
+    pub const MAX_LEN: usize = 128;
+
+    /// A namespace of text that was checked.
+    pub(super) fn checked(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text of the namespace.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
