@@ -16,6 +16,7 @@ mod fencing;
 mod foreign;
 mod kinds;
 mod late_requests;
+mod namespaces;
 mod outages;
 mod quarantine;
 mod queue;

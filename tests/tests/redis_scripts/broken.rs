@@ -5,7 +5,7 @@ use super::run::Judge;
 use super::script::Scripts;
 use super::server::Server;
 use super::step::{Step, steps};
-use super::{BARGING, FAIR, MONITORED, WITH_GAPS, WITH_QUARANTINE, run};
+use super::{BARGING, FAIR, IN_A_NAMESPACE, MONITORED, WITH_GAPS, WITH_QUARANTINE, run};
 use dlock_tests::shared_redis;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
@@ -499,6 +499,11 @@ fn a_monitor_that_counts_as_a_process_if_it_is_the_only_one_to_hear() {
     let (old, new) = ("if heard == 0 or", "if heard < 2 or");
     is_noticed(MONITORED, old, new);
     breaks("no holder (I7)", MONITORED, old, new);
+}
+
+#[test]
+fn a_channel_outside_of_the_namespace() {
+    is_noticed(IN_A_NAMESPACE, "string.match(queue, '^(.-)dlock:q:') .. ", "");
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn hangs_on(text: &str, other: &str, holds: impl Fn(&Scripts) -> bool) {
 
 /// A release while a living process waits, after these commands. The waiter asks for a lease of so many ms.
 fn hand_off(redis: &RedisServer, scripts: &Scripts, ttl: i64, before: &[&str]) -> (Outcome, String) {
-    let inbox = Inbox::open(redis, fresh_key("").replace('-', ""));
+    let inbox = Inbox::open(redis, "", fresh_key("").replace('-', ""));
     let waiter = format!("dl1|{}|2|{ttl}", inbox.name);
     let mut edge = Edge::on(redis, scripts);
     edge.acquire(ME).answer.unwrap();
@@ -85,7 +85,7 @@ enum Freed {
 /// The lock is freed while a monitor listens, a dead process waits and a living one waits behind it.
 fn is_the_living_one_s(redis: &RedisServer, scripts: &Scripts, freed: Freed) -> bool {
     let _monitor = monitor(redis);
-    let inbox = Inbox::open(redis, fresh_key("").replace('-', ""));
+    let inbox = Inbox::open(redis, "", fresh_key("").replace('-', ""));
     let living = format!("dl1|{}|2|600000", inbox.name);
     let mut edge = Edge::on(redis, scripts);
     edge.acquire(ME).answer.unwrap();

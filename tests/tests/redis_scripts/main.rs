@@ -33,11 +33,13 @@ use script::Scripts;
 const FAR: i64 = 3_600_000;
 
 /// Each waiter in its turn.
-const FAIR: Conduct = Conduct { barging: false, quarantine: 0, between_gaps: 0, gap: 0, monitored: false };
+const FAIR: Conduct =
+    Conduct { barging: false, quarantine: 0, between_gaps: 0, gap: 0, monitored: false, namespace: "" };
 const BARGING: Conduct = Conduct { barging: true, ..FAIR };
 const WITH_GAPS: Conduct = Conduct { between_gaps: 2 * FAR, gap: FAR, ..FAIR };
 const WITH_QUARANTINE: Conduct = Conduct { quarantine: FAR, ..FAIR };
 const MONITORED: Conduct = Conduct { monitored: true, ..FAIR };
+const IN_A_NAMESPACE: Conduct = Conduct { namespace: "shop:", ..FAIR };
 
 fn agree(conduct: Conduct) {
     agree_with(&Scripts::real(), conduct);
@@ -84,6 +86,12 @@ fn quarantine_is_as_the_model() {
 fn a_monitor_is_as_the_model() {
     agree(MONITORED);
     agree(Conduct { monitored: true, ..BARGING });
+}
+
+#[test]
+fn a_namespace_is_as_the_model() {
+    agree(IN_A_NAMESPACE);
+    agree_with(&Scripts::real().in_batches(), Conduct { namespace: "{shop}:", ..MONITORED });
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub(crate) struct Conduct {
     pub(crate) gap: i64,
     /// Whether a client hears every message that is no waiter's process. It changes nothing.
     pub(crate) monitored: bool,
+    /// What stands before all keys and channels. It changes nothing.
+    pub(crate) namespace: &'static str,
 }
 
 /// What surrounds a call.

@@ -67,7 +67,7 @@ impl<'a> Run<'a> {
     fn new(redis: &'a RedisServer, scripts: &Scripts, judge: Judge, conduct: Conduct) -> Self {
         let mut server = Server::connect(redis, scripts);
         let marker = fresh_key("dlock:m");
-        let names: Vec<_> = (0..KEYS).map(|_| Names::fresh(&marker)).collect();
+        let names: Vec<_> = (0..KEYS).map(|_| Names::fresh_in(conduct.namespace, &marker)).collect();
         let (name, states) = (server.name(), server.states(&names).1);
         let (histories, processes) = Default::default();
         let in_batches = scripts.in_batches;
@@ -124,8 +124,10 @@ impl<'a> Run<'a> {
     /// A new process with an inbox and owners of its own.
     fn start(&mut self, process: usize) {
         let inbox = fresh_key("").replace('-', "");
-        self.processes[process] =
-            Process { inbox: Some(Inbox::open(self.redis, inbox)), ..Process::default() };
+        self.processes[process] = Process {
+            inbox: Some(Inbox::open(self.redis, self.conduct.namespace, inbox)),
+            ..Process::default()
+        };
         for place in 0..PLACES {
             for key in 0..KEYS {
                 self.processes[process].claims[place][key].owner =
@@ -309,8 +311,8 @@ fn model(state: &mut State, around: &Around, call: Call, owner: &str, ttl: i64) 
 
 /// The arguments as `calls.rs` gives them.
 fn invocation(names: &Names, conduct: Conduct, call: Call, owner: &str, ttl: i64) -> Invocation {
-    let Conduct { barging, quarantine, between_gaps, gap, monitored } = conduct;
-    let usual = conduct == Conduct { monitored, ..Conduct::default() };
+    let Conduct { barging, quarantine, between_gaps, gap, monitored, namespace } = conduct;
+    let usual = conduct == Conduct { monitored, namespace, ..Conduct::default() };
     let of_conduct = [i64::from(barging).to_string(), String::new(), quarantine.to_string()];
     let gaps = [between_gaps, gap].map(|span| span.to_string());
     let (script, mut arguments) = match call {

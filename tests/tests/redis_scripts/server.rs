@@ -18,6 +18,7 @@ pub(crate) fn words(text: &str) -> Words {
 /// The names of what belongs to one lock.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
+    namespace: &'static str,
     lock: String,
     marker: String,
 }
@@ -25,16 +26,30 @@ pub(crate) struct Names {
 impl Names {
     /// `marker` is one for all locks of a server, and here of a run, since others run on this server.
     pub(crate) fn fresh(marker: &str) -> Self {
-        Self { lock: fresh_key("scripts"), marker: marker.to_owned() }
+        Self::fresh_in("", marker)
+    }
+
+    /// The same in a namespace.
+    pub(crate) fn fresh_in(namespace: &'static str, marker: &str) -> Self {
+        let lock = format!("{namespace}{}", fresh_key("scripts"));
+        Self { namespace, lock, marker: format!("{namespace}{marker}") }
     }
 
     pub(crate) fn of(&self, part: Part) -> String {
         match part {
             Part::Lock => self.lock.clone(),
-            Part::Queue => format!("dlock:q:p:{{{}}}", self.lock),
-            Part::Fence => format!("dlock:f:p:{{{}}}", self.lock),
-            Part::Marks => format!("dlock:g:p:{{{}}}", self.lock),
+            Part::Queue => self.beside('q'),
+            Part::Fence => self.beside('f'),
+            Part::Marks => self.beside('g'),
             Part::Marker => self.marker.clone(),
+        }
+    }
+
+    fn beside(&self, kind: char) -> String {
+        let Self { namespace, lock, .. } = self;
+        match lock.contains('{') {
+            true => format!("{namespace}dlock:{kind}:t:{lock}"),
+            false => format!("{namespace}dlock:{kind}:p:{{{lock}}}"),
         }
     }
 }
@@ -244,17 +259,18 @@ fn marker(text: &str) -> Marker {
 /// A process as its inbox: what it hears is what it is told.
 pub(crate) struct Inbox {
     pub(crate) name: String,
+    channel: String,
     connection: RespConnection,
     pings: u64,
 }
 
 impl Inbox {
     /// Returns once the server counts it.
-    pub(crate) fn open(server: &RedisServer, name: String) -> Self {
-        let mut connection = server.connect();
-        connection.send(&[["SUBSCRIBE", &channel(&name)]]).unwrap();
+    pub(crate) fn open(server: &RedisServer, namespace: &str, name: String) -> Self {
+        let (mut connection, channel) = (server.connect(), format!("{namespace}dlock:i:{name}"));
+        connection.send(&[["SUBSCRIBE", &channel]]).unwrap();
         connection.receive().unwrap();
-        Self { name, connection, pings: 0 }
+        Self { name, channel, connection, pings: 0 }
     }
 
     /// Asks for a sign that all messages of earlier calls have been sent.
@@ -273,7 +289,7 @@ impl Inbox {
 
     /// Closes the connection, and returns once the server knows.
     pub(crate) fn close(self, server: &mut Server) {
-        let count = [words(&format!("PUBSUB NUMSUB {}", channel(&self.name)))];
+        let count = [words(&format!("PUBSUB NUMSUB {}", self.channel))];
         drop(self.connection);
         while !server.run(&count)[0].ends_with("\n0") {}
     }
@@ -285,10 +301,6 @@ pub(crate) fn monitor(server: &RedisServer) -> RespConnection {
     connection.send(&[["PSUBSCRIBE", "*"]]).unwrap();
     connection.receive().unwrap();
     connection
-}
-
-fn channel(inbox: &str) -> String {
-    format!("dlock:i:{inbox}")
 }
 
 fn message(inbox: &str, text: &str) -> Message {

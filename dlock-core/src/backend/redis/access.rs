@@ -4,6 +4,7 @@ use crate::backend::durations::{TIMEOUT, check_range};
 use crate::backend::start::StartOptions;
 use crate::backend::url_options::{UrlOption, duration, flag};
 use crate::error::LockError;
+use crate::key::Namespace;
 use std::time::Duration;
 
 /// How long the parts of a request may take.
@@ -19,16 +20,29 @@ pub(super) struct ServerAccess {
     pub(super) limits: Limits,
     pub(super) start: StartOptions,
     pub(super) root_certificates: Option<Vec<u8>>,
+    pub(super) namespace: Option<Namespace>,
 }
 
 impl Default for ServerAccess {
     fn default() -> Self {
         let limits = Limits { connect: Duration::from_secs(2), request: Duration::from_secs(1) };
-        Self { limits, start: StartOptions::default(), root_certificates: None }
+        Self { limits, start: StartOptions::default(), root_certificates: None, namespace: None }
     }
 }
 
 impl ServerAccess {
+    /// From here on all keys lie in `inner`, within the namespace that there is already.
+    ///
+    /// # Errors
+    /// As [`Namespace::within`].
+    pub(super) fn enter(&mut self, inner: &Namespace) -> Result<(), LockError> {
+        self.namespace = Some(match &self.namespace {
+            Some(outer) => outer.within(inner)?,
+            None => inner.clone(),
+        });
+        Ok(())
+    }
+
     /// # Errors
     /// [`InvalidOption`](crate::ErrorKind::InvalidOption) if a setting is out of its range.
     pub(super) fn check(&self) -> Result<(), LockError> {
@@ -53,6 +67,10 @@ pub(super) const OPTIONS: &[UrlOption<ServerAccess>] = &[
     }),
     UrlOption::new("lazy", |access, value| {
         access.start.is_lazy = flag(value)?;
+        Ok(())
+    }),
+    UrlOption::new("namespace", |access, value| {
+        access.namespace = Some(Namespace::parse(value)?);
         Ok(())
     }),
 ];

@@ -11,6 +11,7 @@ use crate::backend::start::Start;
 use crate::backend::wakeups::Waiter;
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::key::Namespace;
 use crate::lease::{FencingToken, Ttl};
 use crate::time::{Backoff, Moment, jittered, sleep};
 
@@ -58,11 +59,13 @@ use std::time::Duration;
 /// A lock that another library's client holds is waited for, even if it never expires; the server tells the
 /// first waiter when the key changes, or, where the account may not have itself told, it asks every 100 ms. In
 /// the other direction a lock with waiters of ours is never free, see
-/// [`foreign_gap`](super::RedisBackendBuilder::foreign_gap). Keys that begin with `dlock:` are dlock's own.
+/// [`foreign_gap`](super::RedisBackendBuilder::foreign_gap). Keys that begin with `dlock:` are dlock's own, and so are those
+/// that hold a name such as `dlock:q:`. In a [namespace](super::RedisBackendBuilder::namespace), other clients must lock
+/// the whole name: `shop:order:42`.
 ///
 /// # Rights
 /// An account needs the keys it locks and the keys `dlock:*`, the channels `dlock:i:*`, and no more commands
-/// than these:
+/// than these. With `namespace("shop:")` all keys and channels begin with it, and `~shop:* &shop:*` is enough:
 ///
 /// ```text
 /// ACL SETUSER dlock on >… resetkeys ~order:* ~dlock:* resetchannels &dlock:i:* -@all
@@ -105,7 +108,11 @@ pub(super) struct RedisLocks {
     pub(super) pushes: Arc<Pushes>,
     pub(super) kept: Kept,
     pub(super) replicas: Option<Replicas>,
+    pub(super) in_namespace: InNamespace,
 }
+
+/// Makes the same backend for a namespace within its own.
+pub(super) type InNamespace = Box<dyn Fn(&Namespace) -> Result<RedisBackend, LockError> + Send + Sync>;
 
 /// The way the locks are kept.
 ///
@@ -343,6 +350,15 @@ impl Backend for RedisBackend {
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
         Box::pin(async move { self.release(claim).await.map_err(claim.named(Operation::Release)) })
     }
+
+    fn namespace(&self) -> Option<&Namespace> {
+        self.0.pushes.naming.namespace()
+    }
+
+    /// With connections of its own, as it listens to channels of its own.
+    fn namespaced(&self, namespace: &Namespace) -> Result<Option<Arc<dyn Backend>>, LockError> {
+        Ok(Some(Arc::new((self.0.in_namespace)(namespace)?)))
+    }
 }
 
 /// With the sizes of the tables, for questions about memory.
@@ -351,6 +367,7 @@ impl fmt::Debug for RedisBackend {
         let locks = &self.0;
         f.debug_struct("RedisBackend")
             .field("address", &locks.address)
+            .field("namespace", &self.namespace())
             .field("known_owners", &locks.pushes.known())
             .field("waiters", &locks.pushes.waiters())
             .field("watched_keys", &locks.pushes.watched())

@@ -265,10 +265,11 @@ impl Item {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::redis::keys::Naming;
     use crate::key::LockKey;
 
     fn item(number: u64, op: BatchOp, ttl_ms: u64) -> (Item, oneshot::Receiver<BatchOutcome>) {
-        let keys = Keys::of(&LockKey::new(format!("order:{number}")).unwrap()).unwrap();
+        let keys = Naming::default().keys(&LockKey::new(format!("order:{number}")).unwrap()).unwrap();
         let (outcome, receiver) = oneshot::channel();
         (Item { op, keys, owner: number.to_string(), ttl_ms, outcome }, receiver)
     }

@@ -3,8 +3,9 @@
 use super::backend::{Kept, RedisBackend, RedisLocks};
 use super::batch::Batches;
 use super::in_flight::InFlight;
+use super::keys::Naming;
 use super::notifications::Pushes;
-use super::preflight::{self, Needs};
+use super::preflight::{self, Asker, Needs};
 use super::recipe::Recipe;
 use super::recipe::plain::PlainRecipe;
 use super::recipe::queue::Queue;
@@ -20,6 +21,7 @@ use crate::backend::start::Start;
 use crate::backend::url_options::{GivenOptions, split};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::keeper::Keeper;
+use crate::key::Namespace;
 use crate::lease::OwnerId;
 use redis::ConnectionInfo;
 use std::fmt;
@@ -73,6 +75,7 @@ impl RedisBackendBuilder {
     /// | [`recipe`](Self::recipe) | `fair`, `barging`, `plain` or `timestamp` |
     /// | [`foreign_gap`](Self::foreign_gap) | two durations: `10s,200ms` |
     /// | [`caller_connections`](Self::caller_connections), [`require_replicas`](Self::require_replicas) | a number |
+    /// | [`namespace`](Self::namespace) | text: `shop:` |
     /// | `sentinel_user`, `sentinel_password` | as [`sentinel_login`](Self::sentinel_login); the user is `default` by default |
     /// | `db` | the database, where it is not in the path, as for a socket |
     ///
@@ -251,11 +254,32 @@ impl RedisBackendBuilder {
         self
     }
 
+    /// What stands before every key and every channel, such as `shop:`, by default nothing. It means what
+    /// [`LockManagerBuilder::namespace`](crate::LockManagerBuilder::namespace) says, and holds from the first connection
+    /// on. So an account can connect that has rights in this namespace alone:
+    ///
+    /// ```text
+    /// ACL SETUSER shop on >… resetkeys ~shop:* resetchannels &shop:* …
+    /// ```
+    ///
+    /// A namespace of the manager comes after this one.
+    ///
+    /// In a cluster, a namespace with a hash tag (`{shop}:`) puts all its keys into one slot, and so on one node.
+    pub fn namespace(mut self, namespace: impl AsRef<str>) -> Self {
+        match Namespace::new(namespace) {
+            Ok(namespace) => {
+                self.settings.access.namespace = Some(namespace);
+                self
+            }
+            Err(wrong) => self.refusing(wrong),
+        }
+    }
+
     /// Connects, and looks at the server and the account. Waits for servers that are not there yet, see
     /// [`connect_within`](Self::connect_within).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] for a URL of another form, for a duration out of its range, for options that do not
+    /// [`ErrorKind::InvalidOption`] for a URL or a namespace of another form, for a duration out of its range, for options that do not
     /// go together, and for a server of another kind than the URL says; [`ErrorKind::Auth`] if the server refuses the user or a right
     /// is missing; [`ErrorKind::Unsupported`] if it is older than Redis 6.2, in a cluster 7.0;
     /// [`ErrorKind::Unavailable`] if it does not answer in time or is a replica.
@@ -266,31 +290,47 @@ impl RedisBackendBuilder {
         self.connect().await.map_err(|error| error.with_operation(Operation::Connect).with_backend("redis"))
     }
 
-    async fn connect(mut self) -> Result<RedisBackend, LockError> {
+    async fn connect(self) -> Result<RedisBackend, LockError> {
+        let options = self.settings.access.start;
+        let locks = self.assemble()?;
+        locks.start.at_build(options).await?;
+        Ok(RedisBackend::of(locks))
+    }
+
+    /// The same backend for a namespace within its own. The first lock connects.
+    fn within_namespace(mut self, inner: &Namespace) -> Result<RedisBackend, LockError> {
+        self.settings.access.enter(inner)?;
+        Ok(RedisBackend::of(self.assemble()?))
+    }
+
+    /// All but the connections.
+    fn assemble(mut self) -> Result<Arc<RedisLocks>, LockError> {
         self.wrong.take().map_or(Ok(()), Err)?;
         self.settings.check()?;
         self.settings.options.barging = self.settings.recipe == Recipe::Barging;
         let (keeper, inbox) = (Keeper::start()?, Inbox::new(OwnerId::random()?));
-        let pushes = Arc::new(Pushes::new(inbox));
+        let naming = Naming::new(self.settings.access.namespace.clone());
+        let pushes = Arc::new(Pushes::new(inbox, naming));
         let (servers, address) = self.servers(&pushes, keeper)?;
-        let (servers, options) = (Arc::new(servers), self.settings.access.start);
-        let start = self.start(&servers, inbox);
-        start.at_build(options).await?;
-        let (kept, replicas) = (self.kept(&servers, &pushes), self.replicas(&servers, inbox));
-        let locks = Arc::new(RedisLocks { address, start, pushes, kept, replicas });
+        let servers = Arc::new(servers);
+        let start = self.start(&servers, &pushes);
+        let (kept, replicas) = (self.kept(&servers, &pushes), self.replicas(&servers, &pushes));
+        let in_namespace = Box::new(move |inner: &Namespace| self.clone().within_namespace(inner));
+        let locks = Arc::new(RedisLocks { address, start, pushes, kept, replicas, in_namespace });
         give_back_strays(&locks);
         release_again(&locks);
-        Ok(RedisBackend::of(locks))
+        Ok(locks)
     }
 
-    fn start(&self, servers: &Arc<Servers>, inbox: Inbox) -> Start {
+    fn start(&self, servers: &Arc<Servers>, pushes: &Pushes) -> Start {
         let (queue, info) = (self.settings.has_queue(), !self.settings.options.quarantine.is_zero());
         let (servers, needs) = (Arc::clone(servers), Needs { queue, info, limit: self.limit() });
+        let asker = Arc::new(Asker { naming: pushes.naming.clone(), inbox: pushes.inbox });
         Start::new(servers.patience(needs.limit), move || {
-            let servers = Arc::clone(&servers);
+            let (servers, asker) = (Arc::clone(&servers), Arc::clone(&asker));
             async move {
                 servers.ensure().await?;
-                preflight::check(&servers, inbox, needs).await
+                preflight::check(&servers, &asker, needs).await
             }
         })
     }
@@ -387,26 +427,28 @@ impl RedisBackendBuilder {
 
     fn kept(&self, servers: &Arc<Servers>, pushes: &Arc<Pushes>) -> Kept {
         let (servers, limit) = (Arc::clone(servers), self.limit());
+        let naming = pushes.naming.clone();
         match self.settings.recipe {
             Recipe::Fair | Recipe::Barging => {
                 // In a cluster the keys of one call lie in one slot; and a batch knows no quarantine.
                 let in_batches =
                     matches!(*servers, Servers::One(_)) && self.settings.options.quarantine.is_zero();
                 let batches = in_batches.then(|| Batches::new(Arc::clone(&servers), limit));
-                let calls = Calls { servers, limit, options: self.settings.options, batches };
+                let calls = Calls { servers, naming, limit, options: self.settings.options, batches };
                 Kept::Queue(Queue::new(calls, Arc::clone(pushes), InFlight::default()))
             }
-            Recipe::Plain => Kept::Plain(PlainRecipe::new(servers, pushes.inbox, limit)),
-            Recipe::Timestamp => Kept::Timestamp(Timestamp::new(servers, limit)),
+            Recipe::Plain => Kept::Plain(PlainRecipe::new(servers, pushes.inbox, naming, limit)),
+            Recipe::Timestamp => Kept::Timestamp(Timestamp::new(servers, naming, limit)),
         }
     }
 
-    fn replicas(&self, servers: &Arc<Servers>, inbox: Inbox) -> Option<Replicas> {
+    fn replicas(&self, servers: &Arc<Servers>, pushes: &Arc<Pushes>) -> Option<Replicas> {
         let (servers, patience) = (Arc::clone(servers), self.limit());
         // The server answers after the patience at the latest; then the answer must travel.
         let exclusive = Exclusive::new(patience.saturating_mul(2));
         let required = self.settings.required_replicas;
-        (required > 0).then_some(Replicas { required, patience, servers, inbox, exclusive })
+        let (inbox, naming) = (pushes.inbox, pushes.naming.clone());
+        (required > 0).then_some(Replicas { required, patience, servers, inbox, naming, exclusive })
     }
 }
 

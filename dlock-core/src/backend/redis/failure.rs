@@ -16,7 +16,8 @@ fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
         }
         Some("NOPERM") => (
             ErrorKind::Auth,
-            "the user lacks a right; it needs the keys, the channels dlock:i:*, and the commands of the scripts",
+            "the user lacks a right; it needs the keys, the keys dlock:* and the channels dlock:i:* (or all of a namespace \
+             that the builder is told), and the commands of the scripts",
         ),
         Some("WRONGTYPE") => (
             ErrorKind::Corrupt,

@@ -4,11 +4,97 @@
 //! bytes are, or Redis Cluster refuses the scripts.
 
 use super::servers::{hash_tag, slot, tag_in_slot};
+use super::wire::Inbox;
 use crate::error::{ErrorKind, LockError};
-use crate::key::LockKey;
+use crate::key::{LockKey, Namespace};
 
-/// What every key and channel of dlock's own begins with. No user key may.
+/// What every key and channel of dlock's own begins with, behind the namespace. No user key may.
 const RESERVED: &[u8] = b"dlock:";
+
+/// How the keys and the channels of one backend value are named: all begin with its namespace, if it has one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Naming(Option<Namespace>);
+
+impl Naming {
+    pub(super) fn new(namespace: Option<Namespace>) -> Self {
+        Self(namespace)
+    }
+
+    pub(super) fn namespace(&self) -> Option<&Namespace> {
+        self.0.as_ref()
+    }
+
+    fn prefix(&self) -> &str {
+        self.0.as_ref().map_or("", Namespace::as_str)
+    }
+
+    /// The keys of the lock on `key`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`] if it could be a key of dlock's own, or is too long behind the namespace.
+    pub(super) fn keys(&self, key: &LockKey) -> Result<Keys, LockError> {
+        if let Some(namespace) = &self.0 {
+            namespace.check_length(key)?;
+        }
+        if key.as_bytes().starts_with(RESERVED) || is_own(key.as_bytes()) {
+            let detail = "names that begin with \"dlock:\", and those that hold a name such as \"dlock:q:\", are \
+                          dlock's own on Redis; choose another";
+            return Err(LockError::new(ErrorKind::InvalidKey, detail));
+        }
+        Ok(match &self.0 {
+            None => self.keys_at(key.as_bytes()),
+            Some(namespace) => self.keys_at(&[namespace.as_str().as_bytes(), key.as_bytes()].concat()),
+        })
+    }
+
+    /// The keys of a lock by its name at the server.
+    pub(super) fn keys_at(&self, lock: &[u8]) -> Keys {
+        let (tag, prefix) = (tag_of(lock), self.prefix().as_bytes());
+        let name = tag.name(lock);
+        let beside = prefix.len() + KIND_LENGTH + name.iter().map(|piece| piece.len()).sum::<usize>();
+        let mut text = Vec::with_capacity(lock.len() + KINDS.len() * beside);
+        text.extend_from_slice(lock);
+        for kind in KINDS {
+            text.extend_from_slice(prefix);
+            text.extend_from_slice(kind);
+            name.iter().for_each(|piece| text.extend_from_slice(piece));
+        }
+        Keys { text, lock: lock.len(), beside }
+    }
+
+    /// The key of what is known about the server itself: one for all locks, or in a cluster, where slots move, one
+    /// for all locks of a slot.
+    pub(super) fn marker(&self, lock: &[u8], in_cluster: bool) -> Vec<u8> {
+        match in_cluster {
+            true => format!("{}dlock:m:{{{}}}", self.prefix(), tag_in_slot(slot(lock))).into_bytes(),
+            false => format!("{}dlock:m", self.prefix()).into_bytes(),
+        }
+    }
+
+    /// A key that no other process uses.
+    pub(super) fn own_key(&self, inbox: Inbox) -> String {
+        format!("{}dlock:c:{{{}}}", self.prefix(), inbox.name())
+    }
+
+    /// Where an inbox is told of hand-offs on a server that is not part of a cluster.
+    pub(super) fn channel(&self, inbox: Inbox) -> String {
+        format!("{}dlock:i:{}", self.prefix(), inbox.name())
+    }
+
+    /// What the shard channel of every inbox in `slot` begins with. It lies in that slot itself: a namespace with a hash
+    /// tag has all its keys in one.
+    pub(super) fn channel_prefix(&self, slot: u16) -> String {
+        format!("{}dlock:i:{{{}}}:", self.prefix(), tag_in_slot(slot))
+    }
+}
+
+/// Whether `key` could be one of dlock's own, in whichever namespace.
+fn is_own(key: &[u8]) -> bool {
+    let behind = |at: usize| key.get(at..).and_then(|rest| rest.strip_prefix(RESERVED));
+    (0..key.len()).filter_map(behind).any(|rest| {
+        rest == b"m" || [b"q:", b"f:", b"g:", b"m:", b"c:"].iter().any(|kind| rest.starts_with(*kind))
+    })
+}
 
 /// The keys of one lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,27 +107,6 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn of(key: &LockKey) -> Result<Self, LockError> {
-        let key = key.as_bytes();
-        if key.starts_with(RESERVED) {
-            let detail = "names that begin with \"dlock:\" are dlock's own on Redis; choose another";
-            return Err(LockError::new(ErrorKind::InvalidKey, detail));
-        }
-        Ok(Self::beside(key, &tag_of(key)))
-    }
-
-    fn beside(key: &[u8], tag: &Tag) -> Self {
-        let name = tag.name(key);
-        let beside = PREFIX_LENGTH + name.iter().map(|piece| piece.len()).sum::<usize>();
-        let mut text = Vec::with_capacity(key.len() + PREFIXES.len() * beside);
-        text.extend_from_slice(key);
-        for prefix in PREFIXES {
-            text.extend_from_slice(prefix);
-            name.iter().for_each(|piece| text.extend_from_slice(piece));
-        }
-        Self { text, lock: key.len(), beside }
-    }
-
     /// The lock, the queue, the fence, the marks.
     pub(super) fn all(&self) -> [&[u8]; 4] {
         let (lock, beside) = self.text.split_at(self.lock);
@@ -55,18 +120,9 @@ impl Keys {
     }
 }
 
-const PREFIX_LENGTH: usize = 8;
+const KIND_LENGTH: usize = 8;
 /// Of the queue, the fence and the marks.
-const PREFIXES: [&[u8; PREFIX_LENGTH]; 3] = [b"dlock:q:", b"dlock:f:", b"dlock:g:"];
-
-/// The key of what is known about the server itself: one for all locks, or in a cluster, where slots move, one
-/// for all locks of a slot.
-pub(super) fn marker(lock: &[u8], in_cluster: bool) -> Vec<u8> {
-    match in_cluster {
-        true => format!("dlock:m:{{{}}}", tag_in_slot(slot(lock))).into_bytes(),
-        false => b"dlock:m".to_vec(),
-    }
-}
+const KINDS: [&[u8; KIND_LENGTH]; 3] = [b"dlock:q:", b"dlock:f:", b"dlock:g:"];
 
 /// What puts a name into the slot of a key.
 enum Tag {
@@ -102,10 +158,19 @@ impl Tag {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lease::OwnerId;
     use proptest::prelude::*;
 
     fn keys(key: &[u8]) -> Keys {
-        Keys::of(&LockKey::new(key).unwrap()).unwrap()
+        Naming::default().keys(&LockKey::new(key).unwrap()).unwrap()
+    }
+
+    fn naming(namespace: &str) -> Naming {
+        Naming::new(Some(Namespace::new(namespace).unwrap()))
+    }
+
+    fn texts(keys: &Keys) -> [String; 4] {
+        keys.all().map(|name| String::from_utf8(name.to_vec()).unwrap())
     }
 
     #[test]
@@ -115,28 +180,72 @@ mod tests {
 
     #[test]
     fn the_keys_are_named_by_what_they_are() {
-        let names = |key: &[u8]| keys(key).all().map(|name| String::from_utf8(name.to_vec()).unwrap());
+        let names = |key: &[u8]| texts(&keys(key));
         assert_eq!(names(b"a"), ["a", "dlock:q:p:{a}", "dlock:f:p:{a}", "dlock:g:p:{a}"]);
         assert_eq!(names(b"a{b}"), ["a{b}", "dlock:q:t:a{b}", "dlock:f:t:a{b}", "dlock:g:t:a{b}"]);
         assert!(names(b"a}")[1].starts_with("dlock:q:s:{") && names(b"a}")[1].ends_with("}:a}"));
     }
 
     #[test]
+    fn every_name_begins_with_the_namespace() {
+        let (shop, inbox) = (naming("shop:"), Inbox::new(OwnerId::from_u128(7)));
+        let key = LockKey::new("a").unwrap();
+        let keys = shop.keys(&key).unwrap();
+        assert_eq!(
+            texts(&keys),
+            ["shop:a", "shop:dlock:q:p:{shop:a}", "shop:dlock:f:p:{shop:a}", "shop:dlock:g:p:{shop:a}"]
+        );
+        assert_eq!(shop.keys_at(keys.lock()), keys);
+        assert_eq!(shop.marker(keys.lock(), false), b"shop:dlock:m");
+        assert!(shop.marker(keys.lock(), true).starts_with(b"shop:dlock:m:{"));
+        assert_eq!(shop.channel(inbox), "shop:dlock:i:0000000000000007");
+        assert_eq!(shop.own_key(inbox), "shop:dlock:c:{0000000000000007}");
+    }
+
+    #[test]
     fn dlocks_own_names_are_refused() {
-        let error = Keys::of(&LockKey::new("dlock:q:p:{a}").unwrap()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidKey);
+        let refused =
+            |naming: &Naming, key: &str| naming.keys(&LockKey::new(key).unwrap()).map(drop).unwrap_err();
+        for own in [
+            "dlock:",
+            "dlock:x",
+            "dlock:q:p:{a}",
+            "shop:dlock:q:p:{shop:a}",
+            "shop:dlock:m",
+            "{x}dlock:f:t:{x}",
+        ] {
+            assert_eq!(refused(&Naming::default(), own).kind(), ErrorKind::InvalidKey, "{own}");
+            assert_eq!(refused(&naming("{shop}:"), own).kind(), ErrorKind::InvalidKey, "{own}");
+        }
+        for free in ["adlock:", "my-dlock:queue", "adlock:market", "dlock"] {
+            keys(free.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_key_is_no_longer_than_a_message_can_name() {
+        let longest = LockKey::new([b'a'; LockKey::MAX_LEN]).unwrap();
+        assert_eq!(naming("shop:").keys(&longest).unwrap_err().kind(), ErrorKind::InvalidKey);
+    }
+
+    fn braced() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(prop_oneof![Just(b'{'), Just(b'}'), any::<u8>()], 1..40)
     }
 
     proptest! {
         #[test]
-        fn side_keys_lie_in_the_slot_of_the_lock(key in prop::collection::vec(prop_oneof![Just(b'{'), Just(b'}'), any::<u8>()], 1..40)) {
+        fn side_keys_lie_in_the_slot_of_the_lock(key in braced(), namespace in "|[ab]\\{[ab]\\}[ab{}]{0,3}|[ab}]{1,4}") {
             let lock = [b"k", &key[..]].concat();
-            let keys = keys(&lock);
+            let naming = Naming::new((!namespace.is_empty()).then(|| Namespace::new(&namespace).unwrap()));
+            let keys = naming.keys(&LockKey::new(&lock).unwrap()).unwrap();
+            let lock = [namespace.as_bytes(), &lock[..]].concat();
             prop_assert_eq!(keys.lock(), &lock);
             for beside in keys.all() {
+                prop_assert!(beside.starts_with(namespace.as_bytes()));
                 prop_assert_eq!(slot(beside), slot(&lock));
             }
-            prop_assert_eq!(slot(&marker(&lock, true)), slot(&lock));
+            prop_assert_eq!(slot(&naming.marker(&lock, true)), slot(&lock));
+            prop_assert_eq!(slot(naming.channel_prefix(slot(&lock)).as_bytes()), slot(&lock));
         }
 
         #[test]

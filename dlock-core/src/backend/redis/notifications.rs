@@ -1,5 +1,6 @@
 //! What servers send unasked, and whom it wakes.
 
+use super::keys::Naming;
 use super::wire::{HandOff, Inbox};
 use crate::backend::wakeups::{Waiter, Wakeups};
 use crate::lease::{FencingToken, OwnerId};
@@ -12,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 /// The waiters of one backend value, and what they want to hear of.
 pub(super) struct Pushes {
     pub(super) inbox: Inbox,
+    pub(super) naming: Naming,
     wakeups: Wakeups<FencingToken>,
     /// Keys that a client of another library holds, each with the first of our waiters for it.
     watched: Mutex<HashMap<Vec<u8>, OwnerId>>,
@@ -31,9 +33,9 @@ pub(super) struct Stray {
 const ASK: FencingToken = FencingToken::new(0);
 
 impl Pushes {
-    pub(super) fn new(inbox: Inbox) -> Self {
+    pub(super) fn new(inbox: Inbox, naming: Naming) -> Self {
         let (watched, known, on_stray) = (Mutex::default(), Mutex::default(), OnceLock::new());
-        Self { inbox, wakeups: Wakeups::default(), watched, known, on_stray }
+        Self { inbox, naming, wakeups: Wakeups::default(), watched, known, on_stray }
     }
 
     /// Enters a waiter, before it asks. Its owner is known until it is forgotten.

@@ -1,11 +1,19 @@
 //! What is looked at once, when a backend is built: the kind of server, its settings, and the account's rights.
 
+use super::keys::Naming;
 use super::scripts;
 use super::servers::{Route, Servers};
 use super::wire::Inbox;
 use crate::error::{ErrorKind, LockError};
 use redis::Cmd;
 use std::time::Duration;
+
+/// Who looks.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) naming: Naming,
+    pub(super) inbox: Inbox,
+}
 
 /// What a backend needs of its servers.
 #[derive(Debug, Clone, Copy)]
@@ -20,10 +28,10 @@ pub(super) struct Needs {
 
 /// Refuses servers and accounts that cannot keep the backend's promises, and warns of settings that may break
 /// them. Both questions travel together.
-pub(super) async fn check(servers: &Servers, inbox: Inbox, needs: Needs) -> Result<(), LockError> {
+pub(super) async fn check(servers: &Servers, asker: &Asker, needs: Needs) -> Result<(), LockError> {
     let info = redis::cmd("INFO");
     let (answers, rights) =
-        tokio::join!(servers.call_each::<String>(&info), check_rights(servers, inbox, needs));
+        tokio::join!(servers.call_each::<String>(&info), check_rights(servers, asker, needs));
     match answers {
         Ok(answers) => {
             let in_cluster = matches!(servers, Servers::Cluster(_));
@@ -47,13 +55,15 @@ pub(super) async fn run_id(servers: &Servers) -> Option<String> {
 type Refusals = (Vec<String>, Vec<String>);
 
 /// Runs every command of the scripts on keys of this process alone.
-async fn check_rights(servers: &Servers, inbox: Inbox, needs: Needs) -> Result<(), LockError> {
+async fn check_rights(servers: &Servers, asker: &Asker, needs: Needs) -> Result<(), LockError> {
     if !needs.queue {
         return Ok(());
     }
-    let own = format!("dlock:c:{{{}}}", inbox.name());
+    let Asker { naming, inbox } = asker;
+    let own = naming.own_key(*inbox);
     let prefix = servers.channel_prefix(own.as_bytes());
-    let channel = prefix.as_ref().map_or_else(|| inbox.channel(), |prefix| prefix.clone() + &inbox.name());
+    let channel =
+        prefix.as_ref().map_or_else(|| naming.channel(*inbox), |prefix| prefix.clone() + &inbox.name());
     let publish = if prefix.is_some() { "SPUBLISH" } else { "PUBLISH" };
     let arguments = |command: &mut Cmd| _ = command.arg(&channel).arg(publish).arg(u8::from(needs.info));
     let keys = [own.as_bytes(), &[own.as_bytes(), b":q"].concat()];

@@ -1,6 +1,6 @@
 //! Having replicas acknowledge a grant before it is believed.
 
-use super::keys::Keys;
+use super::keys::{Keys, Naming};
 use super::outcome::not_owner;
 use super::scripts;
 use super::servers::{Asking, Exclusive, Job, Servers, TimedConnection};
@@ -23,6 +23,7 @@ pub(super) struct Replicas {
     pub(super) patience: Duration,
     pub(super) servers: Arc<Servers>,
     pub(super) inbox: Inbox,
+    pub(super) naming: Naming,
     pub(super) exclusive: Arc<Exclusive>,
 }
 
@@ -32,7 +33,7 @@ impl Replicas {
     /// # Errors
     /// [`ErrorKind::Unavailable`] if too few replicas did so in time: the lease is as it was, or longer.
     pub(super) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
-        let (keys, sent) = (Keys::of(&claim.key)?, Moment::now());
+        let (keys, sent) = (self.naming.keys(&claim.key)?, Moment::now());
         let renewal = self.renewal(&keys, claim);
         let (renewed, acknowledged) = self.exclusive.run(&self.servers, keys.lock(), renewal).await?;
         if !renewed {

@@ -2,7 +2,7 @@
 
 use super::batch::{BatchOp, BatchTurn, Batches};
 use super::caller::Caller;
-use super::keys::{self, Keys};
+use super::keys::{Keys, Naming};
 use super::replies::{AcquireReply, answer, token};
 use super::script_options::{Gap, ScriptOptions};
 use super::scripts::{self, Script};
@@ -16,6 +16,7 @@ use std::time::Duration;
 /// Calls the scripts.
 pub(super) struct Calls {
     pub(super) servers: Arc<Servers>,
+    pub(super) naming: Naming,
     /// How long a server may say that it cannot for the moment.
     pub(super) limit: Duration,
     pub(super) options: ScriptOptions,
@@ -102,7 +103,7 @@ impl Calls {
     }
 
     fn marker(&self, keys: &Keys, in_cluster: bool) -> Option<Vec<u8>> {
-        (!self.options.quarantine.is_zero()).then(|| keys::marker(keys.lock(), in_cluster))
+        (!self.options.quarantine.is_zero()).then(|| self.naming.marker(keys.lock(), in_cluster))
     }
 
     async fn run<T: FromRedisValue>(

@@ -132,6 +132,7 @@ impl fmt::Debug for RedisSettings {
         f.debug_struct("RedisSettings")
             .field("address_map", &self.address_map)
             .field("limits", &self.access.limits)
+            .field("namespace", &self.access.namespace)
             .field("recipe", &self.recipe)
             .field("options", &self.options)
             .field("required_replicas", &self.required_replicas)

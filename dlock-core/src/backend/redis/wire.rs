@@ -4,11 +4,11 @@ use crate::backend::Claim;
 use crate::lease::{FencingToken, OwnerId};
 use std::time::Duration;
 
-/// The channel and the owner texts of one backend value: where its waiters are told of a hand-off.
+/// The name of one backend value in its channels and the texts of its owners: where its waiters are told of a hand-off.
 ///
 /// An owner is `dl1|<inbox>|<id>|<ttl in ms>`, so that whoever releases can grant the lock to the next waiter
 /// and tell its process without knowing more than the waiter's entry in the queue.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Inbox(u64);
 
 impl Inbox {
@@ -17,12 +17,7 @@ impl Inbox {
         Self(u64::try_from(id.as_u128() & u128::from(u64::MAX)).unwrap_or_default())
     }
 
-    /// The channel on a server that is not part of a cluster.
-    pub(super) fn channel(self) -> String {
-        format!("dlock:i:{}", self.name())
-    }
-
-    /// What the name of every channel of this inbox ends with.
+    /// What the name of every channel of this inbox ends with, as the keys' module writes them.
     pub(super) fn name(self) -> String {
         format!("{:016x}", self.0)
     }

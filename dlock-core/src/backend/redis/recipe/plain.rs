@@ -1,7 +1,7 @@
 //! The recipe for servers that forbid scripts or publishing.
 
 use crate::backend::expiring_map::{ExpiringMap, memory};
-use crate::backend::redis::keys::Keys;
+use crate::backend::redis::keys::Naming;
 use crate::backend::redis::outcome::not_owner;
 use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
 use crate::backend::redis::replies::{strange, token};
@@ -23,6 +23,7 @@ use std::time::Duration;
 pub(crate) struct PlainRecipe {
     servers: Arc<Servers>,
     inbox: Inbox,
+    naming: Naming,
     limit: Duration,
     exclusive: Arc<Exclusive>,
     /// The tokens of the locks that this process holds.
@@ -51,10 +52,10 @@ const REMOVALS: &[Way] = &[Way::Delex, Way::DelIfEq, Way::Script, Way::Watch];
 const RENEWALS: &[Way] = &[Way::SetIfEq, Way::Script, Way::Watch];
 
 impl PlainRecipe {
-    pub(crate) fn new(servers: Arc<Servers>, inbox: Inbox, limit: Duration) -> Self {
+    pub(crate) fn new(servers: Arc<Servers>, inbox: Inbox, naming: Naming, limit: Duration) -> Self {
         let (removal, renewal) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let (exclusive, tokens) = (Exclusive::new(limit), Mutex::default());
-        Self { servers, inbox, limit, exclusive, tokens, removal, renewal }
+        Self { servers, inbox, naming, limit, exclusive, tokens, removal, renewal }
     }
 
     /// Asks once. The transaction makes the token younger than every token handed out before it, and older
@@ -65,7 +66,7 @@ impl PlainRecipe {
             let valid_until = self.renew(claim).await.map_err(LockError::after_a_request)?;
             return Ok(AskOutcome::Granted(Grant::new(token, valid_until)));
         }
-        let (keys, owner, sent) = (Keys::of(&claim.key)?, self.inbox.owner(claim), Moment::now());
+        let (keys, owner, sent) = (self.naming.keys(&claim.key)?, self.inbox.owner(claim), Moment::now());
         let ttl_ms = claim.ttl.as_millis();
         let transaction = Transaction::default()
             .with(cmd("SET").arg(keys.lock()).arg(&owner).arg("NX").arg("PX").arg(ttl_ms).take())
@@ -110,7 +111,7 @@ impl PlainRecipe {
 
     /// Changes the key, if the owner has it, in the best way that the server allows.
     async fn change(&self, ways: &[Way], refused: &AtomicUsize, claim: &Claim) -> Result<bool, LockError> {
-        let keys = Keys::of(&claim.key)?;
+        let keys = self.naming.keys(&claim.key)?;
         let change = Change { key: keys.lock(), owner: &self.inbox.owner(claim), claim };
         loop {
             let at = refused.load(Ordering::Relaxed);

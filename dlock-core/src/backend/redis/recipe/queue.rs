@@ -12,7 +12,6 @@ use crate::backend::redis::servers::Reply;
 use crate::backend::redis::wire::millis;
 use crate::backend::{Claim, Mode};
 use crate::error::{ErrorKind, LockError};
-use crate::key::LockKey;
 use crate::lease::Ttl;
 use crate::time::Moment;
 use redis::Value;
@@ -37,12 +36,16 @@ impl Queue {
     /// Asks once. A waiter is entered into the queue only where a hand-off can be heard; the first question
     /// in a new slot of a cluster comes before that, for most locks are free.
     pub(crate) async fn ask(&self, claim: &Claim, mode: Mode) -> Result<AskOutcome, LockError> {
-        let keys = Keys::of(&claim.key)?;
+        let keys = self.keys(claim)?;
         self.check_ttl(claim)?;
         if mode == Mode::Wait && !self.calls.servers.hears(keys.lock()) {
             return Box::pin(self.ask_in_new_slot(&keys, claim)).await;
         }
         self.ask_once(&keys, claim, mode).await
+    }
+
+    fn keys(&self, claim: &Claim) -> Result<Keys, LockError> {
+        self.calls.naming.keys(&claim.key)
     }
 
     async fn ask_in_new_slot(&self, keys: &Keys, claim: &Claim) -> Result<AskOutcome, LockError> {
@@ -88,9 +91,9 @@ impl Queue {
         if !held.first || !held.silent || self.cannot_watch.load(Ordering::Relaxed) {
             return Watching::Not;
         }
-        let key = claim.key.as_bytes();
-        let watch = self.pushes.watch(key, claim.owner);
-        match self.read_watched(key).await {
+        let Ok(keys) = self.keys(claim) else { return Watching::Not };
+        let watch = self.pushes.watch(keys.lock(), claim.owner);
+        match self.read_watched(keys.lock()).await {
             Ok(Value::Nil) => Watching::Changed,
             Ok(_) => Watching::Until(watch),
             Err(error) => {
@@ -120,7 +123,7 @@ impl Queue {
 
     /// Makes an owner leave that nobody here knows, who was granted a lock all the same.
     pub(crate) async fn give_back(&self, stray: Stray) -> Result<(), LockError> {
-        let keys = Keys::of(&LockKey::new(stray.key)?)?;
+        let keys = self.calls.naming.keys_at(&stray.key);
         let caller = Caller { keys: &keys, owner: &stray.owner, ttl_ms: 0 };
         self.calls.release(caller, 0).await.map(drop)
     }
@@ -136,7 +139,7 @@ impl Queue {
     }
 
     pub(crate) async fn renew(&self, claim: &Claim) -> Result<Moment, LockError> {
-        let (keys, owner, sent) = (Keys::of(&claim.key)?, self.pushes.inbox.owner(claim), Moment::now());
+        let (keys, owner, sent) = (self.keys(claim)?, self.pushes.inbox.owner(claim), Moment::now());
         let caller = Caller { keys: &keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };
         let renewed = self.calls.renew(caller).await?;
         renewed.then(|| claim.ttl.valid_until(sent)).ok_or_else(not_owner)
@@ -145,7 +148,7 @@ impl Queue {
     /// Makes the owner leave. While a request of it is open, or may still be under way, it leaves a mark, so that what
     /// comes late is refused.
     pub(crate) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
-        let (keys, owner) = (Keys::of(&claim.key)?, self.pushes.inbox.owner(claim));
+        let (keys, owner) = (self.keys(claim)?, self.pushes.inbox.owner(claim));
         let leaving = self.in_flight.leave(claim, Moment::now());
         let late_ms = if leaving.is_in_doubt() { millis(mark(claim.ttl, self.calls.limit)) } else { 0 };
         let caller = Caller { keys: &keys, owner: &owner, ttl_ms: claim.ttl.as_millis() };

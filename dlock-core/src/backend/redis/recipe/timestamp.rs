@@ -1,7 +1,7 @@
 //! The recipe from before Redis could expire a key it sets: the value says when the lock ends.
 
 use crate::backend::expiring_map::{ExpiringMap, memory};
-use crate::backend::redis::keys::Keys;
+use crate::backend::redis::keys::Naming;
 use crate::backend::redis::outcome::not_owner;
 use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
 use crate::backend::redis::replies::{strange, token};
@@ -22,6 +22,7 @@ use tokio::sync::Mutex as AsyncMutex;
 /// Locks that say themselves when they end.
 pub(crate) struct Timestamp {
     server: ScriptRunner,
+    naming: Naming,
     /// What this process holds. The server does not know more of an owner than the end of its lease.
     owners: Mutex<ExpiringMap<OwnerState>>,
 }
@@ -45,8 +46,8 @@ struct ScriptRunner {
 }
 
 impl Timestamp {
-    pub(crate) fn new(servers: Arc<Servers>, limit: Duration) -> Self {
-        Self { server: ScriptRunner { servers, limit }, owners: Mutex::default() }
+    pub(crate) fn new(servers: Arc<Servers>, naming: Naming, limit: Duration) -> Self {
+        Self { server: ScriptRunner { servers, limit }, naming, owners: Mutex::default() }
     }
 
     /// Asks once. An owner that has the lock already is granted it again, with a renewal.
@@ -54,7 +55,7 @@ impl Timestamp {
     /// The value does not say whose it is, so only the answer tells what became of the request. It is waited
     /// for even if this future is dropped (I4).
     pub(crate) async fn ask(&self, claim: &Claim) -> Result<AskOutcome, LockError> {
-        let (key, sent) = (Keys::of(&claim.key)?.lock().to_vec(), Moment::now());
+        let (key, sent) = (self.naming.keys(&claim.key)?.lock().to_vec(), Moment::now());
         let state = self.state(claim, sent);
         let mut lease = state.clone().lock_owned().await;
         if let Some(lease) = &mut *lease {
@@ -96,7 +97,7 @@ impl Timestamp {
     }
 
     async fn renew_lease(&self, claim: &Claim, lease: &mut TimestampLease) -> Result<Moment, LockError> {
-        let (key, sent) = (Keys::of(&claim.key)?.lock().to_vec(), Moment::now());
+        let (key, sent) = (self.naming.keys(&claim.key)?.lock().to_vec(), Moment::now());
         let ends = millis(unix_time()).saturating_add(claim.ttl.as_millis());
         let known = lease.values.clone();
         // Before it is sent: without an answer the key may hold either.
@@ -112,7 +113,7 @@ impl Timestamp {
     }
 
     pub(crate) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
-        let key = Keys::of(&claim.key)?.lock().to_vec();
+        let key = self.naming.keys(&claim.key)?.lock().to_vec();
         let state = self.known(claim.owner).ok_or_else(not_owner)?;
         let mut lease = state.lock().await;
         let mut released = false;

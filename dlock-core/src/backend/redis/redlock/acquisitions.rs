@@ -3,7 +3,7 @@
 use super::node::RedlockServer;
 use super::participant::{Participant, Terms};
 use crate::backend::Claim;
-use crate::backend::redis::keys::Keys;
+use crate::backend::redis::keys::Naming;
 use crate::backend::redis::wire::Inbox;
 use crate::error::LockError;
 use crate::lease::{FencingToken, OwnerId};
@@ -21,9 +21,14 @@ pub(super) struct RedlockAcquisition {
 }
 
 impl RedlockAcquisition {
-    pub(super) fn new(nodes: &[Arc<RedlockServer>], inbox: Inbox, claim: &Claim) -> Result<Self, LockError> {
+    pub(super) fn new(
+        nodes: &[Arc<RedlockServer>],
+        inbox: Inbox,
+        naming: &Naming,
+        claim: &Claim,
+    ) -> Result<Self, LockError> {
         let terms = Arc::new(Terms {
-            keys: Keys::of(&claim.key)?,
+            keys: naming.keys(&claim.key)?,
             owner: inbox.owner(claim),
             ttl: claim.ttl,
             token: Mutex::default(),

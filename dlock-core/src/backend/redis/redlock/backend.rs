@@ -7,10 +7,12 @@ use super::quorum;
 use super::quorum::RoundOutcome;
 use super::retry::RetryPauses;
 use crate::backend::answers::busy;
+use crate::backend::redis::keys::Naming;
 use crate::backend::redis::wire::Inbox;
 use crate::backend::start::Start;
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::key::Namespace;
 use crate::time::{Backoff, Moment, sleep};
 use std::fmt;
 use std::sync::Arc;
@@ -71,12 +73,24 @@ struct RedlockState {
     start: Start,
     nodes: Vec<Arc<RedlockServer>>,
     inbox: Inbox,
+    naming: Naming,
     acquisitions: Acquisitions,
+    in_namespace: InNamespace,
 }
 
+/// Makes the same backend for a namespace within its own.
+pub(super) type InNamespace = Box<dyn Fn(&Namespace) -> Result<RedlockBackend, LockError> + Send + Sync>;
+
 impl RedlockBackend {
-    pub(super) fn new(start: Start, nodes: Vec<Arc<RedlockServer>>, inbox: Inbox) -> Self {
-        Self(Arc::new(RedlockState { start, nodes, inbox, acquisitions: Acquisitions::default() }))
+    pub(super) fn new(
+        start: Start,
+        nodes: Vec<Arc<RedlockServer>>,
+        inbox: Inbox,
+        naming: Naming,
+        in_namespace: InNamespace,
+    ) -> Self {
+        let acquisitions = Acquisitions::default();
+        Self(Arc::new(RedlockState { start, nodes, inbox, naming, acquisitions, in_namespace }))
     }
 
     async fn acquire(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
@@ -120,7 +134,8 @@ impl RedlockBackend {
     }
 
     fn acquisition(&self, claim: &Claim) -> Result<RedlockAcquisition, LockError> {
-        RedlockAcquisition::new(&self.0.nodes, self.0.inbox, claim)
+        let RedlockState { nodes, inbox, naming, .. } = &*self.0;
+        RedlockAcquisition::new(nodes, *inbox, naming, claim)
     }
 
     /// After a refused try, which nobody releases.
@@ -170,11 +185,23 @@ impl Backend for RedlockBackend {
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
         Box::pin(async move { self.release(claim).await.map_err(claim.named(Operation::Release)) })
     }
+
+    fn namespace(&self) -> Option<&Namespace> {
+        self.0.naming.namespace()
+    }
+
+    /// With connections of its own, as they are checked and replaced on their own.
+    fn namespaced(&self, namespace: &Namespace) -> Result<Option<Arc<dyn Backend>>, LockError> {
+        Ok(Some(Arc::new((self.0.in_namespace)(namespace)?)))
+    }
 }
 
 impl fmt::Debug for RedlockBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let addresses: Vec<_> = self.0.nodes.iter().map(|node| &node.address).collect();
-        f.debug_struct("RedlockBackend").field("servers", &addresses).finish_non_exhaustive()
+        f.debug_struct("RedlockBackend")
+            .field("servers", &addresses)
+            .field("namespace", &self.namespace())
+            .finish_non_exhaustive()
     }
 }

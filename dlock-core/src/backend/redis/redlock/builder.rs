@@ -5,8 +5,9 @@ use super::node::RedlockServer;
 use super::quorum::out_of_reach;
 use super::votes::majority;
 use crate::backend::redis::access::{self, ServerAccess};
+use crate::backend::redis::keys::Naming;
 use crate::backend::redis::notifications::Pushes;
-use crate::backend::redis::preflight::{self, Needs};
+use crate::backend::redis::preflight::{self, Asker, Needs};
 use crate::backend::redis::script_calls::Calls;
 use crate::backend::redis::script_options::ScriptOptions;
 use crate::backend::redis::scripts::{self, Script};
@@ -16,6 +17,7 @@ use crate::backend::start::Start;
 use crate::backend::url_options::{GivenOptions, names, split};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::keeper::Keeper;
+use crate::key::Namespace;
 use crate::lease::OwnerId;
 use futures_util::future::join_all;
 use redis::ConnectionInfo;
@@ -69,6 +71,7 @@ impl RedlockBackendBuilder {
     /// |---|---|
     /// | [`connect_timeout`](Self::connect_timeout), [`request_timeout`](Self::request_timeout), [`connect_within`](Self::connect_within) | a duration: `500ms`, `30s`, `5m` or `1h` |
     /// | [`lazy`](Self::lazy) | `true` or `false` |
+    /// | [`namespace`](Self::namespace) | text: `shop:` |
     pub fn url(self, url: impl AsRef<str>) -> Self {
         match split(url.as_ref()) {
             Ok((place, options)) => self.at(place, options, &[]),
@@ -137,6 +140,18 @@ impl RedlockBackendBuilder {
         self
     }
 
+    /// What stands before every key, such as `shop:`, by default nothing; as
+    /// [`RedisBackendBuilder::namespace`](super::super::RedisBackendBuilder::namespace) has it.
+    pub fn namespace(mut self, namespace: impl AsRef<str>) -> Self {
+        match Namespace::new(namespace) {
+            Ok(namespace) => {
+                self.access.namespace = Some(namespace);
+                self
+            }
+            Err(wrong) => self.refusing(wrong),
+        }
+    }
+
     /// Connects, and looks at the servers and the accounts. Succeeds if a majority of the servers is fine; what
     /// is wrong with the others is logged.
     ///
@@ -151,21 +166,42 @@ impl RedlockBackendBuilder {
         self.connect().await.map_err(|error| error.with_operation(Operation::Connect).with_backend("redlock"))
     }
 
-    async fn connect(mut self) -> Result<RedlockBackend, LockError> {
-        self.wrong.take().map_or(Ok(()), Err)?;
+    async fn connect(self) -> Result<RedlockBackend, LockError> {
+        let options = self.access.start;
+        let (assembled, start) = self.assemble()?;
+        start.at_build(options).await?;
+        Ok(self.backend(assembled, start))
+    }
+
+    /// The same backend for a namespace within its own. The first lock connects.
+    fn within_namespace(mut self, inner: &Namespace) -> Result<RedlockBackend, LockError> {
+        self.access.enter(inner)?;
+        let (assembled, start) = self.assemble()?;
+        Ok(self.backend(assembled, start))
+    }
+
+    fn backend(self, assembled: Assembled, start: Start) -> RedlockBackend {
+        let Assembled { nodes, inbox, naming } = assembled;
+        let in_namespace = Box::new(move |inner: &Namespace| self.clone().within_namespace(inner));
+        RedlockBackend::new(start, nodes, inbox, naming, in_namespace)
+    }
+
+    /// All but the connections.
+    fn assemble(&self) -> Result<(Assembled, Start), LockError> {
+        self.wrong.clone().map_or(Ok(()), Err)?;
         self.access.check()?;
         Keeper::start()?;
         let inbox = Inbox::new(OwnerId::random()?);
-        let nodes = self.nodes(&Arc::new(Pushes::new(inbox)))?;
-        let start = self.start(&nodes, inbox);
-        start.at_build(self.access.start).await?;
-        Ok(RedlockBackend::new(start, nodes, inbox))
+        let naming = Naming::new(self.access.namespace.clone());
+        let nodes = self.nodes(&Arc::new(Pushes::new(inbox, naming.clone())))?;
+        let start = self.start(&nodes, Asker { naming: naming.clone(), inbox });
+        Ok((Assembled { nodes, inbox, naming }, start))
     }
 
-    fn start(&self, nodes: &[Arc<RedlockServer>], inbox: Inbox) -> Start {
+    fn start(&self, nodes: &[Arc<RedlockServer>], asker: Asker) -> Start {
         let (nodes, limit) = (Arc::from(nodes), self.access.limits.request);
-        let patience = nodes_patience(&nodes, limit);
-        Start::new(patience, move || open_all(Arc::clone(&nodes), inbox, limit))
+        let (patience, asker) = (nodes_patience(&nodes, limit), Arc::new(asker));
+        Start::new(patience, move || open_all(Arc::clone(&nodes), Arc::clone(&asker), limit))
     }
 
     fn nodes(&self, pushes: &Arc<Pushes>) -> Result<Vec<Arc<RedlockServer>>, LockError> {
@@ -194,10 +230,16 @@ impl RedlockBackendBuilder {
         static SCRIPTS: &[&Script] = &[&scripts::PROPOSE, &scripts::RENEW, &scripts::RELEASE];
         let connector = Connector::new(server, &self.access);
         let address = connector.server();
+        let naming = pushes.naming.clone();
         let opening = Opening { pushes: Some(Arc::clone(pushes)), listens: false, scripts: SCRIPTS };
         let servers = Arc::new(Servers::One(Connection::new(Source::Fixed(Box::new(connector)), opening)));
-        let calls =
-            Calls { servers, limit: Duration::ZERO, options: ScriptOptions::default(), batches: None };
+        let calls = Calls {
+            servers,
+            naming,
+            limit: Duration::ZERO,
+            options: ScriptOptions::default(),
+            batches: None,
+        };
         Arc::new(RedlockServer { address, calls })
     }
 }
@@ -217,18 +259,29 @@ fn nodes_patience(nodes: &[Arc<RedlockServer>], limit: Duration) -> Duration {
 }
 
 /// Looks at all servers. A majority must be fine.
-async fn open_all(nodes: Arc<[Arc<RedlockServer>]>, inbox: Inbox, limit: Duration) -> Result<(), LockError> {
-    let opened = join_all(nodes.iter().map(|node| open(node, inbox, limit))).await;
+async fn open_all(
+    nodes: Arc<[Arc<RedlockServer>]>,
+    asker: Arc<Asker>,
+    limit: Duration,
+) -> Result<(), LockError> {
+    let opened = join_all(nodes.iter().map(|node| open(node, &asker, limit))).await;
     refuse_twins(opened.iter().flatten().flatten())?;
     tolerate(opened.into_iter().filter_map(Result::err).collect(), nodes.len())
 }
 
+/// What a backend value is made of.
+struct Assembled {
+    nodes: Vec<Arc<RedlockServer>>,
+    inbox: Inbox,
+    naming: Naming,
+}
+
 /// Looks at one server. Its run id, if it tells.
-async fn open(node: &RedlockServer, inbox: Inbox, limit: Duration) -> Result<Option<String>, LockError> {
+async fn open(node: &RedlockServer, asker: &Asker, limit: Duration) -> Result<Option<String>, LockError> {
     let servers = &node.calls.servers;
     let opened = async {
         servers.ensure().await?;
-        preflight::check(servers, inbox, Needs { queue: true, info: false, limit }).await?;
+        preflight::check(servers, asker, Needs { queue: true, info: false, limit }).await?;
         Ok(preflight::run_id(servers).await)
     };
     opened.await.inspect_err(|error: &LockError| {
@@ -262,6 +315,9 @@ fn invalid(detail: &'static str) -> LockError {
 /// Without the URLs, which may hold passwords.
 impl fmt::Debug for RedlockBackendBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedlockBackendBuilder").field("limits", &self.access.limits).finish_non_exhaustive()
+        f.debug_struct("RedlockBackendBuilder")
+            .field("limits", &self.access.limits)
+            .field("namespace", &self.access.namespace)
+            .finish_non_exhaustive()
     }
 }

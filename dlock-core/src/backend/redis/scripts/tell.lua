@@ -1,5 +1,6 @@
 -- Sends a message to an inbox. `prefix` is that of the shard channels of this slot; on a server that is not part of a
--- cluster there is none.
+-- cluster there is none, and the channel begins as the queue does, with the namespace. No namespace and no lock has
+-- `dlock:q:` in it.
 --
 -- Returns how many subscribers the inbox has: with 0 the waiter's process is dead. PUBLISH also counts the clients that
 -- subscribe by pattern, such as a monitor (PSUBSCRIBE *), and a single receiver may be a monitor. NUMSUB counts no
@@ -8,7 +9,7 @@
 -- channels know no patterns.
 local function tell(prefix, inbox, message)
   if prefix ~= '' then return redis.call('SPUBLISH', prefix .. inbox, message) end
-  local channel = 'dlock:i:' .. inbox
+  local channel = string.match(queue, '^(.-)dlock:q:') .. 'dlock:i:' .. inbox
   local heard = redis.call('PUBLISH', channel, message)
   if heard == 0 or redis.pcall('PUBSUB', 'NUMPAT') == 0 then return heard end
   return redis.pcall('PUBSUB', 'NUMSUB', channel)[2] or heard

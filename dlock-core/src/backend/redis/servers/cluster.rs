@@ -72,6 +72,11 @@ impl Cluster {
         self.refresh().await
     }
 
+    /// What the channel of a hand-off in `slot` begins with.
+    pub(super) fn channel_prefix(&self, slot: u16) -> String {
+        self.pushes.naming.channel_prefix(slot)
+    }
+
     /// Sends a request to the node of `slot`, wherever that is by now.
     pub(super) async fn call<T: FromRedisValue>(
         self: &Arc<Self>,

@@ -7,7 +7,6 @@
 
 use super::connector::Connector;
 use super::request::CallError;
-use super::slots::tag_in_slot;
 use super::timed::TimedConnection;
 use crate::backend::redis::failure::breaks_connection;
 use crate::backend::redis::notifications::{Broken, Pushes, Receiver};
@@ -17,11 +16,6 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// What the shard channel of every inbox in `slot` begins with. It lies in that slot itself.
-pub(super) fn channel_prefix(slot: u16) -> String {
-    format!("dlock:i:{{{}}}:", tag_in_slot(slot))
-}
 
 /// The subscriptions at one node: one for each slot in which this process ever waited.
 pub(super) struct Listener {
@@ -64,7 +58,7 @@ impl Listener {
             return Ok(());
         }
         let mut live = self.get().await.map_err(CallError::Connect)?;
-        let channel = channel_prefix(slot) + &self.pushes.inbox.name();
+        let channel = self.pushes.naming.channel_prefix(slot) + &self.pushes.inbox.name();
         let subscribed = redis::cmd("SSUBSCRIBE").arg(channel).exec_async(&mut live.connection).await;
         subscribed.map_err(|cause| {
             if breaks_connection(&cause) {

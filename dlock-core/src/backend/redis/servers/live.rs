@@ -91,7 +91,7 @@ pub(super) async fn connect(source: &Source, opening: &Opening) -> Result<LiveCo
         }
     };
     if let (Some(pushes), true) = (pushes, listens) {
-        connection.subscribe(&pushes.inbox.channel()).await.map_err(classify)?;
+        connection.subscribe(&pushes.naming.channel(pushes.inbox)).await.map_err(classify)?;
     }
     scripts::load(&mut connection, scripts).await.map_err(classify)?;
     // A waiter may have missed a push.

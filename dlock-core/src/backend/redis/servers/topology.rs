@@ -2,7 +2,6 @@
 
 use super::cluster::Cluster;
 use super::connection::Connection;
-use super::listener;
 use super::per_runtime::Route;
 use super::request::{CallError, Reply, Request};
 use super::slots::slot;
@@ -135,7 +134,7 @@ impl Servers {
     pub(crate) fn channel_prefix(&self, key: &[u8]) -> Option<String> {
         match self {
             Self::One(_) => None,
-            Self::Cluster(_) => Some(listener::channel_prefix(slot(key))),
+            Self::Cluster(cluster) => Some(cluster.channel_prefix(slot(key))),
         }
     }
 
