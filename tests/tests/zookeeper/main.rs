@@ -15,6 +15,7 @@ mod hand_over;
 mod lagging;
 mod lost_answers;
 mod names;
+mod namespaces;
 mod op_code;
 mod operator;
 mod outages;

@@ -151,7 +151,7 @@ impl<'a> Acquire<'a> {
                     return Ok(QueuedNode { node, position: is_alone.then_some(Position::First) });
                 }
                 Err(Error::NoNode) if attempt == 0 => {}
-                Err(Error::NoNode) => session.make_root().await.map_err(classify)?,
+                Err(Error::NoNode) => session.make_base(self.shared.base()).await.map_err(classify)?,
                 Err(cause) => return Err(classify(cause)),
             }
         }

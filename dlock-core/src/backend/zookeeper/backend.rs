@@ -6,7 +6,7 @@ use super::{release, revocation};
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, RevokedFuture};
 use crate::error::{LockError, Operation};
 use crate::keeper::shielded;
-use crate::key::LockKey;
+use crate::key::{LockKey, Namespace};
 use crate::time::Moment;
 use std::fmt;
 use std::sync::Arc;
@@ -65,7 +65,11 @@ use std::time::Duration;
 /// At debug level the client library logs the names of nodes, and who knows one and may write there can free
 /// the lock.
 ///
-/// Clones share the session. It lives on a thread of the library's own, and hangs on no runtime of a caller. Needs
+/// A [namespace](crate::LockManagerBuilder::namespace) is a directory in the root, and the keys' directories lie in it:
+/// `/locks/shop:/order:42`, which is what a program in another language has to lock. The directory is named as a key of
+/// that name would be, so nobody should lock such a key without a namespace.
+///
+/// Clones share the session, and so do namespaces. It lives on a thread of the library's own, and hangs on no runtime of a caller. Needs
 /// ZooKeeper 3.5 or newer.
 ///
 /// [recipe]: https://zookeeper.apache.org/doc/current/recipes.html#sc_recipes_Locks
@@ -75,6 +79,16 @@ pub struct ZooKeeperBackend(Arc<ZooKeeperLocks>);
 impl ZooKeeperBackend {
     pub(super) fn of(locks: Arc<ZooKeeperLocks>) -> Self {
         Self(locks)
+    }
+
+    /// This backend for the keys of a namespace, within the one that it has already. It shares the session.
+    /// [`LockManagerBuilder::namespace`](crate::LockManagerBuilder::namespace) calls this; it is of use for
+    /// [`revoke`](Self::revoke).
+    ///
+    /// # Errors
+    /// As [`Namespace::within`].
+    pub fn in_namespace(&self, namespace: &Namespace) -> Result<Self, LockError> {
+        Ok(Self(Arc::new(self.0.namespaced(namespace)?)))
     }
 
     /// Asks whoever holds `key` now to let go, in the way of Apache Curator: [`LockGuard::revoked`] of a holder that
@@ -94,6 +108,7 @@ impl ZooKeeperBackend {
     /// [`ErrorKind::Auth`]: crate::ErrorKind::Auth
     /// [`ErrorKind::Unavailable`]: crate::ErrorKind::Unavailable
     pub async fn revoke(&self, key: &LockKey) -> Result<(), LockError> {
+        self.0.check(key)?;
         let asked = shielded(revocation::ask(&self.0, key)).await;
         asked.map_err(|error| error.with_operation(Operation::Revoke).with_key(key).with_backend(NAME))
     }
@@ -110,6 +125,7 @@ impl Backend for ZooKeeperBackend {
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         Box::pin(async move {
+            self.0.check(&request.claim.key)?;
             let outcome = shielded(Acquire::new(&self.0, request).run()).await;
             outcome.map_err(|error| name(error, Operation::Acquire, &request.claim))
         })
@@ -132,6 +148,14 @@ impl Backend for ZooKeeperBackend {
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
         Box::pin(shielded(revocation::requested(&self.0, claim)))
     }
+
+    fn namespace(&self) -> Option<&Namespace> {
+        self.0.namespace()
+    }
+
+    fn namespaced(&self, namespace: &Namespace) -> Result<Option<Arc<dyn Backend>>, LockError> {
+        Ok(Some(Arc::new(self.in_namespace(namespace)?)))
+    }
 }
 
 fn name(error: LockError, operation: Operation, claim: &Claim) -> LockError {
@@ -141,6 +165,9 @@ fn name(error: LockError, operation: Operation, claim: &Claim) -> LockError {
 /// Without user and password.
 impl fmt::Debug for ZooKeeperBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ZooKeeperBackend").field(&self.0.settings).finish()
+        f.debug_struct("ZooKeeperBackend")
+            .field("settings", &self.0.settings)
+            .field("namespace", &self.0.namespace())
+            .finish()
     }
 }

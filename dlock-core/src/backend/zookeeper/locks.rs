@@ -7,7 +7,8 @@ use super::path;
 use super::recipe::order;
 use super::session::manager::SessionManager;
 use crate::backend::start::Start;
-use crate::key::LockKey;
+use crate::error::LockError;
+use crate::key::{LockKey, Namespace};
 use crate::lease::OwnerId;
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -22,7 +23,10 @@ pub(super) struct ZooKeeperLocks {
     pub(super) settings: Arc<Settings>,
     pub(super) acquisitions: Arc<Acquisitions>,
     pub(super) sessions: SessionManager,
-    pub(super) start: Start,
+    pub(super) start: Arc<Start>,
+    namespace: Option<Namespace>,
+    /// The node below which each key has its directory: the root, or in it that of the namespace.
+    base: String,
     met_strangers: AtomicBool,
     /// The keys of which it was said that half of their numbers are given out.
     half_used: Mutex<HashSet<LockKey>>,
@@ -34,9 +38,42 @@ impl ZooKeeperLocks {
         acquisitions: Arc<Acquisitions>,
         sessions: SessionManager,
     ) -> Self {
-        let start = start(&settings, &sessions);
-        let (met_strangers, half_used) = (AtomicBool::new(false), Mutex::default());
-        Self { settings, acquisitions, sessions, start, met_strangers, half_used }
+        let start = Arc::new(start(&settings, &sessions));
+        let (base, met_strangers) = (settings.root().to_owned(), AtomicBool::new(false));
+        let (namespace, half_used) = (None, Mutex::default());
+        Self { settings, acquisitions, sessions, start, namespace, base, met_strangers, half_used }
+    }
+
+    /// The same in a namespace: with the same session, and a directory of its own in the root.
+    ///
+    /// # Errors
+    /// As [`Namespace::within`].
+    pub(super) fn namespaced(&self, inner: &Namespace) -> Result<Self, LockError> {
+        let namespace = match &self.namespace {
+            Some(outer) => outer.within(inner)?,
+            None => inner.clone(),
+        };
+        let base = path::join(self.settings.root(), &path::segment(namespace.as_str().as_bytes()));
+        let (acquisitions, sessions) = (Arc::clone(&self.acquisitions), self.sessions.clone());
+        let (settings, start) = (Arc::clone(&self.settings), Arc::clone(&self.start));
+        let (namespace, met_strangers, half_used) = (Some(namespace), AtomicBool::new(false), Mutex::default());
+        Ok(Self { settings, acquisitions, sessions, start, namespace, base, met_strangers, half_used })
+    }
+
+    pub(super) fn namespace(&self) -> Option<&Namespace> {
+        self.namespace.as_ref()
+    }
+
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Checks that a key is not too long.
+    ///
+    /// # Errors
+    /// As [`Namespace::join`].
+    pub(super) fn check(&self, key: &LockKey) -> Result<(), LockError> {
+        self.namespace.as_ref().map_or(Ok(()), |namespace| namespace.check_length(key))
     }
 
     /// The name, up to its number, of the nodes of `owner`.
@@ -44,10 +81,10 @@ impl ZooKeeperLocks {
         self.settings.dialect().prefix(owner)
     }
 
-    /// The directory of `key`. No directory lies in another one, so no lock is taken for another lock's
+    /// The directory of `key`. Within one base no directory lies in another one, so no lock is taken for another lock's
     /// contender.
     pub(super) fn dir(&self, key: &LockKey) -> String {
-        path::join(self.settings.root(), &path::segment(key))
+        path::join(&self.base, &path::segment(key.as_bytes()))
     }
 
     /// Says once for each key that its directory will run out of numbers.

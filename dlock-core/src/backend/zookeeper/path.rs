@@ -1,15 +1,13 @@
 //! Keys as names of ZooKeeper nodes.
 
-use crate::key::LockKey;
 use std::fmt::Write as _;
 
-/// The one path segment that stands for `key`.
+/// The one path segment that stands for a key with these bytes, or for a namespace.
 ///
 /// What ZooKeeper takes in a name stays readable: the key `order:42` is the node `order:42`, the one that a
 /// Java program locks as `/locks/order:42`. Everything else, and `%` itself, is percent-encoded byte by byte,
 /// so that no two keys have one name. The names that mean something to ZooKeeper are encoded as a whole.
-pub(super) fn segment(key: &LockKey) -> String {
-    let bytes = key.as_bytes();
+pub(super) fn segment(bytes: &[u8]) -> String {
     let reserved = matches!(bytes, b"." | b".." | b"zookeeper");
     let mut name = String::with_capacity(bytes.len());
     for byte in bytes {
@@ -56,7 +54,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn name(key: impl AsRef<[u8]>) -> String {
-        segment(&LockKey::new(key).unwrap())
+        segment(key.as_ref())
     }
 
     /// The inverse that proves that no two keys have one name.

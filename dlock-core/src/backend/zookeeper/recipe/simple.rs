@@ -57,7 +57,7 @@ impl Acquire<'_> {
         while attempts < MOST_ATTEMPTS {
             match session.create_plain(&self.dir, mark(self.owner()).as_bytes()).await {
                 Ok(node) => return Ok(self.placed(node)),
-                Err(Error::NoNode) => session.make_root().await.map_err(classify)?,
+                Err(Error::NoNode) => session.make_base(self.shared.base()).await.map_err(classify)?,
                 Err(Error::NodeExists) => match self.give_way(session, &mut link).await? {
                     Some(node) => return Ok(self.placed(node)),
                     // Who waits may be too late as often as there are others.

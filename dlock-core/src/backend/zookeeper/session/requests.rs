@@ -181,13 +181,13 @@ impl Session {
         }
     }
 
-    /// Makes the directory that all locks lie in.
-    pub(crate) async fn make_root(&self) -> Result<(), Error> {
-        if self.settings.root() == "/" {
+    /// Makes the directory that all locks lie in, and those above it.
+    pub(crate) async fn make_base(&self, base: &str) -> Result<(), Error> {
+        if base == "/" {
             return Ok(());
         }
         let options = self.settings.dir_options(self.dir_mode());
-        let made = self.within(self.client.mkdir(self.settings.root(), &options)).await?;
+        let made = self.within(self.client.mkdir(base, &options)).await?;
         self.check_made(Some(made))
     }
 
