@@ -160,6 +160,24 @@ mod max_hold {
     }
 }
 
+/// The layer goes by its manager.
+#[tokio::test]
+async fn keys_lie_in_the_namespace_of_the_manager() {
+    let store = EmbeddedBackend::new();
+    let shop = LockManager::builder(store.clone()).namespace("shop:").build().unwrap();
+    let bare = LockManager::builder(store).build().unwrap();
+    let _other = bare.lock(KEY).await.unwrap();
+    let service = layer(&shop).try_once().layer(service_fn(hello));
+    let response = soon(service.clone().oneshot(request("/7"))).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    drop(response);
+    let _held = bare.lock(format!("shop:{KEY}")).await.unwrap();
+    assert_eq!(
+        answered(soon(service.oneshot(request("/7"))).await.unwrap()).await,
+        rejected(409, true, "lock_busy")
+    );
+}
+
 mod max_waiting {
     use super::*;
 

@@ -21,6 +21,14 @@ mod redis_hand_over {
     dlock_core::conformance_suite!(recipe(Recipe::Fair).hand_over(HandOver::default()), without_queue);
 }
 
+/// Each waiter's channel and all keys lie in the namespace.
+mod redis_in_a_namespace {
+    use super::recipe;
+    use dlock_core::backend::redis::Recipe;
+
+    dlock_core::conformance_suite!(recipe(Recipe::Fair).in_namespace("shop:"));
+}
+
 mod redis_barging {
     use super::recipe;
     use dlock_core::backend::redis::Recipe;
@@ -66,6 +74,13 @@ mod redis_cluster {
     }
 
     dlock_core::conformance_suite!(fixture());
+
+    /// All keys lie in one slot.
+    mod in_a_namespace {
+        use super::fixture;
+
+        dlock_core::conformance_suite!(fixture().in_namespace("{shop}:"));
+    }
 }
 
 mod redlock {
@@ -102,6 +117,12 @@ mod zookeeper {
     }
 
     dlock_core::conformance_suite!(fixture());
+
+    mod in_a_namespace {
+        use super::fixture;
+
+        dlock_core::conformance_suite!(fixture().in_namespace("shop/"));
+    }
 
     mod hand_over {
         use super::fixture;

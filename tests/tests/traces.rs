@@ -81,6 +81,23 @@ async fn an_acquire_and_a_hold_are_a_span_each() {
     assert_eq!(told.lines_with(&[&about[..], &["dlock.hold", &token]].concat()), 1, "{}", told.text());
 }
 
+/// The key is told as the caller named it, and the namespace beside it.
+#[tokio::test]
+async fn what_is_told_of_a_key_names_its_namespace() {
+    let (told, _listening) = Told::listen();
+    let clock = TestClock::new();
+    let builder = LockManager::builder(EmbeddedBackend::with_clock(clock.clone())).ttl(Ttl::MIN);
+    let locks = builder.namespace("shop:").build().unwrap();
+    let guard = locks.lock("order:42").await.unwrap();
+    clock.advance(Ttl::MIN);
+    let lost = guard.release().await.unwrap_err();
+    assert!(lost.to_string().starts_with("release \"order:42\" in \"shop:\" on embedded: "), "{lost}");
+    for what in ["dlock.acquire", "dlock.hold", "lock lost"] {
+        let lines = told.lines_with(&[what, "key=order:42", "namespace=shop:"]);
+        assert!(lines >= 1, "{what}: {}", told.text());
+    }
+}
+
 #[tokio::test]
 async fn a_failed_renewal_and_a_lost_lock_are_events() {
     let (told, _listening) = Told::listen();

@@ -33,6 +33,25 @@ async fn on_busy_is_the_output_and_may_use_the_parameters() {
     assert_eq!(report(&locks, "a".to_owned()).await.unwrap(), Outcome::Skipped("a".to_owned()));
 }
 
+/// The key of an annotation is one of its manager, and is known in its body without the namespace.
+#[tokio::test]
+async fn annotations_go_by_the_namespace_of_their_manager() {
+    #[distributed_lock("order:{id}", locks = locks, wait = "0s")]
+    async fn settle(locks: &LockManager, id: u64) -> Result<(), LockError> {
+        assert_locked!("order:{id}");
+        Ok(())
+    }
+    let store = EmbeddedBackend::new();
+    let shop = LockManager::builder(store.clone()).namespace("shop:").build().unwrap();
+    let bare = manager(&store);
+    let _other = bare.lock("order:42").await.unwrap();
+    settle(&shop, 42).await.unwrap();
+    let _held = bare.lock("shop:order:42").await.unwrap();
+    let busy = settle(&shop, 42).await.unwrap_err();
+    assert_eq!(busy.kind(), ErrorKind::Busy);
+    assert!(busy.to_string().starts_with("acquire \"order:42\" in \"shop:\" on embedded"), "{busy}");
+}
+
 #[tokio::test]
 async fn on_busy_is_not_for_other_errors() {
     let locks = manager(&EmbeddedBackend::new());
