@@ -2,8 +2,10 @@
 
 use crate::backend::Backend;
 use crate::backend::embedded::EmbeddedBackend;
-use crate::backend::url_options::{GivenOptions, names, split};
+use crate::backend::prefixed::in_namespace;
+use crate::backend::url_options::{GivenOptions, UrlOption, names, split};
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::key::Namespace;
 use crate::settings::{ManagerSettings, OPTIONS};
 use std::sync::Arc;
 
@@ -25,7 +27,7 @@ struct UrlParts<'a> {
 async fn named(parts: UrlParts<'_>) -> Result<Arc<dyn Backend>, LockError> {
     let scheme = parts.url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref().unwrap_or_default() {
-        "memory" => memory(&parts),
+        "memory" => memory(parts),
         "redlock" | "rediss+redlock" | "valkeys+redlock" => redlock(parts).await,
         "unix" => redis(parts).await,
         "zookeeper" | "zookeeper+tls" => zookeeper(parts).await,
@@ -43,9 +45,19 @@ fn is_of_redis(scheme: &str) -> bool {
     matches!(scheme.split('+').next(), Some("redis" | "rediss" | "valkey" | "valkeys"))
 }
 
-fn memory(parts: &UrlParts<'_>) -> Result<Arc<dyn Backend>, LockError> {
-    parts.options.refuse_others(&names(OPTIONS))?;
-    Ok(Arc::new(EmbeddedBackend::new()))
+const OF_MEMORY: &[UrlOption<Option<Namespace>>] = &[UrlOption::new("namespace", |namespace, value| {
+    *namespace = Some(Namespace::parse(value)?);
+    Ok(())
+})];
+
+fn memory(parts: UrlParts<'_>) -> Result<Arc<dyn Backend>, LockError> {
+    let (backend, mut namespace) = (Arc::new(EmbeddedBackend::new()), None);
+    let left = parts.options.apply(OF_MEMORY, &mut namespace)?;
+    left.refuse_others(&[names(OPTIONS), names(OF_MEMORY)].concat())?;
+    match namespace {
+        Some(namespace) => in_namespace(backend, namespace),
+        None => Ok(backend),
+    }
 }
 
 #[cfg(feature = "redis")]
@@ -115,5 +127,12 @@ mod tests {
         let (backend, settings) = backend("MEMORY:?ttl=10s&wait=max").await.unwrap();
         assert_eq!(backend.name(), "embedded");
         assert_eq!((settings.ttl, settings.wait), (Duration::from_secs(10), Duration::MAX));
+    }
+
+    #[tokio::test]
+    async fn a_namespace_is_an_option_of_locks_in_memory_too() {
+        let (in_shop, _) = backend("memory:?namespace=shop%3A").await.unwrap();
+        assert_eq!(in_shop.namespace().map(Namespace::as_str), Some("shop:"));
+        assert_eq!(backend("memory:?namespace=").await.unwrap_err().kind(), ErrorKind::InvalidOption);
     }
 }

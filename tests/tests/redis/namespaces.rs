@@ -93,6 +93,18 @@ async fn an_account_of_one_namespace_has_no_other() {
     assert!(refused.to_string().contains("\"order:42\" in \"stock:\" on redis"), "{refused}");
 }
 
+/// The URL's namespace is the backend's, which checks its account by it.
+#[tokio::test]
+async fn a_url_names_the_namespace() {
+    let server = RedisServer::builder().config(&account(QUEUE)).config(ADMIN).start();
+    let url = format!("{}?namespace=shop%3A", as_shop(&server.url()));
+    let locks = LockManager::connect(&url).await.unwrap();
+    let _held = locks.lock("order:42").await.unwrap();
+    assert!(keys(&server).contains(&"shop:order:42".to_owned()));
+    let busy = locks.lock("order:42").wait(Duration::ZERO).await.unwrap_err();
+    assert!(busy.to_string().contains("\"order:42\" in \"shop:\" on redis"), "{busy}");
+}
+
 /// A namespace of the manager lies within that of the backend.
 #[tokio::test]
 async fn a_namespace_of_the_manager_is_within_that_of_its_backend() {

@@ -40,6 +40,15 @@ async fn the_whole_path_is_the_same_lock() {
     assert!(soon("the other is granted", waiter).await.unwrap().unwrap().token() > first);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_names_the_namespace() {
+    let (namespace, key) = (fresh_key("shop"), fresh_key("order"));
+    let url = format!("zookeeper://{}/locks?namespace={namespace}", shared_zookeeper().hosts());
+    let (one, other) = (LockManager::connect(&url).await.unwrap(), namespaced(backend().await, &namespace));
+    let _held = one.lock(&key).await.unwrap();
+    assert!(other.lock(&key).try_acquire().await.unwrap().is_none());
+}
+
 /// A holder is found by the namespace that its manager has.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_in_a_namespace_is_asked_there() {

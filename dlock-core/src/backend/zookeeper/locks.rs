@@ -39,8 +39,8 @@ impl ZooKeeperLocks {
         sessions: SessionManager,
     ) -> Self {
         let start = Arc::new(start(&settings, &sessions));
-        let (base, met_strangers) = (settings.root().to_owned(), AtomicBool::new(false));
-        let (namespace, half_used) = (None, Mutex::default());
+        let (namespace, half_used) = (settings.namespace().cloned(), Mutex::default());
+        let (base, met_strangers) = (base(&settings, namespace.as_ref()), AtomicBool::new(false));
         Self { settings, acquisitions, sessions, start, namespace, base, met_strangers, half_used }
     }
 
@@ -49,14 +49,14 @@ impl ZooKeeperLocks {
     /// # Errors
     /// As [`Namespace::within`].
     pub(super) fn namespaced(&self, inner: &Namespace) -> Result<Self, LockError> {
-        let namespace = match &self.namespace {
+        let namespace = Some(match &self.namespace {
             Some(outer) => outer.within(inner)?,
             None => inner.clone(),
-        };
-        let base = path::join(self.settings.root(), &path::segment(namespace.as_str().as_bytes()));
-        let (acquisitions, sessions) = (Arc::clone(&self.acquisitions), self.sessions.clone());
+        });
         let (settings, start) = (Arc::clone(&self.settings), Arc::clone(&self.start));
-        let (namespace, met_strangers, half_used) = (Some(namespace), AtomicBool::new(false), Mutex::default());
+        let (acquisitions, sessions) = (Arc::clone(&self.acquisitions), self.sessions.clone());
+        let (base, met_strangers) = (base(&settings, namespace.as_ref()), AtomicBool::new(false));
+        let half_used = Mutex::default();
         Ok(Self { settings, acquisitions, sessions, start, namespace, base, met_strangers, half_used })
     }
 
@@ -112,6 +112,13 @@ impl ZooKeeperLocks {
 }
 
 /// Opens the session and looks whether the account may use the root.
+fn base(settings: &Settings, namespace: Option<&Namespace>) -> String {
+    match namespace {
+        Some(namespace) => path::join(settings.root(), &path::segment(namespace.as_str().as_bytes())),
+        None => settings.root().to_owned(),
+    }
+}
+
 fn start(settings: &Arc<Settings>, sessions: &SessionManager) -> Start {
     let (settings, sessions) = (Arc::clone(settings), sessions.clone());
     let patience = settings.connect_limit().saturating_mul(2).saturating_add(settings.request_timeout());

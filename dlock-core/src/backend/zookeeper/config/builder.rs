@@ -47,6 +47,7 @@ impl ZooKeeperBackendBuilder {
     /// | [`session_timeout`](Self::session_timeout), [`request_timeout`](Self::request_timeout), [`connect_within`](Self::connect_within) | a duration: `500ms`, `30s`, `5m` or `1h` |
     /// | [`lazy`](Self::lazy) | `true` or `false` |
     /// | [`lost_after_percent`](Self::lost_after_percent) | a number |
+    /// | [`namespace`](Self::namespace) | text: `shop:` |
     /// | [`dialect`](Self::dialect) | `curator` or `kazoo` |
     /// | [`recipe`](Self::recipe) | `sequential` or `simple` |
     /// | [`share_with`](Self::share_with) | accounts, separated by commas: `digest:user:HASH,ip:10.0.0.0/8` |
@@ -83,6 +84,12 @@ impl ZooKeeperBackendBuilder {
     /// The node below which each key has its directory, by default `/locks`. It is made if it is missing.
     pub fn root(self, root: impl AsRef<str>) -> Self {
         self.set(|settings| settings.set_root(root.as_ref()))
+    }
+
+    /// What stands before every key, such as `shop:`, by default nothing: a directory in the root, in which the keys have
+    /// theirs. It means what [`LockManagerBuilder::namespace`](crate::LockManagerBuilder::namespace) says.
+    pub fn namespace(self, namespace: impl AsRef<str>) -> Self {
+        self.set(|settings| settings.set_namespace(namespace.as_ref()))
     }
 
     /// Whose names the lock nodes bear, by default [`Dialect::Curator`]. It matters only if programs in other

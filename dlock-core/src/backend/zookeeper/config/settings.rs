@@ -7,6 +7,7 @@ use crate::backend::url_options::Wrong;
 use crate::backend::zookeeper::Dialect;
 use crate::backend::zookeeper::path;
 use crate::backend::zookeeper::recipe::Recipe;
+use crate::key::Namespace;
 use std::fmt;
 use std::time::Duration;
 use zookeeper::{Client, Connector, CreateMode, CreateOptions, Error};
@@ -16,6 +17,7 @@ use zookeeper::{Client, Connector, CreateMode, CreateOptions, Error};
 pub(crate) struct Settings {
     hosts: String,
     root: String,
+    namespace: Option<Namespace>,
     dialect: Dialect,
     session_timeout: Duration,
     lost_after_percent: u32,
@@ -31,6 +33,7 @@ impl Default for Settings {
         Self {
             hosts: "127.0.0.1:2181".to_owned(),
             root: "/locks".to_owned(),
+            namespace: None,
             dialect: Dialect::default(),
             session_timeout: Duration::from_secs(10),
             lost_after_percent: 60,
@@ -61,6 +64,15 @@ impl Settings {
         }
         root.clone_into(&mut self.root);
         Ok(())
+    }
+
+    pub(crate) fn set_namespace(&mut self, namespace: &str) -> Result<(), Wrong> {
+        self.namespace = Some(Namespace::parse(namespace)?);
+        Ok(())
+    }
+
+    pub(crate) fn namespace(&self) -> Option<&Namespace> {
+        self.namespace.as_ref()
     }
 
     pub(crate) fn set_dialect(&mut self, dialect: Dialect) {
@@ -199,6 +211,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("hosts", &self.hosts)
             .field("root", &self.root)
+            .field("namespace", &self.namespace)
             .field("dialect", &self.dialect)
             .field("session_timeout", &self.session_timeout)
             .field("request_timeout", &self.request_timeout)

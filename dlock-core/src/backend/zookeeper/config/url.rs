@@ -15,6 +15,7 @@ pub(crate) fn take(given: GivenOptions, others: &[&str], settings: &mut Settings
 }
 
 const OPTIONS: &[UrlOption<Settings>] = &[
+    UrlOption::new("namespace", Settings::set_namespace),
     UrlOption::new("session_timeout", |settings, value| settings.set_session_timeout(duration(value)?)),
     UrlOption::new("request_timeout", |settings, value| settings.set_request_timeout(duration(value)?)),
     UrlOption::new("connect_within", |settings, value| {
@@ -106,6 +107,7 @@ fn hex(digit: u8) -> Option<u8> {
 mod tests {
     use super::*;
     use crate::backend::url_options::split;
+    use crate::key::Namespace;
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn options_are_set_by_their_names() {
         let settings = parsed(
-            "ZooKeeper://me:secret@a/x?session_timeout=4s&request_timeout=500ms&lost_after_percent=50&dialect=kazoo\
+            "ZooKeeper://me:secret@a/x?namespace=shop:&session_timeout=4s&request_timeout=500ms&lost_after_percent=50&dialect=kazoo\
              &recipe=simple&share_with=ip:10.0.0.0/8,digest:super:xQJmxLMiHGwaqBvst5y6rkB6HQs%3D",
         )
         .unwrap();
@@ -128,12 +130,14 @@ mod tests {
         assert_eq!(settings.request_timeout(), Duration::from_millis(500));
         assert_eq!((settings.lost_after_percent(), settings.dialect()), (50, Dialect::Kazoo));
         assert_eq!(settings.recipe(), Recipe::Simple);
+        assert_eq!(settings.namespace().map(Namespace::as_str), Some("shop:"));
         settings.check().unwrap();
         for (wrong, named) in [
             ("zookeeper://a?session_timeot=4s", "session_timeout"),
             ("zookeeper://a?session_timeot=4s", "ttl"),
             ("zookeeper://a?session_timeout=1ms", "50ms"),
             ("zookeeper://a?dialect=secret", "kazoo"),
+            ("zookeeper://a?namespace=", "empty"),
             ("zookeeper://a?share_with=secret", "scheme:id"),
         ] {
             let text = parsed(wrong).expect_err(wrong);
