@@ -81,6 +81,20 @@ impl Relay {
         }
     }
 
+    /// From here on the connection that was made as this one, counted from 0, swallows what either side sends, and neither
+    /// is told: as when a balancer has forgotten it.
+    pub fn swallow(&self, connection: usize) {
+        if let Some(gate) = self.gates.lock().get(connection) {
+            gate.send_modify(|gate| (gate.holds_requests, gate.holds_answers) = (true, true));
+        }
+    }
+
+    /// How many connections were made so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.gates.lock().len()
+    }
+
     /// From here on nothing that the server sends on the connections of this moment arrives: answers, or
     /// what a primary sends to a replica that follows it by this relay. Later connections are free.
     pub fn hold_answers(&self) {

@@ -14,6 +14,7 @@ mod cluster;
 mod cost;
 mod fencing;
 mod foreign;
+mod half_open;
 mod kinds;
 mod late_requests;
 mod namespaces;

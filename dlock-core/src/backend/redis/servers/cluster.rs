@@ -7,7 +7,7 @@ use super::connector::Connector;
 use super::listener::Listener;
 use super::live::{Opening, Source};
 use super::per_runtime::Route;
-use super::request::{Asking, CallError, Reply, Request};
+use super::request::{Asking, CallError, Copies, Request};
 use super::slots::SlotMap;
 use crate::backend::redis::notifications::Pushes;
 use crate::error::{ErrorKind, LockError};
@@ -82,11 +82,12 @@ impl Cluster {
         self: &Arc<Self>,
         slot: u16,
         request: Request<'_>,
-    ) -> Result<Reply<T>, CallError> {
+        copies: &Copies,
+    ) -> Result<T, CallError> {
         let send = |node: Arc<ClusterNode>, asking| async move {
             match asking {
-                Asking::No => node.commands.call(&Route::Keeper, request).await,
-                Asking::Yes => node.ask(request).await,
+                Asking::No => node.commands.call(&Route::Keeper, request, copies).await,
+                Asking::Yes => node.ask(request, copies).await,
             }
         };
         self.follow(slot, send).await
@@ -182,8 +183,8 @@ impl Cluster {
         let addresses = self.map.lock().addresses().to_vec();
         let (mut answers, mut failure) = (Vec::new(), unavailable("no node of the cluster serves a slot"));
         for address in addresses {
-            match self.node_at(&address).commands.call(&Route::Keeper, request).await {
-                Ok(reply) => answers.push(reply.value),
+            match self.node_at(&address).commands.call(&Route::Keeper, request, &Copies::default()).await {
+                Ok(answer) => answers.push(answer),
                 Err(error) => failure = error.into(),
             }
         }
@@ -258,21 +259,19 @@ impl Cluster {
     async fn ask_for_map(&self, address: &Address) -> Result<SlotMap, LockError> {
         let mut question = redis::cmd("CLUSTER");
         question.arg("SLOTS");
-        let reply =
-            self.node_at(address).commands.call::<Vec<Value>>(&Route::Keeper, (&question).into()).await?;
+        let (node, copies) = (self.node_at(address), Copies::default());
+        let slots: Vec<Value> = node.commands.call(&Route::Keeper, (&question).into(), &copies).await?;
         let strange = || LockError::new(ErrorKind::Unsupported, "CLUSTER SLOTS has a form that is not known");
-        SlotMap::parse(&reply.value, address)
-            .ok_or_else(strange)?
-            .reached_by(|node| self.address_map.reach(node))
+        SlotMap::parse(&slots, address).ok_or_else(strange)?.reached_by(|node| self.address_map.reach(node))
     }
 }
 
 impl ClusterNode {
     /// Sends a request about a slot that is still on its way to this node.
-    async fn ask<T: FromRedisValue>(&self, request: Request<'_>) -> Result<Reply<T>, CallError> {
+    async fn ask<T: FromRedisValue>(&self, request: Request<'_>, copies: &Copies) -> Result<T, CallError> {
         let asking = request.asking().ok_or_else(|| CallError::Failed(on_its_way()))?;
-        let reply = self.commands.call::<(T,)>(&Route::Keeper, (&asking).into()).await?;
-        Ok(Reply { value: reply.value.0, repeated: reply.repeated })
+        let (answer,) = self.commands.call(&Route::Keeper, (&asking).into(), copies).await?;
+        Ok(answer)
     }
 }
 

@@ -1,13 +1,13 @@
 //! Makes connections: who logs in how, and how long anything may take.
 
 use super::address::Address;
+use super::probes::tcp_settings;
 use super::timed::{TimedConnection, in_time};
 use crate::backend::redis::access::{Limits, ServerAccess};
 use crate::backend::redis::failure::classify;
 use crate::backend::redis::notifications::Receiver;
 use crate::error::LockError;
 use crate::keeper::Keeper;
-use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo};
 use redis::{ProtocolVersion, RedisConnectionInfo, RedisResult};
 use std::time::Duration;
@@ -23,9 +23,8 @@ pub(crate) struct Connector {
 impl Connector {
     /// For the server and the login of `info`.
     pub(crate) fn new(info: ConnectionInfo, access: &ServerAccess) -> Self {
-        let tcp = TcpSettings::default().set_nodelay(true);
         let redis = as_dlock(info.redis_settings().clone());
-        let info = info.set_tcp_settings(tcp).set_redis_settings(redis);
+        let info = info.set_tcp_settings(tcp_settings()).set_redis_settings(redis);
         Self { info, limits: access.limits, root_certificates: access.root_certificates.clone() }
     }
 

@@ -3,13 +3,14 @@
 
 use super::address::Address;
 use super::cluster::{Cluster, Place, REDIRECTIONS, in_a_circle};
-use super::live::Source;
+use super::live::{IDLE, Source};
 use super::request::{Asking, CallError, decisive};
 use super::slots::slot;
 use super::timed::TimedConnection;
 use super::topology::Servers;
 use crate::error::LockError;
 use crate::keeper::Keeper;
+use crate::time::Moment;
 use parking_lot::Mutex;
 use redis::RedisResult;
 use std::future::Future;
@@ -29,6 +30,8 @@ struct Taken {
     /// `None` if there is only one server.
     address: Option<Address>,
     connection: TimedConnection,
+    /// When it was of use last.
+    used: Moment,
 }
 
 /// How many jobs are done at once. Each takes a connection at the server.
@@ -117,20 +120,21 @@ impl Exclusive {
             }
         }
         let connection = connect().await.map_err(CallError::Failed)?;
-        let mut taken = Taken { address: address.cloned(), connection };
+        let mut taken = Taken { address: address.cloned(), connection, used: Moment::now() };
         let outcome = job.run(&mut taken.connection, asking).await;
         self.finish(taken, outcome)
     }
 
     fn take(&self, address: Option<&Address>) -> Option<Taken> {
-        let mut idle = self.idle.lock();
+        let (mut idle, now) = (self.idle.lock(), Moment::now());
+        idle.retain(|taken| now.since(taken.used) <= IDLE);
         let at = idle.iter().position(|taken| taken.address.as_ref() == address)?;
         Some(idle.swap_remove(at))
     }
 
     fn finish<T>(&self, taken: Taken, outcome: RedisResult<T>) -> Result<T, CallError> {
         let output = outcome.map_err(|cause| CallError::Redis(decisive(cause)))?;
-        self.idle.lock().push(taken);
+        self.idle.lock().push(Taken { used: Moment::now(), ..taken });
         Ok(output)
     }
 }

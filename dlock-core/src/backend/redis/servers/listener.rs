@@ -6,6 +6,7 @@
 //! at once.
 
 use super::connector::Connector;
+use super::heartbeat::{Heartbeat, LastAnswer};
 use super::request::CallError;
 use super::timed::TimedConnection;
 use crate::backend::redis::failure::breaks_connection;
@@ -30,6 +31,7 @@ struct LiveSubscriptions {
     connection: TimedConnection,
     broken: Broken,
     slots: Arc<Mutex<HashSet<u16>>>,
+    _heartbeat: Arc<Heartbeat>,
 }
 
 impl Listener {
@@ -81,7 +83,14 @@ impl Listener {
         let broken = Broken::default();
         let receiver = Receiver { pushes: Some(Arc::clone(&self.pushes)), broken: Arc::clone(&broken) };
         let connection = self.connector.connect(Some(receiver)).await?;
-        let live = LiveSubscriptions { connection, broken, slots: Arc::default() };
+        let heartbeat = Arc::new(Heartbeat::start(
+            Keeper::here()?,
+            &connection,
+            &broken,
+            &self.pushes,
+            LastAnswer::now(),
+        ));
+        let live = LiveSubscriptions { connection, broken, slots: Arc::default(), _heartbeat: heartbeat };
         *self.live.lock() = Some(live.clone());
         Ok(live)
     }

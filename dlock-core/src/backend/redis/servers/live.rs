@@ -1,6 +1,7 @@
 //! Making one connection to one server.
 
 use super::connector::Connector;
+use super::heartbeat::{Heartbeat, LastAnswer};
 use super::request::Request;
 use super::sentinel::Sentinels;
 use super::timed::TimedConnection;
@@ -9,9 +10,11 @@ use crate::backend::redis::notifications::{Broken, Pushes, Receiver};
 use crate::backend::redis::scripts::{self, Script};
 use crate::backend::single_attempt::Perishable;
 use crate::error::LockError;
+use crate::keeper::Keeper;
+use crate::time::Moment;
 use redis::{FromRedisValue, RedisResult};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Where the server is.
@@ -40,26 +43,64 @@ impl Opening {
 #[derive(Clone)]
 pub(super) struct LiveConnection {
     connection: TimedConnection,
-    broken: Broken,
+    life: Arc<ConnectionLife>,
 }
+
+struct ConnectionLife {
+    broken: Broken,
+    answered: LastAnswer,
+    /// Ends with the connection.
+    heartbeat: OnceLock<Heartbeat>,
+}
+
+/// So long without an answer, a connection may be one that a balancer or a firewall has forgotten: it swallows what is
+/// sent, and nobody is told.
+pub(super) const IDLE: Duration = Duration::from_secs(60);
 
 impl Perishable for LiveConnection {
     fn is_over(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
+        self.life.broken.load(Ordering::Acquire)
     }
 }
 
 impl LiveConnection {
+    fn new(connection: TimedConnection, broken: Broken) -> Self {
+        let life = ConnectionLife { broken, answered: LastAnswer::now(), heartbeat: OnceLock::new() };
+        Self { connection, life: Arc::new(life) }
+    }
+
     pub(super) async fn call<T: FromRedisValue>(&mut self, request: Request<'_>) -> RedisResult<T> {
-        request.send(&mut self.connection).await.inspect_err(|cause| {
-            if breaks_connection(cause) {
-                self.broken.store(true, Ordering::Release);
-            }
-        })
+        let outcome = request.send(&mut self.connection).await;
+        match &outcome {
+            Err(cause) if breaks_connection(cause) => self.give_up(),
+            _ => self.life.answered.note(Moment::now()),
+        }
+        outcome
+    }
+
+    /// Has the next request go over a new connection.
+    pub(super) fn give_up(&self) {
+        self.life.broken.store(true, Ordering::Release);
+    }
+
+    /// Whether the server has not answered for so long that the connection may lead nowhere.
+    pub(super) fn has_idled(&self) -> bool {
+        self.life.answered.age() > IDLE
+    }
+
+    /// How long the server may take for an answer.
+    pub(super) fn limit(&self) -> Duration {
+        self.connection.limit()
     }
 
     pub(super) fn broken(&self) -> &Broken {
-        &self.broken
+        &self.life.broken
+    }
+
+    /// Makes the last answer as old as that.
+    #[cfg(test)]
+    pub(super) fn idle_for(&self, span: Duration) {
+        self.life.answered.note(Moment::now().before(span));
     }
 }
 
@@ -96,5 +137,11 @@ pub(super) async fn connect(source: &Source, opening: &Opening) -> Result<LiveCo
     scripts::load(&mut connection, scripts).await.map_err(classify)?;
     // A waiter may have missed a push.
     pushes.iter().for_each(|pushes| pushes.wake_all());
-    Ok(LiveConnection { connection, broken })
+    let live = LiveConnection::new(connection, broken);
+    if let (Some(pushes), true) = (pushes, listens) {
+        let (broken, answered) = (live.broken(), live.life.answered.clone());
+        let heartbeat = Heartbeat::start(Keeper::here()?, &live.connection, broken, pushes, answered);
+        let _ = live.life.heartbeat.set(heartbeat);
+    }
+    Ok(live)
 }

@@ -6,14 +6,12 @@
 
 use super::admission::{Admission, Look, RouteChoice};
 use super::live::{LiveConnection, Opening, Source, connect};
-use super::request::Request;
 use crate::backend::redis::notifications::Broken;
 use crate::backend::single_attempt::Perishable;
 use crate::error::LockError;
 use crate::keeper::Keeper;
 use crate::time::sleep;
 use parking_lot::Mutex;
-use redis::{FromRedisValue, RedisResult};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -80,8 +78,8 @@ impl Perishable for Arc<RuntimeConnection> {
 }
 
 impl RuntimeConnection {
-    pub(super) async fn call<T: FromRedisValue>(&self, request: Request<'_>) -> RedisResult<T> {
-        self.live.clone().call(request).await
+    pub(super) fn live(&self) -> &LiveConnection {
+        &self.live
     }
 }
 
@@ -184,7 +182,7 @@ impl Drop for Tenant {
             return self.0.refuse();
         }
         if let Some(connection) = self.0.vacate() {
-            connection.live.broken().store(true, Ordering::Release);
+            connection.live.give_up();
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::backend::redis::failure::classify;
 use crate::backend::redis::script_error::told_by_its_code;
 use crate::error::LockError;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ServerError};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A command, or several that travel together.
 #[derive(Clone, Copy)]
@@ -129,6 +130,22 @@ impl<'a> From<&'a Pipeline> for Request<'a> {
 impl<'a> From<&'a Transaction> for Request<'a> {
     fn from(transaction: &'a Transaction) -> Self {
         Self::Transaction(transaction)
+    }
+}
+
+/// Whether a request was sent more than once so far, over whatever connections. An error of the second copy does not end
+/// the doubt about the first.
+#[derive(Debug, Default)]
+pub(super) struct Copies(AtomicBool);
+
+impl Copies {
+    /// Is called before another copy is sent.
+    pub(super) fn add(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn are_many(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -23,6 +23,11 @@ impl TimedConnection {
         Self { connection, keeper, limit }
     }
 
+    /// How long the server may take for an answer.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// The answer to one command. The client library does not send a command whose caller is gone before the task of the
     /// connection takes it.
     pub(super) async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
@@ -66,7 +71,7 @@ pub(super) async fn in_time<T>(
     before(KeeperTimer::new(keeper, limit), request).await.unwrap_or_else(|| Err(timed_out()))
 }
 
-fn timed_out() -> RedisError {
+pub(super) fn timed_out() -> RedisError {
     io::Error::from(io::ErrorKind::TimedOut).into()
 }
 

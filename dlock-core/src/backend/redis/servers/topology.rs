@@ -3,7 +3,7 @@
 use super::cluster::Cluster;
 use super::connection::Connection;
 use super::per_runtime::Route;
-use super::request::{CallError, Reply, Request};
+use super::request::{CallError, Copies, Reply, Request};
 use super::slots::slot;
 use crate::backend::redis::failure::is_passing;
 use crate::backend::redis::scripts::Script;
@@ -36,7 +36,9 @@ impl Servers {
         request: impl Into<Request<'_>>,
         limit: Duration,
     ) -> Result<Reply<T>, CallError> {
-        self.call_over(&Route::Keeper, key, request.into(), limit).await
+        let copies = Copies::default();
+        let value = self.call_over(&Route::Keeper, key, request.into(), limit, &copies).await?;
+        Ok(Reply { value, repeated: copies.are_many() })
     }
 
     async fn call_over<T: FromRedisValue>(
@@ -45,10 +47,11 @@ impl Servers {
         key: &[u8],
         request: Request<'_>,
         limit: Duration,
-    ) -> Result<Reply<T>, CallError> {
+        copies: &Copies,
+    ) -> Result<T, CallError> {
         let give_up = Moment::now().after(limit);
         let mut pauses = Backoff::new(Duration::from_millis(5), Duration::from_millis(100));
-        let mut outcome = self.call_now(route, key, request).await;
+        let mut outcome = self.call_now(route, key, request, copies).await;
         loop {
             match outcome {
                 Err(CallError::Redis(cause)) if is_passing(&cause) && Moment::now() < give_up => {
@@ -56,7 +59,7 @@ impl Servers {
                 }
                 outcome => return outcome,
             }
-            outcome = self.call_now(route, key, request).await.map_err(CallError::of_second_copy);
+            outcome = self.call_now(route, key, request, copies).await.map_err(CallError::of_second_copy);
         }
     }
 
@@ -65,10 +68,11 @@ impl Servers {
         route: &Route,
         key: &[u8],
         request: Request<'_>,
-    ) -> Result<Reply<T>, CallError> {
+        copies: &Copies,
+    ) -> Result<T, CallError> {
         match self {
-            Self::One(connection) => connection.call(route, request).await,
-            Self::Cluster(cluster) => Box::pin(cluster.call(slot(key), request)).await,
+            Self::One(connection) => connection.call(route, request, copies).await,
+            Self::Cluster(cluster) => Box::pin(cluster.call(slot(key), request, copies)).await,
         }
     }
 
@@ -85,16 +89,17 @@ impl Servers {
             arguments(&mut command);
             command
         };
-        let lock = keys.first().copied().unwrap_or_default();
-        match self.call_over(route, lock, (&with_arguments(script.by_hash(keys))).into(), limit).await {
+        let (lock, copies) = (keys.first().copied().unwrap_or_default(), Copies::default());
+        let by_hash = with_arguments(script.by_hash(keys));
+        let value = match self.call_over(route, lock, (&by_hash).into(), limit, &copies).await {
             Err(CallError::Redis(cause)) if cause.kind() == ServerErrorKind::NoScript.into() => {
                 let by_text = with_arguments(script.by_text(keys));
-                Box::pin(self.call_over(route, lock, (&by_text).into(), limit))
-                    .await
-                    .map_err(CallError::of_second_copy)
+                let again = Box::pin(self.call_over(route, lock, (&by_text).into(), limit, &copies)).await;
+                again.map_err(CallError::of_second_copy)?
             }
-            outcome => outcome,
-        }
+            outcome => outcome?,
+        };
+        Ok(Reply { value, repeated: copies.are_many() })
     }
 
     /// How long finding the servers and some requests after it may take, and some more. `limit` is that of a request.
@@ -141,7 +146,9 @@ impl Servers {
     /// Sends a request to each server once.
     pub(crate) async fn call_each<T: FromRedisValue>(&self, request: &Cmd) -> Result<Vec<T>, LockError> {
         match self {
-            Self::One(connection) => Ok(vec![connection.call(&Route::Keeper, request.into()).await?.value]),
+            Self::One(connection) => {
+                Ok(vec![connection.call(&Route::Keeper, request.into(), &Copies::default()).await?])
+            }
             Self::Cluster(cluster) => cluster.call_each(request.into()).await,
         }
     }

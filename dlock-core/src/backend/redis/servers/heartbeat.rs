@@ -1,0 +1,69 @@
+//! Whether a connection that hears hand-offs still leads to the server.
+//!
+//! What only listens is never told when a balancer, a firewall or a dead machine has cut it off: the system's own probes
+//! take half a minute, and a server that stands still answers those. So it is pinged.
+
+use super::timed::TimedConnection;
+use crate::backend::redis::failure::breaks_connection;
+use crate::backend::redis::notifications::{Broken, Pushes};
+use crate::keeper::Keeper;
+use crate::time::{Moment, sleep};
+use redis::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
+
+/// When a server answered last.
+#[derive(Clone)]
+pub(super) struct LastAnswer(Arc<AtomicU64>);
+
+impl LastAnswer {
+    /// Just now.
+    pub(super) fn now() -> Self {
+        Self(Arc::new(AtomicU64::new(Moment::now().as_nanos())))
+    }
+
+    pub(super) fn note(&self, answered: Moment) {
+        self.0.store(answered.as_nanos(), Ordering::Relaxed);
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        Moment::now().since(Moment::from_nanos(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+/// The pings of one connection. They end when it is dropped.
+pub(super) struct Heartbeat(#[expect(dead_code, reason = "dropped, it ends the task")] AbortOnDropHandle<()>);
+
+/// A waiter whose hand-off is lost asks within a second anyway, so this costs few commands rather than little time.
+const EVERY: Duration = Duration::from_secs(5);
+
+impl Heartbeat {
+    /// Pings until one is not answered within the limit of a request. Then the connection is given up, and its waiters ask
+    /// by themselves over a new one.
+    pub(super) fn start(
+        keeper: &Keeper,
+        connection: &TimedConnection,
+        broken: &Broken,
+        pushes: &Arc<Pushes>,
+        answered: LastAnswer,
+    ) -> Self {
+        let (mut connection, broken, pushes) = (connection.clone(), Arc::clone(broken), Arc::clone(pushes));
+        let beating = async move {
+            while !broken.load(Ordering::Acquire) && answers(&mut connection).await {
+                answered.note(Moment::now());
+                sleep(EVERY).await;
+            }
+            broken.store(true, Ordering::Release);
+            pushes.wake_all();
+        };
+        Self(AbortOnDropHandle::new(keeper.spawn(beating)))
+    }
+}
+
+/// A refusal is an answer, too.
+async fn answers(connection: &mut TimedConnection) -> bool {
+    let pinged = connection.query::<Value>(&redis::cmd("PING")).await;
+    pinged.err().is_none_or(|cause| !breaks_connection(&cause))
+}

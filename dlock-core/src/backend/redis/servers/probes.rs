@@ -1,0 +1,41 @@
+//! How the system notices that the other end of a connection is gone without a word.
+
+use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
+use std::time::Duration;
+
+/// A connection that nothing comes over is probed after so long by the system,
+const PROBED_AFTER: Duration = Duration::from_secs(15);
+/// as often as this,
+#[cfg(any(target_vendor = "apple", target_os = "android", target_os = "linux", target_os = "windows"))]
+const PROBED_EVERY: Duration = Duration::from_secs(5);
+/// and is over when so many probes are not answered,
+#[cfg(any(target_vendor = "apple", target_os = "android", target_os = "linux", target_os = "windows"))]
+const PROBES: u32 = 3;
+/// or what was sent is not taken for as long as that.
+#[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+const NOT_TAKEN: Duration = Duration::from_secs(30);
+
+/// So that a connection ends whose other end is gone without a word.
+pub(super) fn tcp_settings() -> TcpSettings {
+    let keepalive = TcpKeepalive::new().with_time(PROBED_AFTER);
+    #[cfg(any(target_vendor = "apple", target_os = "android", target_os = "linux", target_os = "windows"))]
+    let keepalive = keepalive.with_interval(PROBED_EVERY).with_retries(PROBES);
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+    #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+    let settings = settings.set_user_timeout(NOT_TAKEN);
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_probed_and_what_is_sent_has_a_limit() {
+        let settings = tcp_settings();
+        assert!(settings.nodelay() && settings.keepalive().is_some());
+        #[cfg(target_os = "linux")]
+        assert_eq!(settings.user_timeout(), Some(NOT_TAKEN));
+    }
+}
