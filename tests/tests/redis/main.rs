@@ -26,6 +26,7 @@ mod refusals;
 mod release;
 mod renewal;
 mod replicas;
+mod restricted;
 mod runtimes;
 mod scenarios;
 mod sentinel;

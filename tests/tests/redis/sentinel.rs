@@ -189,7 +189,9 @@ async fn sentinels_that_name_a_replica_are_not_believed_however_many_they_are() 
     let (one, other) = (naming("127.0.0.1", replica).await, naming("127.0.0.1", replica).await);
     let url = url_of(&[&one, &other], &sentinel.sentinels()[..1]);
     assert!(locks_at(build(url).await, sentinel.node(sentinel.primary())).await);
-    let only_replicas = RedisBackend::builder().url(url_of(&[&one, &other], &[])).build().await.unwrap_err();
+    let only_replicas =
+        RedisBackend::builder().url(url_of(&[&one, &other], &[])).connect_within(Duration::ZERO);
+    let only_replicas = only_replicas.build().await.unwrap_err();
     assert_eq!(only_replicas.kind(), ErrorKind::Unavailable, "{only_replicas}");
     assert!(only_replicas.to_string().contains("replica"), "{only_replicas}");
 }
@@ -246,4 +248,18 @@ async fn a_primary_behind_a_nat_is_reached_by_the_address_map() {
     let panics = builder().address_map(|_, _| panic!("on purpose")).build().await.unwrap_err();
     assert_eq!(panics.kind(), ErrorKind::InvalidOption, "{panics}");
     assert!(panics.to_string().contains("address_map"), "{panics}");
+}
+
+/// Sentinels are only asked, so it does not matter if they, or a proxy in front of them, know no RESP3.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinels_need_no_resp3() {
+    let server = RedisServer::start();
+    let port = server.port().to_string();
+    let say = move |command: &[String]| match command[0].as_str() {
+        "HELLO" => Fake::error("ERR unknown command 'HELLO'"),
+        "SENTINEL" => Fake::list(&["127.0.0.1", &port]),
+        _ => Fake::Pass,
+    };
+    let sentinel = FakeRedis::start(say).await.unwrap();
+    assert!(locks_at(build(url_of(&[&sentinel], &[])).await, &server).await);
 }

@@ -78,7 +78,7 @@ use std::time::Duration;
 ///
 /// | also | for |
 /// |---|---|
-/// | `+info` | warnings and refusals when the backend is built; needed for `quarantine` |
+/// | `+info` | warnings and refusals when the backend is built, see [`trust_url`](super::RedisBackendBuilder::trust_url); needed for `quarantine` |
 /// | `+client\|setname +client\|setinfo` | names in `CLIENT LIST` |
 /// | `+client\|tracking +client\|caching` | being told of other clients' releases |
 /// | `+role` | sentinels |
@@ -94,6 +94,13 @@ use std::time::Duration;
 /// Clones share the connections. A thread of the library makes and drives one, so callers need no runtime. A Tokio runtime
 /// that sends many requests has one of its own beside it, see
 /// [`caller_connections`](super::RedisBackendBuilder::caller_connections).
+///
+/// A connection whose other end is gone without a word is noticed: all are probed by the system (TCP keepalive), and those
+/// that hear hand-offs are pinged every 5 seconds. The first request after a minute in which nothing was answered is sent
+/// once more, over a new connection, when it is not answered within half of
+/// [`request_timeout`](super::RedisBackendBuilder::request_timeout).
+///
+/// The queue needs the protocol RESP3. Where a proxy refuses it, [`Recipe::Plain`](super::Recipe::Plain) works.
 ///
 /// Needs Redis 6.2 or newer, in a cluster 7.0.
 ///

@@ -76,6 +76,7 @@ impl RedisBackendBuilder {
     /// | [`foreign_gap`](Self::foreign_gap) | two durations: `10s,200ms` |
     /// | [`caller_connections`](Self::caller_connections), [`require_replicas`](Self::require_replicas) | a number |
     /// | [`namespace`](Self::namespace) | text: `shop:` |
+    /// | [`trust_url`](Self::trust_url) | `true` or `false` |
     /// | `sentinel_user`, `sentinel_password` | as [`sentinel_login`](Self::sentinel_login); the user is `default` by default |
     /// | `db` | the database, where it is not in the path, as for a socket |
     ///
@@ -186,6 +187,16 @@ impl RedisBackendBuilder {
     /// ```
     pub fn lazy(mut self) -> Self {
         self.settings.access.start.is_lazy = true;
+        self
+    }
+
+    /// Takes the servers for what the URL says, whatever they say of themselves in `INFO`. By default `false`.
+    ///
+    /// For proxies, and services that are run by others, whose `INFO` is wrong about the kind or the version of the server:
+    /// one endpoint that looks like a node of a cluster, say. What contradicts the URL is logged as a warning, and
+    /// [`build`](Self::build) does not fail for it.
+    pub fn trust_url(mut self, trust: bool) -> Self {
+        self.settings.trusts_url = trust;
         self
     }
 
@@ -324,7 +335,8 @@ impl RedisBackendBuilder {
 
     fn start(&self, servers: &Arc<Servers>, pushes: &Pushes) -> Start {
         let (queue, info) = (self.settings.has_queue(), !self.settings.options.quarantine.is_zero());
-        let (servers, needs) = (Arc::clone(servers), Needs { queue, info, limit: self.limit() });
+        let (servers, trusts_url) = (Arc::clone(servers), self.settings.trusts_url);
+        let needs = Needs { queue, info, limit: self.limit(), trusts_url };
         let asker = Arc::new(Asker { naming: pushes.naming.clone(), inbox: pushes.inbox });
         Start::new(servers.patience(needs.limit), move || {
             let (servers, asker) = (Arc::clone(&servers), Arc::clone(&asker));
@@ -390,7 +402,7 @@ impl RedisBackendBuilder {
             ));
         }
         let to_servers = self.connector(url.to_one("sentinels", database)?)?;
-        let to_sentinels = to_servers.clone().with_login(self.settings.sentinel_login.as_ref());
+        let to_sentinels = to_servers.clone().with_login(self.settings.sentinel_login.as_ref()).deaf();
         let (addresses, map) = (url.addresses(26_379)?, self.settings.address_map.clone());
         let sentinels = Sentinels::new(addresses, service.to_owned(), map, to_sentinels, to_servers);
         let servers = self.one(Source::Sentinels(Box::new(sentinels)), pushes, keeper);
@@ -407,7 +419,8 @@ impl RedisBackendBuilder {
     }
 
     fn connector(&self, info: ConnectionInfo) -> Result<Connector, LockError> {
-        Ok(Connector::new(self.with_database(info)?, &self.settings.access))
+        let connector = Connector::new(self.with_database(info)?, &self.settings.access);
+        Ok(if self.settings.has_queue() { connector } else { connector.deaf() })
     }
 
     fn opening(&self, pushes: &Arc<Pushes>, may_listen: bool) -> Opening {

@@ -1,12 +1,17 @@
 //! What an error of the client library means. Pure.
 
+use super::words::words;
 use crate::error::{ErrorKind, LockError};
 use redis::{RedisError, ServerErrorKind};
 
-/// The error of this crate for one of the client library. Its text never holds the URL.
+/// The error of this crate for one of the client library. Its text never holds the URL. What a server says of its own is a
+/// part of the text, and so not a source beside it.
 pub(super) fn classify(cause: RedisError) -> LockError {
     let (kind, detail) = meaning(&cause);
-    LockError::new(kind, detail).with_source(cause)
+    match words(&cause) {
+        Some(words) => LockError::new(kind, format!("{detail} (the server says: {words})")),
+        None => LockError::new(kind, detail).with_source(cause),
+    }
 }
 
 fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
@@ -43,14 +48,30 @@ fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
         Some("MISCONF") => {
             (ErrorKind::Unavailable, "the server cannot save its data and refuses writes; check its disk")
         }
+        Some("NOPROTO") => (ErrorKind::Unsupported, NO_RESP3),
+        Some("DENIED") => {
+            (ErrorKind::Auth, "the server takes no clients from here; check its protected mode")
+        }
         Some("OOM") => (ErrorKind::Unavailable, "the server is out of memory; raise maxmemory or free some"),
         _ => meaning_by_text(cause).unwrap_or_else(|| meaning_by_kind(cause)),
     }
 }
 
+/// `Fair` and `Barging` hear hand-offs by its pushes.
+const NO_RESP3: &str = "the server, or a proxy in front of it, refuses the protocol RESP3 (HELLO 3); connect to the \
+     server itself, or use Recipe::Plain, which works over RESP2, too";
+
 /// What servers say that have no code of their own for it.
 fn meaning_by_text(cause: &RedisError) -> Option<(ErrorKind, &'static str)> {
     let text = cause.to_string().to_ascii_lowercase();
+    if has_too_many_clients(&text) {
+        let detail =
+            "the server has as many clients as it takes; raise its maxclients, or close idle clients";
+        return Some((ErrorKind::Unavailable, detail));
+    }
+    if is_unknown_hello(&text) {
+        return Some((ErrorKind::Unsupported, NO_RESP3));
+    }
     if text.contains("cluster support disabled") {
         let detail = "the server is not part of a cluster; use redis:// instead of redis+cluster://";
         return Some((ErrorKind::InvalidOption, detail));
@@ -76,6 +97,16 @@ fn meaning_by_text(cause: &RedisError) -> Option<(ErrorKind, &'static str)> {
     None
 }
 
+fn has_too_many_clients(text: &str) -> bool {
+    text.contains("max number of clients")
+}
+
+/// Whether the server, or a proxy, has no such command: each says so in words of its own.
+fn is_unknown_hello(text: &str) -> bool {
+    let refuses = ["unknown", "unsupported", "not supported", "invalid", "not allowed", "not implemented"];
+    text.contains("hello") && refuses.iter().any(|word| text.contains(word))
+}
+
 fn meaning_by_kind(cause: &RedisError) -> (ErrorKind, &'static str) {
     match cause.kind() {
         redis::ErrorKind::AuthenticationFailed => {
@@ -85,9 +116,7 @@ fn meaning_by_kind(cause: &RedisError) -> (ErrorKind, &'static str) {
             ErrorKind::InvalidOption,
             "the URL is not of the form redis://[user:password@]host[:port][/db], or rediss:// without `redis-tls`",
         ),
-        redis::ErrorKind::RESP3NotSupported => {
-            (ErrorKind::Unsupported, "the server does not speak RESP3; use Redis 6.2 or newer")
-        }
+        redis::ErrorKind::RESP3NotSupported => (ErrorKind::Unsupported, NO_RESP3),
         redis::ErrorKind::UnexpectedReturnType | redis::ErrorKind::Parse => (
             ErrorKind::Unsupported,
             "the server gave an answer that Redis does not give; check what listens there",
@@ -108,6 +137,16 @@ pub(super) fn breaks_connection(cause: &RedisError) -> bool {
     demoted || cause.is_timeout() || cause.is_unrecoverable_error() || cause.is_connection_dropped()
 }
 
+/// Whether a connection over RESP2 may be made where one over RESP3 was refused with this. Whatever else is wrong is then
+/// said once more.
+pub(super) fn may_be_no_resp3(cause: &RedisError) -> bool {
+    let kind = cause.kind();
+    kind == redis::ErrorKind::RESP3NotSupported
+        || kind == ServerErrorKind::ResponseError.into() && !has_too_many_clients(&cause.to_string())
+        || kind == ServerErrorKind::NoPerm.into()
+        || cause.code() == Some("NOPROTO")
+}
+
 /// Whether the server did not carry out the request, and may do so in a moment.
 pub(super) fn is_passing(cause: &RedisError) -> bool {
     matches!(cause.code(), Some("LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY"))
@@ -116,4 +155,55 @@ pub(super) fn is_passing(cause: &RedisError) -> bool {
 /// Whether the request surely met a dead connection, so that a new one is worth one try at once.
 pub(super) fn met_dead_connection(cause: &RedisError) -> bool {
     cause.is_connection_dropped() && !cause.is_timeout()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redis::parse_redis_value;
+    use std::error::Error as _;
+
+    fn error(line: &str) -> RedisError {
+        let answer = parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        answer.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn refusals_of_resp3_are_told_apart_and_name_the_recipe_that_needs_none() {
+        for line in [
+            "NOPROTO unsupported protocol version",
+            "NOPROTO sorry, this protocol version is not supported.",
+            "ERR unknown command 'HELLO', with args beginning with: '3' ",
+            "ERR unknown command `hello`",
+            "ERR unsupported command 'hello'",
+            "ERR invalid command: HELLO",
+        ] {
+            let (refused, cause) = (classify(error(line)), error(line));
+            assert_eq!(refused.kind(), ErrorKind::Unsupported, "{line}");
+            assert!(refused.to_string().contains("Recipe::Plain"), "{refused}");
+            assert!(may_be_no_resp3(&cause), "{line}");
+        }
+        let login = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
+             <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the \
+             same time";
+        assert_eq!(classify(error(login)).kind(), ErrorKind::Auth);
+        assert!(!may_be_no_resp3(&error(login)) && !may_be_no_resp3(&error("LOADING soon")));
+    }
+
+    #[test]
+    fn what_the_server_says_is_a_part_of_the_error() {
+        for (line, kind) in [
+            ("ERR max number of clients reached", ErrorKind::Unavailable),
+            ("ERR max number of clients + cluster connections reached", ErrorKind::Unavailable),
+            ("DENIED Redis is running in protected mode", ErrorKind::Auth),
+            ("UPSTREAM failure of a proxy", ErrorKind::Unavailable),
+            ("ERR no such thing", ErrorKind::Unsupported),
+        ] {
+            let error = classify(error(line));
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().contains(line) && error.source().is_none(), "{error}");
+        }
+        let away = classify(std::io::Error::other("no server").into());
+        assert!(away.source().is_some(), "{away}");
+    }
 }

@@ -22,6 +22,7 @@ mod scripts;
 mod servers;
 mod settings;
 mod wire;
+mod words;
 
 pub use backend::RedisBackend;
 pub use builder::RedisBackendBuilder;

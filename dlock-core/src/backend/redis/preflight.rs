@@ -24,6 +24,8 @@ pub(super) struct Needs {
     pub(super) info: bool,
     /// How long one answer may take.
     pub(super) limit: Duration,
+    /// Whether what servers say of themselves is no reason to refuse them.
+    pub(super) trusts_url: bool,
 }
 
 /// Refuses servers and accounts that cannot keep the backend's promises, and warns of settings that may break
@@ -35,14 +37,31 @@ pub(super) async fn check(servers: &Servers, asker: &Asker, needs: Needs) -> Res
     match answers {
         Ok(answers) => {
             let in_cluster = matches!(servers, Servers::Cluster(_));
-            answers.iter().try_for_each(|info| judge(info, in_cluster))?;
+            answers
+                .iter()
+                .try_for_each(|info| judge(info, in_cluster).or_else(|wrong| needs.forgive(wrong)))?;
         }
-        Err(error) if error.kind() == ErrorKind::Auth => {
-            tracing::debug!(backend = "redis", "the account may not ask for the server's settings (INFO)");
+        // It is a right that can be spared, and a command that proxies do not know.
+        Err(error) if matches!(error.kind(), ErrorKind::Auth | ErrorKind::Unsupported) => {
+            tracing::warn!(
+                backend = "redis",
+                %error,
+                "the server does not say what it is (INFO); it is taken for what the URL says, and may evict locks"
+            );
         }
         Err(error) => return Err(error),
     }
     rights
+}
+
+impl Needs {
+    fn forgive(self, wrong: LockError) -> Result<(), LockError> {
+        if !self.trusts_url {
+            return Err(wrong);
+        }
+        tracing::warn!(backend = "redis", error = %wrong, "the server says that it is not what the URL says");
+        Ok(())
+    }
 }
 
 /// What one server calls itself for as long as it runs, if it tells: the same under every address.
@@ -98,11 +117,12 @@ fn judge(info: &str, in_cluster: bool) -> Result<(), LockError> {
         (Some("cluster"), false) => {
             return refuse(
                 ErrorKind::InvalidOption,
-                "the server is a node of a cluster; use redis+cluster://",
+                "the server is a node of a cluster; use redis+cluster://, or trust_url if it is none",
             );
         }
         (Some("standalone"), true) => {
-            return refuse(ErrorKind::InvalidOption, "the server is not part of a cluster; use redis://");
+            let detail = "the server is not part of a cluster; use redis://, or trust_url if it is";
+            return refuse(ErrorKind::InvalidOption, detail);
         }
         _ => {}
     }
@@ -204,5 +224,8 @@ mod tests {
         assert_eq!(verdict("7.0.0", "standalone", "master", true), Err(ErrorKind::InvalidOption));
         assert_eq!(verdict("7.0.0", "standalone", "slave", false), Err(ErrorKind::Unavailable));
         assert_eq!(judge("what else there may be", false).map_err(|error| error.kind()), Ok(()));
+        let valkey = "server_name:valkey\r\nredis_version:7.2.4\r\nserver_mode:cluster\r\nrole:master\r\n";
+        assert_eq!(judge(valkey, false).map_err(|error| error.kind()), Err(ErrorKind::InvalidOption));
+        assert_eq!(judge(valkey, true).map_err(|error| error.kind()), Ok(()));
     }
 }

@@ -20,7 +20,8 @@ pub enum Recipe {
     /// per second, as a lock need not wait for the process whose turn it is, but no order, and a waiter may be
     /// passed by any number of times.
     Barging,
-    /// For servers that forbid scripts, or publishing: `SET NX PX` and compare-and-delete, no queue, no push.
+    /// For servers that forbid scripts, or publishing, and for proxies that refuse the protocol RESP3: `SET NX PX` and
+    /// compare-and-delete, no queue, no push.
     /// Waiters ask about every 100 ms, in no order.
     ///
     /// The comparison is done by `DELEX` and `SET IFEQ` where the server has them, else by a script, else by

@@ -281,7 +281,8 @@ async fn open(node: &RedlockServer, asker: &Asker, limit: Duration) -> Result<Op
     let servers = &node.calls.servers;
     let opened = async {
         servers.ensure().await?;
-        preflight::check(servers, asker, Needs { queue: true, info: false, limit }).await?;
+        let needs = Needs { queue: true, info: false, limit, trusts_url: false };
+        preflight::check(servers, asker, needs).await?;
         Ok(preflight::run_id(servers).await)
     };
     opened.await.inspect_err(|error: &LockError| {

@@ -184,9 +184,9 @@ async fn connect_or_warn(
 
 #[cfg(test)]
 mod tests {
+    use super::super::connector::Connector;
     use super::*;
     use crate::backend::redis::access::ServerAccess;
-    use crate::backend::redis::servers::Connector;
     use redis::{IntoConnectionInfo as _, Value, cmd};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

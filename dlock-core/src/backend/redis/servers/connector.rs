@@ -4,8 +4,9 @@ use super::address::Address;
 use super::probes::tcp_settings;
 use super::timed::{TimedConnection, in_time};
 use crate::backend::redis::access::{Limits, ServerAccess};
-use crate::backend::redis::failure::classify;
+use crate::backend::redis::failure::{classify, may_be_no_resp3};
 use crate::backend::redis::notifications::Receiver;
+use crate::backend::redis::words::without_secret;
 use crate::error::LockError;
 use crate::keeper::Keeper;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo};
@@ -18,6 +19,8 @@ pub(crate) struct Connector {
     info: ConnectionInfo,
     pub(super) limits: Limits,
     root_certificates: Option<Vec<u8>>,
+    /// Whether nothing is to be heard over the connections, so that RESP2 will do where RESP3 is refused.
+    is_deaf: bool,
 }
 
 impl Connector {
@@ -25,7 +28,8 @@ impl Connector {
     pub(crate) fn new(info: ConnectionInfo, access: &ServerAccess) -> Self {
         let redis = as_dlock(info.redis_settings().clone());
         let info = info.set_tcp_settings(tcp_settings()).set_redis_settings(redis);
-        Self { info, limits: access.limits, root_certificates: access.root_certificates.clone() }
+        let root_certificates = access.root_certificates.clone();
+        Self { info, limits: access.limits, root_certificates, is_deaf: false }
     }
 
     /// The server it was made for.
@@ -61,9 +65,32 @@ impl Connector {
         self
     }
 
+    /// The same for connections over which nothing is to be heard.
+    pub(crate) fn deaf(mut self) -> Self {
+        self.is_deaf = true;
+        self
+    }
+
     /// A new connection, whose task is one of the runtime that this is called in. What the server sends unasked goes to
     /// `receiver`, if there is one.
     pub(super) async fn connect(&self, receiver: Option<Receiver>) -> Result<TimedConnection, LockError> {
+        let keeper = Keeper::here()?;
+        let mut connected = self.connect_by(ProtocolVersion::RESP3, receiver, keeper).await;
+        if self.is_deaf && connected.as_ref().is_err_and(may_be_no_resp3) {
+            connected = self.connect_by(ProtocolVersion::RESP2, None, keeper).await;
+        }
+        let password = self.info.redis_settings().password();
+        let connection = connected.map_err(|cause| classify(without_secret(cause, password)))?;
+        give_name(&mut connection.clone()).await;
+        Ok(connection)
+    }
+
+    async fn connect_by(
+        &self,
+        protocol: ProtocolVersion,
+        receiver: Option<Receiver>,
+        keeper: &'static Keeper,
+    ) -> RedisResult<TimedConnection> {
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
@@ -74,31 +101,36 @@ impl Connector {
                 Ok(())
             });
         }
-        let client = self.client().map_err(classify)?;
-        let keeper = Keeper::here()?;
+        let client = self.client(protocol)?;
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        let connection = in_time(keeper, self.limits.connect, connecting).await.map_err(classify)?;
-        let connection = TimedConnection::new(connection, keeper, self.limits.request);
-        give_name(&mut connection.clone()).await;
-        Ok(connection)
+        let connection = in_time(keeper, self.limits.connect, connecting).await?;
+        Ok(TimedConnection::new(connection, keeper, self.limits.request))
+    }
+
+    fn info_with(&self, protocol: ProtocolVersion) -> ConnectionInfo {
+        let redis = self.info.redis_settings().clone().set_protocol(protocol);
+        self.info.clone().set_redis_settings(redis)
     }
 
     #[cfg(not(feature = "redis-tls"))]
-    fn client(&self) -> RedisResult<Client> {
+    fn client(&self, protocol: ProtocolVersion) -> RedisResult<Client> {
         let _ = &self.root_certificates;
-        Client::open(self.info.clone())
+        Client::open(self.info_with(protocol))
     }
 
     #[cfg(feature = "redis-tls")]
-    fn client(&self) -> RedisResult<Client> {
+    fn client(&self, protocol: ProtocolVersion) -> RedisResult<Client> {
         // Without a default, or with two to choose from, the first handshake would panic. One that the program
         // has set stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         if !matches!(self.info.addr(), ConnectionAddr::TcpTls { .. }) {
-            return Client::open(self.info.clone());
+            return Client::open(self.info_with(protocol));
         }
         let root_cert = self.root_certificates.clone();
-        Client::build_with_tls(self.info.clone(), redis::TlsCertificates { client_tls: None, root_cert })
+        Client::build_with_tls(
+            self.info_with(protocol),
+            redis::TlsCertificates { client_tls: None, root_cert },
+        )
     }
 }
 

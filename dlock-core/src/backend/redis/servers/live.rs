@@ -2,7 +2,7 @@
 
 use super::connector::Connector;
 use super::heartbeat::{Heartbeat, LastAnswer};
-use super::request::Request;
+use super::request::{Request, decisive};
 use super::sentinel::Sentinels;
 use super::timed::TimedConnection;
 use crate::backend::redis::failure::{breaks_connection, classify};
@@ -134,7 +134,7 @@ pub(super) async fn connect(source: &Source, opening: &Opening) -> Result<LiveCo
     if let (Some(pushes), true) = (pushes, listens) {
         connection.subscribe(&pushes.naming.channel(pushes.inbox)).await.map_err(classify)?;
     }
-    scripts::load(&mut connection, scripts).await.map_err(classify)?;
+    scripts::load(&mut connection, scripts).await.map_err(|cause| classify(decisive(cause)))?;
     // A waiter may have missed a push.
     pushes.iter().for_each(|pushes| pushes.wake_all());
     let live = LiveConnection::new(connection, broken);

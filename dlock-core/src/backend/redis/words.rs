@@ -1,0 +1,76 @@
+//! What a server says when it refuses, fit to be shown. Pure.
+
+use redis::{RedisError, make_extension_error};
+
+/// So much of it is shown.
+const LONGEST: usize = 200;
+
+/// The server's own words, if it is the server that refused: its code, and what it says. None of it is the caller's: a
+/// server that does not know a command repeats the arguments, passwords among them.
+pub(super) fn words(cause: &RedisError) -> Option<String> {
+    let code = cause.code()?;
+    let detail = cause.detail().unwrap_or_default();
+    let (said, _) = detail.split_once("with args beginning with").unwrap_or((detail, ""));
+    let said = said.trim_end().trim_end_matches(',');
+    let said = if said.starts_with(code) { said.to_owned() } else { format!("{code} {said}") };
+    let plain = said.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
+    Some(plain.take(LONGEST).collect())
+}
+
+/// The same error without `secret`, which the server may have repeated.
+pub(super) fn without_secret(cause: RedisError, secret: Option<&str>) -> RedisError {
+    let (Some(secret), Some(code)) = (secret.filter(|it| !it.is_empty()), cause.code()) else { return cause };
+    match cause.detail() {
+        Some(detail) if detail.contains(secret) => {
+            let detail = detail.replace(secret, "***");
+            match cause.kind() {
+                redis::ErrorKind::Extension => make_extension_error(code.to_owned(), Some(detail)),
+                kind => (kind, "the server refused a command", detail).into(),
+            }
+        }
+        _ => cause,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redis::parse_redis_value;
+
+    fn error(line: &str) -> RedisError {
+        let answer = parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        answer.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn what_a_server_says_is_shown_with_its_code() {
+        for line in [
+            "ERR max number of clients reached",
+            "NOPROTO unsupported protocol version",
+            "DENIED protected mode",
+        ] {
+            assert_eq!(words(&error(line)).as_deref(), Some(line));
+        }
+        assert_eq!(words(&error("ERR")).as_deref(), Some("ERR"));
+        assert_eq!(words(&std::io::Error::other("no server").into()), None);
+    }
+
+    #[test]
+    fn arguments_that_a_server_repeats_are_not_shown() {
+        let line = "ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'me' 'marker-secret' ";
+        assert_eq!(words(&error(line)).as_deref(), Some("ERR unknown command 'HELLO'"));
+        for line in ["ERR what is HELLO 3 AUTH me marker-secret", "NOPROTO marker-secret?"] {
+            let hidden = without_secret(error(line), Some("marker-secret"));
+            let shown = words(&hidden).unwrap();
+            assert!(!shown.contains("marker") && shown.contains("***"), "{shown}");
+            assert_eq!((hidden.kind(), hidden.code().is_some()), (error(line).kind(), true));
+        }
+        assert!(without_secret(error("ERR no"), Some("")).to_string().contains("no"));
+    }
+
+    #[test]
+    fn no_more_is_shown_than_fits() {
+        let shown = words(&error(&format!("ERR {}", "é".repeat(1_000)))).unwrap();
+        assert_eq!(shown.chars().count(), LONGEST);
+    }
+}
