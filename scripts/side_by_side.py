@@ -7,6 +7,8 @@ Most tests wait: for a server, a lease, a session. Cargo would run one program a
 build the programs and name them, and runs twice as many at a time as there are processors, or as many as
 DLOCK_TEST_JOBS says. Cargo runs the examples of the documentation meanwhile.
 
+Some programs run once more over other servers: `server_matrix.py` says which.
+
 The output of a program comes in one piece when the program ends. At the end come the failures once more, the programs
 that took longest, and the counts.
 """
@@ -19,8 +21,11 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from itertools import count
 from queue import PriorityQueue
 from threading import Lock, Thread
+
+from server_matrix import further_runs, left_out, server_of
 
 # The programs that take longest, which start first. The table at the end says how long that is.
 FIRST = [
@@ -47,15 +52,19 @@ def main(command):
     threads += [Thread(target=work, args=[programs, report]) for _ in range(jobs())]
     for thread in threads:
         thread.start()
-    for number, line in enumerate(notes):
+    numbers, servers = count(), set()
+    for line in notes:
         report.noted = time.monotonic()
         program = json.loads(line)
-        programs.put((rank(program), number, program))
-    for number in range(jobs()):
-        programs.put((len(FIRST) + 1, number, None))
+        for run in [program, *further_runs(name(program), program)]:
+            programs.put((rank(run), next(numbers), run))
+            servers.add(server_of(run))
+    for _ in range(jobs()):
+        programs.put((len(FIRST) + 1, next(numbers), None))
     for thread in threads:
         thread.join()
     report.close()
+    print("\n".join(left_out(servers)))
     return cargo.returncode or report.code()
 
 
@@ -64,7 +73,7 @@ def work(programs, report):
         try:
             report.add(run(program))
         except OSError as error:
-            report.add(Outcome(name(program), str(error), 1, 0, 0))
+            report.add(Outcome(title(program), str(error), 1, 0, 0))
 
 
 def jobs():
@@ -91,13 +100,18 @@ def run(program):
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - started
-    return Outcome(name(program), text, process.returncode, seconds, used.ru_utime + used.ru_stime)
+    return Outcome(title(program), text, process.returncode, seconds, used.ru_utime + used.ru_stime)
 
 
 def name(program):
     """The package and the program, without the hash that cargo appends."""
     target = os.path.basename(program["args"][0]).rsplit("-", 1)[0]
     return f"{program['env']['CARGO_PKG_NAME']}: {target}"
+
+
+def title(program):
+    server = server_of(program)
+    return f"{name(program)} over {server}" if server else name(program)
 
 
 def rank(program):
