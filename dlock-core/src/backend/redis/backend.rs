@@ -38,7 +38,7 @@ use std::time::Duration;
 ///
 /// - [`quarantine`](super::RedisBackendBuilder::quarantine) has such a server grant nothing until every forgotten lease
 ///   is over: then exclusion holds across restarts, and across failovers if the old primary stops taking writes
-///   (`min-replicas-to-write 1` and `min-replicas-max-lag`).
+///   (Redis 7.0 or newer, `min-replicas-to-write 1` and `min-replicas-max-lag`).
 /// - [`require_replicas`](super::RedisBackendBuilder::require_replicas) makes the window smaller in which a failover
 ///   forgets a lock. It does not close it.
 ///

@@ -254,7 +254,7 @@ impl RedisBackendBuilder {
     /// longest lease anybody uses, all of those are over when it grants again: so no two guards are valid at
     /// once even though locks were forgotten, as long as clocks run at rates that differ by less than 1 %.
     /// (That the old primary grants nothing any more is for `min-replicas-to-write` and
-    /// `min-replicas-max-lag` to see to; `duration` must be longer by that lag.)
+    /// `min-replicas-max-lag` to see to, on Redis 7.0 or newer; `duration` must be longer by that lag.)
     ///
     /// The server is told by its run id and its replication id, which a script compares with a note in the
     /// key `dlock:m`, in a cluster one for each slot. Where there is no note, as on a server or in a slot that is
