@@ -9,9 +9,10 @@ use dlock_core::{
 };
 use dlock_tests::{RedisKind, RedisServer, fresh_key, shared_zookeeper, wait_until_async};
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
-use tracing::subscriber::DefaultGuard;
+use tracing::Dispatch;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -22,6 +23,9 @@ struct Told(Arc<Mutex<Vec<u8>>>);
 impl Told {
     /// Listens to this thread until the guard goes.
     fn listen() -> (Self, DefaultGuard) {
+        // While there is only one subscriber, an event that another test's thread is the first to reach is off for good.
+        static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
+        LazyLock::force(&SECOND);
         let told = Self::default();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
