@@ -20,6 +20,9 @@ pub(crate) struct Arguments {
     /// How often each contender has its turn, by default 5, with --quick 2.
     #[arg(long)]
     rounds: Option<usize>,
+    /// Measures those contenders alone whose names begin with this, to compare one build with another.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Option<String>,
     /// Short rounds, for a look.
     #[arg(long)]
     pub(crate) quick: bool,

@@ -37,7 +37,10 @@ fn main() -> anyhow::Result<()> {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let chosen = workloads::choose(arguments)?;
     let results = bench::run(&chosen, arguments)?;
-    println!("\n{}", report::text(&chosen, &results));
+    // With one side alone there is nothing to compare.
+    if arguments.only.is_none() {
+        println!("\n{}", report::text(&chosen, &results));
+    }
     if let Some(path) = &arguments.json {
         serde_json::to_writer_pretty(std::fs::File::create(path)?, &results)?;
     }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The sources of the layer: the shell, its pure parts, its table of queues, and that of whom to wake.
-const SOURCES: [(&str, &str); 11] = [
+const SOURCES: [(&str, &str); 12] = [
     ("mod.rs", "hand_over/mod.rs"),
     ("state.rs", "hand_over/state.rs"),
     ("lane.rs", "hand_over/lane.rs"),
     ("asking.rs", "hand_over/asking.rs"),
+    ("in_place.rs", "hand_over/in_place.rs"),
     ("queue.rs", "hand_over/queue.rs"),
     ("share.rs", "hand_over/share.rs"),
     ("watch.rs", "hand_over/watch.rs"),
@@ -81,7 +82,7 @@ fn view(file: &str) -> &'static str {
 }
 
 /// What must be noticed, and the scenario that notices it.
-const FLAWS: [(&str, &str, Edit); 23] = [
+const FLAWS: [(&str, &str, Edit); 25] = [
     // Somebody who is forgotten.
     (
         "wakes_only_who_waits_already",
@@ -115,6 +116,11 @@ const FLAWS: [(&str, &str, Edit); 23] = [
         "follows_nobody_who_is_not_polled",
         "nobody_is_forgotten",
         edit("queue.rs", "self.displaced_at().is_some_and(|at| at <= now)", "false"),
+    ),
+    (
+        "does_not_see_who_was_woken",
+        "what_is_not_collected_goes_back",
+        edit("state.rs", "entry.queue.woken_in_place(entry.in_place.as_ref().and_then(InPlace::woken));", ""),
     ),
     (
         "does_not_undo_who_is_displaced",
@@ -170,7 +176,7 @@ const FLAWS: [(&str, &str, Edit); 23] = [
     (
         "forgets_a_loss_that_comes_early",
         "losses",
-        edit("state.rs", "(grant, entry.relay.as_ref().and_then(|relay| relay.loss))", "(grant, None)"),
+        edit("in_place.rs", "(grant, entry.relay.as_ref().and_then(|relay| relay.loss))", "(grant, None)"),
     ),
     (
         "hands_the_same_token_over",
@@ -187,6 +193,11 @@ const FLAWS: [(&str, &str, Edit); 23] = [
     // Something that is left for ever.
     ("releases_nothing", "turmoil", edit("state.rs", "pending.note(owner, competitor, until, now);", "")),
     (
+        "forgets_a_release_that_is_dropped",
+        "turmoil",
+        edit("state.rs", "self.queues.note_unconfirmed(self.lane, self.owner, self.competitor);", ""),
+    ),
+    (
         "undoes_while_it_asks",
         "turmoil",
         edit(
@@ -199,7 +210,7 @@ const FLAWS: [(&str, &str, Edit); 23] = [
         "notes_who_was_refused",
         "turmoil",
         edit(
-            "state.rs",
+            "in_place.rs",
             "                pending.is_gone(owner, owner);\n            }\n            still_asked",
             "            }\n            still_asked",
         ),

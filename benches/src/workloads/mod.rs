@@ -183,6 +183,9 @@ pub(crate) fn choose(arguments: &Arguments) -> Result<Vec<Workload>> {
         bail!("say what to measure: all, or some of {}", names.join(" "));
     }
     all.retain(|workload| is_asked(&workload.name));
+    if let Some(only) = &arguments.only {
+        all.iter_mut().for_each(|workload| workload.contenders.retain(|who| who.name().starts_with(only)));
+    }
     Ok(all)
 }
 

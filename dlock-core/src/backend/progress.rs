@@ -36,6 +36,9 @@ impl Progress {
 
     /// From here on what `other` waits for is waited for here.
     pub(crate) fn follow(&self, other: &Arc<Self>) {
+        if std::ptr::eq(self, &**other) {
+            return;
+        }
         *self.0.lock() = WaitState::As(Arc::clone(other));
     }
 

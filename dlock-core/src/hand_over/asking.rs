@@ -1,10 +1,12 @@
 //! A request for a grant that is under way: asked by a caller's own future first, and by the keeper once there is something
 //! to wait for.
 
+use super::queue::PATIENCE;
+use super::watch::Watch;
 use crate::backend::answers::panicked;
-use crate::backend::{AcquireRequest, Backend, Grant, Mode};
+use crate::backend::{AcquireRequest, Backend, Grant, Mode, Progress};
 use crate::error::LockError;
-use crate::time::sleep;
+use crate::time::{Moment, sleep};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
@@ -12,6 +14,7 @@ use parking_lot::Mutex;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -27,72 +30,92 @@ pub(super) enum AskedInPlace {
     Displaced,
 }
 
-pub(super) fn ask(backend: Arc<dyn Backend>, request: Arc<AcquireRequest>) -> Asking {
+pub(super) fn ask(backend: Arc<dyn Backend>, request: AcquireRequest) -> Asking {
     Box::pin(async move { backend.acquire(&request).await })
 }
 
-/// Wakes a caller that asks for itself, and says so: from here on it is expected to come.
-struct CallerWaker<F> {
+/// A request in its caller's own future, from where the keeper can take it.
+#[derive(Clone)]
+pub(super) struct InPlace(Arc<Slot>);
+
+struct Slot {
+    asking: Mutex<Option<Asking>>,
+    mode: Mode,
+    /// What the request waits for.
+    progress: Arc<Progress>,
     caller: AtomicWaker,
-    on_wake: F,
+    /// When the caller was woken, if it was not polled since.
+    woken: AtomicU64,
+    watch: Arc<Watch>,
 }
 
-impl<F: Fn() + Send + Sync + 'static> Wake for CallerWaker<F> {
+/// The caller was polled after it was last woken.
+const POLLED: u64 = u64::MAX;
+
+/// From here on the caller is expected to come. One that only tries is not followed if it does not.
+impl Wake for Slot {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        (self.on_wake)();
+        if self.mode == Mode::Wait {
+            let now = Moment::now();
+            // Only the first of several wake-ups counts. Either the look that is due sees it, or it asks for another one.
+            let _ = self.woken.compare_exchange(POLLED, now.as_nanos(), Ordering::SeqCst, Ordering::SeqCst);
+            self.watch.look_by(now.after(PATIENCE));
+        }
         self.caller.wake();
     }
 }
 
-/// A request in its caller's own future, from where the keeper can take it.
-#[derive(Clone)]
-pub(super) struct InPlace(Arc<Mutex<Option<Asking>>>);
-
 impl InPlace {
-    pub(super) fn new(asking: Asking) -> Self {
-        Self(Arc::new(Mutex::new(Some(asking))))
+    pub(super) fn new(backend: Arc<dyn Backend>, request: AcquireRequest, watch: Arc<Watch>) -> Self {
+        let (mode, progress) = (request.mode, Arc::clone(&request.progress));
+        let (asking, woken) = (Mutex::new(Some(ask(backend, request))), AtomicU64::new(POLLED));
+        Self(Arc::new(Slot { asking, mode, progress, caller: AtomicWaker::new(), woken, watch }))
+    }
+
+    /// When the caller was woken, if it was not polled since.
+    pub(super) fn woken(&self) -> Option<Moment> {
+        let woken = self.0.woken.load(Ordering::SeqCst);
+        (woken != POLLED).then(|| Moment::from_nanos(woken))
     }
 
     /// Asks in the caller's own future, until there is something to wait for.
-    pub(super) async fn ask(
-        &self,
-        request: &AcquireRequest,
-        on_wake: impl Fn() + Send + Sync + 'static,
-        on_poll: impl Fn(),
-    ) -> AskedInPlace {
-        let caller = Arc::new(CallerWaker { caller: AtomicWaker::new(), on_wake });
-        let waker = Waker::from(Arc::clone(&caller));
-        poll_fn(|context| {
-            let mut slot = self.0.lock();
-            let Some(mut asking) = slot.take() else { return Poll::Ready(AskedInPlace::Displaced) };
-            on_poll();
-            caller.caller.register(context.waker());
-            match asking.as_mut().poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(outcome) => return Poll::Ready(AskedInPlace::Answered(outcome)),
-                Poll::Pending if request.mode == Mode::Wait && request.progress.is_queued() => {
-                    return Poll::Ready(AskedInPlace::Queued(asking));
-                }
-                Poll::Pending => *slot = Some(asking),
-            }
-            Poll::Pending
-        })
-        .await
+    pub(super) async fn ask(&self) -> AskedInPlace {
+        let waker = Waker::from(Arc::clone(&self.0));
+        poll_fn(|context| self.0.poll(context, &waker)).await
     }
 
     /// Ends the request, as soon as its caller does not poll it at this very moment.
     pub(super) async fn end(self) {
         let asking = loop {
-            let taken = self.0.try_lock().map(|mut slot| slot.take());
+            let taken = self.0.asking.try_lock().map(|mut slot| slot.take());
             match taken {
                 Some(asking) => break asking,
                 None => sleep(Duration::from_millis(1)).await,
             }
         };
         drop(asking);
+    }
+}
+
+impl Slot {
+    /// Polls the request with `waker`, by which its caller is woken.
+    fn poll(&self, context: &Context<'_>, waker: &Waker) -> Poll<AskedInPlace> {
+        let mut slot = self.asking.lock();
+        let Some(mut asking) = slot.take() else { return Poll::Ready(AskedInPlace::Displaced) };
+        self.woken.store(POLLED, Ordering::SeqCst);
+        self.caller.register(context.waker());
+        match asking.as_mut().poll(&mut Context::from_waker(waker)) {
+            Poll::Ready(outcome) => return Poll::Ready(AskedInPlace::Answered(outcome)),
+            Poll::Pending if self.mode == Mode::Wait && self.progress.is_queued() => {
+                return Poll::Ready(AskedInPlace::Queued(asking));
+            }
+            Poll::Pending => *slot = Some(asking),
+        }
+        Poll::Pending
     }
 }
 

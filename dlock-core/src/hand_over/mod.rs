@@ -8,6 +8,7 @@
 //! there is something to wait for, the keeper asks: so no waiter hangs on the future of another one.
 
 mod asking;
+mod in_place;
 mod lane;
 mod loss_relay;
 mod pending_releases;

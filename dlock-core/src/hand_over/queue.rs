@@ -147,19 +147,10 @@ impl KeyQueue {
         matches!(&self.stage, Stage::InPlace { owner: asking, .. } if *asking == owner)
     }
 
-    /// A caller that asks for itself is polled.
-    pub(super) fn polled_in_place(&mut self, owner: OwnerId) {
-        match &mut self.stage {
-            Stage::InPlace { owner: asking, woken, .. } if *asking == owner => *woken = None,
-            _ => {}
-        }
-    }
-
-    /// A caller that asks for itself is told that there is something for it.
-    pub(super) fn woken_in_place(&mut self, owner: OwnerId, now: Moment) {
-        match &mut self.stage {
-            Stage::InPlace { owner: asking, woken, .. } if *asking == owner => _ = woken.get_or_insert(now),
-            _ => {}
+    /// When the caller that asks for itself was told that there is something for it, if it was not polled since.
+    pub(super) fn woken_in_place(&mut self, at: Option<Moment>) {
+        if let Stage::InPlace { woken, .. } = &mut self.stage {
+            *woken = at;
         }
     }
 

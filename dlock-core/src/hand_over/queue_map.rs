@@ -37,7 +37,7 @@ struct Shard {
 pub(super) struct QueueEntry {
     pub(super) queue: KeyQueue,
     /// What the competitor waits for, and so everybody here.
-    pub(super) progress: Arc<Progress>,
+    progress: Option<Arc<Progress>>,
     /// What the backend says of the competitor's grant, from before it is asked for it.
     pub(super) relay: Option<LossRelay>,
     /// What a caller asks for itself.
@@ -48,14 +48,26 @@ pub(super) struct QueueEntry {
 
 impl QueueEntry {
     /// From here on `observer` hears what the backend says of the competitor's grant.
-    pub(super) fn observe(
-        &mut self,
-        observer: Arc<BackendObserver>,
-        concerns: LossSignal,
-        progress: &Arc<Progress>,
-    ) {
+    pub(super) fn observe(&mut self, observer: Arc<BackendObserver>, concerns: LossSignal) {
         self.relay = Some(LossRelay::unsaid(observer, concerns));
-        self.progress.follow(progress);
+    }
+
+    /// What the competitor waits for.
+    pub(super) fn progress(&mut self) -> &Arc<Progress> {
+        self.progress.get_or_insert_default()
+    }
+
+    /// What the next competitor is to wait for, when it is `own` that asks. All here follow it.
+    pub(super) fn progress_of(&mut self, own: &Arc<Progress>) -> Arc<Progress> {
+        match &self.progress {
+            // They follow what is there, and it cannot follow one of them.
+            Some(followed) => {
+                let next = Arc::default();
+                followed.follow(&next);
+                next
+            }
+            None => Arc::clone(self.progress.insert(Arc::clone(own))),
+        }
     }
 
     /// What is gone already is not offered: who takes it would hear of that too late.

@@ -1,6 +1,6 @@
 //! The queues of one manager, and what is done for them: the shell around the decisions.
 
-use super::asking::{self, AskedInPlace, Asking, InPlace};
+use super::asking::{self, Asking, InPlace};
 use super::lane::Lane;
 use super::loss_relay::{BackendObserver, LossRelay, ObservedQueues, Word};
 use super::pending_releases::PendingReleases;
@@ -27,7 +27,7 @@ pub(super) struct HandOverState {
     /// What a waiter is told is that waiting cannot help; otherwise it looks by itself.
     pub(super) wakeups: Wakeups<LockError>,
     background: Background,
-    watch: Arc<Watch>,
+    pub(super) watch: Arc<Watch>,
     _watching: AbortOnDropHandle<()>,
     this: Weak<Self>,
 }
@@ -45,8 +45,27 @@ struct Errands {
     look_by: Option<Moment>,
 }
 
+/// What a caller that entered has to do.
+enum Entered<'a> {
+    Has(Grant),
+    Busy,
+    Waits(Waiter<'a, LockError>),
+    /// It asks the backend itself.
+    Asks(InPlace),
+}
+
+/// What is left to do for an owner that left its queue.
+struct Left {
+    /// The lock is offered to others here.
+    is_handed_over: bool,
+    /// The backend is to release this.
+    over: Option<Claim>,
+    /// And then this, of earlier.
+    left_over: Option<Claim>,
+}
+
 /// What asks for an acquisition that is to be undone.
-enum Asker {
+pub(super) enum Asker {
     Nobody,
     Keeper(AbortOnDropHandle<()>),
     Caller(InPlace),
@@ -109,7 +128,7 @@ impl HandOverState {
     }
 
     /// Changes a queue, and does what follows from it.
-    fn step<T>(
+    pub(super) fn step<T>(
         &self,
         lane: &Lane,
         change: impl FnOnce(&mut QueueEntry, &mut PendingReleases, Moment) -> T,
@@ -150,10 +169,11 @@ impl HandOverState {
         now: Moment,
     ) -> Errands {
         let mut errands = Errands::default();
+        entry.queue.woken_in_place(entry.in_place.as_ref().and_then(InPlace::woken));
         let passed = entry.queue.pass_time(now);
         if let Some(displaced) = passed.displaced {
             if passed.was_answered {
-                entry.progress.queued();
+                entry.progress().queued();
             }
             let claim = lane.claim(displaced);
             self.note_pending(pending, displaced, &claim, now);
@@ -194,7 +214,7 @@ impl HandOverState {
     }
 
     /// Has the backend undo an acquisition of its own, after nothing asks for it any more.
-    fn undo(&self, claim: Claim, asker: Asker) {
+    pub(super) fn undo(&self, claim: Claim, asker: Asker) {
         let backend = Arc::clone(&self.backend);
         self.background.spawn(async move {
             match asker {
@@ -211,177 +231,33 @@ impl HandOverState {
 
     pub(super) async fn acquire(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
         let lane = self.lane(&request.claim);
-        let mut waiter = None;
-        let entered = self.enter(&lane, request, &mut waiter);
+        let entered = self.enter(&lane, request);
         let place = InLine { queues: self, lane: &lane, owner: request.claim.owner };
-        let outcome = match entered {
-            EnterOutcome::Has(grant) => Ok(Some(grant)),
-            EnterOutcome::Busy => Err(busy()),
-            EnterOutcome::Wait => Ok(None),
-            // In a box, for who waits has no more of it.
-            EnterOutcome::AskInPlace => Box::pin(self.ask_in_place(&lane, request)).await,
+        let (granted, waiter) = match entered {
+            Entered::Has(grant) => (Some(grant), None),
+            Entered::Busy => return Err(busy()),
+            Entered::Waits(waiter) => (None, Some(waiter)),
+            // In a box, which is gone while the caller waits.
+            Entered::Asks(in_place) => (Box::pin(self.ask_in_place(&lane, request, in_place)).await?, None),
         };
-        let grant = match outcome {
-            Ok(Some(grant)) => grant,
-            Ok(None) => self.wait(&lane, request, waiter).await?,
-            Err(error) => return Err(error),
+        let grant = match granted {
+            Some(grant) => grant,
+            None => self.wait(&lane, request, waiter).await?,
         };
         std::mem::forget(place);
         Ok(grant)
-    }
-
-    /// Asks in the caller's own future. `None` if the caller waits for the keeper from here on.
-    async fn ask_in_place(&self, lane: &Lane, request: &AcquireRequest) -> Result<Option<Grant>, LockError> {
-        let (claim, progress) = (&request.claim, Arc::new(Progress::default()));
-        let observer = self.observer(lane, claim);
-        let asked = AcquireRequest::of(claim.clone(), request.mode, Arc::clone(&progress), observer.clone());
-        let asked = Arc::new(asked);
-        let in_place = InPlace::new(asking::ask(Arc::clone(&self.backend), Arc::clone(&asked)));
-        let still_asks = self.queues.with(lane, |entry, _| {
-            let still_asks = entry.queue.asks_in_place(claim.owner);
-            if still_asks {
-                entry.observe(observer, request.loss(), &progress);
-                entry.in_place = Some(in_place.clone());
-            }
-            still_asks
-        });
-        if !still_asks {
-            return self.displaced(lane, request);
-        }
-        let on_poll = || self.queues.with(lane, |entry, _| entry.queue.polled_in_place(claim.owner));
-        let on_wake = self.on_wake(lane.clone(), claim.owner);
-        match in_place.ask(&asked, on_wake, on_poll).await {
-            AskedInPlace::Answered(outcome) => self.answered_in_place(lane, request, outcome),
-            // What it asked while it was being displaced is over before it is undone.
-            AskedInPlace::Queued(asking) => match self.hand_to_keeper(lane, claim, asking) {
-                true => Ok(None),
-                false => self.displaced(lane, request),
-            },
-            AskedInPlace::Displaced => self.displaced(lane, request),
-        }
-    }
-
-    /// Takes note of when a caller is woken.
-    fn on_wake(&self, lane: Lane, owner: OwnerId) -> impl Fn() + Send + Sync + 'static {
-        let queues = Weak::clone(&self.this);
-        move || {
-            let Some(queues) = queues.upgrade() else { return };
-            let now = Moment::now();
-            let look = queues.queues.with(&lane, |entry, _| {
-                entry.queue.woken_in_place(owner, now);
-                entry.queue.next_look(now)
-            });
-            if let Some(at) = look {
-                queues.watch.look_by(at);
-            }
-        }
-    }
-
-    fn answered_in_place(
-        &self,
-        lane: &Lane,
-        request: &AcquireRequest,
-        outcome: Result<Grant, LockError>,
-    ) -> Result<Option<Grant>, LockError> {
-        let owner = request.claim.owner;
-        let granted = match outcome {
-            Ok(granted) => granted,
-            Err(error) => return self.failed_in_place(lane, request, error),
-        };
-        if granted.valid_until <= Moment::now() && request.mode == Mode::Wait {
-            return Ok(self.came_too_late(lane, &request.claim));
-        }
-        let (grant, loss) = self.step(lane, |entry, _, now| {
-            entry.progress.queued();
-            let grant = entry.queue.granted_in_place(owner, &granted, now);
-            if grant.is_some() {
-                entry.in_place = None;
-            }
-            (grant, entry.relay.as_ref().and_then(|relay| relay.loss))
-        });
-        match (grant, loss) {
-            (None, _) => self.displaced(lane, request),
-            (grant, Some(reason)) => {
-                self.lose(lane, owner, reason);
-                Ok(grant)
-            }
-            (grant, None) => Ok(grant),
-        }
-    }
-
-    /// The caller came for its grant when the lease was over. It waits on, and the keeper asks.
-    fn came_too_late(&self, lane: &Lane, claim: &Claim) -> Option<Grant> {
-        self.step(lane, |entry, _, _| {
-            if entry.queue.refused_in_place(claim.owner) {
-                entry.in_place = None;
-            }
-        });
-        self.undo(claim.clone(), Asker::Nobody);
-        None
-    }
-
-    /// What a caller's own request ends with is no concern of a caller that the keeper asks for by now.
-    fn failed_in_place(
-        &self,
-        lane: &Lane,
-        request: &AcquireRequest,
-        error: LockError,
-    ) -> Result<Option<Grant>, LockError> {
-        let owner = request.claim.owner;
-        let left_nothing = error.kind() == ErrorKind::Busy || error.leaves_nothing();
-        let still_asked = self.step(lane, |entry, pending, _| {
-            let still_asked = entry.queue.asks_in_place(owner);
-            if request.mode == Mode::Try && left_nothing {
-                if entry.queue.refused_in_place(owner) {
-                    entry.in_place = None;
-                }
-                // Its owner will not release, if the keeper asks by now, either.
-                pending.is_gone(owner, owner);
-            }
-            still_asked
-        });
-        match still_asked {
-            true => Err(error),
-            false => self.displaced(lane, request),
-        }
-    }
-
-    /// The keeper asks by now, and undoes what this caller may have got.
-    fn displaced(&self, lane: &Lane, request: &AcquireRequest) -> Result<Option<Grant>, LockError> {
-        let claim = &request.claim;
-        self.queues.pending(lane, |pending| pending.is_gone(claim.owner, claim.owner));
-        match request.mode {
-            Mode::Wait => Ok(None),
-            Mode::Try => Err(busy()),
-        }
-    }
-
-    /// What the caller asked goes on as a task of the keeper, unless the keeper asks by now.
-    fn hand_to_keeper(&self, lane: &Lane, claim: &Claim, asking: Asking) -> bool {
-        // Dropped while nothing is locked, for it is of the backend.
-        let mut asking = Some(asking);
-        self.step(lane, |entry, _, _| {
-            let is_handed = entry.queue.hand_to_keeper(claim.owner);
-            if is_handed && let Some(asking) = asking.take() {
-                entry.in_place = None;
-                if let Some(relay) = entry.relay.as_mut() {
-                    relay.pass_to(LossSignal::idle());
-                }
-                entry.asking = self.keep_asking(lane.clone(), claim.clone(), asking);
-            }
-            is_handed
-        })
     }
 
     /// Decides what the keeper asks for, under a new owner: requests of an earlier one may still be under way.
     fn begin_asking(&self, lane: &Lane, entry: &mut QueueEntry) -> Option<AskErrand> {
         let competitor = Claim::new(lane.key.clone(), lane.ttl).ok()?;
         let (progress, observer) = (Arc::new(Progress::default()), self.observer(lane, &competitor));
-        if entry.progress.is_queued() {
+        if entry.progress().is_queued() {
             // Until there is another answer.
             progress.queued();
         }
-        entry.observe(observer.clone(), LossSignal::idle(), &progress);
+        entry.progress().follow(&progress);
+        entry.observe(observer.clone(), LossSignal::idle());
         entry.queue.asking(competitor.owner);
         let request = AcquireRequest::of(competitor, Mode::Wait, progress, observer);
         Some(AskErrand { lane: lane.clone(), request })
@@ -391,7 +267,7 @@ impl HandOverState {
     fn have_asked(&self, errand: AskErrand) {
         let AskErrand { lane, request } = errand;
         let competitor = request.claim.clone();
-        let asking = asking::ask(Arc::clone(&self.backend), Arc::new(request));
+        let asking = asking::ask(Arc::clone(&self.backend), request);
         self.queues.with(&lane, |entry, _| {
             if entry.queue.is_asking(competitor.owner) {
                 entry.asking = self.keep_asking(lane.clone(), competitor, asking);
@@ -400,7 +276,12 @@ impl HandOverState {
     }
 
     /// A task of the keeper, which asks until the answer is there.
-    fn keep_asking(&self, lane: Lane, competitor: Claim, asking: Asking) -> Option<AbortOnDropHandle<()>> {
+    pub(super) fn keep_asking(
+        &self,
+        lane: Lane,
+        competitor: Claim,
+        asking: Asking,
+    ) -> Option<AbortOnDropHandle<()>> {
         let queues = self.this.upgrade()?;
         Some(self.background.attend(async move {
             match asking::outcome(asking).await {
@@ -412,7 +293,7 @@ impl HandOverState {
 
     fn granted(&self, lane: &Lane, competitor: Claim, grant: &Grant) {
         let is_offered = self.step(lane, |entry, _, now| {
-            entry.progress.queued();
+            entry.progress().queued();
             let is_offered = entry.queue.offer(competitor.owner, grant, now);
             entry.withdraw_if_lost();
             is_offered
@@ -429,23 +310,18 @@ impl HandOverState {
         told.into_iter().for_each(|owner| self.wakeups.wake(owner, error.clone()));
     }
 
-    /// Who has to wait can be woken before anybody else looks at the queue.
-    fn enter<'a>(
-        &'a self,
-        lane: &Lane,
-        request: &AcquireRequest,
-        waiter: &mut Option<Waiter<'a, LockError>>,
-    ) -> EnterOutcome {
+    /// A caller that has to wait can be woken before anything else looks at the queue.
+    fn enter(&self, lane: &Lane, request: &AcquireRequest) -> Entered<'_> {
         let (entered, passed) = self.step(lane, |entry, pending, now| {
-            // Who comes finds what time has changed.
+            // A caller that comes finds what time has changed.
             let passed = self.pass_time(lane, entry, pending, now);
-            let entered = entry.queue.enter(request.claim.owner, request.mode, now);
-            if matches!(entered, EnterOutcome::Wait) {
-                *waiter = Some(self.wakeups.enter(request.claim.owner));
-            }
-            if !matches!(entered, EnterOutcome::Busy) {
-                request.progress.follow(&entry.progress);
-            }
+            let entered = match entry.queue.enter(request.claim.owner, request.mode, now) {
+                EnterOutcome::Busy => return (Entered::Busy, passed),
+                EnterOutcome::AskInPlace => Entered::Asks(self.begin_in_place(lane, entry, request)),
+                EnterOutcome::Wait => Entered::Waits(self.wakeups.enter(request.claim.owner)),
+                EnterOutcome::Has(grant) => Entered::Has(grant),
+            };
+            request.progress.follow(entry.progress());
             (entered, passed)
         });
         self.run(passed);
@@ -475,7 +351,7 @@ impl HandOverState {
         let waiter = self.wakeups.enter(request.claim.owner);
         self.step(lane, |entry, _, _| {
             entry.queue.stay(request.claim.owner);
-            request.progress.follow(&entry.progress);
+            request.progress.follow(entry.progress());
         });
         waiter
     }
@@ -492,7 +368,7 @@ impl HandOverState {
         })
     }
 
-    fn observer(&self, lane: &Lane, competitor: &Claim) -> Arc<BackendObserver> {
+    pub(super) fn observer(&self, lane: &Lane, competitor: &Claim) -> Arc<BackendObserver> {
         let queues: Weak<dyn ObservedQueues> = Weak::<Self>::clone(&self.this);
         Arc::new(BackendObserver { queues, lane: lane.clone(), competitor: competitor.owner })
     }
@@ -522,16 +398,22 @@ impl HandOverState {
 
     pub(super) async fn release(&self, claim: &Claim) -> Result<(), LockError> {
         let lane = self.lane(claim);
-        let (is_handed_over, mut left_over) = self.leave(&lane, claim.owner);
+        let Left { is_handed_over, over, mut left_over } = self.leave(&lane, claim.owner);
         let mut outcome = is_handed_over.then_some(Ok(()));
+        if let Some(competitor) = over {
+            let unconfirmed =
+                Unconfirmed { queues: self, lane: &lane, owner: claim.owner, competitor: &competitor };
+            let released = self.backend.release(&competitor).await;
+            if is_to_repeat(&released) {
+                return released;
+            }
+            std::mem::forget(unconfirmed);
+            outcome = Some(released);
+        }
         while let Some(competitor) = left_over {
             let released = self.backend.release(&competitor).await;
-            if released.as_ref().is_err_and(|error| error.kind() != ErrorKind::Lost) {
-                // The caller will ask again.
-                let now = Moment::now();
-                self.queues.pending(&lane, |pending| {
-                    self.note_pending(pending, claim.owner, &competitor, now);
-                });
+            if is_to_repeat(&released) {
+                self.note_unconfirmed(&lane, claim.owner, &competitor);
                 return released;
             }
             outcome = Some(released);
@@ -541,6 +423,12 @@ impl HandOverState {
             });
         }
         outcome.unwrap_or_else(|| Err(not_owner()))
+    }
+
+    /// The release of `owner` is asked for again.
+    fn note_unconfirmed(&self, lane: &Lane, owner: OwnerId, competitor: &Claim) {
+        let now = Moment::now();
+        self.queues.pending(lane, |pending| self.note_pending(pending, owner, competitor, now));
     }
 
     pub(super) async fn revoked(&self, claim: &Claim) {
@@ -554,37 +442,37 @@ impl HandOverState {
         }
     }
 
-    /// Makes the owner leave its queue. Does not wait. Returns whether the lock is offered to others here, and what
-    /// the backend is to release first.
-    fn leave(&self, lane: &Lane, owner: OwnerId) -> (bool, Option<Claim>) {
-        let (is_handed_over, left_over, undo, ended) = self.step(lane, |entry, pending, now| {
-            let mut ended = None;
+    /// Makes the owner leave its queue. Does not wait.
+    fn leave(&self, lane: &Lane, owner: OwnerId) -> Left {
+        let (left, undo, ended) = self.step(lane, |entry, pending, now| {
+            let (mut over, mut undo, mut ended) = (None, None, None);
             let left = entry.queue.leave(owner, self.hand_over, now);
             let is_handed_over = matches!(left, LeaveOutcome::HandedOver);
-            if is_handed_over && let Some(relay) = entry.relay.as_mut() {
-                relay.pass_to(LossSignal::idle());
-            }
-            let undo = match left {
+            match left {
                 LeaveOutcome::Over(competitor) => {
-                    entry.relay = None;
-                    ended = entry.in_place.take();
-                    self.note_pending(pending, owner, &lane.claim(competitor), now);
-                    None
+                    (entry.relay, ended) = (None, entry.in_place.take());
+                    over = Some(lane.claim(competitor));
                 }
                 LeaveOutcome::Abandoned(competitor) => {
                     entry.relay = None;
-                    Some((lane.claim(competitor), entry.asking.take().map_or(Asker::Nobody, Asker::Keeper)))
+                    undo = Some((
+                        lane.claim(competitor),
+                        entry.asking.take().map_or(Asker::Nobody, Asker::Keeper),
+                    ));
                 }
-                LeaveOutcome::Unknown | LeaveOutcome::Quietly | LeaveOutcome::HandedOver => None,
-            };
-            (is_handed_over, pending.of(owner), undo, ended)
+                LeaveOutcome::HandedOver => {
+                    entry.relay.iter_mut().for_each(|relay| relay.pass_to(LossSignal::idle()));
+                }
+                LeaveOutcome::Unknown | LeaveOutcome::Quietly => {}
+            }
+            (Left { is_handed_over, over, left_over: pending.of(owner) }, undo, ended)
         });
         // Dropped while nothing is locked, for it is of the backend.
         drop(ended);
         if let Some((competitor, asking)) = undo {
             self.undo(competitor, asking);
         }
-        (is_handed_over, left_over)
+        left
     }
 }
 
@@ -620,8 +508,30 @@ struct InLine<'a> {
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        self.queues.leave(self.lane, self.owner);
+        let left = self.queues.leave(self.lane, self.owner);
+        if let Some(competitor) = left.over {
+            self.queues.note_unconfirmed(self.lane, self.owner, &competitor);
+        }
     }
+}
+
+/// A release that is under way. Dropped before it is confirmed, it is for the release that follows (I4).
+struct Unconfirmed<'a> {
+    queues: &'a HandOverState,
+    lane: &'a Lane,
+    owner: OwnerId,
+    competitor: &'a Claim,
+}
+
+impl Drop for Unconfirmed<'_> {
+    fn drop(&mut self) {
+        self.queues.note_unconfirmed(self.lane, self.owner, self.competitor);
+    }
+}
+
+/// Whether the caller is to release again.
+fn is_to_repeat(released: &Result<(), LockError>) -> bool {
+    released.as_ref().is_err_and(|error| error.kind() != ErrorKind::Lost)
 }
 
 fn not_owner() -> LockError {

@@ -20,7 +20,9 @@ impl Watch {
 
     /// Some queue has to be looked at by then. Costs nothing if one has earlier.
     pub(super) fn look_by(&self, at: Moment) {
-        if self.next.fetch_min(at.as_nanos(), Ordering::AcqRel) > at.as_nanos() {
+        let at = at.as_nanos();
+        // Nearly always the next look comes earlier: then nothing is written that other threads read.
+        if self.next.load(Ordering::SeqCst) > at && self.next.fetch_min(at, Ordering::SeqCst) > at {
             self.earlier.notify_one();
         }
     }
@@ -35,6 +37,6 @@ impl Watch {
             }
         }
         // Whatever asks to be looked at from here on does so anew.
-        self.next.store(NEVER, Ordering::Release);
+        self.next.store(NEVER, Ordering::SeqCst);
     }
 }

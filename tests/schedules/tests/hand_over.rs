@@ -225,6 +225,21 @@ fn what_is_not_taken_goes_back(open: Open) {
     world.end(vec![], []);
 }
 
+/// A caller that asks for itself is not polled when the answer is there: another process has the lock, before a lease ends.
+/// Then it is polled again, and has its turn.
+fn what_is_not_collected_goes_back(open: Open) {
+    let world = World::new(open, 2, 64, Store::default(), RETURNING);
+    let caller = world.owner(0, LONG);
+    let mut asking = Box::pin(caller.ask(Mode::Wait));
+    let polled = within(any([Some(1), Some(2), Some(3)]), asking.as_mut());
+    if block_on(polled).is_none() {
+        block_on(insist(world.owner(1, LONG)));
+        assert!(matches!(block_on(asking), Asked::Granted(_)), "it is polled again");
+    }
+    block_on(caller.leave());
+    world.end(vec![], []);
+}
+
 /// A process closes: it drops what waits and releases what is held. The others have the lock, and of that process nothing
 /// is left.
 fn a_process_closes(open: Open) {
@@ -353,6 +368,7 @@ scenarios![
     turmoil,
     nobody_is_forgotten,
     what_is_not_taken_goes_back,
+    what_is_not_collected_goes_back,
     a_process_closes,
     a_try_never_waits,
     losses,

@@ -164,12 +164,11 @@ fn a_caller_that_does_not_come_for_its_answer_is_not_waited_for() {
     let (mut queue, [one, ..]) = (KeyQueue::default(), [owner(), owner(), owner()]);
     queue.enter(one, Mode::Wait, at(0));
     assert!(queue.pass_time(at(500)).displaced.is_none(), "a slow server is no reason");
-    queue.woken_in_place(one, at(500));
-    queue.woken_in_place(one, at(540));
+    queue.woken_in_place(Some(at(500)));
     assert_eq!(queue.next_look(at(540)), Some(at(550)));
-    queue.polled_in_place(one);
+    queue.woken_in_place(None);
     assert_eq!(queue.next_look(at(550)), None, "it came");
-    queue.woken_in_place(one, at(600));
+    queue.woken_in_place(Some(at(600)));
     assert_eq!(queue.pass_time(at(650)).displaced.unwrap(), one);
     assert!(!queue.needs_asking(), "it is parked");
     queue.take(one, at(700));

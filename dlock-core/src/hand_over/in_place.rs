@@ -1,0 +1,144 @@
+//! The first question of a queue that nothing waits in: its caller asks, in its own future.
+
+use super::asking::{AskedInPlace, Asking, InPlace};
+use super::lane::Lane;
+use super::loss_relay::ObservedQueues as _;
+use super::queue_map::QueueEntry;
+use super::state::{Asker, HandOverState};
+use crate::backend::answers::busy;
+use crate::backend::{AcquireRequest, Claim, Grant, LossSignal, Mode};
+use crate::error::{ErrorKind, LockError};
+use crate::time::Moment;
+use std::sync::Arc;
+
+impl HandOverState {
+    /// Has the caller ask, in its own future.
+    pub(super) fn begin_in_place(
+        &self,
+        lane: &Lane,
+        entry: &mut QueueEntry,
+        request: &AcquireRequest,
+    ) -> InPlace {
+        let (claim, observer) = (request.claim.clone(), self.observer(lane, &request.claim));
+        let progress = entry.progress_of(&request.progress);
+        entry.observe(observer.clone(), request.loss());
+        let asked = AcquireRequest::of(claim, request.mode, progress, observer);
+        let in_place = InPlace::new(Arc::clone(&self.backend), asked, Arc::clone(&self.watch));
+        entry.in_place = Some(in_place.clone());
+        in_place
+    }
+
+    /// Asks in the caller's own future. `None` if the caller waits for the keeper from here on.
+    pub(super) async fn ask_in_place(
+        &self,
+        lane: &Lane,
+        request: &AcquireRequest,
+        in_place: InPlace,
+    ) -> Result<Option<Grant>, LockError> {
+        match in_place.ask().await {
+            AskedInPlace::Answered(outcome) => self.answered_in_place(lane, request, outcome),
+            // What it asked while it was being displaced is over before it is undone.
+            AskedInPlace::Queued(asking) => match self.hand_to_keeper(lane, &request.claim, asking) {
+                true => Ok(None),
+                false => self.displaced(lane, request),
+            },
+            AskedInPlace::Displaced => self.displaced(lane, request),
+        }
+    }
+
+    fn answered_in_place(
+        &self,
+        lane: &Lane,
+        request: &AcquireRequest,
+        outcome: Result<Grant, LockError>,
+    ) -> Result<Option<Grant>, LockError> {
+        let owner = request.claim.owner;
+        let granted = match outcome {
+            Ok(granted) => granted,
+            Err(error) => return self.failed_in_place(lane, request, error),
+        };
+        if granted.valid_until <= Moment::now() && request.mode == Mode::Wait {
+            return Ok(self.came_too_late(lane, &request.claim));
+        }
+        let (grant, loss) = self.step(lane, |entry, _, now| {
+            entry.progress().queued();
+            let grant = entry.queue.granted_in_place(owner, &granted, now);
+            if grant.is_some() {
+                entry.in_place = None;
+            }
+            (grant, entry.relay.as_ref().and_then(|relay| relay.loss))
+        });
+        match (grant, loss) {
+            (None, _) => self.displaced(lane, request),
+            (grant, Some(reason)) => {
+                self.lose(lane, owner, reason);
+                Ok(grant)
+            }
+            (grant, None) => Ok(grant),
+        }
+    }
+
+    /// The caller came for its grant when the lease was over. It waits on, and the keeper asks.
+    fn came_too_late(&self, lane: &Lane, claim: &Claim) -> Option<Grant> {
+        self.step(lane, |entry, _, _| {
+            if entry.queue.refused_in_place(claim.owner) {
+                entry.in_place = None;
+            }
+        });
+        self.undo(claim.clone(), Asker::Nobody);
+        None
+    }
+
+    /// What a caller's own request ends with is no concern of a caller that the keeper asks for by now.
+    fn failed_in_place(
+        &self,
+        lane: &Lane,
+        request: &AcquireRequest,
+        error: LockError,
+    ) -> Result<Option<Grant>, LockError> {
+        let owner = request.claim.owner;
+        let left_nothing = error.kind() == ErrorKind::Busy || error.leaves_nothing();
+        let still_asked = self.step(lane, |entry, pending, _| {
+            let still_asked = entry.queue.asks_in_place(owner);
+            if request.mode == Mode::Try && left_nothing {
+                if entry.queue.refused_in_place(owner) {
+                    entry.in_place = None;
+                }
+                // Its owner will not release, if the keeper asks by now, either.
+                pending.is_gone(owner, owner);
+            }
+            still_asked
+        });
+        match still_asked {
+            true => Err(error),
+            false => self.displaced(lane, request),
+        }
+    }
+
+    /// The keeper asks by now, and undoes what this caller may have got.
+    fn displaced(&self, lane: &Lane, request: &AcquireRequest) -> Result<Option<Grant>, LockError> {
+        let claim = &request.claim;
+        self.queues.pending(lane, |pending| pending.is_gone(claim.owner, claim.owner));
+        match request.mode {
+            Mode::Wait => Ok(None),
+            Mode::Try => Err(busy()),
+        }
+    }
+
+    /// What the caller asked goes on as a task of the keeper, unless the keeper asks by now.
+    fn hand_to_keeper(&self, lane: &Lane, claim: &Claim, asking: Asking) -> bool {
+        // Dropped while nothing is locked, for it is of the backend.
+        let mut asking = Some(asking);
+        self.step(lane, |entry, _, _| {
+            let is_handed = entry.queue.hand_to_keeper(claim.owner);
+            if is_handed && let Some(asking) = asking.take() {
+                entry.in_place = None;
+                if let Some(relay) = entry.relay.as_mut() {
+                    relay.pass_to(LossSignal::idle());
+                }
+                entry.asking = self.keep_asking(lane.clone(), claim.clone(), asking);
+            }
+            is_handed
+        })
+    }
+}
