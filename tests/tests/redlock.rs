@@ -8,7 +8,7 @@
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Mode};
 use dlock_core::{ErrorKind, LockError, LockKey, LockManager, LossReason, Moment, RedlockBackend, Ttl};
-use dlock_tests::{RedisServer, Relay, fresh_key, wait_until_async};
+use dlock_tests::{Fake, FakeRedis, RedisServer, Relay, fresh_key, wait_until_async};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -590,4 +590,24 @@ async fn servers_that_forgot_the_scripts_are_taught_them_again() {
     }
     locks.lock("order:42").await.unwrap().release().await.unwrap();
     free_everywhere(&servers, "order:42").await;
+}
+
+/// A majority is heard by answers alone, so a proxy that refuses RESP3 does not matter.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_majority_needs_no_resp3() {
+    let (servers, mut proxies) = (start::<3>(), Vec::new());
+    for server in &servers {
+        let say = |command: &[String]| match command[0].as_str() {
+            "HELLO" => Fake::error("NOPROTO unsupported protocol version"),
+            _ => Fake::Pass,
+        };
+        proxies.push(FakeRedis::before(server.address(), say).await.unwrap());
+    }
+    let urls = proxies.iter().map(FakeRedis::url);
+    let backend = RedlockBackend::builder().servers(urls).build().await.unwrap();
+    let mine = claim("order:42", LONG);
+    try_acquire(&backend, &mine).await.unwrap();
+    backend.renew(&mine).await.unwrap();
+    backend.release(&mine).await.unwrap();
+    assert!(servers.iter().all(|server| is_free(server, "order:42")));
 }

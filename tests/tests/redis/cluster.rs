@@ -3,7 +3,7 @@
 use super::recipes::NO_SCRIPTS;
 use super::*;
 use dlock_core::backend::redis::Recipe;
-use dlock_tests::{Contention, RedisCluster};
+use dlock_tests::{Contention, Fake, FakeRedis, RedisCluster};
 
 async fn within(cluster: &RedisCluster) -> RedisBackend {
     RedisBackend::builder().url(cluster.url()).build().await.unwrap()
@@ -497,4 +497,33 @@ async fn an_address_map_that_panics_fails_the_request_and_nothing_else() {
     assert_eq!(refused.kind(), ErrorKind::InvalidOption, "{refused}");
     PANICS.store(false, Ordering::SeqCst);
     tried(&backend, &mine).await.unwrap();
+}
+
+/// A node that never answers comes first in the URL. The limits here are longer than the test is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_hangs_is_not_waited_for() {
+    let cluster = RedisCluster::start();
+    let hangs = FakeRedis::start(|_| Fake::Silence).await.unwrap();
+    let url = cluster.url().replace("://", &format!("://{},", hangs.address()));
+    let builder = RedisBackend::builder().url(url).connect_timeout(LONG).request_timeout(LONG);
+    let built = tokio::time::timeout(PATIENCE, builder.build()).await.expect("it is not waited for").unwrap();
+    tried(&built, &claim("order:42")).await.unwrap();
+}
+
+/// A node that is cut off tells of the cluster as it was: all slots are at a server that is gone. The others are asked,
+/// too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_tells_an_old_map_is_not_believed_for_ever() {
+    let (cluster, mut gone) = (RedisCluster::start(), RedisServer::start());
+    gone.kill();
+    let node = format!("*2\r\n$9\r\n127.0.0.1\r\n:{}\r\n", gone.port());
+    let slots = format!("*1\r\n*3\r\n:0\r\n:16383\r\n{node}");
+    let say = move |command: &[String]| match command[0].as_str() {
+        "CLUSTER" => Fake::Answer(slots.clone()),
+        _ => Fake::Pass,
+    };
+    let cut_off = FakeRedis::start(say).await.unwrap();
+    let url = cluster.url().replace("://", &format!("://{},", cut_off.address()));
+    let built = RedisBackend::builder().url(url).connect_within(PATIENCE).build().await.unwrap();
+    tried(&built, &claim("order:42")).await.unwrap();
 }

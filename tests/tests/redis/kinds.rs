@@ -22,6 +22,11 @@ async fn refused_after(command: &[&str], kind: RedisKind) -> LockError {
     tried(&backend, &claim("order:42")).await.unwrap_err()
 }
 
+/// The error's text without what the server said of its own.
+fn our_words(error: &LockError) -> String {
+    error.to_string().split(" (the server says: ").next().unwrap().to_owned()
+}
+
 /// S21: what a server refuses inside a script is the same error from every server, though Redis 6.2 tells it in
 /// other words.
 #[tokio::test]
@@ -32,7 +37,7 @@ async fn scripts_are_refused_alike_by_every_server() {
         for other in RedisKind::ALL {
             let refused = refused_after(command, other).await;
             assert_eq!(refused.kind(), kind, "{command:?} at {other:?}: {refused}");
-            assert_eq!(refused.to_string(), reference.to_string(), "{command:?} at {other:?}");
+            assert_eq!(our_words(&refused), our_words(&reference), "{command:?} at {other:?}");
         }
     }
 }

@@ -10,11 +10,19 @@ const LONGEST: usize = 200;
 pub(super) fn words(cause: &RedisError) -> Option<String> {
     let code = cause.code()?;
     let detail = cause.detail().unwrap_or_default();
-    let (said, _) = detail.split_once("with args beginning with").unwrap_or((detail, ""));
-    let said = said.trim_end().trim_end_matches(',');
+    let said = detail.split_once(" with args beginning with").map_or(detail, |(said, _)| said);
+    let said = without_place(said).trim_end().trim_end_matches(',');
     let said = if said.starts_with(code) { said.to_owned() } else { format!("{code} {said}") };
     let plain = said.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
     Some(plain.take(LONGEST).collect())
+}
+
+/// An error from inside of a script ends with its hash and its line.
+fn without_place(said: &str) -> &str {
+    match said.rsplit_once(" script: ") {
+        Some((said, place)) if place.contains("@user_script") => said,
+        _ => said,
+    }
 }
 
 /// The same error without `secret`, which the server may have repeated.
@@ -52,6 +60,10 @@ mod tests {
             assert_eq!(words(&error(line)).as_deref(), Some(line));
         }
         assert_eq!(words(&error("ERR")).as_deref(), Some("ERR"));
+        let in_script = "WRONGTYPE the wrong kind of value script: 33d277a4, on @user_script:71.";
+        assert_eq!(words(&error(in_script)).as_deref(), Some("WRONGTYPE the wrong kind of value"));
+        let of_a_right = "ERR ACL failure in script: User me has no permissions";
+        assert_eq!(words(&error(of_a_right)).as_deref(), Some(of_a_right));
         assert_eq!(words(&std::io::Error::other("no server").into()), None);
     }
 

@@ -228,7 +228,7 @@ impl RedlockBackendBuilder {
 
     fn node(&self, server: ConnectionInfo, pushes: &Arc<Pushes>) -> Arc<RedlockServer> {
         static SCRIPTS: &[&Script] = &[&scripts::PROPOSE, &scripts::RENEW, &scripts::RELEASE];
-        let connector = Connector::new(server, &self.access);
+        let connector = Connector::new(server, &self.access).deaf();
         let address = connector.server();
         let naming = pushes.naming.clone();
         let opening = Opening { pushes: Some(Arc::clone(pushes)), listens: false, scripts: SCRIPTS };

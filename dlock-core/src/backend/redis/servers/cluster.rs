@@ -12,7 +12,8 @@ use super::slots::SlotMap;
 use crate::backend::redis::notifications::Pushes;
 use crate::error::{ErrorKind, LockError};
 use crate::keeper::Keeper;
-use crate::time::Moment;
+use crate::time::{Moment, before, sleep};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use parking_lot::Mutex;
 use redis::{FromRedisValue, RedisError, Value};
 use std::collections::HashMap;
@@ -31,8 +32,13 @@ pub(crate) struct Cluster {
     pushes: Arc<Pushes>,
     map: Mutex<SlotMap>,
     nodes: Mutex<HashMap<Address, Arc<ClusterNode>>>,
-    /// When the map was asked for last.
-    asking: tokio::sync::Mutex<Moment>,
+    asking: tokio::sync::Mutex<LastMap>,
+}
+
+/// The map that there is.
+struct LastMap {
+    asked: Moment,
+    told_by: Option<Address>,
 }
 
 /// What there is towards one node.
@@ -46,6 +52,8 @@ struct ClusterNode {
 pub(super) const REDIRECTIONS: usize = 8;
 /// Whoever finds the map younger than this does not ask for another one.
 const FRESH: Duration = Duration::from_millis(100);
+/// So long one node is asked for the map before the next one is, too.
+const ALONE: Duration = Duration::from_millis(250);
 
 impl Cluster {
     /// `opening` is that of the connections that carry commands.
@@ -57,7 +65,7 @@ impl Cluster {
         pushes: Arc<Pushes>,
     ) -> Arc<Self> {
         let (map, nodes) = (Mutex::default(), Mutex::default());
-        let asking = tokio::sync::Mutex::new(Moment::START);
+        let asking = tokio::sync::Mutex::new(LastMap { asked: Moment::START, told_by: None });
         Arc::new(Self { seeds, address_map, connector, opening, pushes, map, nodes, asking })
     }
 
@@ -232,38 +240,60 @@ impl Cluster {
     }
 
     async fn refresh_since(&self, called: Moment) -> Result<(), LockError> {
-        let mut asked = self.asking.lock().await;
-        if *asked >= called || called.since(*asked) < FRESH && *asked > Moment::START {
+        let mut last = self.asking.lock().await;
+        if last.asked >= called || called.since(last.asked) < FRESH && last.asked > Moment::START {
             return Ok(());
         }
-        let map = self.ask_anybody().await?;
+        let nodes = self.map.lock().addresses().to_vec();
+        let (told_by, map) = self.ask_one_of(&in_turn(&nodes, &self.seeds, last.told_by.as_ref())).await?;
         self.nodes.lock().retain(|address, _| map.addresses().contains(address));
         *self.map.lock() = map;
-        *asked = Moment::now();
+        *last = LastMap { asked: Moment::now(), told_by: Some(told_by) };
         Ok(())
     }
 
-    async fn ask_anybody(&self) -> Result<SlotMap, LockError> {
-        let mut addresses = self.map.lock().addresses().to_vec();
-        addresses.extend(self.seeds.iter().cloned());
+    /// The first map that one of them gives. They are asked one after the other, and the next one also while the one before
+    /// has not answered for a while: one that hangs holds nobody up.
+    async fn ask_one_of(&self, addresses: &[Address]) -> Result<(Address, SlotMap), LockError> {
+        let (mut asking, mut next) = (FuturesUnordered::new(), addresses.iter());
         let mut failure = unavailable("no node of the cluster is named");
-        for address in addresses {
-            match self.ask_for_map(&address).await {
-                Ok(map) => return Ok(map),
-                Err(error) => failure = error,
+        loop {
+            asking.extend(next.next().map(|address| self.ask_for_map(address)));
+            let answer = match next.len() {
+                0 => asking.next().await,
+                _ => match before(sleep(ALONE), asking.next()).await {
+                    Some(answer) => answer,
+                    None => continue,
+                },
+            };
+            match answer {
+                Some(Ok(told)) => return Ok(told),
+                Some(Err(error)) if failure.kind() == ErrorKind::Unavailable => failure = error,
+                Some(Err(_)) => {}
+                None => return Err(failure),
             }
         }
-        Err(failure)
     }
 
-    async fn ask_for_map(&self, address: &Address) -> Result<SlotMap, LockError> {
+    async fn ask_for_map(&self, address: &Address) -> Result<(Address, SlotMap), LockError> {
         let mut question = redis::cmd("CLUSTER");
         question.arg("SLOTS");
         let (node, copies) = (self.node_at(address), Copies::default());
         let slots: Vec<Value> = node.commands.call(&Route::Keeper, (&question).into(), &copies).await?;
         let strange = || LockError::new(ErrorKind::Unsupported, "CLUSTER SLOTS has a form that is not known");
-        SlotMap::parse(&slots, address).ok_or_else(strange)?.reached_by(|node| self.address_map.reach(node))
+        let map = SlotMap::parse(&slots, address).ok_or_else(strange)?;
+        Ok((address.clone(), map.reached_by(|node| self.address_map.reach(node))?))
     }
+}
+
+/// Which nodes are asked for the map, in this order. The one that gave the last map is asked last: one that is cut off from
+/// the others goes on telling an old one.
+fn in_turn(nodes: &[Address], seeds: &[Address], told_by: Option<&Address>) -> Vec<Address> {
+    let further = seeds.iter().filter(|seed| !nodes.contains(seed));
+    let all = nodes.iter().chain(further).cloned();
+    let (last, mut first): (Vec<_>, Vec<_>) = all.partition(|address| Some(address) == told_by);
+    first.extend(last);
+    first
 }
 
 impl ClusterNode {
@@ -337,6 +367,15 @@ mod tests {
 
     fn address(host: &str, port: u16) -> Address {
         Address { host: host.to_owned(), port }
+    }
+
+    #[test]
+    fn the_node_that_told_last_is_asked_last() {
+        let [a, b, c] = ["a", "b", "c"].map(|host| address(host, 7000));
+        let (nodes, seeds) = ([a.clone(), b.clone()], [b.clone(), c.clone()]);
+        assert_eq!(in_turn(&nodes, &seeds, None), [a.clone(), b.clone(), c.clone()]);
+        assert_eq!(in_turn(&nodes, &seeds, Some(&a)), [b.clone(), c.clone(), a.clone()]);
+        assert_eq!(in_turn(&[], &seeds, Some(&a)), [b, c]);
     }
 
     #[test]
