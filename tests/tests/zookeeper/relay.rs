@@ -25,6 +25,15 @@ impl Trick {
     }
 }
 
+/// What a server makes of a request that it does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It says so, or that the client may not, by one of ZooKeeper's codes.
+    Answer(i32),
+    /// It drops the connection, as ClickHouse Keeper does.
+    End,
+}
+
 pub(super) struct Relay {
     address: SocketAddr,
     book: Arc<Mutex<Book>>,
@@ -40,6 +49,7 @@ struct Book {
     connections: usize,
     events: usize,
     is_holding: bool,
+    refused: Vec<(i32, Refusal)>,
 }
 
 #[derive(Clone, Copy)]
@@ -63,6 +73,11 @@ impl Relay {
 
     pub(super) fn hosts(&self) -> String {
         self.address.to_string()
+    }
+
+    /// From here on the server does not know requests with this code.
+    pub(super) fn refuse(&self, code: i32, refusal: Refusal) {
+        self.book.lock().unwrap().refused.push((code, refusal));
     }
 
     pub(super) fn play(&self, trick: Trick) {
@@ -152,12 +167,12 @@ async fn carry(
     let Ok(mut server) = TcpStream::connect(server).await else { return };
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
-    let awaited = Mutex::new(None);
+    let (awaited, refused) = (Mutex::new(None), Mutex::default());
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
     let trick = tokio::select! {
-        () = carry_requests(&mut from_client, &mut to_server, &book, &awaited, &mut gate) => None,
-        trick = carry_answers(&mut from_server, &mut to_client, &book, &awaited) => trick,
+        () = carry_requests(&mut from_client, &mut to_server, &book, (&awaited, &refused), &mut gate) => None,
+        trick = carry_answers(&mut from_server, &mut to_client, &book, (&awaited, &refused)) => trick,
     };
     let Some(trick) = trick else { return };
     book.lock().unwrap().played += 1;
@@ -170,17 +185,19 @@ async fn carry(
 
 /// The number of the request whose answer is not to arrive, and the trick.
 type Awaited = Mutex<Option<(i32, Trick)>>;
+/// The numbers of the requests that are refused, and the answers to them.
+type Refused = Mutex<Vec<(i32, i32)>>;
 
 async fn carry_requests(
     from: &mut (impl AsyncReadExt + Unpin),
     to: &mut (impl AsyncWriteExt + Unpin),
     book: &Mutex<Book>,
-    awaited: &Awaited,
+    (awaited, refused): (&Awaited, &Refused),
     gate: &mut watch::Receiver<Gate>,
 ) {
     // The first frame greets, and has neither number nor code.
     let mut is_greeting = true;
-    while let Some(frame) = read_frame(from).await {
+    while let Some(mut frame) = read_frame(from).await {
         let code = (!std::mem::take(&mut is_greeting)).then(|| word(&frame, 8));
         if let Some(code) = code {
             let is_held = |gate: &Gate| gate.holds == Some(code);
@@ -194,6 +211,17 @@ async fn carry_requests(
             // An error means that the relay is gone.
             let _ = gate.wait_for(|gate| !is_held(gate)).await;
         }
+        let refusal =
+            book.lock().unwrap().refused.iter().find(|(refused, _)| Some(*refused) == code).copied();
+        match refusal {
+            Some((_, Refusal::End)) => return,
+            // Something harmless instead, so that the answer has its place among the others.
+            Some((_, Refusal::Answer(answer))) => {
+                refused.lock().unwrap().push((word(&frame, 4), answer));
+                frame = look_at_root(word(&frame, 4));
+            }
+            None => {}
+        }
         if to.write_all(&frame).await.is_err() {
             return;
         }
@@ -205,20 +233,36 @@ async fn carry_answers(
     from: &mut (impl AsyncReadExt + Unpin),
     to: &mut (impl AsyncWriteExt + Unpin),
     book: &Mutex<Book>,
-    awaited: &Awaited,
+    (awaited, refused): (&Awaited, &Refused),
 ) -> Option<Trick> {
     // The first frame greets here, too.
     let mut is_greeting = true;
-    while let Some(frame) = read_frame(from).await {
+    while let Some(mut frame) = read_frame(from).await {
         let is_event = !std::mem::take(&mut is_greeting) && word(&frame, 4) == EVENT;
         book.lock().unwrap().events += usize::from(is_event);
         let caught = awaited.lock().unwrap().filter(|(number, _)| *number == word(&frame, 4));
         if let Some((_, trick)) = caught {
             return Some(trick);
         }
+        let refusal = refused.lock().unwrap().iter().find(|(number, _)| *number == word(&frame, 4)).copied();
+        if let Some((_, answer)) = refusal {
+            frame.truncate(16);
+            frame[..4].copy_from_slice(&16i32.to_be_bytes());
+            frame.extend(answer.to_be_bytes());
+        }
         to.write_all(&frame).await.ok()?;
     }
     None
+}
+
+/// ZooKeeper's word for what it does not know.
+pub(super) const UNIMPLEMENTED: Refusal = Refusal::Answer(-6);
+pub(super) const NO_AUTH: Refusal = Refusal::Answer(-102);
+
+/// The request with this number whether the root is there.
+fn look_at_root(number: i32) -> Vec<u8> {
+    let words = [14, number, super::op_code::EXISTS, 1].map(i32::to_be_bytes).concat();
+    [&words[..], b"/", &[0]].concat()
 }
 
 /// The number that an event of a watch bears, in the place of a request's.

@@ -6,6 +6,7 @@ use super::failure;
 use super::path;
 use super::recipe::order;
 use super::session::manager::SessionManager;
+use super::session::preflight;
 use crate::backend::start::Start;
 use crate::error::LockError;
 use crate::key::{LockKey, Namespace};
@@ -121,12 +122,15 @@ fn base(settings: &Settings, namespace: Option<&Namespace>) -> String {
 
 fn start(settings: &Arc<Settings>, sessions: &SessionManager) -> Start {
     let (settings, sessions) = (Arc::clone(settings), sessions.clone());
-    let patience = settings.connect_limit().saturating_mul(2).saturating_add(settings.request_timeout());
+    // Looking at the servers takes a few answers, and where they drop connections as many reconnects.
+    let patience = settings.connect_limit().saturating_mul(2).saturating_add(settings.request_timeout() * 16);
     Start::new(patience, move || {
         let (settings, sessions) = (Arc::clone(&settings), sessions.clone());
         async move {
             let session = sessions.current().await?;
-            session.check_access(settings.root()).await.map_err(failure::classify)
+            session.check_access(settings.root()).await.map_err(failure::classify)?;
+            let containers = !settings.dialect().keeps_directories();
+            preflight::check(&session, settings.recipe(), containers).await
         }
     })
 }

@@ -1,5 +1,6 @@
 //! The session in use, and the making of the next one.
 
+use super::abilities::Abilities;
 use super::liveness::Liveness;
 use super::monitor::Monitor;
 use super::requests::Session;
@@ -34,6 +35,7 @@ impl SessionManager {
         let maker = SessionMaker {
             settings,
             acquisitions: Arc::downgrade(acquisitions),
+            abilities: Arc::default(),
             background: Background::new()?,
         };
         let make: Make<Arc<Session>> = Box::new(move |number| Box::pin(maker.clone().open_or_warn(number)));
@@ -60,6 +62,7 @@ impl SessionManager {
 struct SessionMaker {
     settings: Arc<Settings>,
     acquisitions: Weak<Acquisitions>,
+    abilities: Arc<Abilities>,
     background: Background,
 }
 
@@ -89,7 +92,8 @@ impl SessionMaker {
         let monitor = self.monitor(number, &client, &liveness);
         let monitor = AbortOnDropHandle::new(keeper.spawn(monitor.run()));
         let runs_on = (keeper, self.background.clone());
-        Ok(Arc::new(Session::new(number, client, liveness, Arc::clone(settings), runs_on, monitor)))
+        let knows = (Arc::clone(settings), Arc::clone(&self.abilities));
+        Ok(Arc::new(Session::new(number, client, liveness, knows, runs_on, monitor)))
     }
 
     fn monitor(&self, number: u64, client: &Client, liveness: &Arc<Liveness>) -> Monitor {
@@ -102,6 +106,7 @@ impl SessionMaker {
             client: client.clone(),
             liveness: Arc::clone(liveness),
             root: self.settings.root().to_owned(),
+            abilities: Arc::clone(&self.abilities),
             acquisitions: Weak::clone(&self.acquisitions),
             background: self.background.clone(),
         }

@@ -1,5 +1,6 @@
 //! The task that looks after one session until it is over.
 
+use super::abilities::Abilities;
 use super::liveness::{Link, Liveness};
 use crate::backend::zookeeper::acquisitions::{Acquisitions, LostGrant};
 use crate::keeper::Background;
@@ -18,6 +19,7 @@ pub(crate) struct Monitor {
     pub(crate) client: Client,
     pub(crate) liveness: Arc<Liveness>,
     pub(crate) root: String,
+    pub(crate) abilities: Arc<Abilities>,
     pub(crate) acquisitions: Weak<Acquisitions>,
     /// Tells callers.
     pub(crate) background: Background,
@@ -143,10 +145,10 @@ impl Monitor {
             // A long list is asked for less often.
             let beats = u32::try_from(1 + granted.len() / 1_000).unwrap_or(u32::MAX);
             let pause = (self.liveness.timeout() * 15 / 100).saturating_mul(beats);
-            if !granted.is_empty() {
+            if !granted.is_empty() && self.abilities.has_lists_of_ephemerals() {
                 match within(self.liveness.timeout(), self.client.list_ephemerals(&self.root)).await {
                     Some(Ok(there)) => self.compare(granted, there),
-                    Some(Err(zookeeper::Error::Unimplemented)) => std::future::pending().await,
+                    Some(Err(zookeeper::Error::Unimplemented)) => self.abilities.lacks_lists_of_ephemerals(),
                     _ => {}
                 }
             }

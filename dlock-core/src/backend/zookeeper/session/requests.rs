@@ -1,5 +1,6 @@
 //! One session with the servers, and the requests that go through it.
 
+use super::abilities::{Abilities, Ability};
 use super::liveness::{Link, Liveness};
 use super::predecessor::PredecessorWatch;
 use super::transactions::{Enqueued, Write, unasked};
@@ -14,7 +15,6 @@ use futures_util::future::{OptionFuture, join};
 use parking_lot::Mutex;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use tokio_util::task::AbortOnDropHandle;
@@ -35,8 +35,7 @@ pub(crate) struct Session {
     background: Background,
     watches: Arc<Budget>,
     writer: Arc<Writer>,
-    /// Whether the servers know container nodes.
-    containers: AtomicBool,
+    abilities: Arc<Abilities>,
     _monitor: AbortOnDropHandle<()>,
     /// The task that sends what is written.
     writing: Mutex<Option<AbortOnDropHandle<()>>>,
@@ -53,6 +52,24 @@ impl Seen {
     fn from_outside(stat: Stat) -> Self {
         Self { data: Vec::new(), stat }
     }
+
+    /// A node that is there, of which the servers tell this account nothing: it is another one's.
+    fn hidden() -> Self {
+        let (unknown, owner) = (-1, -1);
+        Self::from_outside(Stat {
+            czxid: unknown,
+            mzxid: unknown,
+            pzxid: unknown,
+            ctime: unknown,
+            mtime: unknown,
+            version: -1,
+            cversion: -1,
+            aversion: -1,
+            ephemeral_owner: owner,
+            data_length: 0,
+            num_children: 0,
+        })
+    }
 }
 
 impl Session {
@@ -61,12 +78,11 @@ impl Session {
         number: u64,
         client: Client,
         liveness: Arc<Liveness>,
-        settings: Arc<Settings>,
+        (settings, abilities): (Arc<Settings>, Arc<Abilities>),
         (keeper, background): (&'static Keeper, Background),
         monitor: AbortOnDropHandle<()>,
     ) -> Self {
         let writer = Arc::new(Writer::new(client.clone(), Arc::clone(&settings), Arc::clone(&liveness)));
-        let (watches, containers) = (Arc::default(), AtomicBool::new(true));
         Self {
             number,
             client,
@@ -74,9 +90,9 @@ impl Session {
             settings,
             keeper,
             background,
-            watches,
+            watches: Arc::default(),
             writer,
-            containers,
+            abilities,
             _monitor: monitor,
             writing: Mutex::default(),
         }
@@ -162,7 +178,7 @@ impl Session {
     }
 
     fn dir_mode(&self) -> CreateMode {
-        match self.containers.load(Ordering::Relaxed) && !self.settings.dialect().keeps_directories() {
+        match self.abilities.has_containers() && !self.settings.dialect().keeps_directories() {
             true => CreateMode::Container,
             false => CreateMode::Persistent,
         }
@@ -173,7 +189,7 @@ impl Session {
     fn check_made<T>(&self, made: Option<Result<T, Error>>) -> Result<(), Error> {
         match made {
             Some(Err(Error::Unimplemented)) => {
-                self.containers.store(false, Ordering::Relaxed);
+                self.abilities.lacks_containers();
                 Err(Error::NoNode)
             }
             Some(Err(cause)) if !matches!(cause, Error::NodeExists | Error::NoNode) => Err(cause),
@@ -227,8 +243,17 @@ impl Session {
     /// there is no data.
     pub(crate) async fn look(&self, path: &str) -> Result<Option<Seen>, Error> {
         match found(self.within(self.client.get_data(path)).await?) {
-            Err(Error::NoAuth) => Ok(self.stat(path).await?.map(Seen::from_outside)),
+            Err(Error::NoAuth) => self.see_from_outside(path).await,
             looked => looked,
+        }
+    }
+
+    /// The node at `path` that may not be read. Servers say whether it is there, and ZooKeeper from 3.9.3 on no more than
+    /// that.
+    async fn see_from_outside(&self, path: &str) -> Result<Option<Seen>, Error> {
+        match self.stat(path).await {
+            Err(Error::NoAuth) => Ok(Some(Seen::hidden())),
+            looked => Ok(looked?.map(Seen::from_outside)),
         }
     }
 
@@ -267,7 +292,7 @@ impl Session {
     /// The same for a node that may not be read. Servers say whether it is there, but newer ones tell nobody who may
     /// not read it when it goes, though they take the watch.
     async fn look_from_outside(&self, path: &str) -> Result<Option<(Seen, Option<NodeWatch>)>, Error> {
-        let seen = self.stat(path).await?.map(Seen::from_outside);
+        let seen = self.see_from_outside(path).await?;
         Ok(seen.map(|seen| (seen, Some(NodeWatch::by_asking_again()))))
     }
 
@@ -277,6 +302,37 @@ impl Session {
             Ok(_) | Err(Error::NoNode) => Ok(()),
             Err(cause) => Err(cause),
         }
+    }
+
+    /// Makes a request that changes nothing, and of which the answer only says whether the server knows it: where a node
+    /// is to be made, the one above it is missing.
+    pub(crate) async fn try_out(&self, ability: Ability) -> Result<(), Error> {
+        let missing = format!("/dlock-missing-{:016x}/node", self.id());
+        let create = async |mode| {
+            let options = self.settings.node_options(mode);
+            self.client.create(&missing, &[], &options).await.map(drop)
+        };
+        let tried = async {
+            match ability {
+                Ability::Sync => self.client.sync("/").await,
+                Ability::Transaction => self.try_transaction(&missing).await,
+                Ability::Create => create(CreateMode::Ephemeral).await,
+                Ability::Container => create(CreateMode::Container).await,
+                Ability::ListOfEphemerals => self.client.list_ephemerals("/").await.map(drop),
+            }
+        };
+        self.within(tried).await?
+    }
+
+    async fn try_transaction(&self, missing: &str) -> Result<(), Error> {
+        let mut writer = self.client.new_multi_writer();
+        let options = self.settings.node_options(CreateMode::EphemeralSequential);
+        writer.add_create(missing, &[], &options)?;
+        writer.commit().await.map(drop).map_err(Error::from)
+    }
+
+    pub(crate) fn abilities(&self) -> &Abilities {
+        &self.abilities
     }
 
     /// Removes an owner's node in a queue, and says whether it was there.
