@@ -36,8 +36,8 @@ pub use link::Link;
 pub use relay::Relay;
 pub use seed::printed_seed;
 pub use servers::{
-    RedisCluster, RedisClusterBuilder, RedisKind, RedisSentinel, RedisSentinelBuilder, RedisServer,
-    RedisServerBuilder, RespConnection, ZooKeeperEnsemble, ZooKeeperServer, ZooKeeperServerBuilder,
-    port_refuses, shared_redis, shared_zookeeper,
+    NameService, RedisCluster, RedisClusterBuilder, RedisKind, RedisSentinel, RedisSentinelBuilder,
+    RedisServer, RedisServerBuilder, RespConnection, ZooKeeperEnsemble, ZooKeeperServer,
+    ZooKeeperServerBuilder, port_refuses, shared_redis, shared_zookeeper,
 };
 pub use wait::{wait_until, wait_until_async};

@@ -3,14 +3,13 @@
 //! `clock.c` says how: a library that the server is started with adds what a file in the server's
 //! directory says to the time of day. Monotonic clocks are not touched.
 
-use super::programs;
+use super::library;
 use crate::error::{Doing, HarnessError};
 use parking_lot::Mutex;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 /// The wall clock of one server. It stays moved through restarts.
@@ -55,21 +54,8 @@ fn library() -> Result<Arc<[u8]>, HarnessError> {
     if let Some(library) = &*compiled {
         return Ok(Arc::clone(library));
     }
-    let library = compile()?;
+    let library = library::compile("clock.c", include_str!("clock.c"))?.into();
     Ok(Arc::clone(compiled.insert(library)))
-}
-
-fn compile() -> Result<Arc<[u8]>, HarnessError> {
-    let directory = tempfile::Builder::new().prefix("dlock-").tempdir().doing("make a directory")?;
-    let (source, library) = (directory.path().join("clock.c"), directory.path().join(LIBRARY));
-    fs::write(&source, include_str!("clock.c")).doing("write clock.c")?;
-    let mut compiler = Command::new(programs::c_compiler()?);
-    let compiler = compiler.args(["-O2", "-shared", "-fPIC", "-o"]).arg(&library).arg(&source);
-    let output = compiler.output().doing("run the C compiler")?;
-    if !output.status.success() {
-        return Err(programs::c_compiler_failed(&String::from_utf8_lossy(&output.stderr)));
-    }
-    Ok(fs::read(&library).doing("read the library of a movable clock")?.into())
 }
 
 const LIBRARY: &str = "clock.so";

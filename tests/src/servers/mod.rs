@@ -4,13 +4,15 @@
 //! runs one program so that it cannot outlive the test, [`instance`] gives that program a directory, a
 //! log and a restart, and [`wire`] limits how long it may stay silent. [`redis`], [`sentinel`],
 //! [`cluster`], [`zookeeper`] and [`ensemble`] say how each server is configured and asked, [`redis_kind`] which programs
-//! there are with Redis's protocol. [`clock`] moves a server's clock.
+//! there are with Redis's protocol. [`clock`] moves a server's clock, [`names`] says where programs find servers.
 
 mod clock;
 mod cluster;
 mod cluster_nodes;
 mod ensemble;
 mod instance;
+mod library;
+mod names;
 mod nodes;
 mod ports;
 mod process;
@@ -30,6 +32,7 @@ pub(crate) use programs::below_target;
 
 pub use cluster::{RedisCluster, RedisClusterBuilder};
 pub use ensemble::ZooKeeperEnsemble;
+pub use names::NameService;
 pub use ports::port_refuses;
 pub use redis::{RedisServer, RedisServerBuilder};
 pub use redis_kind::RedisKind;

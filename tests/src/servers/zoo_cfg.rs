@@ -9,11 +9,15 @@ pub(super) struct ZooCfg {
     pub(super) tick_time: Duration,
     /// Further lines, which win over the ones before.
     pub(super) lines: Vec<String>,
+    pub(super) java_options: Vec<String>,
+    /// Names and texts of further files.
+    pub(super) files: Vec<(String, String)>,
 }
 
 impl Default for ZooCfg {
     fn default() -> Self {
-        Self { tick_time: Duration::from_millis(200), lines: Vec::new() }
+        let (lines, java_options, files) = Default::default();
+        Self { tick_time: Duration::from_millis(200), lines, java_options, files }
     }
 }
 
@@ -46,7 +50,8 @@ mod tests {
 
     #[test]
     fn sessions_may_be_as_short_as_two_ticks() {
-        let cfg = ZooCfg { tick_time: Duration::from_millis(50), lines: vec!["snapCount=10".to_owned()] };
+        let lines = vec!["snapCount=10".to_owned()];
+        let cfg = ZooCfg { tick_time: Duration::from_millis(50), lines, ..ZooCfg::default() };
         let text = cfg.text(7001, "/somewhere");
         for line in ["tickTime=50", "minSessionTimeout=100", "clientPort=7001", "dataDir=/somewhere/data"] {
             assert!(text.lines().any(|other| other == line), "{line} is not in:\n{text}");

@@ -107,11 +107,12 @@ impl ZooKeeperServer {
     /// A server with its configuration written, that does not run yet.
     pub(super) fn prepare(port: u16, cfg: &ZooCfg) -> Result<Self, HarnessError> {
         let name = format!("ZooKeeper on port {port}");
-        let instance = Instance::new(name, programs::java()?, java_arguments()?)?;
+        let instance = Instance::new(name, programs::java()?, java_arguments(cfg)?)?;
         let data = instance.directory().join(DATA_DIRECTORY);
         fs::create_dir(&data).doing(format!("make {}", data.display()))?;
         let directory = instance.directory().display().to_string();
         instance.write(CONFIG_FILE, &cfg.text(port, &directory))?;
+        cfg.files.iter().try_for_each(|(name, text)| instance.write(name, text))?;
         Ok(Self { instance, port })
     }
 
@@ -156,6 +157,18 @@ impl ZooKeeperServerBuilder {
         self
     }
 
+    /// Adds an option of the virtual machine, such as `-Dname=value`.
+    pub fn java_option(mut self, option: &str) -> Self {
+        self.cfg.java_options.push(option.to_owned());
+        self
+    }
+
+    /// Writes a file into the server's directory, in which it runs.
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.cfg.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
     /// Starts the server, and returns once it serves.
     #[track_caller]
     pub fn start(self) -> ZooKeeperServer {
@@ -176,9 +189,10 @@ impl ZooKeeperServerBuilder {
 }
 
 /// `zkServer.sh` is not needed: the jar names what it depends on.
-fn java_arguments() -> Result<Vec<OsString>, HarnessError> {
+fn java_arguments(cfg: &ZooCfg) -> Result<Vec<OsString>, HarnessError> {
     let mut arguments = vec!["-cp".into(), programs::zookeeper_classpath()?];
     arguments.extend(JAVA_OPTIONS.map(OsString::from));
+    arguments.extend(cfg.java_options.iter().map(OsString::from));
     arguments.extend(["org.apache.zookeeper.server.quorum.QuorumPeerMain", CONFIG_FILE].map(OsString::from));
     Ok(arguments)
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod builder;
+pub(crate) mod names;
 pub(crate) mod settings;
 pub(crate) mod tls;
 pub(crate) mod url;

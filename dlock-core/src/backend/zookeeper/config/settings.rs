@@ -1,6 +1,7 @@
 //! Checked settings, and what the client is told of them.
 
 use super::access::Access;
+use super::names;
 use super::tls::Tls;
 use crate::backend::start::StartOptions;
 use crate::backend::url_options::Wrong;
@@ -153,7 +154,12 @@ impl Settings {
     }
 
     pub(crate) async fn connect(&self) -> Result<Client, Error> {
-        self.tls.connect(self.connector(), self.hosts()).await
+        if self.tls.is_demanded() {
+            // A certificate is for a name.
+            return self.tls.connect(self.connector(), self.hosts()).await;
+        }
+        let hosts = names::with_addresses(self.hosts(), self.connect_limit() / 4).await;
+        self.tls.connect(self.connector(), &hosts).await
     }
 
     fn connector(&self) -> Connector {

@@ -15,6 +15,12 @@ pub(crate) struct Tls {
     identity: Option<(String, String)>,
 }
 
+impl Tls {
+    pub(crate) fn is_demanded(&self) -> bool {
+        self.demanded
+    }
+}
+
 #[cfg(not(feature = "zookeeper-tls"))]
 impl Tls {
     pub(crate) fn demand(&mut self) -> Result<(), Wrong> {
