@@ -35,6 +35,7 @@
 //! | – | [`EmbeddedBackend`] is always there |
 //! | `redis`, `redis-tls` | `RedisBackend` and `RedlockBackend`, and `rediss://` |
 //! | `zookeeper`, `zookeeper-tls` | `ZooKeeperBackend`, and `zookeeper+tls://` |
+//! | `zookeeper-sasl` | accounts by SASL's DIGEST-MD5 for `ZooKeeperBackend` |
 //! | `macros` | the attribute `#[distributed_lock]` |
 //! | `testing` | the conformance suite for backends; exempt from semver |
 

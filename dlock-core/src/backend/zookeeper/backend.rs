@@ -69,8 +69,19 @@ use std::time::Duration;
 /// `/locks/shop:/order:42`, which is what a program in another language has to lock. The directory is named as a key of
 /// that name would be, so nobody should lock such a key without a namespace.
 ///
-/// Clones share the session, and so do namespaces. It lives on a thread of the library's own, and hangs on no runtime of a caller. Needs
-/// ZooKeeper 3.5 or newer.
+/// Clones share the session, and so do namespaces. It lives on a thread of the library's own, and hangs on no runtime of a
+/// caller.
+///
+/// # Servers
+/// Needs ZooKeeper 3.5 or newer. Building a backend looks whether the servers know its requests, also where they speak
+/// ZooKeeper's protocol in part:
+///
+/// | without | |
+/// |---|---|
+/// | `sync`, or `create2` | refused, for no recipe can be |
+/// | `create2` in transactions | refused; [`Recipe::Simple`](super::Recipe::Simple) needs none |
+/// | container nodes | a warning: the directory of a key stays, as with [`Dialect::Kazoo`](super::Dialect::Kazoo) |
+/// | `getEphemerals` (before ZooKeeper 3.6) | a warning: a guard does not notice that somebody removed its node |
 ///
 /// [recipe]: https://zookeeper.apache.org/doc/current/recipes.html#sc_recipes_Locks
 #[derive(Clone)]

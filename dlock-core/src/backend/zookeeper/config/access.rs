@@ -7,6 +7,8 @@ use zookeeper::{Acl, Acls, AuthId, Connector, Permission};
 #[derive(Clone, Default)]
 pub(crate) struct Access {
     user_and_password: Option<Vec<u8>>,
+    #[cfg(feature = "zookeeper-sasl")]
+    sasl: Option<(String, String)>,
     others: Vec<AuthId>,
     node_acl: Vec<Acl>,
     dir_acl: Vec<Acl>,
@@ -19,6 +21,34 @@ impl Access {
         }
         self.user_and_password = Some([user.as_bytes(), b":", password].concat());
         self.write_lists();
+        Ok(())
+    }
+
+    /// User and password for SASL. Of a URL they come one after the other.
+    #[cfg(feature = "zookeeper-sasl")]
+    pub(crate) fn set_sasl(&mut self, user: Option<&str>, password: Option<&str>) {
+        let (known_user, known_password) = self.sasl.take().unwrap_or_default();
+        self.sasl =
+            Some((user.map_or(known_user, str::to_owned), password.map_or(known_password, str::to_owned)));
+        self.write_lists();
+    }
+
+    #[cfg(feature = "zookeeper-sasl")]
+    fn check_sasl(&self) -> Result<(), Wrong> {
+        let cannot_be = |text: &str| text.is_empty() || text.contains(['"', '\\', '\0']);
+        match &self.sasl {
+            Some((user, password)) if cannot_be(user) || cannot_be(password) => Err(
+                "the user or the password for SASL is empty, or has a quotation mark or a backslash in it, which the \
+                 protocol and the server's configuration cannot carry"
+                    .into(),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(not(feature = "zookeeper-sasl"))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with the feature")]
+    fn check_sasl(&self) -> Result<(), Wrong> {
         Ok(())
     }
 
@@ -40,8 +70,9 @@ impl Access {
 
     /// What only shows when everything is set.
     pub(crate) fn check(&self) -> Result<(), Wrong> {
-        match (&self.user_and_password, self.others.is_empty()) {
-            (None, false) => {
+        self.check_sasl()?;
+        match (self.is_named(), self.others.is_empty()) {
+            (false, false) => {
                 Err("the locks are shared with others, but without credentials they are everybody's; \
                                   set digest_auth"
                     .into())
@@ -51,14 +82,42 @@ impl Access {
     }
 
     pub(crate) fn is_named(&self) -> bool {
-        self.user_and_password.is_some()
+        self.user_and_password.is_some() || self.has_sasl()
+    }
+
+    #[cfg(feature = "zookeeper-sasl")]
+    fn has_sasl(&self) -> bool {
+        self.sasl.is_some()
+    }
+
+    #[cfg(not(feature = "zookeeper-sasl"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    fn has_sasl(&self) -> bool {
+        false
     }
 
     pub(crate) fn introduce(&self, connector: Connector) -> Connector {
-        match &self.user_and_password {
+        let connector = match &self.user_and_password {
             Some(user_and_password) => connector.with_auth("digest", user_and_password),
             None => connector,
+        };
+        self.introduce_by_sasl(connector)
+    }
+
+    #[cfg(feature = "zookeeper-sasl")]
+    fn introduce_by_sasl(&self, connector: Connector) -> Connector {
+        match &self.sasl {
+            Some((user, password)) => {
+                connector.with_sasl(zookeeper::SaslOptions::digest_md5(user.clone(), password.clone()))
+            }
+            None => connector,
         }
+    }
+
+    #[cfg(not(feature = "zookeeper-sasl"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    fn introduce_by_sasl(&self, connector: Connector) -> Connector {
+        connector
     }
 
     /// For lock nodes: nobody else may change them.

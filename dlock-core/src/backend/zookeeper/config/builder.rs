@@ -50,6 +50,7 @@ impl ZooKeeperBackendBuilder {
     /// | [`namespace`](Self::namespace) | text: `shop:` |
     /// | [`dialect`](Self::dialect) | `curator` or `kazoo` |
     /// | [`recipe`](Self::recipe) | `sequential` or `simple` |
+    /// | `sasl_user`, `sasl_password` | as `sasl_digest_md5` (feature `zookeeper-sasl`) |
     /// | [`share_with`](Self::share_with) | accounts, separated by commas: `digest:user:HASH,ip:10.0.0.0/8` |
     ///
     /// ```no_run
@@ -77,6 +78,10 @@ impl ZooKeeperBackendBuilder {
     }
 
     /// The servers, separated by commas, by default `127.0.0.1:2181`. One that can be reached is enough.
+    ///
+    /// A name is looked up anew whenever a connection is made, so servers may move while the program runs. A name may stand
+    /// for several servers, as that of a headless service of Kubernetes does: each of its addresses is tried, and one that is
+    /// dead keeps no connection from the others. Over TLS such a name is tried as a whole, so name each server by itself.
     pub fn hosts(self, hosts: impl AsRef<str>) -> Self {
         self.set(|settings| settings.set_hosts(hosts.as_ref()))
     }
@@ -137,9 +142,37 @@ impl ZooKeeperBackendBuilder {
         self.set(|settings| settings.access_mut().set_digest(user.as_ref(), password.as_ref().as_bytes()))
     }
 
+    /// Who this client is, by SASL's DIGEST-MD5: a user of the servers' JAAS configuration (feature `zookeeper-sasl`). It is
+    /// told at each connection. What the client makes then belongs to this account, as with
+    /// [`digest_auth`](Self::digest_auth), and to those of [`share_with`](Self::share_with), where such a user is named
+    /// `share_with("sasl", "user")`.
+    ///
+    /// ```text
+    /// Server { org.apache.zookeeper.server.auth.DigestLoginModule required user_billing="secret"; };
+    /// ```
+    ///
+    /// The servers check the password when a client connects. With `enforce.auth.enabled=true` and
+    /// `enforce.auth.schemes=sasl` (ZooKeeper 3.7) they let in no client without one. The password does not travel, but
+    /// DIGEST-MD5 is weak by today's measure, and locks can be read on the way: use TLS where others share the network.
+    /// Kerberos (GSSAPI) is not supported.
+    ///
+    /// ```no_run
+    /// use dlock_core::ZooKeeperBackend;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let backend = ZooKeeperBackend::builder().hosts("zk1:2181").sasl_digest_md5("billing", "secret").build().await?;
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "zookeeper-sasl")]
+    pub fn sasl_digest_md5(mut self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
+        self.settings.access_mut().set_sasl(Some(user.as_ref()), Some(password.as_ref()));
+        self
+    }
+
     /// Lets others use the root and the directories that this client makes from now on, and so take the same locks:
     /// an account, as access lists name it by scheme and id (`"digest"`, `"user:HASH"`), or all clients of an
-    /// address (`"ip"`, `"10.0.0.0/8"`). Called again it adds to them. Needs [`digest_auth`](Self::digest_auth).
+    /// address (`"ip"`, `"10.0.0.0/8"`). Called again it adds to them. Needs [`digest_auth`](Self::digest_auth), or
+    /// `sasl_digest_md5`.
     ///
     /// Whoever may take a lock may also free it while another one holds it.
     ///
@@ -228,7 +261,7 @@ impl ZooKeeperBackendBuilder {
     /// # Errors
     /// [`ErrorKind::InvalidOption`] for a setting that is wrong, [`ErrorKind::Unavailable`] if no server takes
     /// the connection in time or the system gives no thread for the session, [`ErrorKind::Auth`] if the root belongs
-    /// to another account, and [`ErrorKind::NotConfigured`] in a process that was forked from one with locks.
+    /// to another account, [`ErrorKind::Unsupported`] if the servers do not know a request that the recipe needs, and [`ErrorKind::NotConfigured`] in a process that was forked from one with locks.
     ///
     /// # Cancel safety
     /// Dropping the future gives the connection up.

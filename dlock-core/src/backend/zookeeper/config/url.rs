@@ -36,6 +36,16 @@ const OPTIONS: &[UrlOption<Settings>] = &[
             .set_recipe(choice(value, &[("sequential", Recipe::Sequential), ("simple", Recipe::Simple)])?);
         Ok(())
     }),
+    #[cfg(feature = "zookeeper-sasl")]
+    UrlOption::new("sasl_user", |settings, value| {
+        settings.access_mut().set_sasl(Some(value), None);
+        Ok(())
+    }),
+    #[cfg(feature = "zookeeper-sasl")]
+    UrlOption::new("sasl_password", |settings, value| {
+        settings.access_mut().set_sasl(None, Some(value));
+        Ok(())
+    }),
     UrlOption::new("share_with", |settings, value| {
         value.split(',').try_for_each(|other| share(settings, other))
     }),
