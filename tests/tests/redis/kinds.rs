@@ -42,6 +42,18 @@ async fn scripts_are_refused_alike_by_every_server() {
     }
 }
 
+/// S21: nor does a server that takes no writes for now look like one that grants no rights.
+#[tokio::test]
+async fn a_full_server_is_unavailable_from_the_start() {
+    for kind in RedisKind::ALL {
+        let server = RedisServer::builder().kind(kind).config("maxmemory 1").start();
+        let builder = RedisBackend::builder().url(server.url()).connect_within(BRIEF);
+        let refused = builder.build().await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable, "{kind:?}: {refused}");
+        assert!(refused.to_string().contains("maxmemory"), "{kind:?}: {refused}");
+    }
+}
+
 /// S21.
 #[test]
 fn every_server_is_the_one_that_its_name_says() {

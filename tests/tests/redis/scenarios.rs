@@ -718,6 +718,7 @@ const SERVERS: &[Scenario] = &[
         &[
             "kinds::every_server_is_the_one_that_its_name_says",
             "kinds::scripts_are_refused_alike_by_every_server",
+            "kinds::a_full_server_is_unavailable_from_the_start",
             "kinds::a_failover_of_redis_6_2_is_followed",
             "kinds::a_failover_of_redis_8_2_is_followed",
             "kinds::a_failover_of_valkey_9_1_is_followed",

@@ -1,6 +1,8 @@
 //! What is looked at once, when a backend is built: the kind of server, its settings, and the account's rights.
 
+use super::failure::classify;
 use super::keys::Naming;
+use super::script_error::told_to_a_script;
 use super::scripts;
 use super::servers::{Route, Servers};
 use super::wire::Inbox;
@@ -96,15 +98,21 @@ async fn check_rights(servers: &Servers, asker: &Asker, needs: Needs) -> Result<
              waiter that died costs one lease; grant +pubsub|numpat and +pubsub|numsub"
         );
     }
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let detail = format!(
-        "the server refuses commands of the scripts: {}; grant the rights listed at RedisBackend, or choose \
-         Recipe::Plain",
-        refused.join(", ")
-    );
-    Err(LockError::new(ErrorKind::Auth, detail))
+    if refused.is_empty() { Ok(()) } else { Err(verdict(&refused)) }
+}
+
+/// Why a server refused these commands: it takes no writes for now, or else the account has no right to them. Pure.
+fn verdict(refused: &[String]) -> LockError {
+    let causes = refused.iter().filter_map(|words| told_to_a_script(words.split_once(": ")?.1));
+    let passing = causes.map(classify).find(|error| error.kind() == ErrorKind::Unavailable);
+    passing.unwrap_or_else(|| {
+        let detail = format!(
+            "the server refuses commands of the scripts: {}; grant the rights listed at RedisBackend, or choose \
+             Recipe::Plain",
+            refused.join(", ")
+        );
+        LockError::new(ErrorKind::Auth, detail)
+    })
 }
 
 /// What a server says of itself in `INFO`. Pure.
@@ -194,6 +202,21 @@ mod tests {
         assert_eq!(evicting(&info("100", "noeviction")), None);
         assert_eq!(evicting(&info("0", "allkeys-lru")), None, "no limit");
         assert_eq!(evicting("what else there may be"), None);
+    }
+
+    #[test]
+    fn a_server_that_takes_no_writes_for_now_is_not_one_that_lacks_a_right() {
+        let kind =
+            |words: &[&str]| verdict(&words.iter().map(ToString::to_string).collect::<Vec<_>>()).kind();
+        let right = "SET: NOPERM this user has no permissions to run the 'set' command";
+        assert_eq!(kind(&[right]), ErrorKind::Auth);
+        assert_eq!(kind(&["SET: ERR The user executing the script can't run this command"]), ErrorKind::Auth);
+        assert_eq!(
+            kind(&[right, "DEL: NOREPLICAS Not enough good replicas to write."]),
+            ErrorKind::Unavailable
+        );
+        assert_eq!(kind(&["SET: @user_script: 14: -OOM command not allowed"]), ErrorKind::Unavailable);
+        assert_eq!(kind(&["words of another form"]), ErrorKind::Auth);
     }
 
     #[test]

@@ -1,28 +1,46 @@
 //! Errors that happened inside a script, told alike by all servers. Pure.
 //!
-//! Since Redis 7.0 the code of such an error comes first: `READONLY You can't write against a read only replica.
-//! script: …`. Before, it stands in the middle of the text, in one of three forms behind
-//! `ERR Error running script (call to f_HASH): @user_script:LINE: `:
+//! Since Redis 7.0 the code of such an error comes first, and the place last: `READONLY You can't write against a read
+//! only replica. script: HASH, on @user_script:LINE.` (Valkey leaves out the hash). Before, the code stands in the middle
+//! of the text, in one of three forms behind `ERR Error running script (call to f_HASH): @user_script:LINE: `:
 //!
 //! - `WRONGTYPE Operation against …`, the answer to a command
 //! - `@user_script: LINE: -READONLY You can't …`, a command that the server does not carry out
 //! - `@user_script: LINE: The user executing the script …`, the same without a code
 
-use redis::{RedisError, ServerErrorKind, parse_redis_value};
+use redis::{RedisError, parse_redis_value};
 
-/// The error as servers since Redis 7.0 tell it; any other error as it is.
+/// The error with its code first and without its place in the script; any other error as it is.
 pub(super) fn told_by_its_code(cause: RedisError) -> RedisError {
-    let wrapped = cause.kind() == ServerErrorKind::ResponseError.into();
-    let inner = cause.detail().filter(|_| wrapped).and_then(inside);
-    inner.and_then(|(code, text)| server_error(code, text)).unwrap_or(cause)
+    let retold = match (cause.code(), cause.detail()) {
+        (Some(code), Some(detail)) if !is_redirection(code) => retold(code, detail),
+        _ => None,
+    };
+    retold.unwrap_or(cause)
+}
+
+fn retold(code: &str, detail: &str) -> Option<RedisError> {
+    let old = if code == GENERAL { inside(detail) } else { None };
+    let (code, text) = old.or_else(|| Some((code, without_place(detail)?)))?;
+    server_error(code, text)
+}
+
+/// What a script was told of a command that it made by `pcall`, without the name of the script.
+pub(super) fn told_to_a_script(text: &str) -> Option<RedisError> {
+    let (code, text) = of_a_command(text)?;
+    server_error(code, text)
 }
 
 /// The code and the text of an error inside a script.
 fn inside(detail: &str) -> Option<(&str, &str)> {
     let (hash, rest) = detail.strip_prefix("Error running script (call to f_")?.split_once("): ")?;
-    let rest = behind_place(rest, "@user_script:").filter(|_| is_hash(hash))?;
-    let Some(refused) = behind_place(rest, "@user_script: ") else {
-        return Some(coded(rest).unwrap_or((GENERAL, rest)));
+    behind_place(rest, "@user_script:").filter(|_| is_hash(hash)).and_then(of_a_command)
+}
+
+/// The same of a text that begins with the error itself.
+fn of_a_command(text: &str) -> Option<(&str, &str)> {
+    let Some(refused) = behind_place(text, "@user_script: ") else {
+        return Some(coded(text).unwrap_or((GENERAL, text)));
     };
     match refused.strip_prefix('-') {
         Some(line) => coded(line),
@@ -33,7 +51,11 @@ fn inside(detail: &str) -> Option<(&str, &str)> {
 /// What follows `PLACE<number>: `.
 fn behind_place<'text>(text: &'text str, place: &str) -> Option<&'text str> {
     let (line, rest) = text.strip_prefix(place)?.split_once(": ")?;
-    (!line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit())).then_some(rest)
+    is_number(line).then_some(rest)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_hash(text: &str) -> bool {
@@ -44,7 +66,19 @@ fn is_hash(text: &str) -> bool {
 fn coded(line: &str) -> Option<(&str, &str)> {
     let (code, text) = line.split_once(' ')?;
     let is_code = code.len() > 1 && code.bytes().all(|byte| byte.is_ascii_uppercase());
-    (is_code && !matches!(code, "MOVED" | "ASK")).then_some((code, text))
+    (is_code && !is_redirection(code)).then_some((code, text))
+}
+
+fn is_redirection(code: &str) -> bool {
+    matches!(code, "MOVED" | "ASK")
+}
+
+/// A text without the place in a script that it ends with; `None` if it ends with none.
+fn without_place(text: &str) -> Option<&str> {
+    let (text, place) = text.rsplit_once(" script: ")?;
+    let place = place.split_once(", ").filter(|(hash, _)| is_hash(hash)).map_or(place, |(_, place)| place);
+    let line = place.strip_prefix("on @user_script:")?.strip_suffix('.')?;
+    is_number(line).then_some(text)
 }
 
 /// What the client library makes of a server's line with this code and text.
@@ -104,6 +138,36 @@ mod tests {
         assert_told(&format!("@user_script: 12: {right}"), "ERR", right);
         assert_told("user_script:2: attempt to call nil", "ERR", "user_script:2: attempt to call nil");
         assert_told("Script killed by user", "ERR", "Script killed by user");
+    }
+
+    #[test]
+    fn the_place_in_the_script_is_left_out() {
+        let hash = "0e9e7e911d304f62ad9a28c839e27b4f79e70f95";
+        for place in [format!("{hash}, on @user_script:71."), "on @user_script:71.".to_owned()] {
+            for line in ["WRONGTYPE wrong kind of value", "ERR ACL failure in script: x", "OOM full"] {
+                let error = told(&format!("{line} script: {place}"));
+                assert_eq!(error.to_string(), answered(line).to_string(), "{place}");
+                assert_eq!(error.code(), answered(line).code());
+            }
+        }
+        for other in
+            ["on @another:1.", "on @user_script:1", "on @user_script:.", "f00, on @user_script:1.", ""]
+        {
+            let line = format!("ERR x script: {other}");
+            assert_eq!(told(&line).to_string(), answered(&line).to_string());
+        }
+        let moved = told("MOVED 1 10.0.0.5:7000 script: on @user_script:1.");
+        assert_eq!(moved.code(), Some("MOVED"), "as the server says it");
+    }
+
+    #[test]
+    fn what_a_script_was_told_is_the_same_error() {
+        let told = |text| told_to_a_script(text).map(|error| error.code().map(str::to_owned));
+        let code = |code: &str| Some(Some(code.to_owned()));
+        assert_eq!(told("NOREPLICAS Not enough good replicas to write."), code("NOREPLICAS"));
+        assert_eq!(told("@user_script: 14: -OOM command not allowed"), code("OOM"));
+        assert_eq!(told("@user_script: 14: The user executing the script can't"), code("ERR"));
+        assert_eq!(told("@user_script: 14: -MOVED 1 evil:1"), None);
     }
 
     #[test]
