@@ -25,6 +25,7 @@ from itertools import count
 from queue import PriorityQueue
 from threading import Lock, Thread
 
+sys.dont_write_bytecode = True  # The sources stay as they are.
 from server_matrix import further_runs, left_out, server_of
 
 # The programs that take longest, which start first. The table at the end says how long that is.
