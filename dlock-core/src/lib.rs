@@ -69,6 +69,9 @@ pub mod backend;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+/// The client library, whose [`Client`](::redis::Client) [`RedisBackendBuilder::client`] takes.
+#[cfg(feature = "redis")]
+pub use ::redis;
 pub use backend::Backend;
 pub use backend::embedded::EmbeddedBackend;
 #[cfg(feature = "redis")]

@@ -1,9 +1,15 @@
 //! The Redis backend over TLS.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use dlock_core::{ErrorKind, LockManager, RedisBackend, RedisBackendBuilder, RedlockBackend};
+use dlock_core::{
+    ErrorKind, LockError, LockManager, RedisBackend, RedisBackendBuilder, RedlockBackend, redis,
+};
 use dlock_tests::RedisServer;
+use std::io::Write;
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 struct Authority {
@@ -12,21 +18,31 @@ struct Authority {
 }
 
 fn self_signed() -> Authority {
-    let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    self_signed_for("127.0.0.1")
+}
+
+fn self_signed_for(name: &str) -> Authority {
+    let signed = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     Authority { certificate: signed.cert.pem(), key: signed.signing_key.serialize_pem() }
 }
 
-/// A server that also listens for TLS, and the URL of that port.
+/// A server that also listens for TLS, and the URL of that port. Clients show no certificate.
 fn server(authority: &Authority) -> (RedisServer, String) {
+    server_for(authority, None)
+}
+
+/// Clients show a certificate of `clients`, if there is one.
+fn server_for(authority: &Authority, clients: Option<&Authority>) -> (RedisServer, String) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let server = RedisServer::builder()
         .file("server.crt", &authority.certificate)
         .file("server.key", &authority.key)
+        .file("clients.crt", &clients.unwrap_or(authority).certificate)
         .config(&format!("tls-port {port}"))
         .config("tls-cert-file server.crt")
         .config("tls-key-file server.key")
-        .config("tls-ca-cert-file server.crt")
-        .config("tls-auth-clients no")
+        .config("tls-ca-cert-file clients.crt")
+        .config(&format!("tls-auth-clients {}", if clients.is_some() { "yes" } else { "no" }))
         .start();
     (server, format!("rediss://127.0.0.1:{port}"))
 }
@@ -74,4 +90,153 @@ async fn there_is_no_falling_back_to_plain_text() {
     let plain = server.url().replace("redis://", "rediss://");
     let refused = trusting(&authority).url(plain).build().await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+}
+
+async fn locks(backend: RedisBackendBuilder) -> Result<(), LockError> {
+    let locks = LockManager::builder(backend.build().await?).build()?;
+    locks.lock("order:42").await?.release().await
+}
+
+#[tokio::test]
+async fn a_client_shows_its_certificate() {
+    let (authority, clients, stranger) =
+        (self_signed(), self_signed_for("client"), self_signed_for("client"));
+    let (_server, url) = server_for(&authority, Some(&clients));
+    let known = || trusting(&authority).url(&url).client_certificate(&*clients.certificate, &*clients.key);
+    locks(known()).await.unwrap();
+    assert!(!format!("{:?} {:?}", known(), known().build().await.unwrap()).contains("BEGIN"));
+    let strange = trusting(&authority).url(&url).client_certificate(&*stranger.certificate, &*stranger.key);
+    for refused in [strange, trusting(&authority).url(&url)] {
+        let refused = locks(refused).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Auth, "{refused} {refused:?}");
+        assert!(refused.to_string().contains("client_certificate"), "{refused}");
+    }
+    let mixed = trusting(&authority).url(&url).client_certificate(&*clients.certificate, &*stranger.key);
+    let mixed = locks(mixed).await.unwrap_err();
+    assert_eq!(mixed.kind(), ErrorKind::InvalidOption, "{mixed}");
+}
+
+#[tokio::test]
+async fn several_servers_are_shown_the_certificate_as_well() {
+    let (authority, clients) = (self_signed(), self_signed_for("client"));
+    let servers = [(); 3].map(|()| server_for(&authority, Some(&clients)));
+    let builder = RedlockBackend::builder().servers(servers.iter().map(|(_, url)| url));
+    let builder = builder.root_certificates(&*authority.certificate);
+    let builder = builder.client_certificate(&*clients.certificate, &*clients.key);
+    let locks = LockManager::builder(builder.build().await.unwrap()).build().unwrap();
+    locks.lock("order:42").await.unwrap().release().await.unwrap();
+}
+
+#[tokio::test]
+async fn files_are_named_in_the_url() {
+    let (authority, clients) = (self_signed(), self_signed_for("client"));
+    let (server, url) = server_for(&authority, Some(&clients));
+    std::fs::write(server.directory().join("clients.key"), &clients.key).unwrap();
+    let file = |name: &str| server.directory().join(name).display().to_string();
+    let [roots, chain, key] = ["server.crt", "clients.crt", "clients.key"].map(file);
+    let url = format!("{url}?root_certificates={roots}&client_certificate={chain},{key}");
+    let locks = LockManager::connect(&url).await.unwrap();
+    locks.lock("order:42").await.unwrap().release().await.unwrap();
+    let missing = LockManager::connect(&url.replace("clients.key", "none")).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::InvalidOption, "{missing}");
+    assert!(missing.to_string().contains("client_certificate"), "{missing}");
+}
+
+/// The settings of a client that the program has already.
+#[tokio::test]
+async fn a_client_of_the_client_library_brings_its_own_tls() {
+    let (authority, clients) = (self_signed(), self_signed_for("client"));
+    let (server, url) = server_for(&authority, Some(&clients));
+    server.command(&["ACL", "SETUSER", "dlock", "on", ">secret", "~*", "&*", "+@all"]);
+    let url = url.replace("://", "://dlock:secret@") + "/3";
+    let (client_cert, client_key) = (clients.certificate.into_bytes(), clients.key.into_bytes());
+    let client_tls = Some(redis::ClientTlsConfig { client_cert, client_key });
+    let root_cert = Some(authority.certificate.clone().into_bytes());
+    let client =
+        redis::Client::build_with_tls(url.as_str(), redis::TlsCertificates { client_tls, root_cert });
+    let client = client.unwrap();
+    locks(RedisBackend::builder().client(client.clone())).await.unwrap();
+    let backend = RedisBackend::builder().client(client).build().await.unwrap();
+    let locks = LockManager::builder(backend).build().unwrap();
+    let _guard = locks.lock("order:42").await.unwrap();
+    assert!(server.command(&["CLIENT", "LIST"]).contains("user=dlock"));
+    assert!(server.command(&["INFO", "keyspace"]).contains("db3:"));
+}
+
+#[tokio::test]
+async fn the_name_of_the_certificate_may_be_another_than_the_hosts() {
+    let authority = self_signed_for("redis.internal");
+    let (_server, url) = server(&authority);
+    let refused = locks(trusting(&authority).url(&url)).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+    assert!(refused.to_string().contains("tls_server_name"), "{refused}");
+    locks(trusting(&authority).url(&url).tls_server_name("redis.internal")).await.unwrap();
+    locks(trusting(&authority).url(format!("{url}?tls_server_name=redis.internal"))).await.unwrap();
+    let other = trusting(&authority).url(&url).tls_server_name("other.internal");
+    assert_eq!(locks(other).await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_checked_is_warned_of() {
+    let (_server, url) = server(&self_signed_for("other.internal"));
+    let log = Log::default();
+    let written = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || written.clone()).finish();
+    let _logged = tracing::subscriber::set_default(subscriber);
+    locks(RedisBackend::builder().url(&url).insecure_skip_verify()).await.unwrap();
+    let text = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+    assert!(text.contains("WARN") && text.contains("insecure_skip_verify"), "{text}");
+    locks(RedisBackend::builder().url(format!("{url}?insecure_skip_verify=true"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn settings_of_tls_are_for_urls_that_ask_for_it() {
+    let refused = locks(trusting(&self_signed()).url("redis://127.0.0.1:1")).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidOption, "{refused}");
+    assert!(refused.to_string().contains("rediss://"), "{refused}");
+}
+
+/// What `connect_over_tls` says of the process's crypto provider.
+fn provider_after(url: &str, arguments: &[&str], trusted: &Path) -> String {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_connect_over_tls"));
+    let ended = program.arg(url).args(arguments).env("SSL_CERT_FILE", trusted).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    String::from_utf8(ended.stdout).unwrap().trim().to_owned()
+}
+
+/// What the system trusts counts where no roots are given, and a bad certificate among it does not matter. The process's
+/// crypto provider is the program's to choose: none is installed, and one that is there stays.
+#[test]
+fn the_systems_roots_are_used_and_no_crypto_provider_is_installed() {
+    let authority = self_signed();
+    let (server, url) = server(&authority);
+    let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let trusted = server.directory().join("trusted.crt");
+    std::fs::write(&trusted, format!("{bad}{}{bad}", authority.certificate)).unwrap();
+    assert_eq!(provider_after(&server.url(), &[], &trusted), "none");
+    assert_eq!(provider_after(&url, &[], &trusted), "none");
+    assert_eq!(provider_after(&url, &["with a provider"], &trusted), "3");
+}
+
+/// Where roots are given, the system's are not looked at.
+#[test]
+fn a_system_without_roots_is_fine_where_some_are_given() {
+    let authority = self_signed();
+    let (server, url) = server(&authority);
+    let (roots, nothing) = (server.directory().join("server.crt"), server.directory().join("nothing"));
+    let url = format!("{url}?root_certificates={}", roots.display());
+    assert_eq!(provider_after(&url, &[], &nothing), "none");
 }

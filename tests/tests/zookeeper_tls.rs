@@ -94,6 +94,28 @@ async fn a_client_shows_its_certificate() {
 }
 
 #[tokio::test]
+async fn files_are_named_in_the_url() {
+    let (authority, clients) = (self_signed("127.0.0.1"), self_signed("client"));
+    let secure = server(&authority, Some(&clients));
+    let files = TempDir::new().unwrap();
+    let [roots, chain, key] =
+        [("roots", &authority.certificate), ("chain", &clients.certificate), ("key", &clients.key)].map(
+            |(name, text)| {
+                let path = files.path().join(name);
+                fs::write(&path, text).unwrap();
+                path.display().to_string()
+            },
+        );
+    let url = format!("zookeeper+tls://{}?session_timeout=30s", secure.hosts);
+    let with_files = format!("{url}&root_certificates={roots}&client_certificate={chain},{key}");
+    let locks = LockManager::connect(&with_files).await.unwrap();
+    locks.lock("order:42").await.unwrap().release().await.unwrap();
+    let missing = LockManager::connect(&format!("{url}&root_certificates={roots}.none")).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::InvalidOption, "{missing}");
+    assert!(missing.to_string().contains("root_certificates"), "{missing}");
+}
+
+#[tokio::test]
 async fn a_server_with_another_certificate_is_refused() {
     let authority = self_signed("127.0.0.1");
     let secure = server(&authority, None);

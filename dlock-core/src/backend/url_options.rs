@@ -129,6 +129,20 @@ pub(crate) fn flag(value: &str) -> Result<bool, Wrong> {
     value.parse().map_err(|_| "write true or false".into())
 }
 
+/// What a file holds.
+#[cfg(any(feature = "redis-tls", feature = "zookeeper-tls"))]
+pub(crate) fn file(value: &str) -> Result<Vec<u8>, Wrong> {
+    std::fs::read(value).map_err(|cause| format!("the file cannot be read: {}", cause.kind()).into())
+}
+
+/// What two files hold: a certificate, and its key.
+#[cfg(any(feature = "redis-tls", feature = "zookeeper-tls"))]
+pub(crate) fn two_files(value: &str) -> Result<(Vec<u8>, Vec<u8>), Wrong> {
+    let (one, other) =
+        value.split_once(',').ok_or("write two files in PEM, such as client.crt,client.key")?;
+    Ok((file(one)?, file(other)?))
+}
+
 /// One of several words.
 #[cfg(any(feature = "redis", feature = "zookeeper"))]
 pub(crate) fn choice<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, Wrong> {

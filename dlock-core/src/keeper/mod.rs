@@ -103,6 +103,16 @@ impl Keeper {
         self.spawn(work.with_current_subscriber()).await.map_err(not_completed)
     }
 
+    /// Has a thread beside the keeper's do `work`, which may block it. What the work awaits is served by the keeper.
+    #[cfg(feature = "redis")]
+    pub(crate) fn spawn_blocking<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let runtime = self.runtime.clone();
+        self.runtime.spawn_blocking(move || runtime.block_on(work))
+    }
+
     /// Has the keeper do `work`, to which no caller listens. Where there is no keeper it is not done.
     #[cfg(feature = "redis")]
     pub(crate) fn detach(work: impl Future<Output = ()> + Send + 'static) {

@@ -12,6 +12,7 @@ mod batches;
 mod clock;
 mod cluster;
 mod cost;
+mod credentials;
 mod fencing;
 mod foreign;
 mod half_open;

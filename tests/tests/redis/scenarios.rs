@@ -727,6 +727,8 @@ const SERVERS: &[Scenario] = &[
             "kinds::a_node_of_a_cluster_of_valkey_is_refused_by_itself",
             "recipes::plain_compares_by_script_where_it_may",
             "recipes::plain_compares_by_command_where_the_server_has_one",
+            "start::connections_call_themselves",
+            "urls::a_cluster_has_databases_where_the_server_allows_it",
         ],
     ),
 ];

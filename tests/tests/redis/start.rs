@@ -2,6 +2,7 @@
 
 use super::*;
 use dlock_core::{RedisBackendBuilder, RedlockBackend};
+use dlock_tests::RedisKind;
 use std::thread;
 
 /// A server with data that it takes its time to load, down for now.
@@ -128,18 +129,20 @@ async fn a_first_lock_that_is_dropped_leaves_nothing() {
     assert_eq!(server.command(&["KEYS", "order:*"]), "");
 }
 
+/// S21: servers before 7.2 know names, and no libraries.
 #[tokio::test]
 async fn connections_call_themselves() {
-    let server = RedisServer::start();
-    let locks = manager(&server).await;
-    locks.lock("order:42").await.unwrap().release().await.unwrap();
-    let clients = server.command(&["CLIENT", "LIST"]);
-    let pid = format!(":{} ", std::process::id());
-    let own: Vec<_> = clients.lines().filter(|line| line.contains(" name=dlock:")).collect();
-    assert!(!own.is_empty() && own.iter().all(|line| line.contains(&pid)), "{clients}");
-    // Servers before 7.2 know no libraries.
-    if clients.contains(" lib-name=") {
-        assert!(own.iter().all(|line| line.contains(" lib-name=dlock ")), "{clients}");
+    for kind in RedisKind::ALL {
+        let server = RedisServer::builder().kind(kind).start();
+        let locks = manager(&server).await;
+        locks.lock("order:42").await.unwrap().release().await.unwrap();
+        let clients = server.command(&["CLIENT", "LIST"]);
+        let pid = format!(":{} ", std::process::id());
+        let own: Vec<_> = clients.lines().filter(|line| line.contains(" name=dlock:")).collect();
+        assert!(!own.is_empty() && own.iter().all(|line| line.contains(&pid)), "{kind:?}: {clients}");
+        if matches!(kind, RedisKind::Redis82 | RedisKind::Valkey91) {
+            assert!(own.iter().all(|line| line.contains(" lib-name=dlock ")), "{kind:?}: {clients}");
+        }
     }
 }
 

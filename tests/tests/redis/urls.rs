@@ -1,7 +1,7 @@
 //! What a URL can say.
 
 use super::*;
-use dlock_tests::RedisSentinel;
+use dlock_tests::{RedisCluster, RedisKind, RedisSentinel};
 
 /// A server that also listens at a socket, and the path of that.
 fn with_socket(more: &[&str]) -> (RedisServer, String) {
@@ -62,6 +62,24 @@ async fn a_database_is_named_once() {
         let refused = LockManager::connect(&(server.url() + url)).await.unwrap_err();
         assert_eq!(refused.kind(), kind, "{refused}");
     }
+}
+
+/// S21: a cluster of Valkey 9 has the databases that it is configured to have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_has_databases_where_the_server_allows_it() {
+    let cluster = RedisCluster::builder().kind(RedisKind::Valkey91).config("cluster-databases 4").start();
+    let at = async |database| {
+        let backend = RedisBackend::builder().url(format!("{}/{database}", cluster.url())).build().await;
+        over(backend.unwrap(), LONG)
+    };
+    let (one, other, outside) = (at(3).await, at(3).await, at(0).await);
+    let guard = one.lock("order:42").await.unwrap();
+    outside.lock("order:42").await.unwrap().release().await.unwrap();
+    let waiter = tokio::spawn(other.lock("order:42").acquire());
+    guard.release().await.unwrap();
+    waiter.await.unwrap().unwrap().release().await.unwrap();
+    let refused = RedisBackend::builder().url(format!("{}/9", cluster.url())).build().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidOption, "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,11 @@
 //! How Redis servers are reached, whichever and however many there are.
 
+use super::credentials::CredentialsProvider;
+#[cfg(feature = "redis-tls")]
+use super::tls::TlsSettings;
 use crate::backend::durations::{TIMEOUT, check_range};
 use crate::backend::start::StartOptions;
-use crate::backend::url_options::{UrlOption, duration, flag};
+use crate::backend::url_options::{GivenOptions, UrlOption, duration, flag, names};
 use crate::error::LockError;
 use crate::key::Namespace;
 use std::time::Duration;
@@ -19,14 +22,24 @@ pub(super) struct Limits {
 pub(super) struct ServerAccess {
     pub(super) limits: Limits,
     pub(super) start: StartOptions,
-    pub(super) root_certificates: Option<Vec<u8>>,
     pub(super) namespace: Option<Namespace>,
+    /// Asked at each connect, instead of the login of the URL.
+    pub(super) credentials: Option<CredentialsProvider>,
+    #[cfg(feature = "redis-tls")]
+    pub(super) tls: TlsSettings,
 }
 
 impl Default for ServerAccess {
     fn default() -> Self {
         let limits = Limits { connect: Duration::from_secs(2), request: Duration::from_secs(1) };
-        Self { limits, start: StartOptions::default(), root_certificates: None, namespace: None }
+        Self {
+            limits,
+            start: StartOptions::default(),
+            namespace: None,
+            credentials: None,
+            #[cfg(feature = "redis-tls")]
+            tls: TlsSettings::default(),
+        }
     }
 }
 
@@ -43,6 +56,17 @@ impl ServerAccess {
         Ok(())
     }
 
+    /// Takes those of the options that are about the way to the servers, and gives back the others.
+    ///
+    /// # Errors
+    /// [`InvalidOption`](crate::ErrorKind::InvalidOption) if a value is wrong.
+    pub(super) fn take(&mut self, given: GivenOptions) -> Result<GivenOptions, LockError> {
+        let given = given.apply(OPTIONS, self)?;
+        #[cfg(feature = "redis-tls")]
+        let given = given.apply(super::tls::OPTIONS, &mut self.tls)?;
+        Ok(given)
+    }
+
     /// # Errors
     /// [`InvalidOption`](crate::ErrorKind::InvalidOption) if a setting is out of its range.
     pub(super) fn check(&self) -> Result<(), LockError> {
@@ -52,7 +76,14 @@ impl ServerAccess {
 }
 
 /// Their names in a URL.
-pub(super) const OPTIONS: &[UrlOption<ServerAccess>] = &[
+pub(super) fn option_names() -> Vec<&'static str> {
+    #[cfg(feature = "redis-tls")]
+    return [names(OPTIONS), names(super::tls::OPTIONS)].concat();
+    #[cfg(not(feature = "redis-tls"))]
+    return names(OPTIONS);
+}
+
+const OPTIONS: &[UrlOption<ServerAccess>] = &[
     UrlOption::new("connect_timeout", |access, value| {
         access.limits.connect = duration(value)?;
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::backend::{Kept, RedisBackend, RedisLocks};
 use super::batch::Batches;
+use super::credentials::{Credentials, CredentialsProvider};
 use super::in_flight::InFlight;
 use super::keys::Naming;
 use super::notifications::Pushes;
@@ -16,6 +17,8 @@ use super::scripts::{self, Script};
 use super::servers::{AddressMap, Cluster, Connection, Connector, Exclusive, Names, Opening, Sentinels};
 use super::servers::{Servers, ServersUrl, Source};
 use super::settings::RedisSettings;
+#[cfg(feature = "redis-tls")]
+use super::tls::ClientIdentity;
 use super::wire::Inbox;
 use crate::backend::start::Start;
 use crate::backend::url_options::{GivenOptions, split};
@@ -24,7 +27,9 @@ use crate::keeper::Keeper;
 use crate::key::Namespace;
 use crate::lease::OwnerId;
 use redis::ConnectionInfo;
+use std::error::Error as StdError;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,10 +37,17 @@ use std::time::Duration;
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct RedisBackendBuilder {
-    url: String,
+    place: ServerPlace,
     settings: RedisSettings,
     /// What was wrong first.
     wrong: Option<LockError>,
+}
+
+/// Where the servers are.
+#[derive(Clone)]
+enum ServerPlace {
+    Url(String),
+    Client(Box<ConnectionInfo>),
 }
 
 impl RedisBackend {
@@ -47,7 +59,8 @@ impl RedisBackend {
 
 impl Default for RedisBackendBuilder {
     fn default() -> Self {
-        Self { url: "redis://127.0.0.1/".to_owned(), settings: RedisSettings::default(), wrong: None }
+        let place = ServerPlace::Url("redis://127.0.0.1/".to_owned());
+        Self { place, settings: RedisSettings::default(), wrong: None }
     }
 }
 
@@ -77,6 +90,7 @@ impl RedisBackendBuilder {
     /// | [`caller_connections`](Self::caller_connections), [`require_replicas`](Self::require_replicas) | a number |
     /// | [`namespace`](Self::namespace) | text: `shop:` |
     /// | [`trust_url`](Self::trust_url) | `true` or `false` |
+    /// | `root_certificates`, `client_certificate`, `tls_server_name`, `insecure_skip_verify` | with the feature `redis-tls`: a file, two files, a name, `true` or `false` |
     /// | `sentinel_user`, `sentinel_password` | as [`sentinel_login`](Self::sentinel_login); the user is `default` by default |
     /// | `db` | the database, where it is not in the path, as for a socket |
     ///
@@ -97,11 +111,29 @@ impl RedisBackendBuilder {
 
     /// The servers of a URL, and the options that follow it. `others` are the names of options that were taken before.
     pub(crate) fn at(mut self, place: &str, options: GivenOptions, others: &[&str]) -> Self {
-        place.clone_into(&mut self.url);
+        self.place = ServerPlace::Url(place.to_owned());
         match self.settings.take(options, others) {
             Ok(()) => self,
             Err(wrong) => self.refusing(wrong),
         }
+    }
+
+    /// The server of a client of the client library that the program made, [`redis::Client`](crate::redis::Client): its
+    /// address, login, database and TLS. Replaces the [`url`](Self::url). Connections are made by dlock, with its own
+    /// timeouts; settings of TLS and [`credentials`](Self::credentials) of this builder win over the client's.
+    ///
+    /// ```no_run
+    /// use dlock_core::{RedisBackend, redis};
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = redis::Client::open("redis://10.0.0.5/")?;
+    /// let backend = RedisBackend::builder().client(client).build().await?;
+    /// # Ok(()) }
+    /// ```
+    #[allow(clippy::needless_pass_by_value, reason = "a client is handed over, as are all settings")]
+    pub fn client(mut self, client: redis::Client) -> Self {
+        self.place = ServerPlace::Client(Box::new(client.get_connection_info().clone()));
+        self
     }
 
     fn refusing(mut self, wrong: LockError) -> Self {
@@ -139,11 +171,67 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// The certificates, in PEM, of the authorities that a `rediss://` server's certificate is checked against,
-    /// by default those that the system trusts.
+    /// Has each connection log in with what `provider` gives at that moment, instead of the login of the URL: for tokens
+    /// that live for some minutes. Sentinels have a login of their own.
+    ///
+    /// The provider runs on a thread of its own, in a Tokio runtime with IO and time, and may block. One connection asks at
+    /// a time. It has as long as [`connect_timeout`](Self::connect_timeout).
+    ///
+    /// If it fails, panics or takes too long, connecting fails with [`ErrorKind::Unavailable`], and is tried again as
+    /// after any other failure. A provider that returns a [`LockError`] says itself of which kind it is.
+    ///
+    /// ```no_run
+    /// use dlock_core::{RedisBackend};
+    /// use dlock_core::backend::redis::Credentials;
+    ///
+    /// # async fn token() -> std::io::Result<String> { Ok(String::new()) }
+    /// # async fn example() -> Result<(), dlock_core::LockError> {
+    /// let backend = RedisBackend::builder()
+    ///     .url("rediss://10.0.0.5/")
+    ///     .credentials(|| async { Ok::<_, std::io::Error>(Credentials::new("billing", token().await?)) })
+    ///     .build()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn credentials<F, E>(mut self, provider: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Credentials, E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.settings.access.credentials = Some(CredentialsProvider::new(provider));
+        self
+    }
+
+    /// The certificates, in PEM, of the authorities that the certificates of `rediss` servers are checked against,
+    /// by default those that the system trusts. In a URL it is the name of a file.
     #[cfg(feature = "redis-tls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.settings.access.root_certificates = Some(pem.into());
+        self.settings.access.tls.roots = Some(pem.into());
+        self
+    }
+
+    /// Who this client is on TLS, in PEM: its certificate with those that lead to the authority, and the key. A Redis
+    /// server asks for it unless it has `tls-auth-clients no`. In a URL it is the names of two files: `client.crt,client.key`.
+    #[cfg(feature = "redis-tls")]
+    pub fn client_certificate(mut self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.settings.access.tls.identity = Some(ClientIdentity { chain: chain.into(), key: key.into() });
+        self
+    }
+
+    /// The name that the servers' certificates must be for, and that is sent to them (SNI), by default the host that is
+    /// connected to. For servers that are reached by an address that their certificates do not carry.
+    #[cfg(feature = "redis-tls")]
+    pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
+        self.settings.access.tls.server_name = Some(name.into());
+        self
+    }
+
+    /// Takes whatever certificate a `rediss` server shows. **A machine on the way can then read passwords and grant
+    /// locks**, so a warning is logged each time a backend is built. For trying things out; otherwise see
+    /// [`root_certificates`](Self::root_certificates).
+    #[cfg(feature = "redis-tls")]
+    pub fn insecure_skip_verify(mut self) -> Self {
+        self.settings.access.tls.skips_verification = true;
         self
     }
 
@@ -354,7 +442,10 @@ impl RedisBackendBuilder {
 
     /// The servers that the URL names, and what to call them.
     fn servers(&self, pushes: &Arc<Pushes>, keeper: &'static Keeper) -> Result<(Servers, String), LockError> {
-        let url = ServersUrl::parse(&self.url)?;
+        let url = match &self.place {
+            ServerPlace::Url(url) => ServersUrl::parse(url)?,
+            ServerPlace::Client(info) => return self.one_server((**info).clone(), pushes, keeper),
+        };
         match url.names {
             Names::Server | Names::Socket => self.one_server(url.one()?, pushes, keeper),
             Names::Sentinels => self.behind_sentinels(&url, pushes, keeper),
@@ -419,7 +510,7 @@ impl RedisBackendBuilder {
     }
 
     fn connector(&self, info: ConnectionInfo) -> Result<Connector, LockError> {
-        let connector = Connector::new(self.with_database(info)?, &self.settings.access);
+        let connector = Connector::new(self.with_database(info)?, &self.settings.access)?;
         Ok(if self.settings.has_queue() { connector } else { connector.deaf() })
     }
 

@@ -53,13 +53,38 @@ fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
             (ErrorKind::Auth, "the server takes no clients from here; check its protected mode")
         }
         Some("OOM") => (ErrorKind::Unavailable, "the server is out of memory; raise maxmemory or free some"),
-        _ => meaning_by_text(cause).unwrap_or_else(|| meaning_by_kind(cause)),
+        _ => meaning_of_connecting(cause)
+            .or_else(|| meaning_by_text(cause))
+            .unwrap_or_else(|| meaning_by_kind(cause)),
     }
 }
 
 /// `Fair` and `Barging` hear hand-offs by its pushes.
 const NO_RESP3: &str = "the server, or a proxy in front of it, refuses the protocol RESP3 (HELLO 3); connect to the \
      server itself, or use Recipe::Plain, which works over RESP2, too";
+
+/// What a handshake failed for, of TLS or of the client library.
+fn meaning_of_connecting(cause: &RedisError) -> Option<(ErrorKind, &'static str)> {
+    let text = cause.to_string().to_ascii_lowercase();
+    let says = |words: &str| text.contains(words);
+    if cause.is_io_error() && says("invalid peer certificate") {
+        let detail = "the server's certificate is not to be trusted; check root_certificates, and the name in it \
+                      (tls_server_name)";
+        return Some((ErrorKind::Unavailable, detail));
+    }
+    if cause.is_io_error() && says("received fatal alert") && (says("certificate") || says("unknownca")) {
+        let detail =
+            "the server does not take this client's certificate, or asks for one; check client_certificate";
+        return Some((ErrorKind::Auth, detail));
+    }
+    if says("refused to switch database") && says("permission") {
+        return Some((ErrorKind::Auth, "the user lacks the right to choose a database; grant +select"));
+    }
+    says("refused to switch database").then_some((
+        ErrorKind::InvalidOption,
+        "the server has no such database; in a cluster there is only 0, except on Valkey 9 with cluster-databases",
+    ))
+}
 
 /// What servers say that have no code of their own for it.
 fn meaning_by_text(cause: &RedisError) -> Option<(ErrorKind, &'static str)> {
@@ -79,16 +104,6 @@ fn meaning_by_text(cause: &RedisError) -> Option<(ErrorKind, &'static str)> {
     if text.contains("acl failure") || text.contains("the user executing the script") {
         let detail = "the user lacks a right that the scripts need; grant those listed at RedisBackend";
         return Some((ErrorKind::Auth, detail));
-    }
-    if text.contains("refused to switch database") {
-        return Some(match text.contains("permission") {
-            true => (ErrorKind::Auth, "the user lacks the right to choose a database; grant +select"),
-            false => (
-                ErrorKind::InvalidOption,
-                "the server has no such database; in a cluster there is only 0, except on Valkey 9 with \
-                 cluster-databases",
-            ),
-        });
     }
     if text.contains("unknown command") && text.contains("script") {
         let detail = "the server knows no scripts; for a sentinel use redis+sentinel://, else Recipe::Plain";

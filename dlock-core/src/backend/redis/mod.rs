@@ -5,6 +5,7 @@ mod backend;
 mod batch;
 mod builder;
 mod caller;
+mod credentials;
 mod failure;
 mod in_flight;
 mod keys;
@@ -21,10 +22,13 @@ mod script_options;
 mod scripts;
 mod servers;
 mod settings;
+#[cfg(feature = "redis-tls")]
+mod tls;
 mod wire;
 mod words;
 
 pub use backend::RedisBackend;
 pub use builder::RedisBackendBuilder;
+pub use credentials::Credentials;
 pub use recipe::Recipe;
 pub use redlock::{RedlockBackend, RedlockBackendBuilder};

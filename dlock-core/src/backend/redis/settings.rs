@@ -51,8 +51,8 @@ impl RedisSettings {
     /// # Errors
     /// [`ErrorKind::InvalidOption`] if one is not known or wrong.
     pub(super) fn take(&mut self, given: GivenOptions, others: &[&str]) -> Result<(), LockError> {
-        let left = given.apply(access::OPTIONS, &mut self.access)?.apply(OPTIONS, self)?;
-        left.refuse_others(&[others, &names(access::OPTIONS), &names(OPTIONS)].concat())
+        let left = self.access.take(given)?.apply(OPTIONS, self)?;
+        left.refuse_others(&[others, &access::option_names(), &names(OPTIONS)].concat())
     }
 
     /// # Errors

@@ -5,6 +5,7 @@ use super::node::RedlockServer;
 use super::quorum::out_of_reach;
 use super::votes::majority;
 use crate::backend::redis::access::{self, ServerAccess};
+use crate::backend::redis::credentials::{Credentials, CredentialsProvider};
 use crate::backend::redis::keys::Naming;
 use crate::backend::redis::notifications::Pushes;
 use crate::backend::redis::preflight::{self, Asker, Needs};
@@ -12,9 +13,11 @@ use crate::backend::redis::script_calls::Calls;
 use crate::backend::redis::script_options::ScriptOptions;
 use crate::backend::redis::scripts::{self, Script};
 use crate::backend::redis::servers::{Connection, Connector, Names, Opening, Servers, ServersUrl, Source};
+#[cfg(feature = "redis-tls")]
+use crate::backend::redis::tls::ClientIdentity;
 use crate::backend::redis::wire::Inbox;
 use crate::backend::start::Start;
-use crate::backend::url_options::{GivenOptions, names, split};
+use crate::backend::url_options::{GivenOptions, split};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::keeper::Keeper;
 use crate::key::Namespace;
@@ -22,7 +25,9 @@ use crate::lease::OwnerId;
 use futures_util::future::join_all;
 use redis::ConnectionInfo;
 use std::collections::HashSet;
+use std::error::Error as StdError;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +46,7 @@ pub struct RedlockBackendBuilder {
 enum Places {
     Together(String),
     Each(Vec<String>),
+    Clients(Vec<ConnectionInfo>),
 }
 
 impl RedlockBackend {
@@ -72,6 +78,7 @@ impl RedlockBackendBuilder {
     /// | [`connect_timeout`](Self::connect_timeout), [`request_timeout`](Self::request_timeout), [`connect_within`](Self::connect_within) | a duration: `500ms`, `30s`, `5m` or `1h` |
     /// | [`lazy`](Self::lazy) | `true` or `false` |
     /// | [`namespace`](Self::namespace) | text: `shop:` |
+    /// | `root_certificates`, `client_certificate`, `tls_server_name`, `insecure_skip_verify` | with the feature `redis-tls`: a file, two files, a name, `true` or `false` |
     pub fn url(self, url: impl AsRef<str>) -> Self {
         match split(url.as_ref()) {
             Ok((place, options)) => self.at(place, options, &[]),
@@ -82,9 +89,8 @@ impl RedlockBackendBuilder {
     /// The servers of a URL, and the options that follow it. `others` are the names of options that were taken before.
     pub(crate) fn at(mut self, place: &str, options: GivenOptions, others: &[&str]) -> Self {
         self.places = Places::Together(place.to_owned());
-        let known = [others, &names(access::OPTIONS)].concat();
-        let taken =
-            options.apply(access::OPTIONS, &mut self.access).and_then(|left| left.refuse_others(&known));
+        let known = [others, &access::option_names()].concat();
+        let taken = self.access.take(options).and_then(|left| left.refuse_others(&known));
         match taken {
             Ok(()) => self,
             Err(wrong) => self.refusing(wrong),
@@ -104,11 +110,75 @@ impl RedlockBackendBuilder {
         self
     }
 
-    /// The certificates, in PEM, of the authorities that the certificates of `rediss` servers are checked
-    /// against, by default those that the system trusts.
+    /// The servers as clients of the client library that the program made, [`redis::Client`](crate::redis::Client): their
+    /// addresses, logins and TLS. Replaces [`servers`](Self::servers). Settings of TLS of this builder win over theirs.
+    pub fn clients(mut self, clients: impl IntoIterator<Item = redis::Client>) -> Self {
+        self.places =
+            Places::Clients(clients.into_iter().map(|it| it.get_connection_info().clone()).collect());
+        self
+    }
+
+    /// Has each connection log in with what `provider` gives at that moment, instead of the login of the URL: for tokens
+    /// that live for some minutes. The same for all servers.
+    ///
+    /// The provider runs on a thread of its own, in a Tokio runtime with IO and time, and may block. One connection asks at
+    /// a time. It has as long as [`connect_timeout`](Self::connect_timeout).
+    ///
+    /// If it fails, panics or takes too long, connecting fails with [`ErrorKind::Unavailable`], and is tried again as
+    /// after any other failure. A provider that returns a [`LockError`] says itself of which kind it is.
+    ///
+    /// ```no_run
+    /// use dlock_core::{RedlockBackend};
+    /// use dlock_core::backend::redis::Credentials;
+    ///
+    /// # async fn token() -> std::io::Result<String> { Ok(String::new()) }
+    /// # async fn example() -> Result<(), dlock_core::LockError> {
+    /// let backend = RedlockBackend::builder()
+    ///     .url("redlock://a,b,c")
+    ///     .credentials(|| async { Ok::<_, std::io::Error>(Credentials::new("billing", token().await?)) })
+    ///     .build()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn credentials<F, E>(mut self, provider: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Credentials, E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.access.credentials = Some(CredentialsProvider::new(provider));
+        self
+    }
+
+    /// The certificates, in PEM, of the authorities that the certificates of `rediss` servers are checked against,
+    /// by default those that the system trusts. In a URL it is the name of a file.
     #[cfg(feature = "redis-tls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.access.root_certificates = Some(pem.into());
+        self.access.tls.roots = Some(pem.into());
+        self
+    }
+
+    /// Who this client is on TLS, in PEM: its certificate with those that lead to the authority, and the key. A Redis
+    /// server asks for it unless it has `tls-auth-clients no`. In a URL it is the names of two files: `client.crt,client.key`.
+    #[cfg(feature = "redis-tls")]
+    pub fn client_certificate(mut self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.access.tls.identity = Some(ClientIdentity { chain: chain.into(), key: key.into() });
+        self
+    }
+
+    /// The name that the servers' certificates must be for, and that is sent to them (SNI), by default the host that is
+    /// connected to. For servers that are reached by an address that their certificates do not carry.
+    #[cfg(feature = "redis-tls")]
+    pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
+        self.access.tls.server_name = Some(name.into());
+        self
+    }
+
+    /// Takes whatever certificate a `rediss` server shows. **A machine on the way can then read passwords and grant
+    /// locks**, so a warning is logged each time a backend is built. For trying things out; otherwise see
+    /// [`root_certificates`](Self::root_certificates).
+    #[cfg(feature = "redis-tls")]
+    pub fn insecure_skip_verify(mut self) -> Self {
+        self.access.tls.skips_verification = true;
         self
     }
 
@@ -211,7 +281,8 @@ impl RedlockBackendBuilder {
                 "fewer than three servers tolerate no failure; use RedisBackend or name more",
             ));
         }
-        let nodes: Vec<_> = servers.into_iter().map(|server| self.node(server, pushes)).collect();
+        let nodes: Vec<_> =
+            servers.into_iter().map(|server| self.node(server, pushes)).collect::<Result<_, _>>()?;
         refuse_twins(nodes.iter().map(|node| &node.address))?;
         Ok(nodes)
     }
@@ -219,6 +290,7 @@ impl RedlockBackendBuilder {
     fn servers_to_reach(&self) -> Result<Vec<ConnectionInfo>, LockError> {
         match &self.places {
             Places::Each(urls) => urls.iter().map(|url| one(url)).collect(),
+            Places::Clients(clients) => Ok(clients.clone()),
             Places::Together(url) => match ServersUrl::parse(url)? {
                 url if url.names == Names::Majority => url.one_by_one(),
                 _ => Err(invalid("the URL is not of the form redlock://[user:password@]host[:port],…[/db]")),
@@ -226,9 +298,9 @@ impl RedlockBackendBuilder {
         }
     }
 
-    fn node(&self, server: ConnectionInfo, pushes: &Arc<Pushes>) -> Arc<RedlockServer> {
+    fn node(&self, server: ConnectionInfo, pushes: &Arc<Pushes>) -> Result<Arc<RedlockServer>, LockError> {
         static SCRIPTS: &[&Script] = &[&scripts::PROPOSE, &scripts::RENEW, &scripts::RELEASE];
-        let connector = Connector::new(server, &self.access).deaf();
+        let connector = Connector::new(server, &self.access)?.deaf();
         let address = connector.server();
         let naming = pushes.naming.clone();
         let opening = Opening { pushes: Some(Arc::clone(pushes)), listens: false, scripts: SCRIPTS };
@@ -240,7 +312,7 @@ impl RedlockBackendBuilder {
             options: ScriptOptions::default(),
             batches: None,
         };
-        Arc::new(RedlockServer { address, calls })
+        Ok(Arc::new(RedlockServer { address, calls }))
     }
 }
 

@@ -227,7 +227,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
         let _serving = tokio_util::task::AbortOnDropHandle::new(keeper.spawn(serve(listener, answers_ping)));
-        let connector = Connector::new(url.into_connection_info().unwrap(), &ServerAccess::default());
+        let connector =
+            Connector::new(url.into_connection_info().unwrap(), &ServerAccess::default()).unwrap();
         let connection = Connection::new(Source::Fixed(Box::new(connector)), Opening::COMMANDS);
         connection.ensure().await.unwrap();
         connection.attempts.live().unwrap().idle_for(idle);

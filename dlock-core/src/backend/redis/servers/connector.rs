@@ -3,13 +3,15 @@
 use super::address::Address;
 use super::probes::tcp_settings;
 use super::timed::{TimedConnection, in_time};
+use super::transport::Transport;
 use crate::backend::redis::access::{Limits, ServerAccess};
+use crate::backend::redis::credentials::{Credentials, CredentialsProvider};
 use crate::backend::redis::failure::{classify, may_be_no_resp3};
 use crate::backend::redis::notifications::Receiver;
 use crate::backend::redis::words::without_secret;
 use crate::error::LockError;
 use crate::keeper::Keeper;
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo};
+use redis::{AsyncConnectionConfig, ConnectionAddr, ConnectionInfo};
 use redis::{ProtocolVersion, RedisConnectionInfo, RedisResult};
 use std::time::Duration;
 
@@ -18,18 +20,23 @@ use std::time::Duration;
 pub(crate) struct Connector {
     info: ConnectionInfo,
     pub(super) limits: Limits,
-    root_certificates: Option<Vec<u8>>,
+    transport: Transport,
+    credentials: Option<CredentialsProvider>,
     /// Whether nothing is to be heard over the connections, so that RESP2 will do where RESP3 is refused.
     is_deaf: bool,
 }
 
 impl Connector {
     /// For the server and the login of `info`.
-    pub(crate) fn new(info: ConnectionInfo, access: &ServerAccess) -> Self {
+    ///
+    /// # Errors
+    /// [`InvalidOption`](crate::ErrorKind::InvalidOption) if a setting of TLS is wrong.
+    pub(crate) fn new(info: ConnectionInfo, access: &ServerAccess) -> Result<Self, LockError> {
+        let transport = Transport::to(info.addr(), access)?;
         let redis = as_dlock(info.redis_settings().clone());
         let info = info.set_tcp_settings(tcp_settings()).set_redis_settings(redis);
-        let root_certificates = access.root_certificates.clone();
-        Self { info, limits: access.limits, root_certificates, is_deaf: false }
+        let (limits, credentials) = (access.limits, access.credentials.clone());
+        Ok(Self { info, limits, transport, credentials, is_deaf: false })
     }
 
     /// The server it was made for.
@@ -49,13 +56,14 @@ impl Connector {
         Self { info: self.info.clone().set_addr(addr), ..self.clone() }
     }
 
-    /// The same with another login, or with none.
+    /// The same with another login, or with none, that does not change.
     pub(crate) fn with_login(mut self, login: Option<&(String, String)>) -> Self {
         let mut redis = as_dlock(RedisConnectionInfo::default());
         if let Some((user, password)) = login {
             redis = redis.set_username(user).set_password(password);
         }
         self.info = self.info.set_redis_settings(redis);
+        self.credentials = None;
         self
     }
 
@@ -75,19 +83,20 @@ impl Connector {
     /// `receiver`, if there is one.
     pub(super) async fn connect(&self, receiver: Option<Receiver>) -> Result<TimedConnection, LockError> {
         let keeper = Keeper::here()?;
-        let mut connected = self.connect_by(ProtocolVersion::RESP3, receiver, keeper).await;
+        let info = self.info_now(keeper).await?;
+        let mut connected = self.open(info.clone(), receiver, keeper).await;
         if self.is_deaf && connected.as_ref().is_err_and(may_be_no_resp3) {
-            connected = self.connect_by(ProtocolVersion::RESP2, None, keeper).await;
+            connected = self.open(in_resp2(&info), None, keeper).await;
         }
-        let password = self.info.redis_settings().password();
+        let password = info.redis_settings().password();
         let connection = connected.map_err(|cause| classify(without_secret(cause, password)))?;
         give_name(&mut connection.clone()).await;
         Ok(connection)
     }
 
-    async fn connect_by(
+    async fn open(
         &self,
-        protocol: ProtocolVersion,
+        info: ConnectionInfo,
         receiver: Option<Receiver>,
         keeper: &'static Keeper,
     ) -> RedisResult<TimedConnection> {
@@ -101,37 +110,27 @@ impl Connector {
                 Ok(())
             });
         }
-        let client = self.client(protocol)?;
-        let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        let connection = in_time(keeper, self.limits.connect, connecting).await?;
-        Ok(TimedConnection::new(connection, keeper, self.limits.request))
+        let opened = in_time(keeper, self.limits.connect, self.transport.open(info, &config)).await?;
+        Ok(TimedConnection::new(opened, keeper, self.limits.request))
     }
 
-    fn info_with(&self, protocol: ProtocolVersion) -> ConnectionInfo {
-        let redis = self.info.redis_settings().clone().set_protocol(protocol);
-        self.info.clone().set_redis_settings(redis)
+    /// With the credentials of this moment.
+    async fn info_now(&self, keeper: &'static Keeper) -> Result<ConnectionInfo, LockError> {
+        let Some(provider) = &self.credentials else { return Ok(self.info.clone()) };
+        let Credentials { user, password } = provider.credentials(keeper, self.limits.connect).await?;
+        let redis = RedisConnectionInfo::default().set_db(self.info.redis_settings().db());
+        let redis = as_dlock(redis).set_password(password);
+        let redis = match user {
+            Some(user) => redis.set_username(user),
+            None => redis,
+        };
+        Ok(self.info.clone().set_redis_settings(redis))
     }
+}
 
-    #[cfg(not(feature = "redis-tls"))]
-    fn client(&self, protocol: ProtocolVersion) -> RedisResult<Client> {
-        let _ = &self.root_certificates;
-        Client::open(self.info_with(protocol))
-    }
-
-    #[cfg(feature = "redis-tls")]
-    fn client(&self, protocol: ProtocolVersion) -> RedisResult<Client> {
-        // Without a default, or with two to choose from, the first handshake would panic. One that the program
-        // has set stays.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        if !matches!(self.info.addr(), ConnectionAddr::TcpTls { .. }) {
-            return Client::open(self.info_with(protocol));
-        }
-        let root_cert = self.root_certificates.clone();
-        Client::build_with_tls(
-            self.info_with(protocol),
-            redis::TlsCertificates { client_tls: None, root_cert },
-        )
-    }
+fn in_resp2(info: &ConnectionInfo) -> ConnectionInfo {
+    let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+    info.clone().set_redis_settings(redis)
 }
 
 /// What every connection is, whatever its login: it hears pushes, and says which library it is of. A server that does not

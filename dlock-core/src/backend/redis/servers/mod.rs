@@ -6,6 +6,8 @@ mod admission;
 mod cluster;
 mod connection;
 mod connector;
+#[cfg(feature = "redis-tls")]
+mod encrypted;
 mod exclusive;
 mod heartbeat;
 mod listener;
@@ -18,6 +20,7 @@ mod sentinel_answers;
 mod slots;
 mod timed;
 mod topology;
+mod transport;
 mod url;
 
 pub(super) use address_map::AddressMap;

@@ -7,7 +7,12 @@ use crate::time::{KeeperTimer, before};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A connection of the client library, and its task if the library does not look after that.
+pub(super) type Opened = (MultiplexedConnection, Option<Arc<AbortOnDropHandle<()>>>);
 
 /// A connection to one server. Its requests need no runtime of the caller.
 #[derive(Clone)]
@@ -16,11 +21,13 @@ pub(crate) struct TimedConnection {
     keeper: &'static Keeper,
     /// How long the server may take for an answer.
     limit: Duration,
+    /// Ends with the last clone. `None` if the client library sees to that.
+    _task: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
 impl TimedConnection {
-    pub(super) fn new(connection: MultiplexedConnection, keeper: &'static Keeper, limit: Duration) -> Self {
-        Self { connection, keeper, limit }
+    pub(super) fn new((connection, task): Opened, keeper: &'static Keeper, limit: Duration) -> Self {
+        Self { connection, keeper, limit, _task: task }
     }
 
     /// How long the server may take for an answer.

@@ -46,6 +46,7 @@ impl ZooKeeperBackendBuilder {
     /// |---|---|
     /// | [`session_timeout`](Self::session_timeout), [`request_timeout`](Self::request_timeout), [`connect_within`](Self::connect_within) | a duration: `500ms`, `30s`, `5m` or `1h` |
     /// | [`lazy`](Self::lazy) | `true` or `false` |
+    /// | `root_certificates`, `client_certificate` | with the feature `zookeeper-tls`: a file, and two files, `client.crt,client.key` |
     /// | [`lost_after_percent`](Self::lost_after_percent) | a number |
     /// | [`namespace`](Self::namespace) | text: `shop:` |
     /// | [`dialect`](Self::dialect) | `curator` or `kazoo` |

@@ -2,6 +2,8 @@
 
 use super::settings::Settings;
 use crate::backend::url_options::{GivenOptions, UrlOption, Wrong, choice, duration, flag, names, number};
+#[cfg(feature = "zookeeper-tls")]
+use crate::backend::url_options::{file, two_files};
 use crate::backend::zookeeper::Dialect;
 use crate::backend::zookeeper::recipe::Recipe;
 use crate::error::LockError;
@@ -11,7 +13,8 @@ use crate::error::LockError;
 /// # Errors
 /// [`ErrorKind::InvalidOption`](crate::ErrorKind::InvalidOption) if one is not known or wrong.
 pub(crate) fn take(given: GivenOptions, others: &[&str], settings: &mut Settings) -> Result<(), LockError> {
-    given.apply(OPTIONS, settings)?.refuse_others(&[others, &names(OPTIONS)].concat())
+    let left = given.apply(OPTIONS, settings)?.apply(TLS_OPTIONS, settings)?;
+    left.refuse_others(&[others, &names(OPTIONS), &names(TLS_OPTIONS)].concat())
 }
 
 const OPTIONS: &[UrlOption<Settings>] = &[
@@ -50,6 +53,18 @@ const OPTIONS: &[UrlOption<Settings>] = &[
         value.split(',').try_for_each(|other| share(settings, other))
     }),
 ];
+
+#[cfg(feature = "zookeeper-tls")]
+const TLS_OPTIONS: &[UrlOption<Settings>] = &[
+    UrlOption::new("root_certificates", |settings, value| settings.tls_mut().set_roots(&file(value)?)),
+    UrlOption::new("client_certificate", |settings, value| {
+        let (certificate, key) = two_files(value)?;
+        settings.tls_mut().set_identity(&certificate, &key)
+    }),
+];
+
+#[cfg(not(feature = "zookeeper-tls"))]
+const TLS_OPTIONS: &[UrlOption<Settings>] = &[];
 
 /// `scheme:id`.
 fn share(settings: &mut Settings, other: &str) -> Result<(), Wrong> {
