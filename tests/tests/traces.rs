@@ -1,6 +1,7 @@
 //! What the locks tell `tracing`: a span per acquire and per hold, events for what goes wrong, no secrets.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+use dlock_core::backend::redis::Recipe;
 use dlock_core::backend::{AcquireRequest, BackendFuture, Claim, Grant, LossSignal};
 use dlock_core::testing::Tap;
 use dlock_core::{
@@ -222,6 +223,25 @@ async fn an_account_that_may_not_ask_for_subscribers_is_warned_of() {
         RedisBackend::builder().url(server.url()).build().await.unwrap();
         assert_eq!(told.lines_with(&["WARN", "may not ask for subscribers"]), warnings, "{}", told.text());
     }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_say_what_it_is_is_warned_of() {
+    for (rights, warnings) in [("+@all -info", 1), ("+@all", 0)] {
+        let server = RedisServer::builder().config(&format!("user default on nopass ~* &* {rights}")).start();
+        let (told, _listening) = Told::listen();
+        RedisBackend::builder().url(server.url()).build().await.unwrap();
+        assert_eq!(told.lines_with(&["WARN", "does not say what it is"]), warnings, "{}", told.text());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_says_something_else_than_a_trusted_url_is_warned_of() {
+    let server = RedisServer::builder().config("cluster-enabled yes").start();
+    let (told, _listening) = Told::listen();
+    let builder = RedisBackend::builder().url(server.url()).recipe(Recipe::Plain).trust_url(true);
+    builder.build().await.unwrap();
+    assert_eq!(told.lines_with(&["WARN", "not what the URL says", "cluster"]), 1, "{}", told.text());
 }
 
 /// A reader of Curator is no contender here, nor for Curator's own lock.

@@ -7,31 +7,12 @@ use super::timed::TimedConnection;
 use crate::backend::redis::failure::breaks_connection;
 use crate::backend::redis::notifications::{Broken, Pushes};
 use crate::keeper::Keeper;
-use crate::time::{Moment, sleep};
+use crate::time::sleep;
 use redis::Value;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
-
-/// When a server answered last.
-#[derive(Clone)]
-pub(super) struct LastAnswer(Arc<AtomicU64>);
-
-impl LastAnswer {
-    /// Just now.
-    pub(super) fn now() -> Self {
-        Self(Arc::new(AtomicU64::new(Moment::now().as_nanos())))
-    }
-
-    pub(super) fn note(&self, answered: Moment) {
-        self.0.store(answered.as_nanos(), Ordering::Relaxed);
-    }
-
-    pub(super) fn age(&self) -> Duration {
-        Moment::now().since(Moment::from_nanos(self.0.load(Ordering::Relaxed)))
-    }
-}
 
 /// The pings of one connection. They end when it is dropped.
 pub(super) struct Heartbeat(#[expect(dead_code, reason = "dropped, it ends the task")] AbortOnDropHandle<()>);
@@ -47,12 +28,10 @@ impl Heartbeat {
         connection: &TimedConnection,
         broken: &Broken,
         pushes: &Arc<Pushes>,
-        answered: LastAnswer,
     ) -> Self {
         let (mut connection, broken, pushes) = (connection.clone(), Arc::clone(broken), Arc::clone(pushes));
         let beating = async move {
             while !broken.load(Ordering::Acquire) && answers(&mut connection).await {
-                answered.note(Moment::now());
                 sleep(EVERY).await;
             }
             broken.store(true, Ordering::Release);

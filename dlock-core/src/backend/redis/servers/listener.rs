@@ -6,7 +6,7 @@
 //! at once.
 
 use super::connector::Connector;
-use super::heartbeat::{Heartbeat, LastAnswer};
+use super::heartbeat::Heartbeat;
 use super::request::CallError;
 use super::timed::TimedConnection;
 use crate::backend::redis::failure::breaks_connection;
@@ -83,13 +83,7 @@ impl Listener {
         let broken = Broken::default();
         let receiver = Receiver { pushes: Some(Arc::clone(&self.pushes)), broken: Arc::clone(&broken) };
         let connection = self.connector.connect(Some(receiver)).await?;
-        let heartbeat = Arc::new(Heartbeat::start(
-            Keeper::here()?,
-            &connection,
-            &broken,
-            &self.pushes,
-            LastAnswer::now(),
-        ));
+        let heartbeat = Arc::new(Heartbeat::start(Keeper::here()?, &connection, &broken, &self.pushes));
         let live = LiveSubscriptions { connection, broken, slots: Arc::default(), _heartbeat: heartbeat };
         *self.live.lock() = Some(live.clone());
         Ok(live)

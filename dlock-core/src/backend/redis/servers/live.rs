@@ -1,7 +1,7 @@
 //! Making one connection to one server.
 
 use super::connector::Connector;
-use super::heartbeat::{Heartbeat, LastAnswer};
+use super::heartbeat::Heartbeat;
 use super::request::{Request, decisive};
 use super::sentinel::Sentinels;
 use super::timed::TimedConnection;
@@ -13,7 +13,7 @@ use crate::error::LockError;
 use crate::keeper::Keeper;
 use crate::time::Moment;
 use redis::{FromRedisValue, RedisResult};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -51,6 +51,23 @@ struct ConnectionLife {
     answered: LastAnswer,
     /// Ends with the connection.
     heartbeat: OnceLock<Heartbeat>,
+}
+
+/// When a request was answered last. Pings do not count: a connection can be forgotten right after one.
+struct LastAnswer(AtomicU64);
+
+impl LastAnswer {
+    fn now() -> Self {
+        Self(AtomicU64::new(Moment::now().as_nanos()))
+    }
+
+    fn note(&self, answered: Moment) {
+        self.0.store(answered.as_nanos(), Ordering::Relaxed);
+    }
+
+    fn age(&self) -> Duration {
+        Moment::now().since(Moment::from_nanos(self.0.load(Ordering::Relaxed)))
+    }
 }
 
 /// So long without an answer, a connection may be one that a balancer or a firewall has forgotten: it swallows what is
@@ -139,8 +156,7 @@ pub(super) async fn connect(source: &Source, opening: &Opening) -> Result<LiveCo
     pushes.iter().for_each(|pushes| pushes.wake_all());
     let live = LiveConnection::new(connection, broken);
     if let (Some(pushes), true) = (pushes, listens) {
-        let (broken, answered) = (live.broken(), live.life.answered.clone());
-        let heartbeat = Heartbeat::start(Keeper::here()?, &live.connection, broken, pushes, answered);
+        let heartbeat = Heartbeat::start(Keeper::here()?, &live.connection, live.broken(), pushes);
         let _ = live.life.heartbeat.set(heartbeat);
     }
     Ok(live)
