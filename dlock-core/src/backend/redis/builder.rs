@@ -345,9 +345,9 @@ impl RedisBackendBuilder {
     /// `min-replicas-max-lag` to see to, on Redis 7.0 or newer; `duration` must be longer by that lag.)
     ///
     /// The server is told by its run id and its replication id, which a script compares with a note in the
-    /// key `dlock:m`, in a cluster one for each slot. Where there is no note, as on a server or in a slot that is
-    /// used for the first time, the same time passes; a slot that moved counts as promoted. Every process must
-    /// set the same. A longer ttl is refused.
+    /// key `dlock:m`, behind the [namespace](Self::namespace), in a cluster one for each slot. Where there is no note, as on
+    /// a server or in a slot that is used for the first time, the same time passes; a slot that moved counts as promoted.
+    /// Every process must set the same. A longer ttl is refused.
     pub fn quarantine(mut self, duration: Duration) -> Self {
         self.settings.options.quarantine = duration;
         self
@@ -378,8 +378,8 @@ impl RedisBackendBuilder {
     /// [`connect_within`](Self::connect_within).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] for a URL or a namespace of another form, for a duration out of its range, for options that do not
-    /// go together, and for a server of another kind than the URL says; [`ErrorKind::Auth`] if the server refuses the user or a right
+    /// [`ErrorKind::InvalidOption`] for a URL or a namespace of another form, for a duration out of its range, for options
+    /// that do not go together, and for a server of another kind than the URL says; [`ErrorKind::Auth`] if the server refuses the user or a right
     /// is missing; [`ErrorKind::Unsupported`] if it is older than Redis 6.2, in a cluster 7.0;
     /// [`ErrorKind::Unavailable`] if it does not answer in time or is a replica.
     ///

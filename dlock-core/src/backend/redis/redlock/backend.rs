@@ -59,8 +59,9 @@ use std::time::Duration;
 /// five two; four tolerate one as well. If a majority is away, nothing is granted or renewed, and holders lose
 /// their locks at the deadlines of their leases.
 ///
-/// **Rights.** At every server those listed at [`RedisBackend`](crate::RedisBackend). Keys that begin with
-/// `dlock:` are dlock's own.
+/// **Rights.** At every server those listed at [`RedisBackend`](crate::RedisBackend), and with a
+/// [namespace](super::RedlockBackendBuilder::namespace) in it alone. Keys that begin with `dlock:`, and those that hold a name
+/// such as `dlock:q:`, are dlock's own.
 ///
 /// Clones share the connections, one to each server, which a thread of the library makes and drives. Needs Redis 6.2 or
 /// newer.
