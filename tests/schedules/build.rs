@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The sources of the layer: the shell, its pure parts, its table of queues, and that of whom to wake.
-const SOURCES: [(&str, &str); 12] = [
+const SOURCES: [(&str, &str); 13] = [
     ("mod.rs", "hand_over/mod.rs"),
     ("state.rs", "hand_over/state.rs"),
     ("lane.rs", "hand_over/lane.rs"),
     ("asking.rs", "hand_over/asking.rs"),
     ("in_place.rs", "hand_over/in_place.rs"),
     ("queue.rs", "hand_over/queue.rs"),
+    ("line.rs", "hand_over/line.rs"),
     ("share.rs", "hand_over/share.rs"),
     ("watch.rs", "hand_over/watch.rs"),
     ("pending_releases.rs", "hand_over/pending_releases.rs"),
@@ -82,7 +83,7 @@ fn view(file: &str) -> &'static str {
 }
 
 /// What must be noticed, and the scenario that notices it.
-const FLAWS: [(&str, &str, Edit); 25] = [
+const FLAWS: [(&str, &str, Edit); 28] = [
     // Somebody who is forgotten.
     (
         "wakes_only_who_waits_already",
@@ -113,6 +114,21 @@ const FLAWS: [(&str, &str, Edit); 25] = [
         ),
     ),
     (
+        "invites_for_ever",
+        "nobody_is_forgotten",
+        edit("queue.rs", "if since.after(PATIENCE) <= now =>", "if since.after(PATIENCE) <= now && false =>"),
+    ),
+    (
+        "asks_again_while_it_is_undone",
+        "turmoil",
+        edit("line.rs", "Waiting::new(owner, true)", "Waiting::new(owner, false)"),
+    ),
+    (
+        "keeps_no_place_for_those_behind",
+        "nobody_is_forgotten",
+        edit("queue.rs", "LeaveOutcome::Followed\n", "LeaveOutcome::Quietly\n"),
+    ),
+    (
         "follows_nobody_who_is_not_polled",
         "nobody_is_forgotten",
         edit("queue.rs", "self.displaced_at().is_some_and(|at| at <= now)", "false"),
@@ -120,7 +136,7 @@ const FLAWS: [(&str, &str, Edit); 25] = [
     (
         "does_not_see_who_was_woken",
         "what_is_not_collected_goes_back",
-        edit("state.rs", "entry.queue.woken_in_place(entry.in_place.as_ref().and_then(InPlace::woken));", ""),
+        edit("in_place.rs", "entry.queue.note_in_place(standing);", ""),
     ),
     (
         "does_not_undo_who_is_displaced",
@@ -139,12 +155,16 @@ const FLAWS: [(&str, &str, Edit); 25] = [
     (
         "parks_for_ever",
         "what_is_not_taken_goes_back",
-        edit("queue.rs", "self.waiters.get_mut(place)?.is_parked = false;", ""),
+        edit("queue.rs", "self.waiters.unpark(place);\n        match", "match"),
     ),
     (
         "does_not_wake_who_is_parked",
         "turmoil",
-        edit("queue.rs", "(self.is_parked, self.is_to_wake) = (true, true);", "self.is_parked = true;"),
+        edit(
+            "line.rs",
+            "self.to_wake += usize::from(!std::mem::replace(&mut waiting.is_to_wake, true));",
+            "",
+        ),
     ),
     (
         "is_told_while_it_cannot_be_woken",
@@ -169,8 +189,8 @@ const FLAWS: [(&str, &str, Edit); 25] = [
         "turmoil",
         edit(
             "queue.rs",
-            "matches!(self.stage, Stage::Free) && self.candidates().next().is_some()",
-            "matches!(self.stage, Stage::Free | Stage::Held { .. }) && self.candidates().next().is_some()",
+            "(Stage::Free, Some((owner, has_asked)))",
+            "(Stage::Free | Stage::Held { .. }, Some((owner, has_asked)))",
         ),
     ),
     (

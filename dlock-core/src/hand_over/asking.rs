@@ -1,7 +1,7 @@
 //! A request for a grant that is under way: asked by a caller's own future first, and by the keeper once there is something
 //! to wait for.
 
-use super::queue::PATIENCE;
+use super::queue::{InPlaceStanding, PATIENCE};
 use super::watch::Watch;
 use crate::backend::answers::panicked;
 use crate::backend::{AcquireRequest, Backend, Grant, Mode, Progress};
@@ -24,9 +24,7 @@ pub(super) type Asking = BoxFuture<'static, Result<Grant, LockError>>;
 /// How a request goes on that a caller made in its own future.
 pub(super) enum AskedInPlace {
     Answered(Result<Grant, LockError>),
-    /// The backend has it wait: the rest is for the keeper.
-    Queued(Asking),
-    /// The keeper asks by now, since this caller was not polled.
+    /// The keeper asks by now, or goes on with the request, since this caller was not polled.
     Displaced,
 }
 
@@ -76,10 +74,16 @@ impl InPlace {
         Self(Arc::new(Slot { asking, mode, progress, caller: AtomicWaker::new(), woken, watch }))
     }
 
-    /// When the caller was woken, if it was not polled since.
-    pub(super) fn woken(&self) -> Option<Moment> {
+    /// How it stands with the caller.
+    pub(super) fn standing(&self) -> InPlaceStanding {
         let woken = self.0.woken.load(Ordering::SeqCst);
-        (woken != POLLED).then(|| Moment::from_nanos(woken))
+        let woken = (woken != POLLED).then(|| Moment::from_nanos(woken));
+        InPlaceStanding { woken, is_queued: self.0.progress.is_queued() }
+    }
+
+    /// Takes the request away from its caller, unless it polls it at this very moment.
+    pub(super) fn take(&self) -> Option<Asking> {
+        self.0.asking.try_lock()?.take()
     }
 
     /// Asks in the caller's own future, until there is something to wait for.
@@ -98,6 +102,8 @@ impl InPlace {
             }
         };
         drop(asking);
+        // From here on it waits for what the keeper asks.
+        self.0.caller.wake();
     }
 }
 
@@ -109,13 +115,12 @@ impl Slot {
         self.woken.store(POLLED, Ordering::SeqCst);
         self.caller.register(context.waker());
         match asking.as_mut().poll(&mut Context::from_waker(waker)) {
-            Poll::Ready(outcome) => return Poll::Ready(AskedInPlace::Answered(outcome)),
-            Poll::Pending if self.mode == Mode::Wait && self.progress.is_queued() => {
-                return Poll::Ready(AskedInPlace::Queued(asking));
+            Poll::Ready(outcome) => Poll::Ready(AskedInPlace::Answered(outcome)),
+            Poll::Pending => {
+                *slot = Some(asking);
+                Poll::Pending
             }
-            Poll::Pending => *slot = Some(asking),
         }
-        Poll::Pending
     }
 }
 

@@ -3,6 +3,7 @@
 use super::asking::{AskedInPlace, Asking, InPlace};
 use super::lane::Lane;
 use super::loss_relay::ObservedQueues as _;
+use super::queue::{InPlaceStanding, PATIENCE};
 use super::queue_map::QueueEntry;
 use super::state::{Asker, HandOverState};
 use crate::backend::answers::busy;
@@ -37,11 +38,6 @@ impl HandOverState {
     ) -> Result<Option<Grant>, LockError> {
         match in_place.ask().await {
             AskedInPlace::Answered(outcome) => self.answered_in_place(lane, request, outcome),
-            // What it asked while it was being displaced is over before it is undone.
-            AskedInPlace::Queued(asking) => match self.hand_to_keeper(lane, &request.claim, asking) {
-                true => Ok(None),
-                false => self.displaced(lane, request),
-            },
             AskedInPlace::Displaced => self.displaced(lane, request),
         }
     }
@@ -125,20 +121,40 @@ impl HandOverState {
         }
     }
 
-    /// What the caller asked goes on as a task of the keeper, unless the keeper asks by now.
-    fn hand_to_keeper(&self, lane: &Lane, claim: &Claim, asking: Asking) -> bool {
-        // Dropped while nothing is locked, for it is of the backend.
-        let mut asking = Some(asking);
-        self.step(lane, |entry, _, _| {
-            let is_handed = entry.queue.hand_to_keeper(claim.owner);
-            if is_handed && let Some(asking) = asking.take() {
-                entry.in_place = None;
-                if let Some(relay) = entry.relay.as_mut() {
-                    relay.pass_to(LossSignal::idle());
-                }
-                entry.asking = self.keep_asking(lane.clone(), claim.clone(), asking);
-            }
-            is_handed
-        })
+    /// Takes note of how it stands with the caller that asks for itself. The keeper goes on with what it does not come for.
+    /// When to look again, if it is polled at this very moment.
+    pub(super) fn follow_in_place(&self, lane: &Lane, entry: &mut QueueEntry, now: Moment) -> Option<Moment> {
+        let in_place = entry.in_place.as_ref()?;
+        let standing = in_place.standing();
+        entry.queue.note_in_place(standing);
+        if !entry.queue.is_to_follow(now) {
+            return None;
+        }
+        let Some(asking) = in_place.take() else {
+            entry.queue.note_in_place(InPlaceStanding { woken: None, ..standing });
+            return Some(now.after(PATIENCE));
+        };
+        self.go_on(lane, entry, asking);
+        entry.queue.follow();
+        None
+    }
+
+    /// The keeper goes on with the request of a caller that leaves, unless that ended in a panic. Whether it does.
+    pub(super) fn go_on_without_caller(&self, lane: &Lane, entry: &mut QueueEntry) -> bool {
+        let asking = entry.in_place.as_ref().and_then(InPlace::take);
+        let goes_on = asking.is_some();
+        match asking {
+            Some(asking) => self.go_on(lane, entry, asking),
+            None => entry.queue.not_followed(),
+        }
+        goes_on
+    }
+
+    /// What a caller asked goes on as a task of the keeper.
+    fn go_on(&self, lane: &Lane, entry: &mut QueueEntry, asking: Asking) {
+        entry.in_place = None;
+        let Some(relay) = entry.relay.as_mut() else { return };
+        relay.pass_to(LossSignal::idle());
+        entry.asking = self.keep_asking(lane.clone(), lane.claim(relay.competitor()), asking);
     }
 }

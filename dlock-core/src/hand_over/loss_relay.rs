@@ -30,9 +30,14 @@ impl LossRelay {
         self.concerns = next;
     }
 
+    /// Whose grant it is about.
+    pub(super) fn competitor(&self) -> OwnerId {
+        self.heard_by.competitor
+    }
+
     /// Whether it is about the grant of this competitor.
     pub(super) fn is_about(&self, competitor: OwnerId) -> bool {
-        self.heard_by.competitor == competitor
+        self.competitor() == competitor
     }
 
     /// The grant is gone.

@@ -4,12 +4,13 @@
 //! It is a backend over a backend. Every acquisition has a claim of its own here; the backend below sees that of
 //! the one which competes for all (I1: while it holds, at most one of those behind it has the lock).
 //!
-//! The first question of a queue that nobody waits in is asked by the caller's own future, which costs no detour. Once
-//! there is something to wait for, the keeper asks: so no waiter hangs on the future of another one.
+//! The first in line asks the backend in its own future, which costs no detour. If it is not polled when there is
+//! something for it, the keeper goes on with its request: so no waiter hangs on the future of another one.
 
 mod asking;
 mod in_place;
 mod lane;
+mod line;
 mod loss_relay;
 mod pending_releases;
 mod queue;

@@ -4,15 +4,20 @@
 //! one to the next, each under a token of its own, until the queue has had its share; then the backend's queue
 //! decides again.
 //!
-//! Nothing here waits for a waiter that is not polled. A grant is *offered*: the first waiter takes it when it is polled.
-//! If it does not within [`PATIENCE`], the offer widens to the next one as well. A waiter that let an offer pass is parked,
-//! and counts again once it is polled.
+//! What has to be asked is asked by the first waiter, in its own future, which costs no detour: it is *invited*, and asks
+//! when it is polled.
+//!
+//! Nothing here waits for a waiter that is not polled. If the one that is invited does not come within [`PATIENCE`], the
+//! keeper asks. If the one that asks does not come for its answer, the keeper goes on with its request. What the keeper is
+//! granted is *offered*, as is what a holder of this process releases: the first waiter takes it when it is polled. If it
+//! does not within [`PATIENCE`], the offer widens to the next one as well. A waiter that let an offer or an invitation pass
+//! is parked, and counts again once it is polled.
 
+use super::line::Line;
 use super::share::{GrantShare, HandOver};
 use crate::backend::{Grant, Mode};
 use crate::lease::OwnerId;
 use crate::time::Moment;
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How long a waiter that is not polled can keep others waiting: an offer widens after this long, and a caller that asks
@@ -23,28 +28,8 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 pub(super) struct KeyQueue {
     /// First come, first served.
-    waiters: VecDeque<Waiting>,
+    waiters: Line,
     stage: Stage,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    owner: OwnerId,
-    /// It let an offer pass, and was not polled since.
-    is_parked: bool,
-    /// It has not been woken since it was parked.
-    is_to_wake: bool,
-}
-
-impl Waiting {
-    fn new(owner: OwnerId) -> Self {
-        Self { owner, is_parked: false, is_to_wake: false }
-    }
-
-    /// It lets an offer pass. It may be that it was never woken, since whatever wakes was late itself.
-    fn park(&mut self) {
-        (self.is_parked, self.is_to_wake) = (true, true);
-    }
 }
 
 /// What there is towards the backend.
@@ -53,12 +38,19 @@ enum Stage {
     /// Nothing is asked for, and nothing held.
     #[default]
     Free,
-    /// A caller asks for itself, in its own future. It may have been woken, and not been polled since.
+    /// The keeper is to ask.
+    ForKeeper,
+    /// This waiter is to ask for itself.
+    Invited {
+        owner: OwnerId,
+        since: Moment,
+    },
+    /// A caller asks for itself, in its own future.
     InPlace {
         owner: OwnerId,
         mode: Mode,
         since: Moment,
-        woken: Option<Moment>,
+        stands: InPlaceStanding,
     },
     /// The keeper asks for all.
     Asking {
@@ -73,6 +65,25 @@ enum Stage {
         holder: OwnerId,
         share: GrantShare,
     },
+}
+
+/// How it stands with a caller that asks for itself.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct InPlaceStanding {
+    /// When it was woken, if it was not polled since.
+    pub(super) woken: Option<Moment>,
+    /// Whether the backend has answered that it has to wait.
+    pub(super) is_queued: bool,
+}
+
+/// What a waiter that is polled has to do.
+#[derive(Debug)]
+pub(super) enum TakeOutcome {
+    /// Wait on.
+    Wait,
+    /// Ask the backend for itself.
+    AskInPlace,
+    Has(Grant),
 }
 
 /// What somebody who enters has to do.
@@ -99,6 +110,8 @@ pub(super) enum LeaveOutcome {
     HandedOver,
     /// The backend is to be told that this acquisition of its own is over.
     Over(OwnerId),
+    /// The keeper goes on with its request, for the others.
+    Followed,
     /// It was the last that the keeper asked for: that has to be undone.
     Abandoned(OwnerId),
 }
@@ -108,8 +121,6 @@ pub(super) enum LeaveOutcome {
 pub(super) struct TimePassed {
     /// A caller that asked for itself and is not polled: what it may have got has to be undone.
     pub(super) displaced: Option<OwnerId>,
-    /// Whether that caller had an answer to come for: then it is to wait.
-    pub(super) was_answered: bool,
     /// A grant that was not taken: it has to go back.
     pub(super) returned: Option<OwnerId>,
     /// This lease is over, and nobody said so: who had it, and for which acquisition.
@@ -126,20 +137,15 @@ impl KeyQueue {
         if let Some(grant) = self.held(owner) {
             return EnterOutcome::Has(grant);
         }
-        if matches!(self.stage, Stage::Free) && self.candidates().next().is_none() {
-            self.stage = Stage::InPlace { owner, mode, since: now, woken: None };
+        if matches!(self.stage, Stage::Free) && !self.waiters.has_candidates() {
+            self.stage = Stage::InPlace { owner, mode, since: now, stands: InPlaceStanding::default() };
             return EnterOutcome::AskInPlace;
         }
         if mode == Mode::Try {
             return EnterOutcome::Busy;
         }
-        self.waiters.push_back(Waiting::new(owner));
+        self.waiters.enter_last(owner);
         EnterOutcome::Wait
-    }
-
-    /// Those that may be served, in order.
-    fn candidates(&self) -> impl Iterator<Item = OwnerId> {
-        self.waiters.iter().filter(|waiting| !waiting.is_parked).map(|waiting| waiting.owner)
     }
 
     /// Whether this caller still asks for itself.
@@ -147,22 +153,48 @@ impl KeyQueue {
         matches!(&self.stage, Stage::InPlace { owner: asking, .. } if *asking == owner)
     }
 
-    /// When the caller that asks for itself was told that there is something for it, if it was not polled since.
-    pub(super) fn woken_in_place(&mut self, at: Option<Moment>) {
-        if let Stage::InPlace { woken, .. } = &mut self.stage {
-            *woken = at;
+    /// Takes note of how it stands with the caller that asks for itself.
+    pub(super) fn note_in_place(&mut self, how: InPlaceStanding) {
+        if let Stage::InPlace { stands, .. } = &mut self.stage {
+            *stands = how;
         }
     }
 
-    /// When the keeper follows a caller that asks for itself: when it is not answered for too long while others wait; or
-    /// when it has something to wait for, and does not come for its answer. What is only tried is not kept by the servers
-    /// for a caller that does not come, so it is left to the caller.
+    /// When the keeper asks instead of a caller that asks for itself: when it is not answered for too long while others
+    /// wait.
     fn displaced_at(&self) -> Option<Moment> {
-        let Stage::InPlace { mode, since, woken, .. } = &self.stage else { return None };
-        let has_candidates = self.candidates().next().is_some();
-        let unanswered = has_candidates.then_some(*since);
-        let uncollected = woken.filter(|_| *mode == Mode::Wait);
-        unanswered.into_iter().chain(uncollected).map(|from| from.after(PATIENCE)).min()
+        match &self.stage {
+            Stage::InPlace { since, stands, .. } if !stands.is_queued && self.waiters.has_candidates() => {
+                Some(since.after(PATIENCE))
+            }
+            _ => None,
+        }
+    }
+
+    /// When the keeper goes on with the request of a caller that asks for itself: when there is something for it to come
+    /// for, and it does not. What is only tried is not kept by the servers for a caller that does not come, so it is left to
+    /// the caller.
+    fn followed_at(&self) -> Option<Moment> {
+        match &self.stage {
+            Stage::InPlace { mode: Mode::Wait, stands, .. } => {
+                stands.woken.map(|woken| woken.after(PATIENCE))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the keeper is to go on with the request of the caller that asks for itself.
+    pub(super) fn is_to_follow(&self, now: Moment) -> bool {
+        self.followed_at().is_some_and(|at| at <= now)
+    }
+
+    /// The keeper goes on with the request of the caller that asks for itself. The caller waits for it, and is parked.
+    pub(super) fn follow(&mut self) {
+        if let Stage::InPlace { owner, .. } = self.stage {
+            self.waiters.enter_first(owner);
+            self.waiters.park_first();
+            self.stage = Stage::Asking { competitor: owner };
+        }
     }
 
     /// The backend granted the lock to a caller that asked for itself. `None` if it does not any more: the grant has to
@@ -188,33 +220,32 @@ impl KeyQueue {
         asked
     }
 
-    /// The caller's own request goes on with the keeper, and the caller is the first that waits for it. `false` if it does
-    /// not ask any more.
-    pub(super) fn hand_to_keeper(&mut self, owner: OwnerId) -> bool {
-        match std::mem::take(&mut self.stage) {
-            Stage::InPlace { owner: asking, .. } if asking == owner => {
-                self.waiters.push_front(Waiting::new(owner));
-                self.stage = Stage::Asking { competitor: owner };
-                true
-            }
-            other => {
-                self.stage = other;
-                false
-            }
-        }
-    }
-
     /// This waiter asked the backend itself before. It may have been told meanwhile that waiting cannot help, and could not
     /// be reached: then it is the first in line.
     pub(super) fn stay(&mut self, owner: OwnerId) {
-        if !self.waiters.iter().any(|waiting| waiting.owner == owner) {
-            self.waiters.push_front(Waiting::new(owner));
+        if self.waiters.place_of(owner).is_none() {
+            self.waiters.enter_first(owner);
         }
     }
 
-    /// Whether the keeper has to ask: somebody waits, and nothing is asked for, offered or held.
-    pub(super) fn needs_asking(&self) -> bool {
-        matches!(self.stage, Stage::Free) && self.candidates().next().is_some()
+    /// The first waiter is to ask, or the keeper instead of it, if there is one, and nothing is asked for, offered or held.
+    pub(super) fn invite(&mut self, now: Moment) {
+        if let (Stage::Free, Some((owner, has_asked))) = (&self.stage, self.waiters.first_candidate()) {
+            self.stage = match has_asked {
+                true => Stage::ForKeeper,
+                false => Stage::Invited { owner, since: now },
+            };
+        }
+    }
+
+    /// The keeper cannot go on with the request of the caller that left.
+    pub(super) fn not_followed(&mut self) {
+        self.stage = Stage::ForKeeper;
+    }
+
+    /// Whether the keeper has to ask.
+    pub(super) fn is_for_keeper(&self) -> bool {
+        matches!(self.stage, Stage::ForKeeper)
     }
 
     /// The keeper asks for this acquisition.
@@ -242,7 +273,7 @@ impl KeyQueue {
 
     /// What nobody is there to take comes back.
     fn offer_to_candidates(&mut self, share: GrantShare, now: Moment) -> Option<GrantShare> {
-        if self.candidates().next().is_none() {
+        if !self.waiters.has_candidates() {
             return Some(share);
         }
         self.stage = Stage::Offered { share, since: now };
@@ -255,7 +286,7 @@ impl KeyQueue {
             return Vec::new();
         }
         self.stage = Stage::Free;
-        self.waiters.drain(..).map(|waiting| waiting.owner).collect()
+        self.waiters.take_all()
     }
 
     /// What is offered is offered no more. `false` if nothing is.
@@ -273,35 +304,47 @@ impl KeyQueue {
             Stage::Offered { since, .. } => reach(*since, now),
             _ => 0,
         };
-        self.candidates().take(reach)
+        self.waiters.candidates().take(reach)
     }
 
-    /// Those that have to be woken: they may take the offer, or let one pass.
+    /// Those that have to be woken: they may take the offer, are invited, or let something pass.
     pub(super) fn take_to_wake(&mut self, now: Moment) -> Vec<OwnerId> {
         let mut to_wake: Vec<_> = self.offered_to(now).collect();
-        for passed in self.waiters.iter_mut().filter(|waiting| waiting.is_to_wake) {
-            passed.is_to_wake = false;
-            to_wake.push(passed.owner);
+        if let Stage::Invited { owner, .. } = self.stage {
+            to_wake.push(owner);
         }
+        self.waiters.take_to_wake(&mut to_wake);
         to_wake
     }
 
     /// This waiter was polled. What it gets, if it is offered something: those before it let that pass.
-    pub(super) fn take(&mut self, owner: OwnerId, now: Moment) -> Option<Grant> {
-        let place = self.waiters.iter().position(|waiting| waiting.owner == owner)?;
-        self.waiters.get_mut(place)?.is_parked = false;
-        let Stage::Offered { share, .. } = &self.stage else { return None };
-        if share.valid_until <= now || !self.offered_to(now).any(|offered| offered == owner) {
-            return None;
+    pub(super) fn take(&mut self, owner: OwnerId, now: Moment) -> TakeOutcome {
+        let Some(place) = self.waiters.place_of(owner) else { return TakeOutcome::Wait };
+        self.waiters.unpark(place);
+        match std::mem::take(&mut self.stage) {
+            Stage::Invited { owner: invited, .. } if invited == owner => {
+                self.waiters.remove(place);
+                let (mode, stands) = (Mode::Wait, InPlaceStanding::default());
+                self.stage = Stage::InPlace { owner, mode, since: now, stands };
+                TakeOutcome::AskInPlace
+            }
+            Stage::Offered { share, since }
+                if share.valid_until > now && self.is_reached(owner, since, now) =>
+            {
+                self.waiters.remove(place);
+                self.waiters.park(place);
+                TakeOutcome::Has(self.hold(owner, share))
+            }
+            other => {
+                self.stage = other;
+                TakeOutcome::Wait
+            }
         }
-        let Stage::Offered { share, .. } = std::mem::take(&mut self.stage) else { return None };
-        self.waiters.remove(place);
-        self.waiters.iter_mut().take(place).for_each(Waiting::park);
-        if self.waiters.is_empty() {
-            // A lock that is held takes no room for waiters.
-            self.waiters = VecDeque::new();
-        }
-        Some(self.hold(owner, share))
+    }
+
+    /// Whether what is offered since then is offered to this one.
+    fn is_reached(&self, owner: OwnerId, since: Moment, now: Moment) -> bool {
+        self.waiters.candidates().take(reach(since, now)).any(|offered| offered == owner)
     }
 
     fn hold(&mut self, holder: OwnerId, mut share: GrantShare) -> Grant {
@@ -330,7 +373,7 @@ impl KeyQueue {
             Stage::Offered { share, .. } | Stage::Held { share, .. } => {
                 Some(share).filter(|share| share.competitor == competitor)
             }
-            Stage::Free | Stage::InPlace { .. } | Stage::Asking { .. } => None,
+            _ => None,
         }
     }
 
@@ -347,7 +390,7 @@ impl KeyQueue {
         match std::mem::take(&mut self.stage) {
             Stage::Held { holder, .. } => Some(Some(holder)),
             Stage::Offered { .. } => Some(None),
-            Stage::Free | Stage::InPlace { .. } | Stage::Asking { .. } => None,
+            _ => None,
         }
     }
 
@@ -362,12 +405,23 @@ impl KeyQueue {
     pub(super) fn leave(&mut self, owner: OwnerId, share: HandOver, now: Moment) -> LeaveOutcome {
         match std::mem::take(&mut self.stage) {
             Stage::Held { holder, share: granted } if holder == owner => self.hand_over(granted, share, now),
-            Stage::InPlace { owner: asking, .. } if asking == owner => LeaveOutcome::Over(owner),
+            Stage::InPlace { owner: asking, stands, .. } if asking == owner => {
+                self.leave_in_place(owner, stands)
+            }
             other => {
                 self.stage = other;
                 self.leave_line(owner)
             }
         }
+    }
+
+    /// A caller that asks for itself gives up. The place that the backend keeps for it is for those behind it.
+    fn leave_in_place(&mut self, owner: OwnerId, stands: InPlaceStanding) -> LeaveOutcome {
+        if !stands.is_queued || !self.waiters.has_candidates() {
+            return LeaveOutcome::Over(owner);
+        }
+        self.stage = Stage::Asking { competitor: owner };
+        LeaveOutcome::Followed
     }
 
     /// The holder is done. The next waiter is offered the lock, or the queue has had its share.
@@ -380,15 +434,18 @@ impl KeyQueue {
     }
 
     fn leave_line(&mut self, owner: OwnerId) -> LeaveOutcome {
-        let Some(place) = self.waiters.iter().position(|waiting| waiting.owner == owner) else {
+        let Some(place) = self.waiters.place_of(owner) else {
             return LeaveOutcome::Unknown;
         };
         self.waiters.remove(place);
         match &self.stage {
-            Stage::Asking { .. } if self.waiters.is_empty() => self.abandon(),
-            Stage::Offered { .. } if self.candidates().next().is_none() => self.abandon(),
-            _ => LeaveOutcome::Quietly,
+            Stage::Invited { owner: invited, .. } if *invited == owner => self.stage = Stage::Free,
+            Stage::ForKeeper if !self.waiters.has_candidates() => self.stage = Stage::Free,
+            Stage::Asking { .. } if self.waiters.is_empty() => return self.abandon(),
+            Stage::Offered { .. } if !self.waiters.has_candidates() => return self.abandon(),
+            _ => {}
         }
+        LeaveOutcome::Quietly
     }
 
     fn abandon(&mut self) -> LeaveOutcome {
@@ -406,14 +463,20 @@ impl KeyQueue {
     pub(super) fn pass_time(&mut self, now: Moment) -> TimePassed {
         let is_displaced = self.displaced_at().is_some_and(|at| at <= now);
         match std::mem::take(&mut self.stage) {
-            Stage::InPlace { owner, mode, woken, .. } if is_displaced => {
+            Stage::InPlace { owner, mode, .. } if is_displaced => {
                 if mode == Mode::Wait {
-                    self.waiters.push_front(Waiting { is_parked: true, ..Waiting::new(owner) });
+                    self.waiters.enter_first(owner);
+                    self.waiters.park_first();
                 }
-                TimePassed { displaced: Some(owner), was_answered: woken.is_some(), ..TimePassed::default() }
+                self.stage = Stage::ForKeeper;
+                TimePassed { displaced: Some(owner), ..TimePassed::default() }
+            }
+            Stage::Invited { owner, since } if since.after(PATIENCE) <= now => {
+                self.pass_invitation(owner);
+                TimePassed::default()
             }
             Stage::Offered { share, since } if ends_at(&share, since) <= now => {
-                self.park(reach(since, now));
+                self.waiters.park_candidates(reach(since, now));
                 TimePassed { returned: Some(share.competitor), ..TimePassed::default() }
             }
             Stage::Held { holder, share, .. } if share.valid_until <= now => {
@@ -426,23 +489,28 @@ impl KeyQueue {
         }
     }
 
-    fn park(&mut self, reach: usize) {
-        let candidates = self.waiters.iter_mut().filter(|waiting| !waiting.is_parked);
-        candidates.take(reach).for_each(Waiting::park);
+    /// Who was invited did not come: the keeper asks, if anybody else waits.
+    fn pass_invitation(&mut self, owner: OwnerId) {
+        if let Some(place) = self.waiters.place_of(owner) {
+            self.waiters.park(place + 1);
+        }
+        if self.waiters.has_candidates() {
+            self.stage = Stage::ForKeeper;
+        }
     }
 
     /// When time may have brought something to do, if nobody does anything until then.
     pub(super) fn next_look(&self, now: Moment) -> Option<Moment> {
-        let candidates = self.candidates().count();
         match &self.stage {
-            Stage::InPlace { .. } => self.displaced_at(),
+            Stage::InPlace { .. } => self.displaced_at().into_iter().chain(self.followed_at()).min(),
+            Stage::Invited { since, .. } => Some(since.after(PATIENCE)),
             Stage::Offered { share, since } => {
                 let reach = reach(*since, now);
-                let widens = (reach < candidates).then(|| widens_at(*since, reach));
+                let widens = (reach < self.waiters.count_candidates()).then(|| widens_at(*since, reach));
                 widens.into_iter().chain([ends_at(share, *since)]).min()
             }
             Stage::Held { share, .. } => (!self.waiters.is_empty()).then_some(share.valid_until),
-            Stage::Free | Stage::Asking { .. } => None,
+            Stage::Free | Stage::ForKeeper | Stage::Asking { .. } => None,
         }
     }
 }

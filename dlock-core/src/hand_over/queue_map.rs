@@ -52,6 +52,13 @@ impl QueueEntry {
         self.relay = Some(LossRelay::unsaid(observer, concerns));
     }
 
+    /// Takes note of how it stands with a caller that asks for itself.
+    pub(super) fn note_in_place(&mut self) {
+        if let Some(in_place) = &self.in_place {
+            self.queue.note_in_place(in_place.standing());
+        }
+    }
+
     /// What the competitor waits for.
     pub(super) fn progress(&mut self) -> &Arc<Progress> {
         self.progress.get_or_insert_default()

@@ -4,7 +4,7 @@ use super::asking::{self, Asking, InPlace};
 use super::lane::Lane;
 use super::loss_relay::{BackendObserver, LossRelay, ObservedQueues, Word};
 use super::pending_releases::PendingReleases;
-use super::queue::{self, EnterOutcome, LeaveOutcome};
+use super::queue::{self, EnterOutcome, LeaveOutcome, TakeOutcome};
 use super::queue_map::{QueueEntry, QueueMap};
 use super::share::HandOver;
 use super::watch::Watch;
@@ -47,9 +47,14 @@ struct Errands {
 
 /// What a caller that entered has to do.
 enum Entered<'a> {
-    Has(Grant),
     Busy,
     Waits(Waiter<'a, LockError>),
+    Has(Turn),
+}
+
+/// What a caller has whose turn it is.
+enum Turn {
+    Granted(Grant),
     /// It asks the backend itself.
     Asks(InPlace),
 }
@@ -151,13 +156,14 @@ impl HandOverState {
         now: Moment,
     ) -> Errands {
         let mut errands = self.pass_time(lane, entry, pending, now);
-        if entry.queue.needs_asking() {
+        entry.queue.invite(now);
+        if entry.queue.is_for_keeper() {
             errands.ask = self.begin_asking(lane, entry);
         }
         errands.to_wake = entry.queue.take_to_wake(now);
         // Without an owner id to ask under it is tried again later.
-        let again = entry.queue.needs_asking().then(|| now.after(queue::PATIENCE));
-        errands.look_by = entry.queue.next_look(now).or(again);
+        let again = entry.queue.is_for_keeper().then(|| now.after(queue::PATIENCE));
+        errands.look_by = [errands.look_by, entry.queue.next_look(now), again].into_iter().flatten().min();
         errands
     }
 
@@ -168,13 +174,10 @@ impl HandOverState {
         pending: &mut PendingReleases,
         now: Moment,
     ) -> Errands {
-        let mut errands = Errands::default();
-        entry.queue.woken_in_place(entry.in_place.as_ref().and_then(InPlace::woken));
+        let look_by = self.follow_in_place(lane, entry, now);
+        let mut errands = Errands { look_by, ..Errands::default() };
         let passed = entry.queue.pass_time(now);
         if let Some(displaced) = passed.displaced {
-            if passed.was_answered {
-                entry.progress().queued();
-            }
             let claim = lane.claim(displaced);
             self.note_pending(pending, displaced, &claim, now);
             errands.undo = Some((claim, entry.in_place.take().map_or(Asker::Nobody, Asker::Caller)));
@@ -233,16 +236,20 @@ impl HandOverState {
         let lane = self.lane(&request.claim);
         let entered = self.enter(&lane, request);
         let place = InLine { queues: self, lane: &lane, owner: request.claim.owner };
-        let (granted, waiter) = match entered {
-            Entered::Has(grant) => (Some(grant), None),
+        let mut turn = match entered {
             Entered::Busy => return Err(busy()),
-            Entered::Waits(waiter) => (None, Some(waiter)),
-            // In a box, which is gone while the caller waits.
-            Entered::Asks(in_place) => (Box::pin(self.ask_in_place(&lane, request, in_place)).await?, None),
+            Entered::Waits(waiter) => self.wait(&lane, request, Some(waiter)).await?,
+            Entered::Has(turn) => turn,
         };
-        let grant = match granted {
-            Some(grant) => grant,
-            None => self.wait(&lane, request, waiter).await?,
+        let grant = loop {
+            turn = match turn {
+                Turn::Granted(grant) => break grant,
+                // In a box, which is gone while the caller waits.
+                Turn::Asks(in_place) => match Box::pin(self.ask_in_place(&lane, request, in_place)).await? {
+                    Some(grant) => break grant,
+                    None => self.wait(&lane, request, None).await?,
+                },
+            };
         };
         std::mem::forget(place);
         Ok(grant)
@@ -317,9 +324,11 @@ impl HandOverState {
             let passed = self.pass_time(lane, entry, pending, now);
             let entered = match entry.queue.enter(request.claim.owner, request.mode, now) {
                 EnterOutcome::Busy => return (Entered::Busy, passed),
-                EnterOutcome::AskInPlace => Entered::Asks(self.begin_in_place(lane, entry, request)),
+                EnterOutcome::AskInPlace => {
+                    Entered::Has(Turn::Asks(self.begin_in_place(lane, entry, request)))
+                }
                 EnterOutcome::Wait => Entered::Waits(self.wakeups.enter(request.claim.owner)),
-                EnterOutcome::Has(grant) => Entered::Has(grant),
+                EnterOutcome::Has(grant) => Entered::Has(Turn::Granted(grant)),
             };
             request.progress.follow(entry.progress());
             (entered, passed)
@@ -328,21 +337,25 @@ impl HandOverState {
         entered
     }
 
-    /// Waits until something is offered that this waiter can take.
+    /// Waits until something is offered that this waiter can take, or until it is its turn to ask.
     async fn wait(
         &self,
         lane: &Lane,
         request: &AcquireRequest,
-        waiter: Option<Waiter<'_, LockError>>,
-    ) -> Result<Grant, LockError> {
-        let waiter = waiter.unwrap_or_else(|| self.stay_in_line(lane, request));
+        entered: Option<Waiter<'_, LockError>>,
+    ) -> Result<Turn, LockError> {
+        // A waiter that has just entered is woken if there is something for it already.
+        let has_entered = entered.is_some();
+        let waiter = entered.unwrap_or_else(|| self.stay_in_line(lane, request));
+        let mut turn = if has_entered { None } else { self.take(lane, request) };
         loop {
-            if let Some(grant) = self.take(lane, request) {
-                return Ok(grant);
+            if let Some(turn) = turn {
+                return Ok(turn);
             }
             if let Some(error) = waiter.woken().await {
                 return Err(error);
             }
+            turn = self.take(lane, request);
         }
     }
 
@@ -357,14 +370,17 @@ impl HandOverState {
     }
 
     /// Takes what is offered: from here on what the backend says of it concerns this request.
-    fn take(&self, lane: &Lane, request: &AcquireRequest) -> Option<Grant> {
+    fn take(&self, lane: &Lane, request: &AcquireRequest) -> Option<Turn> {
         self.step(lane, |entry, _, now| {
             entry.withdraw_if_lost();
-            let taken = entry.queue.take(request.claim.owner, now)?;
-            if let Some(relay) = entry.relay.as_mut() {
-                relay.pass_to(request.loss());
+            match entry.queue.take(request.claim.owner, now) {
+                TakeOutcome::Wait => None,
+                TakeOutcome::AskInPlace => Some(Turn::Asks(self.begin_in_place(lane, entry, request))),
+                TakeOutcome::Has(grant) => {
+                    entry.relay.iter_mut().for_each(|relay| relay.pass_to(request.loss()));
+                    Some(Turn::Granted(grant))
+                }
             }
-            Some(taken)
         })
     }
 
@@ -446,12 +462,16 @@ impl HandOverState {
     fn leave(&self, lane: &Lane, owner: OwnerId) -> Left {
         let (left, undo, ended) = self.step(lane, |entry, pending, now| {
             let (mut over, mut undo, mut ended) = (None, None, None);
+            entry.note_in_place();
             let left = entry.queue.leave(owner, self.hand_over, now);
             let is_handed_over = matches!(left, LeaveOutcome::HandedOver);
             match left {
                 LeaveOutcome::Over(competitor) => {
                     (entry.relay, ended) = (None, entry.in_place.take());
                     over = Some(lane.claim(competitor));
+                }
+                LeaveOutcome::Followed => {
+                    over = (!self.go_on_without_caller(lane, entry)).then(|| lane.claim(owner));
                 }
                 LeaveOutcome::Abandoned(competitor) => {
                     entry.relay = None;

@@ -272,6 +272,43 @@ async fn all_who_wait_learn_that_the_backend_is_away() {
     assert!(locks.lock("k").try_acquire().await.is_err_and(|error| error.kind() == ErrorKind::Unavailable));
 }
 
+/// Its first request is never answered.
+#[derive(Debug)]
+struct SlowAtFirst(Blocks);
+
+impl Backend for SlowAtFirst {
+    fn name(&self) -> &'static str {
+        "slow at first"
+    }
+
+    fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        match self.0.acquires() {
+            0 => {
+                self.0.acquires.fetch_add(1, Ordering::SeqCst);
+                Box::pin(std::future::pending())
+            }
+            _ => self.0.acquire(request),
+        }
+    }
+
+    fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
+        self.0.renew(claim)
+    }
+
+    fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
+        self.0.release(claim)
+    }
+}
+
+/// The keeper asks instead, and the caller is woken to wait for that.
+#[tokio::test]
+async fn a_caller_whose_request_is_not_answered_is_served_after_all() {
+    let blocks = Arc::into_inner(Blocks::over(&EmbeddedBackend::new())).unwrap();
+    let locks = LockManager::builder(SlowAtFirst(blocks)).ttl(LONG).wait(PATIENCE).build().unwrap();
+    let turn = async || locks.lock("k").await.unwrap().release().await.unwrap();
+    tokio::join!(turn(), turn(), turn());
+}
+
 mod conformance {
     use super::*;
     use crate::testing::Fixture;

@@ -41,17 +41,39 @@ fn offered_to(queue: &KeyQueue, now: Moment) -> Vec<OwnerId> {
     queue.offered_to(now).collect()
 }
 
+impl TakeOutcome {
+    fn granted(self) -> Option<Grant> {
+        match self {
+            Self::Has(grant) => Some(grant),
+            Self::Wait | Self::AskInPlace => None,
+        }
+    }
+}
+
+fn standing(woken: Option<Moment>, is_queued: bool) -> InPlaceStanding {
+    InPlaceStanding { woken, is_queued }
+}
+
+/// The waiter that is invited, if there is one.
+fn invited(queue: &mut KeyQueue, now: Moment) -> Option<OwnerId> {
+    queue.invite(now);
+    match queue.stage {
+        Stage::Invited { owner, .. } => Some(owner),
+        _ => None,
+    }
+}
+
 #[test]
 fn a_grant_goes_round_under_rising_tokens_until_its_share_is_served() {
     let (mut queue, [_, two, three]) = offered(64);
     assert_eq!(offered_to(&queue, at(10)), [two]);
-    assert_eq!(queue.take(two, at(11)).unwrap().token.as_u64(), 65);
+    assert_eq!(queue.take(two, at(11)).granted().unwrap().token.as_u64(), 65);
     assert!(matches!(queue.leave(two, SHARE, at(12)), LeaveOutcome::HandedOver));
-    assert_eq!(queue.take(three, at(12)).unwrap().token.as_u64(), 66);
+    assert_eq!(queue.take(three, at(12)).granted().unwrap().token.as_u64(), 66);
     let late = owner();
     queue.enter(late, Mode::Wait, at(13));
     assert!(matches!(queue.leave(three, SHARE, at(13)), LeaveOutcome::Over(_)), "three were served");
-    assert!(queue.needs_asking());
+    assert_eq!(invited(&mut queue, at(13)), Some(late));
 }
 
 #[test]
@@ -65,14 +87,14 @@ fn a_grant_is_not_handed_over_without_tokens_nor_late_nor_with_little_lease_left
 #[test]
 fn an_offer_that_is_not_taken_widens_and_whoever_lets_it_pass_keeps_its_place() {
     let (mut queue, [_, two, three]) = offered(64);
-    assert!(queue.take(three, at(59)).is_none(), "not its turn yet");
+    assert!(queue.take(three, at(59)).granted().is_none(), "not its turn yet");
     assert_eq!(queue.next_look(at(10)), Some(at(60)));
     assert_eq!(offered_to(&queue, at(60)), [two, three]);
-    assert_eq!(queue.take(three, at(60)).unwrap().token.as_u64(), 65);
-    assert!(!queue.needs_asking());
+    assert_eq!(queue.take(three, at(60)).granted().unwrap().token.as_u64(), 65);
+    assert!(invited(&mut queue, at(60)).is_none());
     let late = owner();
     queue.enter(late, Mode::Wait, at(61));
-    assert!(queue.take(two, at(61)).is_none(), "held, and it is there again");
+    assert!(queue.take(two, at(61)).granted().is_none(), "held, and it is there again");
     assert!(matches!(queue.leave(three, SHARE, at(61)), LeaveOutcome::Over(_)), "its share of time is over");
 }
 
@@ -81,15 +103,15 @@ fn an_offer_that_is_never_taken_goes_back_and_is_not_asked_for_again_until_a_wai
     let (mut queue, [one, two, _]) = offered(64);
     assert!(queue.pass_time(at(1_009)).returned.is_none());
     assert_eq!(queue.pass_time(at(1_010)).returned.unwrap(), one);
-    assert!(!queue.needs_asking(), "all are parked");
+    assert!(invited(&mut queue, at(1_010)).is_none(), "all are parked");
     let other = owner();
     assert!(
         matches!(queue.enter(other, Mode::Try, at(1_011)), EnterOutcome::AskInPlace),
         "who tries passes them"
     );
     queue.refused_in_place(other);
-    assert!(queue.take(two, at(1_012)).is_none());
-    assert!(queue.needs_asking(), "it was polled");
+    assert!(matches!(queue.take(two, at(1_012)), TakeOutcome::Wait));
+    assert_eq!(invited(&mut queue, at(1_012)), Some(two), "it was polled");
 }
 
 /// The process, or the keeper alone, may have been stopped while the offer should have widened.
@@ -100,14 +122,14 @@ fn a_waiter_that_is_parked_is_woken_since_it_may_never_have_been() {
     assert!(queue.pass_time(at(4_000)).returned.is_some());
     assert_eq!(queue.take_to_wake(at(4_000)), [two, three]);
     assert!(queue.take_to_wake(at(4_000)).is_empty(), "once");
-    assert!(queue.take(three, at(4_001)).is_none());
-    assert!(queue.needs_asking(), "it was polled");
+    assert!(matches!(queue.take(three, at(4_001)), TakeOutcome::Wait));
+    assert_eq!(invited(&mut queue, at(4_001)), Some(three), "it was polled");
 }
 
 #[test]
 fn a_waiter_that_is_passed_is_woken() {
     let (mut queue, [_, two, three]) = offered(64);
-    assert!(queue.take(three, at(60)).is_some(), "polled by chance, before anybody was woken");
+    assert!(queue.take(three, at(60)).granted().is_some(), "polled by chance, before anybody was woken");
     assert_eq!(queue.take_to_wake(at(60)), [two]);
 }
 
@@ -121,7 +143,8 @@ fn a_caller_that_could_not_be_told_of_a_failure_is_the_first_in_line() {
     assert_eq!(queue.failed(fresh), [one, two]);
     queue.stay(one);
     queue.stay(one);
-    assert!(queue.needs_asking());
+    queue.invite(at(61));
+    assert!(queue.is_for_keeper(), "it has asked before");
     assert!(matches!(queue.leave(one, SHARE, at(61)), LeaveOutcome::Quietly));
     assert!(queue.is_empty());
 }
@@ -130,8 +153,8 @@ fn a_caller_that_could_not_be_told_of_a_failure_is_the_first_in_line() {
 fn what_is_withdrawn_is_asked_for_anew() {
     let (mut queue, [_, two, _]) = offered(64);
     assert!(queue.withdraw());
-    assert!(queue.take(two, at(11)).is_none());
-    assert!(queue.needs_asking());
+    assert!(matches!(queue.take(two, at(11)), TakeOutcome::Wait));
+    assert_eq!(invited(&mut queue, at(11)), Some(two));
     assert!(!queue.withdraw());
 }
 
@@ -139,7 +162,7 @@ fn what_is_withdrawn_is_asked_for_anew() {
 fn an_offer_is_not_taken_once_its_lease_is_over() {
     let (mut queue, claims) = held(64);
     assert!(matches!(queue.leave(claims[0], SHARE, at(10)), LeaveOutcome::HandedOver));
-    assert!(queue.take(claims[1], at(9_000)).is_none());
+    assert!(queue.take(claims[1], at(9_000)).granted().is_none());
     assert!(queue.pass_time(at(9_000)).returned.is_some());
 }
 
@@ -151,38 +174,104 @@ fn a_caller_that_asks_for_itself_and_is_not_polled_is_followed_by_the_keeper() {
     queue.enter(two, Mode::Wait, at(10));
     assert_eq!(queue.next_look(at(10)), Some(at(50)));
     assert_eq!(queue.pass_time(at(50)).displaced.unwrap(), one);
-    assert!(queue.needs_asking() && !queue.asks_in_place(one));
+    assert!(queue.is_for_keeper() && !queue.asks_in_place(one));
     queue.asking(fresh);
     assert!(queue.granted_in_place(one, &grant(64, 64, at(9_000)), at(60)).is_none(), "too late");
     assert!(queue.offer(fresh, &grant(128, 64, at(9_000)), at(60)));
     assert_eq!(offered_to(&queue, at(60)), [two], "the other one is parked");
-    assert!(queue.take(one, at(61)).is_some(), "and has kept its place, now that it is polled");
+    assert!(queue.take(one, at(61)).granted().is_some(), "and has kept its place, now that it is polled");
 }
 
 #[test]
-fn a_caller_that_does_not_come_for_its_answer_is_not_waited_for() {
-    let (mut queue, [one, ..]) = (KeyQueue::default(), [owner(), owner(), owner()]);
+fn a_caller_that_waits_at_the_backend_is_not_displaced_by_those_behind_it() {
+    let (mut queue, [one, two, _]) = (KeyQueue::default(), [owner(), owner(), owner()]);
     queue.enter(one, Mode::Wait, at(0));
-    assert!(queue.pass_time(at(500)).displaced.is_none(), "a slow server is no reason");
-    queue.woken_in_place(Some(at(500)));
-    assert_eq!(queue.next_look(at(540)), Some(at(550)));
-    queue.woken_in_place(None);
-    assert_eq!(queue.next_look(at(550)), None, "it came");
-    queue.woken_in_place(Some(at(600)));
-    assert_eq!(queue.pass_time(at(650)).displaced.unwrap(), one);
-    assert!(!queue.needs_asking(), "it is parked");
-    queue.take(one, at(700));
-    assert!(queue.needs_asking(), "until it is polled");
+    queue.enter(two, Mode::Wait, at(10));
+    queue.note_in_place(standing(None, true));
+    assert_eq!(queue.next_look(at(40)), None);
+    assert!(queue.pass_time(at(500)).displaced.is_none());
+    assert!(queue.granted_in_place(one, &grant(64, 64, at(9_000)), at(500)).is_some());
 }
 
 #[test]
-fn a_caller_that_has_to_wait_is_the_first_that_the_keeper_asks_for() {
+fn the_keeper_goes_on_with_what_a_caller_does_not_come_for() {
     let (mut queue, [one, two, _]) = (KeyQueue::default(), [owner(), owner(), owner()]);
     queue.enter(one, Mode::Wait, at(0));
     queue.enter(two, Mode::Wait, at(1));
-    assert!(queue.hand_to_keeper(one));
-    assert!(queue.offer(one, &grant(64, 64, at(9_000)), at(2)));
-    assert_eq!(offered_to(&queue, at(2)), [one]);
+    assert!(!queue.is_to_follow(at(500)), "a slow server is no reason");
+    queue.note_in_place(standing(Some(at(500)), true));
+    assert_eq!(queue.next_look(at(540)), Some(at(550)));
+    queue.note_in_place(standing(None, true));
+    assert_eq!(queue.next_look(at(550)), None, "it came");
+    queue.note_in_place(standing(Some(at(600)), true));
+    assert!(queue.is_to_follow(at(650)));
+    queue.follow();
+    assert!(queue.offer(one, &grant(64, 64, at(9_000)), at(651)));
+    assert_eq!(offered_to(&queue, at(651)), [two], "the one that asked is parked");
+    assert!(queue.take(two, at(651)).granted().is_some());
+    assert!(matches!(queue.take(one, at(690)), TakeOutcome::Wait), "it is polled again, and has its place");
+    assert!(matches!(queue.leave(two, SHARE, at(691)), LeaveOutcome::HandedOver));
+    assert_eq!(offered_to(&queue, at(691)), [one]);
+}
+
+#[test]
+fn a_caller_that_only_tries_and_is_not_polled_is_left_alone() {
+    let (mut queue, one) = (KeyQueue::default(), owner());
+    queue.enter(one, Mode::Try, at(0));
+    queue.note_in_place(standing(Some(at(10)), false));
+    assert!(!queue.is_to_follow(at(500)) && queue.next_look(at(500)).is_none());
+}
+
+#[test]
+fn the_place_of_a_caller_that_gives_up_is_for_those_behind_it() {
+    for is_queued in [true, false] {
+        let (mut queue, [one, two, _]) = (KeyQueue::default(), [owner(), owner(), owner()]);
+        queue.enter(one, Mode::Wait, at(0));
+        queue.enter(two, Mode::Wait, at(0));
+        queue.note_in_place(standing(None, is_queued));
+        match queue.leave(one, SHARE, at(1)) {
+            LeaveOutcome::Followed if is_queued => {
+                assert!(queue.offer(one, &grant(64, 64, at(9_000)), at(2)));
+                assert_eq!(offered_to(&queue, at(2)), [two]);
+            }
+            LeaveOutcome::Over(_) if !is_queued => assert_eq!(invited(&mut queue, at(1)), Some(two)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_waiter_that_is_invited_asks_when_it_is_polled_and_else_the_keeper_does() {
+    let (mut queue, [one, two, three]) = held(1);
+    assert!(matches!(queue.leave(one, SHARE, at(10)), LeaveOutcome::Over(_)));
+    assert_eq!(invited(&mut queue, at(10)), Some(two));
+    assert_eq!(queue.take_to_wake(at(10)), [two]);
+    assert!(matches!(queue.take(three, at(11)), TakeOutcome::Wait), "not its turn");
+    assert!(matches!(queue.enter(owner(), Mode::Try, at(11)), EnterOutcome::Busy));
+    assert_eq!(queue.next_look(at(11)), Some(at(60)));
+    queue.pass_time(at(60));
+    assert!(queue.is_for_keeper());
+    let fresh = owner();
+    queue.asking(fresh);
+    assert!(queue.offer(fresh, &grant(128, 64, at(9_000)), at(61)));
+    assert_eq!(offered_to(&queue, at(61)), [three], "the other one let the invitation pass");
+
+    let (mut queue, [one, two, _]) = held(1);
+    queue.leave(one, SHARE, at(10));
+    assert_eq!(invited(&mut queue, at(10)), Some(two));
+    assert!(matches!(queue.take(two, at(11)), TakeOutcome::AskInPlace));
+    assert!(queue.granted_in_place(two, &grant(128, 64, at(9_000)), at(12)).is_some());
+}
+
+#[test]
+fn an_invitation_that_is_refused_goes_to_the_next() {
+    let (mut queue, [one, two, three]) = held(1);
+    queue.leave(one, SHARE, at(10));
+    assert_eq!(invited(&mut queue, at(10)), Some(two));
+    assert!(matches!(queue.leave(two, SHARE, at(11)), LeaveOutcome::Quietly));
+    assert_eq!(invited(&mut queue, at(11)), Some(three));
+    assert!(matches!(queue.leave(three, SHARE, at(12)), LeaveOutcome::Quietly));
+    assert!(queue.is_empty());
 }
 
 #[test]
@@ -190,7 +279,7 @@ fn the_last_waiter_that_leaves_has_what_the_keeper_asks_for_undone() {
     let (mut queue, [one, two, _]) = (KeyQueue::default(), [owner(), owner(), owner()]);
     queue.enter(one, Mode::Wait, at(0));
     queue.enter(two, Mode::Wait, at(0));
-    queue.hand_to_keeper(one);
+    queue.follow();
     assert!(matches!(queue.leave(one, SHARE, at(1)), LeaveOutcome::Quietly));
     assert!(matches!(queue.leave(two, SHARE, at(1)), LeaveOutcome::Abandoned(asked) if asked == one));
     assert!(queue.is_empty());
@@ -210,7 +299,7 @@ fn a_lost_lease_is_asked_for_anew() {
     let (mut queue, [one, two, _]) = held(64);
     assert!(queue.lost(two).is_none(), "it is not the competitor");
     assert_eq!(queue.lost(one), Some(Some(one)));
-    assert!(queue.needs_asking());
+    assert_eq!(invited(&mut queue, at(0)), Some(two));
     assert!(matches!(queue.leave(one, SHARE, at(0)), LeaveOutcome::Unknown), "it holds nothing any more");
 }
 
@@ -219,7 +308,7 @@ fn a_lease_that_ends_in_silence_is_noticed() {
     let (mut queue, [one, ..]) = held(64);
     assert_eq!(queue.next_look(at(0)), Some(at(9_000)));
     assert_eq!(queue.pass_time(at(9_000)).lost, Some((one, one)));
-    assert!(queue.needs_asking());
+    assert!(invited(&mut queue, at(9_000)).is_some());
 }
 
 #[test]
@@ -238,6 +327,8 @@ enum Step {
     Poll(usize),
     Leave(usize),
     Lose,
+    /// The backend has whoever asks for itself wait, or wakes it.
+    Queue(bool),
     Later(u64),
 }
 
@@ -247,7 +338,7 @@ struct Process {
     queue: KeyQueue,
     claims: HashMap<usize, (OwnerId, Mode)>,
     /// Who asks in place.
-    in_place: Option<OwnerId>,
+    in_place: Option<(OwnerId, InPlaceStanding)>,
     /// What the keeper asks for.
     asking: Option<OwnerId>,
     holder: Option<OwnerId>,
@@ -263,7 +354,7 @@ impl Process {
             Step::Enter(who, tries) if !self.claims.contains_key(&who) => {
                 let (claim, mode) = (owner(), if tries { Mode::Try } else { Mode::Wait });
                 match self.queue.enter(claim, mode, now) {
-                    EnterOutcome::AskInPlace => self.in_place = Some(claim),
+                    EnterOutcome::AskInPlace => self.ask_in_place(claim),
                     EnterOutcome::Busy => return,
                     EnterOutcome::Wait => {}
                     EnterOutcome::Has(_) => panic!("it was never granted"),
@@ -278,6 +369,11 @@ impl Process {
                 }
             }
             Step::Lose => self.lose(),
+            Step::Queue(is_woken) => {
+                if let Some((_, stands)) = &mut self.in_place {
+                    *stands = standing(is_woken.then_some(now), true);
+                }
+            }
             Step::Later(millis) => self.now += millis,
             Step::Enter(..) => {}
         }
@@ -285,6 +381,7 @@ impl Process {
     }
 
     fn tend(&mut self) {
+        self.follow();
         let passed = self.queue.pass_time(at(self.now));
         for undone in [passed.displaced, passed.returned].into_iter().flatten() {
             self.undo(undone);
@@ -293,12 +390,28 @@ impl Process {
             self.forget(holder);
             self.undo(competitor);
         }
-        if self.queue.needs_asking() {
+        self.queue.invite(at(self.now));
+        if self.queue.is_for_keeper() {
             assert!(self.holder.is_none(), "asks while it holds");
             let fresh = owner();
             self.queue.asking(fresh);
             self.asking = Some(fresh);
         }
+    }
+
+    /// The keeper goes on with the request of a caller that was woken and not polled.
+    fn follow(&mut self) {
+        let Some((claim, stands)) = self.in_place else { return };
+        self.queue.note_in_place(stands);
+        if self.queue.is_to_follow(at(self.now)) {
+            self.queue.follow();
+            (self.in_place, self.asking) = (None, Some(claim));
+        }
+    }
+
+    fn ask_in_place(&mut self, claim: OwnerId) {
+        assert!(!self.undone.contains(&claim), "it asks again while it is undone");
+        self.in_place = Some((claim, InPlaceStanding::default()));
     }
 
     fn next_grant(&self) -> Grant {
@@ -307,7 +420,7 @@ impl Process {
     }
 
     fn answer(&mut self, now: Moment) {
-        if let Some(claim) = self.in_place.take() {
+        if let Some((claim, _)) = self.in_place.take() {
             if let Some(grant) = self.queue.granted_in_place(claim, &self.next_grant(), now) {
                 self.hold(claim, &grant);
             }
@@ -320,13 +433,25 @@ impl Process {
 
     fn poll(&mut self, who: usize, now: Moment) {
         let Some((claim, mode)) = self.claims.get(&who).cloned() else { return };
-        if let Some(grant) = self.queue.take(claim, now) {
-            self.hold(claim, &grant);
+        self.come(claim);
+        match self.queue.take(claim, now) {
+            TakeOutcome::Has(grant) => self.hold(claim, &grant),
+            TakeOutcome::AskInPlace => self.ask_in_place(claim),
+            TakeOutcome::Wait => {}
         }
         let is_displaced =
             mode == Mode::Try && self.holder != Some(claim) && !self.queue.asks_in_place(claim);
         if is_displaced {
             self.claims.remove(&who);
+        }
+    }
+
+    /// A caller that asks for itself is polled: it has seen what it was woken for.
+    fn come(&mut self, claim: OwnerId) {
+        if let Some((asking, stands)) = &mut self.in_place
+            && *asking == claim
+        {
+            stands.woken = None;
         }
     }
 
@@ -344,10 +469,10 @@ impl Process {
         if self.holder == Some(owner) {
             self.holder = None;
         }
-        if self.in_place.as_ref().is_some_and(|claim| *claim == owner) {
-            self.in_place = None;
-        }
+        let asked = self.in_place.take_if(|(claim, _)| *claim == owner);
+        asked.iter().for_each(|(_, stands)| self.queue.note_in_place(*stands));
         match self.queue.leave(owner, SHARE, now) {
+            LeaveOutcome::Followed => self.asking = Some(owner),
             LeaveOutcome::Over(competitor) | LeaveOutcome::Abandoned(competitor) => self.undo(competitor),
             LeaveOutcome::Unknown | LeaveOutcome::Quietly | LeaveOutcome::HandedOver => {}
         }
@@ -391,6 +516,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (0..5usize).prop_map(Step::Poll),
         4 => (0..5usize).prop_map(Step::Leave),
         1 => Just(Step::Lose),
+        2 => any::<bool>().prop_map(Step::Queue),
         2 => (1..120u64).prop_map(Step::Later),
         1 => Just(Step::Later(2_000)),
     ];
@@ -428,14 +554,12 @@ proptest! {
         let (mut holder, mut served) = (first, Vec::new());
         while served.len() < waiters {
             queue.leave(holder, SHARE, at(1));
-            if queue.needs_asking() {
-                let fresh = owner();
-                queue.asking(fresh);
-                assert!(queue.offer(fresh, &grant(64, tokens, at(9_000)), at(1)));
+            queue.invite(at(1));
+            let taken = |waiter: &&OwnerId| !matches!(queue.take(**waiter, at(1)), TakeOutcome::Wait);
+            holder = *line.iter().rev().find(taken).unwrap();
+            if queue.asks_in_place(holder) {
+                queue.granted_in_place(holder, &grant(64, tokens, at(9_000)), at(1)).unwrap();
             }
-            let all = line.iter().rev();
-            let taker = all.copied().find(|waiter| queue.take(*waiter, at(1)).is_some());
-            holder = taker.unwrap();
             served.push(holder);
         }
         prop_assert_eq!(served, line);

@@ -1,0 +1,127 @@
+//! The waiters of one key, in order. Pure.
+
+use crate::lease::OwnerId;
+use std::collections::VecDeque;
+
+/// First come, first served. A waiter that is *parked* keeps its place and is not served.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    waiters: VecDeque<Waiting>,
+    /// How many are parked.
+    parked: usize,
+    /// How many of those have not been woken since.
+    to_wake: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    owner: OwnerId,
+    /// It let something pass, and was not polled since.
+    is_parked: bool,
+    /// It has not been woken since it was parked.
+    is_to_wake: bool,
+    /// It has asked the backend itself before. What it left there is being undone, so it does not ask again.
+    has_asked: bool,
+}
+
+impl Waiting {
+    fn new(owner: OwnerId, has_asked: bool) -> Self {
+        Self { owner, is_parked: false, is_to_wake: false, has_asked }
+    }
+}
+
+impl Line {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    pub(super) fn enter_last(&mut self, owner: OwnerId) {
+        self.waiters.push_back(Waiting::new(owner, false));
+    }
+
+    /// It has asked the backend itself, and waits from here on.
+    pub(super) fn enter_first(&mut self, owner: OwnerId) {
+        self.waiters.push_front(Waiting::new(owner, true));
+    }
+
+    /// Most often it is the first.
+    pub(super) fn place_of(&self, owner: OwnerId) -> Option<usize> {
+        self.waiters.iter().position(|waiting| waiting.owner == owner)
+    }
+
+    /// Those that may be served, in order.
+    pub(super) fn candidates(&self) -> impl Iterator<Item = OwnerId> {
+        self.waiters.iter().filter(|waiting| !waiting.is_parked).map(|waiting| waiting.owner)
+    }
+
+    /// The first of those, and whether it has asked the backend itself before.
+    pub(super) fn first_candidate(&self) -> Option<(OwnerId, bool)> {
+        let first = self.waiters.iter().find(|waiting| !waiting.is_parked)?;
+        Some((first.owner, first.has_asked))
+    }
+
+    pub(super) fn count_candidates(&self) -> usize {
+        self.waiters.len() - self.parked
+    }
+
+    pub(super) fn has_candidates(&self) -> bool {
+        self.count_candidates() > 0
+    }
+
+    pub(super) fn remove(&mut self, place: usize) {
+        self.unpark(place);
+        self.waiters.remove(place);
+        if self.waiters.is_empty() {
+            // A lock that is held takes no room for waiters.
+            self.waiters = VecDeque::new();
+        }
+    }
+
+    /// All of them leave.
+    pub(super) fn take_all(&mut self) -> Vec<OwnerId> {
+        std::mem::take(self).waiters.into_iter().map(|waiting| waiting.owner).collect()
+    }
+
+    /// It was polled.
+    pub(super) fn unpark(&mut self, place: usize) {
+        let Some(waiting) = self.waiters.get_mut(place) else { return };
+        self.parked -= usize::from(std::mem::take(&mut waiting.is_parked));
+        self.to_wake -= usize::from(std::mem::take(&mut waiting.is_to_wake));
+    }
+
+    /// The first so many let something pass.
+    pub(super) fn park(&mut self, count: usize) {
+        for waiting in self.waiters.iter_mut().take(count) {
+            // It may be that it was never woken, since whatever wakes was late itself.
+            self.parked += usize::from(!std::mem::replace(&mut waiting.is_parked, true));
+            self.to_wake += usize::from(!std::mem::replace(&mut waiting.is_to_wake, true));
+        }
+    }
+
+    /// The first so many of those that may be served let something pass.
+    pub(super) fn park_candidates(&mut self, count: usize) {
+        let last =
+            self.waiters.iter().enumerate().filter(|(_, waiting)| !waiting.is_parked).take(count).last();
+        let places = last.map_or(0, |(place, _)| place + 1);
+        self.park(places);
+    }
+
+    /// The first is not polled, though it was woken.
+    pub(super) fn park_first(&mut self) {
+        self.park(1);
+        if let Some(first) = self.waiters.front_mut() {
+            self.to_wake -= usize::from(std::mem::take(&mut first.is_to_wake));
+        }
+    }
+
+    /// Those that were parked and not woken since. From here on they are.
+    pub(super) fn take_to_wake(&mut self, to_wake: &mut Vec<OwnerId>) {
+        if self.to_wake == 0 {
+            return;
+        }
+        self.to_wake = 0;
+        for waiting in &mut self.waiters {
+            to_wake.extend(std::mem::take(&mut waiting.is_to_wake).then_some(waiting.owner));
+        }
+    }
+}
