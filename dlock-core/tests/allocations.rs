@@ -87,7 +87,7 @@ fn a_free_lock_in_the_process_takes_two_allocations() {
 fn a_lock_elsewhere_takes_twelve_allocations() {
     let cycle = of_a_cycle(Weightless::GrantsAll);
     assert_eq!(cycle.count_total, 12, "{cycle:?}");
-    assert!(cycle.bytes_total <= 1_800, "{cycle:?}");
+    assert!(cycle.bytes_total <= 1_900, "{cycle:?}");
 }
 
 /// With its key, and its place in the tables.

@@ -33,6 +33,8 @@ pub(super) fn ask(backend: Arc<dyn Backend>, request: AcquireRequest) -> Asking 
 }
 
 /// A request in its caller's own future, from where the keeper can take it.
+///
+/// The request keeps a waker that keeps this, so whoever ends it takes the request out.
 #[derive(Clone)]
 pub(super) struct InPlace(Arc<Slot>);
 

@@ -467,7 +467,7 @@ impl HandOverState {
             let is_handed_over = matches!(left, LeaveOutcome::HandedOver);
             match left {
                 LeaveOutcome::Over(competitor) => {
-                    (entry.relay, ended) = (None, entry.in_place.take());
+                    (entry.relay, ended) = (None, entry.in_place.take().and_then(|in_place| in_place.take()));
                     over = Some(lane.claim(competitor));
                 }
                 LeaveOutcome::Followed => {

@@ -309,6 +309,49 @@ async fn a_caller_whose_request_is_not_answered_is_served_after_all() {
     tokio::join!(turn(), turn(), turn());
 }
 
+/// It never answers. How many of its requests there are can be counted, and each is woken by what it keeps itself.
+#[derive(Debug, Default)]
+struct Silent(Arc<()>, Mutex<Vec<tokio::sync::oneshot::Sender<()>>>);
+
+impl Backend for Silent {
+    fn name(&self) -> &'static str {
+        "silent"
+    }
+
+    fn acquire<'a>(&'a self, _: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.1.lock().push(sender);
+        let alive = Arc::clone(&self.0);
+        Box::pin(async move {
+            let _ = receiver.await;
+            drop(alive);
+            Err(unsent())
+        })
+    }
+
+    fn renew<'a>(&'a self, _: &'a Claim) -> BackendFuture<'a, Moment> {
+        Box::pin(async { Err(unsent()) })
+    }
+
+    fn release<'a>(&'a self, _: &'a Claim) -> BackendFuture<'a, ()> {
+        Box::pin(async { Err(LockError::new(ErrorKind::Lost, "nothing was ever here")) })
+    }
+}
+
+#[tokio::test]
+async fn the_request_of_a_caller_that_is_dropped_is_dropped() {
+    for mode in [Mode::Try, Mode::Wait] {
+        let backend = Arc::new(Silent::default());
+        let queue = before(Arc::clone(&backend) as Arc<dyn Backend>, HandOver::default());
+        let request = AcquireRequest::new(claim("k"), mode);
+        let mut asking = queue.acquire(&request);
+        assert!(futures_util::poll!(&mut asking).is_pending());
+        assert_eq!(Arc::strong_count(&backend.0), 2);
+        drop(asking);
+        assert_eq!(Arc::strong_count(&backend.0), 1, "{mode:?}");
+    }
+}
+
 mod conformance {
     use super::*;
     use crate::testing::Fixture;
