@@ -31,6 +31,7 @@ WHOLE = {
 CANNOT = {
     "redis-6.2": {
         "cluster": "dlock needs Redis 7.0 for a cluster, because of shard channels",
+        "half_open::every_connection_is_probed": "the test has a cluster as well, and that needs Redis 7.0",
         "a_primary_without_its_replicas_is_unavailable": "it lets scripts write without the replicas it demands",
         "every_step_outlasts_loading": "it takes no order while it loads that would end the loading",
         "start::a_build_waits_for_a_server_that_is_down_and_then_loads": "it answers only once in 2 MB while it loads",

@@ -6,15 +6,21 @@ use dlock_tests::RedisCluster;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-/// The connections of this process to these servers, by the system's own list: whether each has a timer for probes.
+/// The connections of this process to these servers, by the system's own list: whether each has a timer for probes. The
+/// list has those of other processes as well, and nodes of a cluster are connected to each other.
 #[cfg(target_os = "linux")]
 fn probed(servers: &[SocketAddr]) -> Vec<bool> {
+    let files = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let own: Vec<_> = files.filter_map(|file| std::fs::read_link(file.path()).ok()).collect();
+    let is_own = |socket: &str| own.contains(&format!("socket:[{socket}]").into());
     let list = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
     let ports: Vec<_> = servers.iter().map(|server| format!(":{:04X}", server.port())).collect();
     let fields = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let to_a_server = fields.filter(|fields| ports.iter().any(|port| fields[2].ends_with(port)));
     // `01` is an established connection, `02:` a timer for probes.
-    to_a_server.filter(|fields| fields[3] == "01").map(|fields| fields[5].starts_with("02:")).collect()
+    // The tenth field is the number of the socket.
+    let established = to_a_server.filter(|fields| fields[3] == "01" && is_own(fields[9]));
+    established.map(|fields| fields[5].starts_with("02:")).collect()
 }
 
 /// Every connection is probed by the system: the keeper's and a runtime's, those of replicas' acknowledgements and of the
