@@ -1,4 +1,4 @@
-//! The first question of a queue that nothing waits in: its caller asks, in its own future.
+//! Asking in the own future of a caller, and what the keeper does with a request that its caller does not come for.
 
 use super::asking::{AskedInPlace, Asking, InPlace};
 use super::lane::Lane;
