@@ -121,7 +121,7 @@ const FLAWS: [(&str, &str, Edit); 28] = [
     (
         "asks_again_while_it_is_undone",
         "turmoil",
-        edit("line.rs", "Waiting::new(owner, true)", "Waiting::new(owner, false)"),
+        edit("line.rs", "LineWaiter::new(owner, true)", "LineWaiter::new(owner, false)"),
     ),
     (
         "keeps_no_place_for_those_behind",

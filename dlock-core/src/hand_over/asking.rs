@@ -36,9 +36,9 @@ pub(super) fn ask(backend: Arc<dyn Backend>, request: AcquireRequest) -> Asking 
 ///
 /// The request keeps a waker that keeps this, so whoever ends it takes the request out.
 #[derive(Clone)]
-pub(super) struct InPlace(Arc<Slot>);
+pub(super) struct InPlace(Arc<InPlaceSlot>);
 
-struct Slot {
+struct InPlaceSlot {
     asking: Mutex<Option<Asking>>,
     mode: Mode,
     /// What the request waits for.
@@ -53,7 +53,7 @@ struct Slot {
 const POLLED: u64 = u64::MAX;
 
 /// From here on the caller is expected to come. One that only tries is not followed if it does not.
-impl Wake for Slot {
+impl Wake for InPlaceSlot {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -73,7 +73,7 @@ impl InPlace {
     pub(super) fn new(backend: Arc<dyn Backend>, request: AcquireRequest, watch: Arc<Watch>) -> Self {
         let (mode, progress) = (request.mode, Arc::clone(&request.progress));
         let (asking, woken) = (Mutex::new(Some(ask(backend, request))), AtomicU64::new(POLLED));
-        Self(Arc::new(Slot { asking, mode, progress, caller: AtomicWaker::new(), woken, watch }))
+        Self(Arc::new(InPlaceSlot { asking, mode, progress, caller: AtomicWaker::new(), woken, watch }))
     }
 
     /// How it stands with the caller.
@@ -109,7 +109,7 @@ impl InPlace {
     }
 }
 
-impl Slot {
+impl InPlaceSlot {
     /// Polls the request with `waker`, by which its caller is woken.
     fn poll(&self, context: &Context<'_>, waker: &Waker) -> Poll<AskedInPlace> {
         let mut slot = self.asking.lock();

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 /// First come, first served. A waiter that is *parked* keeps its place and is not served.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    waiters: VecDeque<Waiting>,
+    waiters: VecDeque<LineWaiter>,
     /// How many are parked.
     parked: usize,
     /// How many of those have not been woken since.
@@ -14,7 +14,7 @@ pub(super) struct Line {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct LineWaiter {
     owner: OwnerId,
     /// It let something pass, and was not polled since.
     is_parked: bool,
@@ -24,7 +24,7 @@ struct Waiting {
     has_asked: bool,
 }
 
-impl Waiting {
+impl LineWaiter {
     fn new(owner: OwnerId, has_asked: bool) -> Self {
         Self { owner, is_parked: false, is_to_wake: false, has_asked }
     }
@@ -36,12 +36,12 @@ impl Line {
     }
 
     pub(super) fn enter_last(&mut self, owner: OwnerId) {
-        self.waiters.push_back(Waiting::new(owner, false));
+        self.waiters.push_back(LineWaiter::new(owner, false));
     }
 
     /// It has asked the backend itself, and waits from here on.
     pub(super) fn enter_first(&mut self, owner: OwnerId) {
-        self.waiters.push_front(Waiting::new(owner, true));
+        self.waiters.push_front(LineWaiter::new(owner, true));
     }
 
     /// Most often it is the first.

@@ -49,11 +49,11 @@ struct Errands {
 enum Entered<'a> {
     Busy,
     Waits(Waiter<'a, LockError>),
-    Has(Turn),
+    Has(LineTurn),
 }
 
 /// What a caller has whose turn it is.
-enum Turn {
+enum LineTurn {
     Granted(Grant),
     /// It asks the backend itself.
     Asks(InPlace),
@@ -243,12 +243,14 @@ impl HandOverState {
         };
         let grant = loop {
             turn = match turn {
-                Turn::Granted(grant) => break grant,
+                LineTurn::Granted(grant) => break grant,
                 // In a box, which is gone while the caller waits.
-                Turn::Asks(in_place) => match Box::pin(self.ask_in_place(&lane, request, in_place)).await? {
-                    Some(grant) => break grant,
-                    None => self.wait(&lane, request, None).await?,
-                },
+                LineTurn::Asks(in_place) => {
+                    match Box::pin(self.ask_in_place(&lane, request, in_place)).await? {
+                        Some(grant) => break grant,
+                        None => self.wait(&lane, request, None).await?,
+                    }
+                }
             };
         };
         std::mem::forget(place);
@@ -325,10 +327,10 @@ impl HandOverState {
             let entered = match entry.queue.enter(request.claim.owner, request.mode, now) {
                 EnterOutcome::Busy => return (Entered::Busy, passed),
                 EnterOutcome::AskInPlace => {
-                    Entered::Has(Turn::Asks(self.begin_in_place(lane, entry, request)))
+                    Entered::Has(LineTurn::Asks(self.begin_in_place(lane, entry, request)))
                 }
                 EnterOutcome::Wait => Entered::Waits(self.wakeups.enter(request.claim.owner)),
-                EnterOutcome::Has(grant) => Entered::Has(Turn::Granted(grant)),
+                EnterOutcome::Has(grant) => Entered::Has(LineTurn::Granted(grant)),
             };
             request.progress.follow(entry.progress());
             (entered, passed)
@@ -343,7 +345,7 @@ impl HandOverState {
         lane: &Lane,
         request: &AcquireRequest,
         entered: Option<Waiter<'_, LockError>>,
-    ) -> Result<Turn, LockError> {
+    ) -> Result<LineTurn, LockError> {
         // A waiter that has just entered is woken if there is something for it already.
         let has_entered = entered.is_some();
         let waiter = entered.unwrap_or_else(|| self.stay_in_line(lane, request));
@@ -370,15 +372,15 @@ impl HandOverState {
     }
 
     /// Takes what is offered: from here on what the backend says of it concerns this request.
-    fn take(&self, lane: &Lane, request: &AcquireRequest) -> Option<Turn> {
+    fn take(&self, lane: &Lane, request: &AcquireRequest) -> Option<LineTurn> {
         self.step(lane, |entry, _, now| {
             entry.withdraw_if_lost();
             match entry.queue.take(request.claim.owner, now) {
                 TakeOutcome::Wait => None,
-                TakeOutcome::AskInPlace => Some(Turn::Asks(self.begin_in_place(lane, entry, request))),
+                TakeOutcome::AskInPlace => Some(LineTurn::Asks(self.begin_in_place(lane, entry, request))),
                 TakeOutcome::Has(grant) => {
                     entry.relay.iter_mut().for_each(|relay| relay.pass_to(request.loss()));
-                    Some(Turn::Granted(grant))
+                    Some(LineTurn::Granted(grant))
                 }
             }
         })

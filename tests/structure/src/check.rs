@@ -64,6 +64,7 @@ const PURE: &[&str] = &[
     "backend/zookeeper/session/transactions.rs",
     "backend/zookeeper/session/validity.rs",
     "hand_over/pending_releases.rs",
+    "hand_over/line.rs",
     "hand_over/queue.rs",
     "hand_over/share.rs",
     "renewal/schedule.rs",
