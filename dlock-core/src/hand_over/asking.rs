@@ -114,8 +114,9 @@ impl InPlaceSlot {
     fn poll(&self, context: &Context<'_>, waker: &Waker) -> Poll<AskedInPlace> {
         let mut slot = self.asking.lock();
         let Some(mut asking) = slot.take() else { return Poll::Ready(AskedInPlace::Displaced) };
-        self.woken.store(POLLED, Ordering::SeqCst);
+        // In this order: a wake-up from here on wakes the caller, and one before is for what this poll sees.
         self.caller.register(context.waker());
+        self.woken.store(POLLED, Ordering::SeqCst);
         match asking.as_mut().poll(&mut Context::from_waker(waker)) {
             Poll::Ready(outcome) => Poll::Ready(AskedInPlace::Answered(outcome)),
             Poll::Pending => {
