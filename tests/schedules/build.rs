@@ -83,7 +83,7 @@ fn view(file: &str) -> &'static str {
 }
 
 /// What must be noticed, and the scenario that notices it.
-const FLAWS: [(&str, &str, Edit); 28] = [
+const FLAWS: [(&str, &str, Edit); 29] = [
     // Somebody who is forgotten.
     (
         "wakes_only_who_waits_already",
@@ -120,7 +120,7 @@ const FLAWS: [(&str, &str, Edit); 28] = [
     ),
     (
         "asks_again_while_it_is_undone",
-        "turmoil",
+        "losses",
         edit("line.rs", "LineWaiter::new(owner, true)", "LineWaiter::new(owner, false)"),
     ),
     (
@@ -165,6 +165,11 @@ const FLAWS: [(&str, &str, Edit); 28] = [
             "self.to_wake += usize::from(!std::mem::replace(&mut waiting.is_to_wake, true));",
             "",
         ),
+    ),
+    (
+        "follows_a_caller_that_was_polled",
+        "callers_are_late",
+        edit("asking.rs", "if is_polled { None } else { slot.take() }", "slot.take()"),
     ),
     (
         "is_told_while_it_cannot_be_woken",

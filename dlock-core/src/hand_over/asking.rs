@@ -88,6 +88,15 @@ impl InPlace {
         self.0.asking.try_lock()?.take()
     }
 
+    /// Takes the request away from a caller that was woken and not polled since.
+    ///
+    /// A caller that was polled since has put its request back, and nothing but the request wakes it.
+    pub(super) fn take_from_unpolled(&self) -> Option<Asking> {
+        let mut slot = self.0.asking.try_lock()?;
+        let is_polled = self.0.woken.load(Ordering::SeqCst) == POLLED;
+        if is_polled { None } else { slot.take() }
+    }
+
     /// Asks in the caller's own future, until there is something to wait for.
     pub(super) async fn ask(&self) -> AskedInPlace {
         let waker = Waker::from(Arc::clone(&self.0));

@@ -122,7 +122,7 @@ impl HandOverState {
     }
 
     /// Takes note of how it stands with the caller that asks for itself. The keeper goes on with what it does not come for.
-    /// When to look again, if it is polled at this very moment.
+    /// When to look again, if it was polled after all.
     pub(super) fn follow_in_place(&self, lane: &Lane, entry: &mut QueueEntry, now: Moment) -> Option<Moment> {
         let in_place = entry.in_place.as_ref()?;
         let standing = in_place.standing();
@@ -130,7 +130,7 @@ impl HandOverState {
         if !entry.queue.is_to_follow(now) {
             return None;
         }
-        let Some(asking) = in_place.take() else {
+        let Some(asking) = in_place.take_from_unpolled() else {
             entry.queue.note_in_place(InPlaceStanding { woken: None, ..standing });
             return Some(now.after(PATIENCE));
         };

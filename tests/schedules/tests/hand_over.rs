@@ -263,6 +263,14 @@ async fn stay_until(owner: Owner, closed: Arc<Semaphore>) {
     owner.leave().await;
 }
 
+/// Callers that are woken are polled late, at times at the very moment when the keeper goes on without them. Each of them
+/// has its turn.
+fn callers_are_late(open: Open) {
+    let world = World::new(open, 1, 1, Store::default(), WIDENING);
+    let owners = [(); 6].map(|()| spawn(insist(world.owner(0, LONG))));
+    world.end(owners.into(), []);
+}
+
 /// While another has the lock, or is before it, a try is answered.
 fn a_try_never_waits(open: Open) {
     let world = World::of_one(open, WIDENING);
@@ -358,7 +366,7 @@ macro_rules! scenarios {
         mod the_layer_stands {
             $(#[test]
             fn $scenario() {
-                super::check(super::$scenario, super::SOUND, 1_000);
+                super::check(super::$scenario, super::SOUND, 4_000);
             })+
         }
     };
@@ -370,6 +378,7 @@ scenarios![
     what_is_not_taken_goes_back,
     what_is_not_collected_goes_back,
     a_process_closes,
+    callers_are_late,
     a_try_never_waits,
     losses,
     doubts,
