@@ -15,7 +15,7 @@ async fn databases_are_apart() {
 
 /// What the documentation names as enough.
 const LEAST_RIGHTS: &str = "user dlock on >marker-secret resetkeys resetchannels ~order:* ~dlock:* &dlock:i:* -@all \
-    +evalsha +eval +script|load +get +set +incrby +del +exists +pttl +pexpire +zadd +zrem +zrange +zrank +zscore \
+    +evalsha +eval +script|load +get +mget +set +incrby +del +exists +pttl +pexpire +zadd +zrem +zrange +zrank +zscore \
     +zremrangebyscore +time +publish +subscribe +pubsub|numpat +pubsub|numsub +hello +auth +select +ping";
 
 /// What of it the locks can do without.

@@ -14,7 +14,7 @@ fn account(commands: &str) -> String {
     )
 }
 
-const QUEUE: &str = "+evalsha +eval +script|load +get +set +incrby +del +exists +pttl +pexpire +zadd +zrem +zrange +zrank \
+const QUEUE: &str = "+evalsha +eval +script|load +get +mget +set +incrby +del +exists +pttl +pexpire +zadd +zrem +zrange +zrank \
     +zscore +zremrangebyscore +time +publish +subscribe +pubsub|numpat +pubsub|numsub";
 
 /// The recipes, and what the documentation names as enough for each.

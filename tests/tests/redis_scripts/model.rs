@@ -70,17 +70,18 @@ impl Model<'_> {
             self.state.queue.remove(owner)?;
             return Ok(self.granted(owner, ttl));
         }
-        if waits {
-            self.enqueue(owner, ttl)?;
-        }
+        let mut first = waits && self.enqueue(owner, ttl)?;
         if let Some(left) = quarantined {
             return Ok(vec![Span::exactly(3), left]);
         }
-        if free && matches!(self.hand_off(Some(owner))?, Next::Caller | Next::Nobody) {
-            self.state.queue.remove(owner)?;
-            return Ok(self.granted(owner, ttl));
+        if free {
+            if matches!(self.hand_off(Some(owner))?, Next::Caller | Next::Nobody) {
+                self.state.queue.remove(owner)?;
+                return Ok(self.granted(owner, ttl));
+            }
+            first = waits && self.state.queue.first()?.as_deref() == Some(owner);
         }
-        self.refused(owner, waits, gap_left)
+        self.refused(waits, first, gap_left)
     }
 
     pub(crate) fn release(&mut self, owner: &str, late: i64) -> Answer {
@@ -123,10 +124,13 @@ impl Model<'_> {
         vec![Span::exactly(1), self.grant(owner, ttl)]
     }
 
-    fn refused(&mut self, owner: &str, waits: bool, gap_left: Option<Span>) -> Answer {
-        let (left, foreign) = self.left_of_lease(gap_left)?;
-        let rank = if waits { self.state.queue.rank(owner)?.unwrap_or(-1) } else { -1 };
-        let rest = numbers([rank, i64::from(foreign)]);
+    /// What is left is told to those that ask at the end of the lease: the first waiter, and a try.
+    fn refused(&mut self, waits: bool, first: bool, gap_left: Option<Span>) -> Answer {
+        let (left, foreign) = match self.state.lock.read()? {
+            Some(holder) if waits && !first => (Span::exactly(FOR_EVER), Owner::parse(holder).is_none()),
+            _ => self.left_of_lease(gap_left)?,
+        };
+        let rest = numbers([i64::from(first), i64::from(foreign)]);
         Ok([numbers([0]), vec![left], rest, vec![self.last_token()?]].concat())
     }
 
@@ -146,12 +150,18 @@ impl Model<'_> {
         Ok((left, false))
     }
 
-    fn enqueue(&mut self, owner: &str, ttl: i64) -> Result<(), String> {
-        if self.state.queue.score(owner)?.is_none() {
+    /// Whether the owner is the first. One that comes to others is not, even if the clock went back; nor does it have
+    /// the queue live longer, which a sign of life does.
+    fn enqueue(&mut self, owner: &str, ttl: i64) -> Result<bool, String> {
+        let is_new = self.state.queue.score(owner)?.is_none();
+        let comes_to_others = is_new && self.state.queue.exists();
+        if is_new {
             self.state.queue.put(owner, self.around.now)?;
         }
-        self.state.queue.expire(self.now_ms().plus(ttl.max(QUEUE_TTL)));
-        Ok(())
+        if !comes_to_others {
+            self.state.queue.expire(self.now_ms().plus(ttl.max(QUEUE_TTL)));
+        }
+        Ok(!comes_to_others && self.state.queue.first()?.as_deref() == Some(owner))
     }
 
     fn pass_on(&mut self) -> Result<(), String> {

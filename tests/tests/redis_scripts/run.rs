@@ -355,32 +355,34 @@ fn batch(names: &[Names], key: usize, call: Call, owner: &str, ttl: i64) -> (Inv
     items.push((mine, &names[key], owner));
     items.sort_by_key(|item| item.0);
     let place = items.iter().position(|item| item.2 == owner).unwrap();
+    (batch_of(&items, ttl), place)
+}
+
+/// As `batch.rs` in dlock-core calls it: the items by errand.
+pub(crate) fn batch_of(items: &[(Errand, &Names, &str)], ttl: i64) -> Invocation {
     let count = |errand| items.iter().filter(|item| item.0 == errand).count();
     let numbers = [ttl.to_string(), count(Errand::Acquire).to_string(), count(Errand::Release).to_string()];
     let owners = items.iter().map(|item| item.2.to_owned());
     let arguments = numbers.into_iter().chain(owners).collect();
-    let keys = items.iter().flat_map(|(errand, names, _)| errand.parts().iter().map(|part| names.of(*part)));
-    (Invocation { script: Script::Batch, keys: keys.collect(), arguments }, place)
+    let keys = items.chunk_by(|one, next| one.0 == next.0).flat_map(|items| {
+        let all = |part| items.iter().map(move |item| item.1.of(part));
+        let beside = || items.iter().flat_map(|item| [item.1.of(Part::Queue), item.1.of(Part::Marks)]);
+        match items[0].0 {
+            Errand::Acquire => all(Part::Lock).chain(all(Part::Fence)).chain(beside()).collect::<Vec<_>>(),
+            Errand::Release => all(Part::Lock).chain(all(Part::Queue)).collect(),
+            Errand::Renew => all(Part::Lock).collect(),
+        }
+    });
+    Invocation { script: Script::Batch, keys: keys.collect(), arguments }
 }
 
 const NOBODY: &str = "dl1|dead|0|600000";
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Errand {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Errand {
     Acquire,
     Release,
     Renew,
-}
-
-impl Errand {
-    /// Whose keys it needs.
-    fn parts(self) -> &'static [Part] {
-        match self {
-            Self::Acquire => &[Part::Lock, Part::Queue, Part::Fence, Part::Marks],
-            Self::Release => &[Part::Lock, Part::Queue],
-            Self::Renew => &[Part::Lock],
-        }
-    }
 }
 
 fn same<T: Agrees + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result<(), String> {

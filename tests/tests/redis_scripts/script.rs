@@ -24,8 +24,8 @@ impl Scripts {
         Self {
             acquire: text!(
                 "keys",
+                "prelude",
                 "fence",
-                "take_free",
                 "acquire_free",
                 "acquire_held",
                 "tokens",
@@ -37,6 +37,7 @@ impl Scripts {
             release: text!(
                 "keys",
                 "release_only",
+                "prelude",
                 "tell",
                 "release_next",
                 "fence",
@@ -46,7 +47,7 @@ impl Scripts {
             )
             .to_owned(),
             renew: text!("renew").to_owned(),
-            batch: text!("fence", "take_free", "batch").to_owned(),
+            batch: text!("prelude", "fence", "batch").to_owned(),
             in_batches: false,
         }
     }

@@ -79,11 +79,6 @@ impl Slot<Members> {
         Ok(found.map(|(_, score)| *score))
     }
 
-    pub(crate) fn rank(&self, member: &str) -> Result<Option<i64>, String> {
-        let place = self.read()?.and_then(|members| members.iter().position(|(name, _)| name == member));
-        Ok(place.and_then(|place| i64::try_from(place).ok()))
-    }
-
     pub(crate) fn first(&self) -> Result<Option<String>, String> {
         Ok(self.read()?.and_then(|members| members.first()).map(|(name, _)| name.clone()))
     }

@@ -69,8 +69,9 @@ use std::time::Duration;
 ///
 /// ```text
 /// ACL SETUSER dlock on >… resetkeys ~order:* ~dlock:* resetchannels &dlock:i:* -@all
-///   +hello +auth +select +ping +script|load +evalsha +eval +get +set +incrby +del +exists +pttl +pexpire
-///   +zadd +zrem +zrange +zrank +zscore +zremrangebyscore +time +publish +subscribe +pubsub|numpat +pubsub|numsub
+///   +hello +auth +select +ping +script|load +evalsha +eval +get +mget +set +incrby +del +exists +pttl +pexpire
+///   +zadd +zrem +zrange +zrank +zscore +zremrangebyscore +time +publish +subscribe +pubsub|numpat
+///   +pubsub|numsub
 /// ```
 ///
 /// The locks work without the two rights to `pubsub`. Then a client that subscribes by pattern, such as a monitor

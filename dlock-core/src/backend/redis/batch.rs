@@ -233,13 +233,31 @@ impl Batch {
         }
     }
 
+    /// By op, in the order in which the script asks for them.
+    fn keys(&self) -> Vec<&[u8]> {
+        let mut keys = Vec::with_capacity(self.0.len() * 4);
+        for items in self.0.chunk_by(|one, next| one.op == next.op) {
+            keys.extend(items.iter().map(|item| item.keys.lock()));
+            match items.first().map(|item| item.op) {
+                Some(BatchOp::Acquire) => {
+                    let all = || items.iter().map(|item| item.keys.all());
+                    keys.extend(all().map(|[_, _, fence, _]| fence));
+                    keys.extend(all().flat_map(|[_, queue, _, marks]| [queue, marks]));
+                }
+                Some(BatchOp::Release) => keys.extend(items.iter().map(|item| item.keys.all()[1])),
+                Some(BatchOp::Renew) | None => {}
+            }
+        }
+        keys
+    }
+
     async fn call(
         &self,
         servers: &Servers,
         route: &Route,
         limit: Duration,
     ) -> Result<Reply<Vec<i64>>, CallError> {
-        let keys: Vec<_> = self.0.iter().flat_map(Item::keys).collect();
+        let keys = self.keys();
         let arguments = |command: &mut Cmd| {
             let count = |op| self.0.iter().filter(|item| item.op == op).count();
             command.arg(self.0.first().map(|item| item.ttl_ms));
@@ -247,18 +265,6 @@ impl Batch {
             self.0.iter().for_each(|item| _ = command.arg(&item.owner));
         };
         servers.run(route, limit, &scripts::BATCH, &keys, arguments).await
-    }
-}
-
-impl Item {
-    /// The keys that its op needs.
-    fn keys(&self) -> impl Iterator<Item = &[u8]> {
-        let many = match self.op {
-            BatchOp::Acquire => 4,
-            BatchOp::Release => 2,
-            BatchOp::Renew => 1,
-        };
-        self.keys.all().into_iter().take(many)
     }
 }
 

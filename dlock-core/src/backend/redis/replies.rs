@@ -24,9 +24,9 @@ pub(super) fn answer(reply: &Value) -> Result<AcquireReply, LockError> {
         _ => return Err(strange()),
     };
     match *numbers {
-        [0, pttl, rank, foreign, last] => Ok(AcquireReply::Held(HeldByOther {
+        [0, pttl, first, foreign, last] => Ok(AcquireReply::Held(HeldByOther {
             expires_in: u64::try_from(pttl).ok().map(Duration::from_millis),
-            first: rank == 0,
+            first: first == 1,
             silent: foreign == 1,
             last: token(last)?,
         })),
@@ -64,12 +64,12 @@ mod tests {
         let last = FencingToken::new(7);
         let held =
             HeldByOther { expires_in: Some(Duration::from_millis(5)), first: true, silent: false, last };
-        assert_eq!(answer(&[0, 5, 0, 0, 7]).unwrap(), AcquireReply::Held(held));
+        assert_eq!(answer(&[0, 5, 1, 0, 7]).unwrap(), AcquireReply::Held(held));
         let for_ever = HeldByOther { expires_in: None, first: false, silent: true, last };
-        assert_eq!(answer(&[0, -1, -1, 1, 7]).unwrap(), AcquireReply::Held(for_ever));
+        assert_eq!(answer(&[0, -1, 0, 1, 7]).unwrap(), AcquireReply::Held(for_ever));
         assert_eq!(answer(&[2]).unwrap(), AcquireReply::GivenUp);
         assert_eq!(answer(&[3, 40]).unwrap(), AcquireReply::Quarantined(Duration::from_millis(40)));
-        for strange in [&[][..], &[1], &[1, 7], &[2, 0], &[3], &[3, -1], &[0, 1, 2], &[0, 1, 2, 0, -7]] {
+        for strange in [&[][..], &[1], &[1, 7], &[2, 0], &[3], &[3, -1], &[0, 1, 2], &[0, 1, 1, 0, -7]] {
             assert_eq!(answer(strange).unwrap_err().kind(), ErrorKind::Unsupported, "{strange:?}");
         }
     }

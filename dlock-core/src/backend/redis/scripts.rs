@@ -19,10 +19,10 @@ macro_rules! script {
     };
 }
 
-script!(ACQUIRE: "keys", "fence", "take_free", "acquire_free", "acquire_held", "tokens", "tell", "grant", "acquire");
-script!(RELEASE: "keys", "release_only", "tell", "release_next", "fence", "tokens", "grant", "release");
+script!(ACQUIRE: "keys", "prelude", "fence", "acquire_free", "acquire_held", "tokens", "tell", "grant", "acquire");
+script!(RELEASE: "keys", "release_only", "prelude", "tell", "release_next", "fence", "tokens", "grant", "release");
 script!(RENEW: "renew");
-script!(BATCH: "fence", "take_free", "batch");
+script!(BATCH: "prelude", "fence", "batch");
 script!(REMOVE: "remove");
 script!(TAKE_OVER: "take_over");
 script!(REPLACE: "replace");

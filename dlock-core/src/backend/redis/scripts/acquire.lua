@@ -12,10 +12,10 @@
 --
 -- Returns token                     granted, with a block of tokens that begins with this one; an owner that had
 --                                   the lock already gets its old block
---         {0, left, rank, foreign, last}  not granted: what is left of the holder's lease in ms (-1: it never
---                                   expires), or after how many ms to ask again if nobody has it; how many
---                                   wait before this owner (-1: it does not wait), 1 if the holder is no dlock
---                                   client, and the last token of the key
+--         {0, left, first, foreign, last}  not granted: what is left of the holder's lease in ms (-1: it never
+--                                   expires, or an earlier waiter asks at its end), or after how many ms to ask
+--                                   again if nobody has it; 1 if the owner is the first that waits, 1 if the
+--                                   holder is no dlock client, and the last token of the key
 --         {2}                       the owner gave up: this request comes late
 --         {3, left}                 no grants for so many ms yet
 --         error WRONGTYPE           a key is of another type
@@ -25,12 +25,11 @@ local me, ttl_ms, waits = ARGV[1], ARGV[2], ARGV[3] ~= '0'
 local barging, prefix = ARGV[4] == '1', ARGV[5] or ''
 
 -- Before the first write: an error later on would not undo it.
-local last = last_token()
+local last = token_in(redis.call('GET', fence))
 if not last then return redis.error_reply('DLOCKCORRUPT the fence holds no token') end
 local quarantined = quarantine_left(tonumber(ARGV[6] or 0))
 
-beside = beside or redis.call('EXISTS', queue, marks)
-if beside > 0 and redis.call('ZSCORE', marks, me) then return {2} end
+if redis.call('ZSCORE', marks, me) then return {2} end
 
 local holder = redis.call('GET', lock)
 if holder == me then
@@ -39,19 +38,14 @@ if holder == me then
   return last - TOKENS + 1
 end
 
-local gap_ms = 0
-if beside > 0 and not holder then gap_ms = gap_left(server_millis()) end
-
+local gap_ms = holder and 0 or gap_left(server_millis())
 local free = not holder and quarantined == 0 and gap_ms == 0
 if free and barging then
   redis.call('ZREM', queue, me)
   return grant(me, ttl_ms, last)
 end
 
-if waits then
-  redis.call('ZADD', queue, 'NX', server_micros(), me)
-  redis.call('PEXPIRE', queue, queue_ttl_ms)
-end
+local first = waits and enqueue(me, ttl_ms, redis.call('EXISTS', queue) == 1)
 if quarantined > 0 then return {3, quarantined} end
 
 if free then
@@ -62,22 +56,18 @@ if free then
     redis.call('ZREM', queue, me)
     return token
   end
-  holder = redis.call('GET', lock)
+  holder, first = redis.call('GET', lock), waits and redis.call('ZRANK', queue, me) == 0
 end
 
-local left_ms, foreign = redis.call('PTTL', lock), 0
+-- A gap, or there were too many dead waiters for one call.
+local left_ms, foreign = gap_ms, 0
 if holder then
-  local longest_ms = tonumber(string.match(holder, '^dl1|%x+|%x+|(%d+)$'))
-  if not longest_ms then
-    foreign = 1
-  elseif left_ms == -1 or left_ms > longest_ms then
-    -- The server's clock went back, or somebody took the expiry away.
-    redis.call('PEXPIRE', lock, longest_ms)
-    left_ms = longest_ms
+  local longest_ms = string.match(holder, OWNER_TTL)
+  foreign = longest_ms and 0 or 1
+  if waits and not first then
+    left_ms = -1
+  else
+    left_ms = longest_ms and left_of_lease(longest_ms) or redis.call('PTTL', lock)
   end
-else
-  -- A gap, or there were too many dead waiters for one call.
-  left_ms = gap_ms
 end
-local rank = waits and redis.call('ZRANK', queue, me) or -1
-return {0, left_ms, rank, foreign, last}
+return {0, left_ms, first and 1 or 0, foreign, last}

@@ -24,6 +24,7 @@ end
 try('TIME')
 try('SET', text, '1', 'NX', 'PX', '1000')
 try('GET', text)
+try('MGET', text)
 try('INCRBY', text, '1')
 try('EXISTS', text, set)
 try('PTTL', text)

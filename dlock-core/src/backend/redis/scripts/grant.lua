@@ -29,7 +29,7 @@ local function hand_off(prefix, me, last, passed)
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
     if not head then return 'nobody', last end
     if head == me then return 'me', last end
-    local inbox, ttl_ms = string.match(head, '^dl1|(%x+)|%x+|(%d+)$')
+    local inbox, ttl_ms = string.match(head, OWNER)
     if inbox then
       local first = grant(head, ttl_ms, last)
       last = first + TOKENS - 1
@@ -48,7 +48,7 @@ local function wake_first(prefix)
   for _ = 1, LONGEST_WALK do
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
     if not head then return end
-    local inbox = string.match(head, '^dl1|(%x+)|%x+|%d+$')
+    local inbox = string.match(head, OWNER)
     if inbox and tell(prefix, inbox, head .. '|0|' .. lock) > 0 then return end
     redis.call('ZREM', queue, head)
   end

@@ -48,7 +48,7 @@ local function is_gap()
 end
 
 local function pass_on()
-  local last = last_token()
+  local last = token_in(redis.call('GET', fence))
   if not last then return end
   if barging or is_gap() or quarantine_left(quarantine_ms) > 0 then return wake_first(prefix) end
   hand_off(prefix, nil, last, passed)
