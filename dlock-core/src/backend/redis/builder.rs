@@ -1,53 +1,30 @@
 //! Settings of a [`RedisBackend`].
 
-use super::backend::{Kept, RedisBackend, RedisLocks};
-use super::batch::Batches;
+use super::backend::RedisBackend;
 use super::credentials::{Credentials, CredentialsProvider};
-use super::in_flight::InFlight;
-use super::keys::Naming;
-use super::notifications::Pushes;
-use super::preflight::{self, Asker, Needs};
+use super::plan::{RedisPlan, ServerPlace};
 use super::recipe::Recipe;
-use super::recipe::plain::PlainRecipe;
-use super::recipe::queue::Queue;
-use super::recipe::timestamp::Timestamp;
-use super::replicas::Replicas;
-use super::script_calls::Calls;
-use super::scripts::{self, Script};
-use super::servers::{AddressMap, Cluster, Connection, Connector, Exclusive, Names, Opening, Sentinels};
-use super::servers::{Servers, ServersUrl, Source};
+use super::servers::AddressMap;
 use super::settings::RedisSettings;
 #[cfg(feature = "redis-tls")]
 use super::tls::ClientIdentity;
-use super::wire::Inbox;
-use crate::backend::start::Start;
 use crate::backend::url_options::{GivenOptions, split};
-use crate::error::{ErrorKind, LockError, Operation};
-use crate::keeper::Keeper;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::{LockError, Operation};
 use crate::key::Namespace;
-use crate::lease::OwnerId;
-use redis::ConnectionInfo;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of a [`RedisBackend`]. A setting that is wrong is reported by [`build`](Self::build).
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct RedisBackendBuilder {
-    place: ServerPlace,
-    settings: RedisSettings,
+    plan: RedisPlan,
     /// What was wrong first.
     wrong: Option<LockError>,
-}
-
-/// Where the servers are.
-#[derive(Clone)]
-enum ServerPlace {
-    Url(String),
-    Client(Box<ConnectionInfo>),
 }
 
 impl RedisBackend {
@@ -60,7 +37,7 @@ impl RedisBackend {
 impl Default for RedisBackendBuilder {
     fn default() -> Self {
         let place = ServerPlace::Url("redis://127.0.0.1/".to_owned());
-        Self { place, settings: RedisSettings::default(), wrong: None }
+        Self { plan: RedisPlan { place, settings: RedisSettings::default() }, wrong: None }
     }
 }
 
@@ -111,8 +88,8 @@ impl RedisBackendBuilder {
 
     /// The servers of a URL, and the options that follow it. `others` are the names of options that were taken before.
     pub(crate) fn at(mut self, place: &str, options: GivenOptions, others: &[&str]) -> Self {
-        self.place = ServerPlace::Url(place.to_owned());
-        match self.settings.take(options, others) {
+        self.plan.place = ServerPlace::Url(place.to_owned());
+        match self.plan.settings.take(options, others) {
             Ok(()) => self,
             Err(wrong) => self.refusing(wrong),
         }
@@ -132,7 +109,7 @@ impl RedisBackendBuilder {
     /// ```
     #[allow(clippy::needless_pass_by_value, reason = "a client is handed over, as are all settings")]
     pub fn client(mut self, client: redis::Client) -> Self {
-        self.place = ServerPlace::Client(Box::new(client.get_connection_info().clone()));
+        self.plan.place = ServerPlace::Client(Box::new(client.get_connection_info().clone()));
         self
     }
 
@@ -143,7 +120,7 @@ impl RedisBackendBuilder {
 
     /// User and password for the sentinels, by default none. The user of a bare `requirepass` is `default`.
     pub fn sentinel_login(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
-        self.settings.sentinel_login = Some((user.into(), password.into()));
+        self.plan.settings.sentinel_login = Some((user.into(), password.into()));
         self
     }
 
@@ -167,7 +144,7 @@ impl RedisBackendBuilder {
     /// assert!(format!("{builder:?}").contains("mapped"));
     /// ```
     pub fn address_map(mut self, map: impl Fn(&str, u16) -> (String, u16) + Send + Sync + 'static) -> Self {
-        self.settings.address_map = AddressMap::new(map);
+        self.plan.settings.address_map = AddressMap::new(map);
         self
     }
 
@@ -198,7 +175,7 @@ impl RedisBackendBuilder {
         F: Future<Output = Result<Credentials, E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        self.settings.access.credentials = Some(CredentialsProvider::new(provider));
+        self.plan.settings.access.credentials = Some(CredentialsProvider::new(provider));
         self
     }
 
@@ -206,7 +183,7 @@ impl RedisBackendBuilder {
     /// by default those that the system trusts. In a URL it is the name of a file.
     #[cfg(feature = "redis-tls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.settings.access.tls.roots = Some(pem.into());
+        self.plan.settings.access.tls.roots = Some(pem.into());
         self
     }
 
@@ -214,7 +191,8 @@ impl RedisBackendBuilder {
     /// server asks for it unless it has `tls-auth-clients no`. In a URL it is the names of two files: `client.crt,client.key`.
     #[cfg(feature = "redis-tls")]
     pub fn client_certificate(mut self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
-        self.settings.access.tls.identity = Some(ClientIdentity { chain: chain.into(), key: key.into() });
+        self.plan.settings.access.tls.identity =
+            Some(ClientIdentity { chain: chain.into(), key: key.into() });
         self
     }
 
@@ -222,7 +200,7 @@ impl RedisBackendBuilder {
     /// connected to. For servers that are reached by an address that their certificates do not carry.
     #[cfg(feature = "redis-tls")]
     pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
-        self.settings.access.tls.server_name = Some(name.into());
+        self.plan.settings.access.tls.server_name = Some(name.into());
         self
     }
 
@@ -231,13 +209,13 @@ impl RedisBackendBuilder {
     /// [`root_certificates`](Self::root_certificates).
     #[cfg(feature = "redis-tls")]
     pub fn insecure_skip_verify(mut self) -> Self {
-        self.settings.access.tls.skips_verification = true;
+        self.plan.settings.access.tls.skips_verification = true;
         self
     }
 
     /// How long making a connection may take: 1 ms to 1 hour, by default 2 seconds.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.settings.access.limits.connect = limit;
+        self.plan.settings.access.limits.connect = limit;
         self
     }
 
@@ -245,7 +223,7 @@ impl RedisBackendBuilder {
     /// as unknown, and the connection is replaced. For as long a server may answer that it cannot for the
     /// moment (it loads its data, or a slot is being moved) before that is an error.
     pub fn request_timeout(mut self, limit: Duration) -> Self {
-        self.settings.access.limits.request = limit;
+        self.plan.settings.access.limits.request = limit;
         self
     }
 
@@ -254,7 +232,7 @@ impl RedisBackendBuilder {
     ///
     /// What does not pass by itself, such as a wrong password, is reported at once.
     pub fn connect_within(mut self, limit: Duration) -> Self {
-        self.settings.access.start.connect_within = limit;
+        self.plan.settings.access.start.connect_within = limit;
         self
     }
 
@@ -274,7 +252,7 @@ impl RedisBackendBuilder {
     /// # Ok(()) }
     /// ```
     pub fn lazy(mut self) -> Self {
-        self.settings.access.start.is_lazy = true;
+        self.plan.settings.access.start.is_lazy = true;
         self
     }
 
@@ -284,13 +262,13 @@ impl RedisBackendBuilder {
     /// one endpoint that looks like a node of a cluster, say. What contradicts the URL is logged as a warning, and
     /// [`build`](Self::build) does not fail for it.
     pub fn trust_url(mut self, trust: bool) -> Self {
-        self.settings.trusts_url = trust;
+        self.plan.settings.trusts_url = trust;
         self
     }
 
     /// Which way the locks are kept, by default [`Recipe::Fair`].
     pub fn recipe(mut self, recipe: Recipe) -> Self {
-        self.settings.recipe = recipe;
+        self.plan.settings.recipe = recipe;
         self
     }
 
@@ -305,7 +283,7 @@ impl RedisBackendBuilder {
     /// client and 200 ms in node-redlock. Every process should set the same. Only for [`Recipe::Fair`]: with
     /// the others a released lock is free anyway.
     pub fn foreign_gap(mut self, between: Duration, gap: Duration) -> Self {
-        self.settings.set_gap(between, gap);
+        self.plan.settings.set_gap(between, gap);
         self
     }
 
@@ -319,7 +297,7 @@ impl RedisBackendBuilder {
     /// that is built with `panic = "abort"` the default is 0: all its runtimes must be able to do IO
     /// (`enable_io`) if this is set.
     pub fn caller_connections(mut self, most: usize) -> Self {
-        self.settings.caller_connections = most;
+        self.plan.settings.caller_connections = most;
         self
     }
 
@@ -331,7 +309,7 @@ impl RedisBackendBuilder {
     /// If fewer acknowledge in time ([`request_timeout`](Self::request_timeout)), the grant is undone and the
     /// acquire fails with [`ErrorKind::Unavailable`], or goes on waiting.
     pub fn require_replicas(mut self, replicas: usize) -> Self {
-        self.settings.required_replicas = replicas;
+        self.plan.settings.required_replicas = replicas;
         self
     }
 
@@ -349,7 +327,7 @@ impl RedisBackendBuilder {
     /// a server or in a slot that is used for the first time, the same time passes; a slot that moved counts as promoted.
     /// Every process must set the same. A longer ttl is refused.
     pub fn quarantine(mut self, duration: Duration) -> Self {
-        self.settings.options.quarantine = duration;
+        self.plan.settings.options.quarantine = duration;
         self
     }
 
@@ -367,7 +345,7 @@ impl RedisBackendBuilder {
     pub fn namespace(mut self, namespace: impl AsRef<str>) -> Self {
         match Namespace::new(namespace) {
             Ok(namespace) => {
-                self.settings.access.namespace = Some(namespace);
+                self.plan.settings.access.namespace = Some(namespace);
                 self
             }
             Err(wrong) => self.refusing(wrong),
@@ -386,215 +364,19 @@ impl RedisBackendBuilder {
     /// # Cancel safety
     /// Dropping the future gives the connection up.
     pub async fn build(self) -> Result<RedisBackend, LockError> {
-        self.connect().await.map_err(|error| error.with_operation(Operation::Connect).with_backend("redis"))
-    }
-
-    async fn connect(self) -> Result<RedisBackend, LockError> {
-        let options = self.settings.access.start;
-        let locks = self.assemble()?;
-        locks.start.at_build(options).await?;
-        Ok(RedisBackend::of(locks))
-    }
-
-    /// The same backend for a namespace within its own. The first lock connects.
-    fn within_namespace(mut self, inner: &Namespace) -> Result<RedisBackend, LockError> {
-        self.settings.access.enter(inner)?;
-        Ok(RedisBackend::of(self.assemble()?))
-    }
-
-    /// All but the connections.
-    fn assemble(mut self) -> Result<Arc<RedisLocks>, LockError> {
-        self.wrong.take().map_or(Ok(()), Err)?;
-        self.settings.check()?;
-        self.settings.options.barging = self.settings.recipe == Recipe::Barging;
-        let (keeper, inbox) = (Keeper::start()?, Inbox::new(OwnerId::random()?));
-        let naming = Naming::new(self.settings.access.namespace.clone());
-        let pushes = Arc::new(Pushes::new(inbox, naming));
-        let (servers, address) = self.servers(&pushes, keeper)?;
-        let servers = Arc::new(servers);
-        let start = self.start(&servers, &pushes);
-        let (kept, replicas) = (self.kept(&servers, &pushes), self.replicas(&servers, &pushes));
-        let in_namespace = Box::new(move |inner: &Namespace| self.clone().within_namespace(inner));
-        let locks = Arc::new(RedisLocks { address, start, pushes, kept, replicas, in_namespace });
-        give_back_strays(&locks);
-        release_again(&locks);
-        Ok(locks)
-    }
-
-    fn start(&self, servers: &Arc<Servers>, pushes: &Pushes) -> Start {
-        let (queue, info) = (self.settings.has_queue(), !self.settings.options.quarantine.is_zero());
-        let (servers, trusts_url) = (Arc::clone(servers), self.settings.trusts_url);
-        let needs = Needs { queue, info, limit: self.limit(), trusts_url };
-        let asker = Arc::new(Asker { naming: pushes.naming.clone(), inbox: pushes.inbox });
-        Start::new(servers.patience(needs.limit), move || {
-            let (servers, asker) = (Arc::clone(&servers), Arc::clone(&asker));
-            async move {
-                servers.ensure().await?;
-                preflight::check(&servers, &asker, needs).await
-            }
-        })
-    }
-
-    /// How long a server may take for an answer.
-    fn limit(&self) -> Duration {
-        self.settings.access.limits.request
-    }
-
-    /// The servers that the URL names, and what to call them.
-    fn servers(&self, pushes: &Arc<Pushes>, keeper: &'static Keeper) -> Result<(Servers, String), LockError> {
-        let url = match &self.place {
-            ServerPlace::Url(url) => ServersUrl::parse(url)?,
-            ServerPlace::Client(info) => return self.one_server((**info).clone(), pushes, keeper),
+        let built = match self.wrong {
+            Some(wrong) => Err(wrong),
+            None => self.plan.connect().await,
         };
-        match url.names {
-            Names::Server | Names::Socket => self.one_server(url.one()?, pushes, keeper),
-            Names::Sentinels => self.behind_sentinels(&url, pushes, keeper),
-            Names::Cluster => self.in_cluster(&url, pushes),
-            Names::Majority => Err(invalid("redlock:// names independent servers; use RedlockBackend")),
-        }
+        built.map_err(|error| error.with_operation(Operation::Connect).with_backend("redis"))
     }
-
-    /// The database is in the URL's path or in its options.
-    fn with_database(&self, info: ConnectionInfo) -> Result<ConnectionInfo, LockError> {
-        let Some(database) = self.settings.database else { return Ok(info) };
-        if info.redis_settings().db() != 0 {
-            return Err(invalid("the URL names a database in its path and another one as db; leave one out"));
-        }
-        let redis = info.redis_settings().clone().set_db(database);
-        Ok(info.set_redis_settings(redis))
-    }
-
-    fn one_server(
-        &self,
-        info: ConnectionInfo,
-        pushes: &Arc<Pushes>,
-        keeper: &'static Keeper,
-    ) -> Result<(Servers, String), LockError> {
-        let connector = self.connector(info)?;
-        let address = connector.server();
-        Ok((self.one(Source::Fixed(Box::new(connector)), pushes, keeper), address))
-    }
-
-    fn one(&self, source: Source, pushes: &Arc<Pushes>, keeper: &'static Keeper) -> Servers {
-        let connection = Connection::new(source, self.opening(pushes, true));
-        Servers::One(connection.with_runtimes(keeper, self.settings.caller_connections))
-    }
-
-    fn behind_sentinels(
-        &self,
-        url: &ServersUrl<'_>,
-        pushes: &Arc<Pushes>,
-        keeper: &'static Keeper,
-    ) -> Result<(Servers, String), LockError> {
-        let (service, database) = url.path();
-        if service.is_empty() {
-            return Err(invalid(
-                "the URL does not say what the sentinels call the primary: redis+sentinel://host/service",
-            ));
-        }
-        let to_servers = self.connector(url.to_one("sentinels", database)?)?;
-        let to_sentinels = to_servers.clone().with_login(self.settings.sentinel_login.as_ref()).deaf();
-        let (addresses, map) = (url.addresses(26_379)?, self.settings.address_map.clone());
-        let sentinels = Sentinels::new(addresses, service.to_owned(), map, to_sentinels, to_servers);
-        let servers = self.one(Source::Sentinels(Box::new(sentinels)), pushes, keeper);
-        Ok((servers, format!("sentinels of {service}")))
-    }
-
-    fn in_cluster(&self, url: &ServersUrl<'_>, pushes: &Arc<Pushes>) -> Result<(Servers, String), LockError> {
-        let connector = self.connector(url.to_one("cluster", url.path().0)?)?;
-        let seeds = url.addresses(6_379)?;
-        let address = seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let (map, opening) = (self.settings.address_map.clone(), self.opening(pushes, false));
-        let cluster = Cluster::new(seeds, map, connector, opening, Arc::clone(pushes));
-        Ok((Servers::Cluster(cluster), address))
-    }
-
-    fn connector(&self, info: ConnectionInfo) -> Result<Connector, LockError> {
-        let connector = Connector::new(self.with_database(info)?, &self.settings.access)?;
-        Ok(if self.settings.has_queue() { connector } else { connector.deaf() })
-    }
-
-    fn opening(&self, pushes: &Arc<Pushes>, may_listen: bool) -> Opening {
-        static QUEUE: &[&Script] = &[&scripts::ACQUIRE, &scripts::RELEASE, &scripts::RENEW, &scripts::BATCH];
-        static TIMESTAMP: &[&Script] = &[&scripts::TAKE_OVER, &scripts::REPLACE, &scripts::REMOVE];
-        let scripts = match self.settings.recipe {
-            Recipe::Fair | Recipe::Barging => QUEUE,
-            Recipe::Plain => &[],
-            Recipe::Timestamp => TIMESTAMP,
-        };
-        Opening {
-            pushes: Some(Arc::clone(pushes)),
-            listens: may_listen && self.settings.has_queue(),
-            scripts,
-        }
-    }
-
-    fn kept(&self, servers: &Arc<Servers>, pushes: &Arc<Pushes>) -> Kept {
-        let (servers, limit) = (Arc::clone(servers), self.limit());
-        let naming = pushes.naming.clone();
-        match self.settings.recipe {
-            Recipe::Fair | Recipe::Barging => {
-                // In a cluster the keys of one call lie in one slot; and a batch knows no quarantine.
-                let in_batches =
-                    matches!(*servers, Servers::One(_)) && self.settings.options.quarantine.is_zero();
-                let batches = in_batches.then(|| Batches::new(Arc::clone(&servers), limit));
-                let calls = Calls { servers, naming, limit, options: self.settings.options, batches };
-                Kept::Queue(Queue::new(calls, Arc::clone(pushes), InFlight::default()))
-            }
-            Recipe::Plain => Kept::Plain(PlainRecipe::new(servers, pushes.inbox, naming, limit)),
-            Recipe::Timestamp => Kept::Timestamp(Timestamp::new(servers, naming, limit)),
-        }
-    }
-
-    fn replicas(&self, servers: &Arc<Servers>, pushes: &Arc<Pushes>) -> Option<Replicas> {
-        let (servers, patience) = (Arc::clone(servers), self.limit());
-        // The server answers after the patience at the latest; then the answer must travel.
-        let exclusive = Exclusive::new(patience.saturating_mul(2));
-        let required = self.settings.required_replicas;
-        let (inbox, naming) = (pushes.inbox, pushes.naming.clone());
-        (required > 0).then_some(Replicas { required, patience, servers, inbox, naming, exclusive })
-    }
-}
-
-/// A place in a queue can outlive its owner's interest, if the word that it left was lost. What is granted to it
-/// is given back at once.
-fn give_back_strays(locks: &Arc<RedisLocks>) {
-    let backend = Arc::downgrade(locks);
-    locks.pushes.on_stray(move |stray| {
-        let Some(locks) = backend.upgrade() else { return };
-        Keeper::detach(async move {
-            if let Kept::Queue(queue) = &locks.kept {
-                // If it fails, the lease ends it.
-                let _ = queue.give_back(stray).await;
-            }
-        });
-    });
-}
-
-/// A request that was answered, or given up, after its owner was released may have brought the owner back.
-fn release_again(locks: &Arc<RedisLocks>) {
-    let Kept::Queue(queue) = &locks.kept else { return };
-    let backend = Arc::downgrade(locks);
-    queue.in_flight.on_late(move |claim| {
-        let Some(locks) = backend.upgrade() else { return };
-        Keeper::detach(async move {
-            if let Kept::Queue(queue) = &locks.kept {
-                // If it fails, the mark or the lease ends it.
-                let _ = queue.release(&claim).await;
-            }
-        });
-    });
-}
-
-fn invalid(detail: &'static str) -> LockError {
-    LockError::new(ErrorKind::InvalidOption, detail)
 }
 
 /// Without the URL and the login, which may hold passwords.
 impl fmt::Debug for RedisBackendBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBackendBuilder")
-            .field("settings", &self.settings)
+            .field("settings", &self.plan.settings)
             .field("wrong", &self.wrong)
             .finish_non_exhaustive()
     }

@@ -11,6 +11,7 @@ mod in_flight;
 mod keys;
 mod notifications;
 mod outcome;
+mod plan;
 mod preflight;
 mod recipe;
 mod redlock;
