@@ -28,7 +28,7 @@ async fn named(parts: UrlParts<'_>) -> Result<Arc<dyn Backend>, LockError> {
     let scheme = parts.url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     match scheme.as_deref().unwrap_or_default() {
         "memory" => memory(parts),
-        "redlock" | "rediss+redlock" | "valkeys+redlock" => redlock(parts).await,
+        scheme if is_of_a_majority(scheme) => redlock(parts).await,
         "unix" => redis(parts).await,
         "zookeeper" | "zookeeper+tls" => zookeeper(parts).await,
         scheme if is_of_redis(scheme) => redis(parts).await,
@@ -38,6 +38,10 @@ async fn named(parts: UrlParts<'_>) -> Result<Arc<dyn Backend>, LockError> {
              redis+cluster://, redlock://, zookeeper://",
         )),
     }
+}
+
+fn is_of_a_majority(scheme: &str) -> bool {
+    scheme == "redlock" || scheme.ends_with("+redlock") && is_of_redis(scheme)
 }
 
 /// Which of them there are, the backend knows.
@@ -134,5 +138,18 @@ mod tests {
         let (in_shop, _) = backend("memory:?namespace=shop%3A").await.unwrap();
         assert_eq!(in_shop.namespace().map(Namespace::as_str), Some("shop:"));
         assert_eq!(backend("memory:?namespace=").await.unwrap_err().kind(), ErrorKind::InvalidOption);
+    }
+
+    #[cfg(feature = "redis")]
+    #[tokio::test]
+    async fn every_scheme_of_a_majority_names_one() {
+        for scheme in ["redlock", "redis+redlock", "rediss+redlock", "Valkey+Redlock", "valkeys+redlock"] {
+            let error = backend(&format!("{scheme}://a,b")).await.unwrap_err();
+            assert_eq!(error.backend(), Some("redlock"), "{scheme}: {error}");
+        }
+        for wrong in ["redlock+redlock", "unix+redlock", "x+redlock", "+redlock"] {
+            let error = backend(&format!("{wrong}://a,b,c")).await.unwrap_err();
+            assert_eq!((error.kind(), error.backend()), (ErrorKind::InvalidOption, None), "{wrong}: {error}");
+        }
     }
 }

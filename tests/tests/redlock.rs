@@ -611,3 +611,28 @@ async fn a_majority_needs_no_resp3() {
     backend.release(&mine).await.unwrap();
     assert!(servers.iter().all(|server| is_free(server, "order:42")));
 }
+
+/// What a server says of itself may be wrong. The caller can say that it is one by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_say_something_wrong_of_themselves_can_be_used() {
+    let servers: [_; 3] = start();
+    let info = "redis_version:7.2.4\r\nredis_mode:cluster\r\n";
+    let say = move |command: &[String]| match command[0].as_str() {
+        "HELLO" => Fake::error("NOPROTO no such protocol"),
+        "INFO" => Fake::Answer(format!("${}\r\n{info}\r\n", info.len())),
+        _ => Fake::Pass,
+    };
+    let mut proxies = Vec::new();
+    for server in &servers {
+        proxies.push(FakeRedis::before(server.address(), say).await.unwrap());
+    }
+    let hosts: Vec<_> = proxies.iter().map(|proxy| proxy.address().to_string()).collect();
+    let url = format!("redlock://{}?connect_within=0s", hosts.join(","));
+    let refused = RedlockBackend::builder().url(&url).build().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidOption, "{refused}");
+    assert!(refused.to_string().contains("trust_url"), "{refused}");
+    let by_setting = RedlockBackend::builder().url(&url).trust_url(true).build().await.unwrap();
+    over(by_setting, LONG).lock("order:42").await.unwrap().release().await.unwrap();
+    let by_url = LockManager::connect(&format!("{url}&trust_url=true")).await.unwrap();
+    by_url.lock("order:42").await.unwrap().release().await.unwrap();
+}

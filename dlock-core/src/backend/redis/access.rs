@@ -23,6 +23,8 @@ pub(super) struct ServerAccess {
     pub(super) limits: Limits,
     pub(super) start: StartOptions,
     pub(super) namespace: Option<Namespace>,
+    /// Whether the servers are what the URL says, whatever they say.
+    pub(super) trusts_url: bool,
     /// Asked at each connect, instead of the login of the URL.
     pub(super) credentials: Option<CredentialsProvider>,
     #[cfg(feature = "redis-tls")]
@@ -36,6 +38,7 @@ impl Default for ServerAccess {
             limits,
             start: StartOptions::default(),
             namespace: None,
+            trusts_url: false,
             credentials: None,
             #[cfg(feature = "redis-tls")]
             tls: TlsSettings::default(),
@@ -102,6 +105,10 @@ const OPTIONS: &[UrlOption<ServerAccess>] = &[
     }),
     UrlOption::new("namespace", |access, value| {
         access.namespace = Some(Namespace::parse(value)?);
+        Ok(())
+    }),
+    UrlOption::new("trust_url", |access, value| {
+        access.trusts_url = flag(value)?;
         Ok(())
     }),
 ];

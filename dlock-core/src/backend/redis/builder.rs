@@ -262,7 +262,7 @@ impl RedisBackendBuilder {
     /// one endpoint that looks like a node of a cluster, say. What contradicts the URL is logged as a warning, and
     /// [`build`](Self::build) does not fail for it.
     pub fn trust_url(mut self, trust: bool) -> Self {
-        self.plan.settings.trusts_url = trust;
+        self.plan.settings.access.trusts_url = trust;
         self
     }
 

@@ -75,7 +75,7 @@ impl RedisPlan {
 
     fn start(&self, servers: &Arc<Servers>, pushes: &Pushes) -> Start {
         let (queue, info) = (self.settings.has_queue(), !self.settings.options.quarantine.is_zero());
-        let (servers, trusts_url) = (Arc::clone(servers), self.settings.trusts_url);
+        let (servers, trusts_url) = (Arc::clone(servers), self.settings.access.trusts_url);
         let needs = Needs { queue, info, limit: self.limit(), trusts_url };
         let asker = Arc::new(Asker { naming: pushes.naming.clone(), inbox: pushes.inbox });
         Start::new(servers.patience(needs.limit), move || {

@@ -17,8 +17,6 @@ pub(super) struct RedisSettings {
     pub(super) address_map: AddressMap,
     /// The database, where the URL's path does not say it.
     pub(super) database: Option<i64>,
-    /// Whether the servers are what the URL says, whatever they say.
-    pub(super) trusts_url: bool,
     pub(super) recipe: Recipe,
     pub(super) options: ScriptOptions,
     pub(super) required_replicas: usize,
@@ -32,7 +30,6 @@ impl Default for RedisSettings {
             sentinel_login: None,
             address_map: AddressMap::default(),
             database: None,
-            trusts_url: false,
             recipe: Recipe::default(),
             options: ScriptOptions::default(),
             required_replicas: 0,
@@ -99,10 +96,6 @@ const OPTIONS: &[UrlOption<RedisSettings>] = &[
         value.clone_into(&mut settings.sentinel_login_mut().1);
         Ok(())
     }),
-    UrlOption::new("trust_url", |settings, value| {
-        settings.trusts_url = choice(value, &[("true", true), ("false", false)])?;
-        Ok(())
-    }),
     UrlOption::new("recipe", |settings, value| {
         settings.recipe = choice(value, RECIPES)?;
         Ok(())
@@ -140,7 +133,7 @@ impl fmt::Debug for RedisSettings {
             .field("address_map", &self.address_map)
             .field("limits", &self.access.limits)
             .field("namespace", &self.access.namespace)
-            .field("trust_url", &self.trusts_url)
+            .field("trust_url", &self.access.trusts_url)
             .field("recipe", &self.recipe)
             .field("options", &self.options)
             .field("required_replicas", &self.required_replicas)

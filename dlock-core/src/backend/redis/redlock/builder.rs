@@ -78,6 +78,7 @@ impl RedlockBackendBuilder {
     /// | [`connect_timeout`](Self::connect_timeout), [`request_timeout`](Self::request_timeout), [`connect_within`](Self::connect_within) | a duration: `500ms`, `30s`, `5m` or `1h` |
     /// | [`lazy`](Self::lazy) | `true` or `false` |
     /// | [`namespace`](Self::namespace) | text: `shop:` |
+    /// | [`trust_url`](Self::trust_url) | `true` or `false` |
     /// | `root_certificates`, `client_certificate`, `tls_server_name`, `insecure_skip_verify` | with the feature `redis-tls`: a file, two files, a name, `true` or `false` |
     pub fn url(self, url: impl AsRef<str>) -> Self {
         match split(url.as_ref()) {
@@ -210,6 +211,13 @@ impl RedlockBackendBuilder {
         self
     }
 
+    /// Takes each server for one by itself, whatever it says of itself in `INFO`. By default `false`; as
+    /// [`RedisBackendBuilder::trust_url`](super::super::RedisBackendBuilder::trust_url) has it.
+    pub fn trust_url(mut self, trust: bool) -> Self {
+        self.access.trusts_url = trust;
+        self
+    }
+
     /// What stands before every key, such as `shop:`, by default nothing; as
     /// [`RedisBackendBuilder::namespace`](super::super::RedisBackendBuilder::namespace) has it.
     pub fn namespace(mut self, namespace: impl AsRef<str>) -> Self {
@@ -269,9 +277,11 @@ impl RedlockBackendBuilder {
     }
 
     fn start(&self, nodes: &[Arc<RedlockServer>], asker: Asker) -> Start {
-        let (nodes, limit) = (Arc::from(nodes), self.access.limits.request);
+        let (nodes, limit, trusts_url) =
+            (Arc::from(nodes), self.access.limits.request, self.access.trusts_url);
+        let needs = Needs { queue: true, info: false, limit, trusts_url };
         let (patience, asker) = (nodes_patience(&nodes, limit), Arc::new(asker));
-        Start::new(patience, move || open_all(Arc::clone(&nodes), Arc::clone(&asker), limit))
+        Start::new(patience, move || open_all(Arc::clone(&nodes), Arc::clone(&asker), needs))
     }
 
     fn nodes(&self, pushes: &Arc<Pushes>) -> Result<Vec<Arc<RedlockServer>>, LockError> {
@@ -334,9 +344,9 @@ fn nodes_patience(nodes: &[Arc<RedlockServer>], limit: Duration) -> Duration {
 async fn open_all(
     nodes: Arc<[Arc<RedlockServer>]>,
     asker: Arc<Asker>,
-    limit: Duration,
+    needs: Needs,
 ) -> Result<(), LockError> {
-    let opened = join_all(nodes.iter().map(|node| open(node, &asker, limit))).await;
+    let opened = join_all(nodes.iter().map(|node| open(node, &asker, needs))).await;
     refuse_twins(opened.iter().flatten().flatten())?;
     tolerate(opened.into_iter().filter_map(Result::err).collect(), nodes.len())
 }
@@ -349,11 +359,10 @@ struct Assembled {
 }
 
 /// Looks at one server. Its run id, if it tells.
-async fn open(node: &RedlockServer, asker: &Asker, limit: Duration) -> Result<Option<String>, LockError> {
+async fn open(node: &RedlockServer, asker: &Asker, needs: Needs) -> Result<Option<String>, LockError> {
     let servers = &node.calls.servers;
     let opened = async {
         servers.ensure().await?;
-        let needs = Needs { queue: true, info: false, limit, trusts_url: false };
         preflight::check(servers, asker, needs).await?;
         Ok(preflight::run_id(servers).await)
     };
@@ -391,6 +400,7 @@ impl fmt::Debug for RedlockBackendBuilder {
         f.debug_struct("RedlockBackendBuilder")
             .field("limits", &self.access.limits)
             .field("namespace", &self.access.namespace)
+            .field("trust_url", &self.access.trusts_url)
             .finish_non_exhaustive()
     }
 }
