@@ -1,10 +1,11 @@
 //! Logins that are asked for at each connect.
 
 use super::*;
-use dlock_core::backend::redis::Credentials;
+use dlock_core::backend::redis::{Credentials, Recipe};
 use dlock_core::{RedisBackendBuilder, RedlockBackend};
-use dlock_tests::RedisSentinel;
+use dlock_tests::{Fake, FakeRedis, RedisSentinel};
 use std::io;
+use std::sync::atomic::AtomicBool;
 
 /// Tokens that are valid until the next one is given out, and how often they were asked for.
 #[derive(Clone, Default)]
@@ -31,7 +32,7 @@ const ACCOUNT: &str = "user dlock on >marker-token-0 ~* &* +@all";
 fn server() -> RedisServer {
     RedisServer::builder()
         .config(ACCOUNT)
-        .config("user default on nopass ~* &* +ping +config|get +acl +client +info")
+        .config("user default on nopass ~* &* +ping +config|get +acl +client +info +exists")
         .start()
 }
 
@@ -53,6 +54,38 @@ async fn each_connection_logs_in_with_the_token_of_its_time() {
         assert!(tokens.asked.load(Ordering::SeqCst) > asked);
     }
     guard.release().await.unwrap();
+}
+
+/// A proxy that demands a new login of a connection whose token is over, as Envoy does: it closes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_logged_out_is_replaced() {
+    let (server, tokens, over_now) = (server(), Tokens::default(), Arc::new(AtomicBool::new(false)));
+    let is_over = Arc::clone(&over_now);
+    let say = move |command: &[String]| match command[0].as_str() {
+        "HELLO" => Fake::error("NOPROTO no such protocol"),
+        "AUTH" => {
+            is_over.store(false, Ordering::SeqCst);
+            Fake::Pass
+        }
+        _ if is_over.load(Ordering::SeqCst) => Fake::error("NOAUTH Authentication required."),
+        _ => Fake::Pass,
+    };
+    let proxy = FakeRedis::before(server.address(), say).await.unwrap();
+    for recipe in [Recipe::Plain, Recipe::Timestamp] {
+        let backend = with(&server, &tokens).url(proxy.url()).recipe(recipe).build().await.unwrap();
+        let locks = each_for_itself(backend, LONG);
+        let log_out = || {
+            tokens.change(&server);
+            over_now.store(true, Ordering::SeqCst);
+        };
+        log_out();
+        let guard = locks.lock("order:42").await.unwrap_or_else(|error| unreachable!("{recipe:?}: {error}"));
+        log_out();
+        assert!(locks.lock("order:42").try_acquire().await.unwrap().is_none(), "{recipe:?}");
+        log_out();
+        guard.release().await.unwrap();
+        assert_eq!(server.command(&["EXISTS", "order:42"]), "0", "{recipe:?}");
+    }
 }
 
 #[tokio::test]

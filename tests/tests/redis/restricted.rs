@@ -57,6 +57,25 @@ async fn where_resp3_is_refused_the_recipes_that_need_none_work() {
     }
 }
 
+/// A proxy that knows no `HELLO`, or a port for TLS: the connection ends without a word. It may be a server that ends, too,
+/// so what is to be looked at is told, and it is tried again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_ends_at_the_greeting_is_told_from_one_that_cannot_be_made() {
+    let proxy = FakeRedis::start(|_| Fake::End).await.unwrap();
+    let (ends, refuses) = (proxy.url(), "redis://127.0.0.1:1".to_owned());
+    for (url, is_greeted) in [(ends, true), (refuses, false)] {
+        for recipe in [Recipe::Fair, Recipe::Plain] {
+            let builder = RedisBackend::builder().url(&url).recipe(recipe).connect_within(Duration::ZERO);
+            let refused = builder.build().await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
+            assert_eq!(
+                refused.to_string().contains("HELLO") && refused.to_string().contains("rediss"),
+                is_greeted
+            );
+        }
+    }
+}
+
 /// Without scripts as well: by transactions, on connections of their own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_plain_recipe_works_over_resp2_without_scripts() {

@@ -14,6 +14,21 @@ pub(super) fn classify(cause: RedisError) -> LockError {
     }
 }
 
+/// The same for a connection that could not be made.
+pub(super) fn classify_greeting(cause: RedisError) -> LockError {
+    if !was_hung_up(&cause) {
+        return classify(cause);
+    }
+    let detail = "the server ended the connection when it was greeted (HELLO 3); if it goes on, check that Redis listens \
+                  there, with TLS if the URL asks for it (rediss) and else without, and no proxy that knows no HELLO";
+    LockError::new(ErrorKind::Unavailable, detail).with_source(cause)
+}
+
+/// Whether there was a server, and it ended the connection.
+fn was_hung_up(cause: &RedisError) -> bool {
+    cause.is_connection_dropped() && !cause.is_connection_refusal()
+}
+
 fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
     match cause.code() {
         Some("NOAUTH" | "WRONGPASS") => {
@@ -146,10 +161,11 @@ fn meaning_by_kind(cause: &RedisError) -> (ErrorKind, &'static str) {
 
 /// Whether the connection is of no use any more. A reply that did not come in time counts: what answers later
 /// could be taken for the reply to something else. So does a primary that became a replica: another server is
-/// the primary by now.
+/// the primary by now. And so does a server that demands a new login: a new connection makes it.
 pub(super) fn breaks_connection(cause: &RedisError) -> bool {
     let demoted = cause.kind() == ServerErrorKind::ReadOnly.into();
-    demoted || cause.is_timeout() || cause.is_unrecoverable_error() || cause.is_connection_dropped()
+    let dead = cause.is_timeout() || cause.is_unrecoverable_error() || cause.is_connection_dropped();
+    demoted || dead || is_logged_out(cause)
 }
 
 /// Whether a connection over RESP2 may be made where one over RESP3 was refused with this. Whatever else is wrong is then
@@ -167,9 +183,14 @@ pub(super) fn is_passing(cause: &RedisError) -> bool {
     matches!(cause.code(), Some("LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY"))
 }
 
-/// Whether the request surely met a dead connection, so that a new one is worth one try at once.
+/// Whether the request surely met a connection of no use, so that a new one is worth one try at once.
 pub(super) fn met_dead_connection(cause: &RedisError) -> bool {
-    cause.is_connection_dropped() && !cause.is_timeout()
+    cause.is_connection_dropped() && !cause.is_timeout() || is_logged_out(cause)
+}
+
+/// Whether the connection's login is over. Redis ends such connections itself, and some proxies only say so.
+fn is_logged_out(cause: &RedisError) -> bool {
+    cause.code() == Some("NOAUTH")
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl RedisSettings {
 
 const OPTIONS: &[UrlOption<RedisSettings>] = &[
     UrlOption::new("db", |settings, value| {
-        settings.database = Some(number(value)?);
+        settings.database = Some(i64::from(number::<u32>(value)?));
         Ok(())
     }),
     UrlOption::new("sentinel_user", |settings, value| {
@@ -181,6 +181,7 @@ mod tests {
             ("?recipe=marker", "fair, barging, plain, timestamp"),
             ("?foreign_gap=10s", "foreign_gap"),
             ("?request_timeout=0s", "request_timeout"),
+            ("?db=-1", "db"),
             ("?recipe=plain&quarantine=30s", "quarantine"),
         ] {
             let refused = of(query).unwrap_err();

@@ -6,7 +6,7 @@ use super::timed::{TimedConnection, in_time};
 use super::transport::Transport;
 use crate::backend::redis::access::{Limits, ServerAccess};
 use crate::backend::redis::credentials::{Credentials, CredentialsProvider};
-use crate::backend::redis::failure::{classify, may_be_no_resp3};
+use crate::backend::redis::failure::{classify_greeting, may_be_no_resp3};
 use crate::backend::redis::notifications::Receiver;
 use crate::backend::redis::words::without_secret;
 use crate::error::LockError;
@@ -89,7 +89,7 @@ impl Connector {
             connected = self.open(in_resp2(&info), None, keeper).await;
         }
         let password = info.redis_settings().password();
-        let connection = connected.map_err(|cause| classify(without_secret(cause, password)))?;
+        let connection = connected.map_err(|cause| classify_greeting(without_secret(cause, password)))?;
         give_name(&mut connection.clone()).await;
         Ok(connection)
     }

@@ -8,6 +8,7 @@ use super::request::{Asking, CallError, decisive};
 use super::slots::slot;
 use super::timed::TimedConnection;
 use super::topology::Servers;
+use crate::backend::redis::failure::met_dead_connection;
 use crate::error::LockError;
 use crate::keeper::Keeper;
 use crate::time::Moment;
@@ -115,7 +116,7 @@ impl Exclusive {
         let asking = place.map_or(Asking::No, |place| place.asking);
         while let Some(mut taken) = self.take(address) {
             match job.run(&mut taken.connection, asking).await {
-                Err(cause) if cause.is_connection_dropped() => {}
+                Err(cause) if met_dead_connection(&cause) => {}
                 outcome => return self.finish(taken, outcome),
             }
         }

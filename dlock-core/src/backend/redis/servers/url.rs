@@ -45,8 +45,7 @@ impl<'a> ServersUrl<'a> {
     /// # Errors
     /// [`ErrorKind::InvalidOption`] if one is not of the form `host[:port]`.
     pub(crate) fn addresses(&self, default_port: u16) -> Result<Vec<Address>, LockError> {
-        let wrong = || invalid("a server in the URL is not host[:port]");
-        self.hosts.iter().map(|host| Address::parse(host, default_port).ok_or_else(wrong)).collect()
+        self.hosts.iter().map(|host| Address::parse(host, default_port).ok_or_else(no_server)).collect()
     }
 
     /// What stands between the first slash and the next, and after it.
@@ -78,6 +77,7 @@ impl<'a> ServersUrl<'a> {
 
     /// The same login at one server. The client library reads the rest of it.
     pub(crate) fn to_one(&self, server: &str, database: &str) -> Result<ConnectionInfo, LockError> {
+        let server = Address::parse(server, PORT).ok_or_else(no_server)?;
         let scheme = if self.is_encrypted { "rediss" } else { "redis" };
         let at = if self.login.is_empty() { "" } else { "@" };
         let url = format!("{scheme}://{}{at}{server}/{database}", self.login);
@@ -126,6 +126,13 @@ fn scheme_meaning(scheme: &str) -> Option<(Names, bool)> {
 
 fn decoded(text: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(text).decode_utf8().ok()
+}
+
+/// Of a server, where the URL does not say it.
+const PORT: u16 = 6_379;
+
+fn no_server() -> LockError {
+    invalid("a server in the URL is not of the form host[:port]")
 }
 
 fn of_another_form() -> LockError {
@@ -184,11 +191,18 @@ mod tests {
         for info in plain {
             assert_eq!((info.redis_settings().password(), info.redis_settings().db()), (Some("p@ss"), 1));
         }
+        let bare = ServersUrl::parse("redlock://::1,[fd00::2]:7").unwrap().one_by_one().unwrap();
+        assert_eq!(
+            bare.iter().map(|info| info.addr().to_string()).collect::<Vec<_>>(),
+            ["::1:6379", "fd00::2:7"]
+        );
         for wrong in ["redis:a", "redis//a", "mysql://a", ""] {
             assert!(ServersUrl::parse(wrong).is_err(), "{wrong}");
         }
         assert!(ServersUrl::parse("redis://a,:b").unwrap().addresses(1).is_err());
-        assert!(ServersUrl::parse("redis://a,b").unwrap().one().is_err());
+        for wrong in ["redis://a,b", "redis://", "redis://a:", "redis://a:99999", "redis://:1"] {
+            assert!(ServersUrl::parse(wrong).unwrap().one().is_err(), "{wrong}");
+        }
     }
 
     #[test]
