@@ -1,12 +1,15 @@
 //! The Redis backend over TLS.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+use dlock_core::backend::redis::Credentials;
 use dlock_core::{
     ErrorKind, LockError, LockManager, RedisBackend, RedisBackendBuilder, RedlockBackend, redis,
 };
-use dlock_tests::RedisServer;
+use dlock_tests::{RedisCluster, RedisSentinel, RedisServer};
+use rcgen::{CertificateParams, DnType, KeyPair};
+use std::collections::HashMap;
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -21,9 +24,12 @@ fn self_signed() -> Authority {
     self_signed_for("127.0.0.1")
 }
 
+/// Named by itself, so that a server that knows several can tell them apart.
 fn self_signed_for(name: &str) -> Authority {
-    let signed = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-    Authority { certificate: signed.cert.pem(), key: signed.signing_key.serialize_pem() }
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let key = KeyPair::generate().unwrap();
+    Authority { certificate: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
 }
 
 /// A server that also listens for TLS, and the URL of that port. Clients show no certificate.
@@ -33,18 +39,10 @@ fn server(authority: &Authority) -> (RedisServer, String) {
 
 /// Clients show a certificate of `clients`, if there is one.
 fn server_for(authority: &Authority, clients: Option<&Authority>) -> (RedisServer, String) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let server = RedisServer::builder()
-        .file("server.crt", &authority.certificate)
-        .file("server.key", &authority.key)
-        .file("clients.crt", &clients.unwrap_or(authority).certificate)
-        .config(&format!("tls-port {port}"))
-        .config("tls-cert-file server.crt")
-        .config("tls-key-file server.key")
-        .config("tls-ca-cert-file clients.crt")
-        .config(&format!("tls-auth-clients {}", if clients.is_some() { "yes" } else { "no" }))
-        .start();
-    (server, format!("rediss://127.0.0.1:{port}"))
+    let clients = clients.map(|clients| clients.certificate.as_str());
+    let server = RedisServer::builder().tls(&authority.certificate, &authority.key, clients).start();
+    let url = format!("rediss://{}", server.tls_address());
+    (server, url)
 }
 
 fn trusting(authority: &Authority) -> RedisBackendBuilder {
@@ -92,7 +90,7 @@ async fn there_is_no_falling_back_to_plain_text() {
     assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
 }
 
-async fn locks(backend: RedisBackendBuilder) -> Result<(), LockError> {
+async fn locks_once(backend: RedisBackendBuilder) -> Result<(), LockError> {
     let locks = LockManager::builder(backend.build().await?).build()?;
     locks.lock("order:42").await?.release().await
 }
@@ -103,16 +101,16 @@ async fn a_client_shows_its_certificate() {
         (self_signed(), self_signed_for("client"), self_signed_for("client"));
     let (_server, url) = server_for(&authority, Some(&clients));
     let known = || trusting(&authority).url(&url).client_certificate(&*clients.certificate, &*clients.key);
-    locks(known()).await.unwrap();
+    locks_once(known()).await.unwrap();
     assert!(!format!("{:?} {:?}", known(), known().build().await.unwrap()).contains("BEGIN"));
     let strange = trusting(&authority).url(&url).client_certificate(&*stranger.certificate, &*stranger.key);
     for refused in [strange, trusting(&authority).url(&url)] {
-        let refused = locks(refused).await.unwrap_err();
+        let refused = locks_once(refused).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Auth, "{refused} {refused:?}");
         assert!(refused.to_string().contains("client_certificate"), "{refused}");
     }
     let mixed = trusting(&authority).url(&url).client_certificate(&*clients.certificate, &*stranger.key);
-    let mixed = locks(mixed).await.unwrap_err();
+    let mixed = locks_once(mixed).await.unwrap_err();
     assert_eq!(mixed.kind(), ErrorKind::InvalidOption, "{mixed}");
 }
 
@@ -131,6 +129,7 @@ async fn several_servers_are_shown_the_certificate_as_well() {
 async fn files_are_named_in_the_url() {
     let (authority, clients) = (self_signed(), self_signed_for("client"));
     let (server, url) = server_for(&authority, Some(&clients));
+    std::fs::write(server.directory().join("clients.crt"), &clients.certificate).unwrap();
     std::fs::write(server.directory().join("clients.key"), &clients.key).unwrap();
     let file = |name: &str| server.directory().join(name).display().to_string();
     let [roots, chain, key] = ["server.crt", "clients.crt", "clients.key"].map(file);
@@ -155,7 +154,7 @@ async fn a_client_of_the_client_library_brings_its_own_tls() {
     let client =
         redis::Client::build_with_tls(url.as_str(), redis::TlsCertificates { client_tls, root_cert });
     let client = client.unwrap();
-    locks(RedisBackend::builder().client(client.clone())).await.unwrap();
+    locks_once(RedisBackend::builder().client(client.clone())).await.unwrap();
     let backend = RedisBackend::builder().client(client).build().await.unwrap();
     let locks = LockManager::builder(backend).build().unwrap();
     let _guard = locks.lock("order:42").await.unwrap();
@@ -167,13 +166,13 @@ async fn a_client_of_the_client_library_brings_its_own_tls() {
 async fn the_name_of_the_certificate_may_be_another_than_the_hosts() {
     let authority = self_signed_for("redis.internal");
     let (_server, url) = server(&authority);
-    let refused = locks(trusting(&authority).url(&url)).await.unwrap_err();
+    let refused = locks_once(trusting(&authority).url(&url)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
     assert!(refused.to_string().contains("tls_server_name"), "{refused}");
-    locks(trusting(&authority).url(&url).tls_server_name("redis.internal")).await.unwrap();
-    locks(trusting(&authority).url(format!("{url}?tls_server_name=redis.internal"))).await.unwrap();
+    locks_once(trusting(&authority).url(&url).tls_server_name("redis.internal")).await.unwrap();
+    locks_once(trusting(&authority).url(format!("{url}?tls_server_name=redis.internal"))).await.unwrap();
     let other = trusting(&authority).url(&url).tls_server_name("other.internal");
-    assert_eq!(locks(other).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(locks_once(other).await.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
 #[derive(Clone, Default)]
@@ -196,15 +195,15 @@ async fn a_certificate_that_is_not_checked_is_warned_of() {
     let written = log.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || written.clone()).finish();
     let _logged = tracing::subscriber::set_default(subscriber);
-    locks(RedisBackend::builder().url(&url).insecure_skip_verify()).await.unwrap();
+    locks_once(RedisBackend::builder().url(&url).insecure_skip_verify()).await.unwrap();
     let text = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
     assert!(text.contains("WARN") && text.contains("insecure_skip_verify"), "{text}");
-    locks(RedisBackend::builder().url(format!("{url}?insecure_skip_verify=true"))).await.unwrap();
+    locks_once(RedisBackend::builder().url(format!("{url}?insecure_skip_verify=true"))).await.unwrap();
 }
 
 #[tokio::test]
 async fn settings_of_tls_are_for_urls_that_ask_for_it() {
-    let refused = locks(trusting(&self_signed()).url("redis://127.0.0.1:1")).await.unwrap_err();
+    let refused = locks_once(trusting(&self_signed()).url("redis://127.0.0.1:1")).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidOption, "{refused}");
     assert!(refused.to_string().contains("rediss://"), "{refused}");
 }
@@ -239,4 +238,129 @@ fn a_system_without_roots_is_fine_where_some_are_given() {
     let (roots, nothing) = (server.directory().join("server.crt"), server.directory().join("nothing"));
     let url = format!("{url}?root_certificates={}", roots.display());
     assert_eq!(provider_after(&url, &[], &nothing), "none");
+}
+
+/// All settings of TLS at once: clients show a certificate, and the servers' is for another name.
+fn with_everything(authority: &Authority, clients: &Authority) -> RedisBackendBuilder {
+    let builder = trusting(authority).client_certificate(&*clients.certificate, &*clients.key);
+    builder.tls_server_name("redis.internal").connect_within(Duration::from_secs(20))
+}
+
+/// Two processes share a lock: one holds it, and the other waits in line.
+async fn hand_over(one: RedisBackendBuilder, other: RedisBackendBuilder) {
+    let build = async |builder: RedisBackendBuilder| {
+        LockManager::builder(builder.build().await.unwrap()).wait(PATIENCE).build().unwrap()
+    };
+    let (one, other) = (build(one).await, build(other).await);
+    let guard = one.lock("order:42").await.unwrap();
+    let waiter = tokio::spawn(other.lock("order:42").acquire());
+    assert!(other.lock("order:42").try_acquire().await.unwrap().is_none());
+    let token = guard.token();
+    guard.release().await.unwrap();
+    let next = waiter.await.unwrap().unwrap();
+    assert!(next.token() > token);
+    next.release().await.unwrap();
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const ACCOUNT: &str = "user dlock on >secret ~* &* +@all";
+
+/// The program's own login, at each connection.
+async fn login() -> std::io::Result<Credentials> {
+    Ok(Credentials::new("dlock", "secret"))
+}
+
+/// Each node is spoken to in TLS, by commands and by what listens, and tells where the others listen for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_node_of_a_cluster_is_spoken_to_in_tls() {
+    let (authority, clients) = (self_signed_for("redis.internal"), self_signed_for("client"));
+    let cluster = RedisCluster::builder()
+        .tls(&authority.certificate, &authority.key, Some(&clients.certificate))
+        .config(ACCOUNT)
+        .start();
+    let seed = cluster.node(cluster.nodes()[0]).tls_address();
+    for scheme in ["rediss+cluster", "valkeys+cluster"] {
+        let builder = || {
+            let builder = with_everything(&authority, &clients).url(format!("{scheme}://{seed}"));
+            builder.require_replicas(1).credentials(login)
+        };
+        hand_over(builder(), builder()).await;
+    }
+    let slot = cluster.slot_of("order:42");
+    let builder =
+        || with_everything(&authority, &clients).url(format!("rediss+cluster://dlock:secret@{seed}"));
+    let locks = LockManager::builder(builder().build().await.unwrap()).wait(PATIENCE).build().unwrap();
+    let guard = locks.lock("order:42").await.unwrap();
+    cluster.fail_over(slot);
+    guard.release().await.unwrap();
+    locks.lock("order:42").await.unwrap().release().await.unwrap();
+    let nameless = trusting(&authority).url(format!("rediss+cluster://{seed}"));
+    let refused = locks_once(nameless.client_certificate(&*clients.certificate, &*clients.key)).await;
+    assert!(refused.unwrap_err().to_string().contains("tls_server_name"));
+    let careless = RedisBackend::builder().url(format!("rediss+cluster://dlock:secret@{seed}"));
+    let careless = careless.client_certificate(&*clients.certificate, &*clients.key).insecure_skip_verify();
+    locks_once(careless).await.unwrap();
+}
+
+/// Sentinels and servers are spoken to in TLS, and so is the primary after a failover.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinels_and_the_servers_that_they_name_are_spoken_to_in_tls() {
+    let (authority, clients) = (self_signed_for("redis.internal"), self_signed_for("client"));
+    let sentinel = RedisSentinel::builder()
+        .tls(&authority.certificate, &authority.key, Some(&clients.certificate))
+        .config(ACCOUNT)
+        .start();
+    let tls_address = |address: SocketAddr| sentinel.node(address).tls_address();
+    let sentinels = sentinel.sentinels().into_iter().map(|it| tls_address(it).to_string());
+    let hosts = sentinels.collect::<Vec<_>>().join(",");
+    let nodes = [vec![sentinel.primary()], sentinel.replicas()].concat();
+    let ports: HashMap<_, _> = nodes.iter().map(|node| (node.port(), tls_address(*node).port())).collect();
+    let builder = |scheme: &str| {
+        let ports = ports.clone();
+        with_everything(&authority, &clients)
+            .url(format!("{scheme}://{hosts}/{}", sentinel.name()))
+            .address_map(move |host, port| (host.to_owned(), ports[&port]))
+            .credentials(login)
+    };
+    hand_over(builder("rediss+sentinel"), builder("valkeys+sentinel")).await;
+    let backend = builder("rediss+sentinel").build().await.unwrap();
+    let locks = LockManager::builder(backend).wait(PATIENCE).build().unwrap();
+    locks.lock("order:42").await.unwrap().release().await.unwrap();
+    sentinel.fail_over();
+    locks.lock("order:43").await.unwrap().release().await.unwrap();
+    let stranger = self_signed_for("client");
+    let strange = builder("rediss+sentinel").client_certificate(&*stranger.certificate, &*stranger.key);
+    let refused = locks_once(strange).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Auth, "{refused}");
+}
+
+#[tokio::test]
+async fn valkeys_is_a_scheme_of_tls() {
+    let authority = self_signed();
+    let (server, url) = server(&authority);
+    let roots = server.directory().join("server.crt").display().to_string();
+    for scheme in ["valkeys://", "Valkeys://", "REDISS://"] {
+        let url = url.replace("rediss://", scheme);
+        locks_once(trusting(&authority).url(&url)).await.unwrap();
+        let by_url = LockManager::connect(&format!("{url}?root_certificates={roots}")).await.unwrap();
+        by_url.lock("order:42").await.unwrap().release().await.unwrap();
+    }
+}
+
+/// IPv6, where a certificate names the address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_at_ipv6_addresses_are_spoken_to_in_tls() {
+    let authority = self_signed_for("::1");
+    let builder = RedisCluster::builder().tls(&authority.certificate, &authority.key, None);
+    let cluster = builder.config("bind 127.0.0.1 ::1").start();
+    let seed = cluster.node(cluster.nodes()[0]).tls_address().port();
+    for host in ["[::1]", "[0:0::1]"] {
+        let builder = || {
+            let builder = trusting(&authority).url(format!("rediss+cluster://{host}:{seed}"));
+            builder.address_map(|_, port| ("::1".to_owned(), port))
+        };
+        hand_over(builder(), builder()).await;
+    }
+    let one = locks_once(trusting(&authority).url(format!("rediss://[::1]:{seed}"))).await.unwrap_err();
+    assert!(one.to_string().contains("redis+cluster://"), "it was spoken to: {one}");
 }

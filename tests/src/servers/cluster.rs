@@ -286,6 +286,14 @@ impl RedisClusterBuilder {
         self
     }
 
+    /// Has the nodes listen for TLS, too, as [`RedisServerBuilder::tls`] does, speak it to each other, and name their ports
+    /// for it to clients over TLS.
+    pub fn tls(mut self, certificate: &str, key: &str, clients: Option<&str>) -> Self {
+        let node = self.node.tls(certificate, key, clients);
+        self.node = node.config("tls-cluster yes").config("tls-replication yes");
+        self
+    }
+
     /// Starts the nodes, and returns once all serve and the replicas are in sync.
     #[track_caller]
     pub fn start(self) -> RedisCluster {

@@ -2,7 +2,7 @@
 
 use super::clock::MovableClock;
 use super::instance::Instance;
-use super::ports::{loopback, with_free_ports};
+use super::ports::{free_ports, loopback, with_free_ports};
 use super::programs;
 use super::redis_kind::RedisKind;
 use super::replication::{follows, has_good_replicas, keeps_up};
@@ -23,6 +23,7 @@ use std::time::Duration;
 pub struct RedisServer {
     instance: Instance,
     port: u16,
+    tls_port: Option<u16>,
     login: Option<Login>,
     clock: Option<MovableClock>,
     kind: RedisKind,
@@ -49,6 +50,16 @@ impl RedisServer {
     /// The address, to be connected to or relayed to.
     pub fn address(&self) -> SocketAddr {
         loopback(self.port)
+    }
+
+    /// Where it listens for TLS, which stays the same through restarts. To be asked for by
+    /// [`RedisServerBuilder::tls`].
+    #[track_caller]
+    pub fn tls_address(&self) -> SocketAddr {
+        match self.tls_port {
+            Some(port) => loopback(port),
+            None => fail(&format_args!("{} was started without TLS", self.url())),
+        }
     }
 
     /// `redis://127.0.0.1:PORT`, without a password.
@@ -190,6 +201,7 @@ pub struct RedisServerBuilder {
     login: Option<Login>,
     primary: Option<SocketAddr>,
     movable_clock: bool,
+    tls: bool,
     kind: RedisKind,
     mode: Mode,
 }
@@ -246,6 +258,21 @@ impl RedisServerBuilder {
         self
     }
 
+    /// Has the server listen for TLS, too, with this certificate and key, in PEM. Clients show a certificate of `clients`, if
+    /// there is one.
+    pub fn tls(mut self, certificate: &str, key: &str, clients: Option<&str>) -> Self {
+        self.tls = true;
+        let asked = if clients.is_some() { "yes" } else { "no" };
+        let authorities = format!("{certificate}{}", clients.unwrap_or_default());
+        self.file("server.crt", certificate)
+            .file("server.key", key)
+            .file("authorities.crt", &authorities)
+            .config("tls-cert-file server.crt")
+            .config("tls-key-file server.key")
+            .config("tls-ca-cert-file authorities.crt")
+            .config(&format!("tls-auth-clients {asked}"))
+    }
+
     /// Makes the server a Sentinel.
     pub(super) fn sentinel(mut self) -> Self {
         self.mode = Mode::Sentinel;
@@ -277,12 +304,14 @@ impl RedisServerBuilder {
         let name = format!("{} on port {port}", self.kind.name());
         let (program, arguments) = self.command_line()?;
         let instance = Instance::new(name, program, arguments)?;
-        instance.write(CONFIG_FILE, &self.redis_conf(port))?;
+        let tls_port = self.tls.then(free_ports).transpose()?.map(|[port]| port);
+        instance.write(CONFIG_FILE, &self.redis_conf(port, tls_port))?;
         for (name, contents) in &self.files {
             instance.write(name, contents)?;
         }
         let clock = self.movable_clock.then(|| MovableClock::prepare(instance.directory())).transpose()?;
-        Ok(RedisServer { instance, port, login: self.login.clone(), clock, kind: self.kind, mode: self.mode })
+        let (login, kind, mode) = (self.login.clone(), self.kind, self.mode);
+        Ok(RedisServer { instance, port, tls_port, login, clock, kind, mode })
     }
 
     fn command_line(&self) -> Result<(PathBuf, Vec<OsString>), HarnessError> {
@@ -294,10 +323,12 @@ impl RedisServerBuilder {
         })
     }
 
-    fn redis_conf(&self, port: u16) -> String {
-        let own = OWN_LINES.map(str::to_owned);
-        let port = format!("port {port}");
-        let lines: Vec<&str> = own.iter().chain([&port]).chain(&self.config).map(String::as_str).collect();
+    fn redis_conf(&self, port: u16, tls_port: Option<u16>) -> String {
+        let (own, port) = (OWN_LINES.map(str::to_owned), format!("port {port}"));
+        // The one port by which the harness knows a replica, however that follows.
+        let with_tls = tls_port.map(|tls| [format!("tls-port {tls}"), format!("replica-announce-{port}")]);
+        let own = own.iter().chain([&port]).chain(with_tls.iter().flatten());
+        let lines: Vec<&str> = own.chain(&self.config).map(String::as_str).collect();
         lines.join("\n") + "\n"
     }
 }
@@ -379,7 +410,7 @@ mod tests {
 
     #[test]
     fn configured_lines_come_after_the_harness_s_own() {
-        let conf = RedisServer::builder().config("appendonly yes").redis_conf(7000);
+        let conf = RedisServer::builder().config("appendonly yes").redis_conf(7000, None);
         assert_eq!(conf, OWN_LINES.join("\n") + "\nport 7000\nappendonly yes\n");
     }
 }

@@ -181,6 +181,8 @@ pub struct RedisSentinelBuilder {
     kind: RedisKind,
     password: Option<String>,
     sentinel_password: Option<String>,
+    /// Certificate, key, and the clients' authority.
+    tls: Option<(String, String, Option<String>)>,
 }
 
 impl RedisSentinelBuilder {
@@ -207,6 +209,14 @@ impl RedisSentinelBuilder {
     /// Requires a password at the Sentinels, and uses it in the commands of the harness.
     pub fn sentinel_password(mut self, password: &str) -> Self {
         self.sentinel_password = Some(password.to_owned());
+        self
+    }
+
+    /// Has the servers with data and the Sentinels listen for TLS, too, as [`RedisServerBuilder::tls`] does. The Sentinels
+    /// name the other ports.
+    pub fn tls(mut self, certificate: &str, key: &str, clients: Option<&str>) -> Self {
+        self.node = self.node.tls(certificate, key, clients);
+        self.tls = Some((certificate.to_owned(), key.to_owned(), clients.map(str::to_owned)));
         self
     }
 
@@ -245,6 +255,10 @@ impl RedisSentinelBuilder {
         let lines = sentinel_lines(primary, port, all).into_iter().chain(self.password_lines());
         let sentinel = lines
             .fold(RedisServerBuilder::default().kind(self.kind).sentinel(), |all, line| all.config(&line));
+        let sentinel = match &self.tls {
+            Some((certificate, key, clients)) => sentinel.tls(certificate, key, clients.as_deref()),
+            None => sentinel,
+        };
         match &self.sentinel_password {
             Some(password) => sentinel.login("default", password),
             None => sentinel,
