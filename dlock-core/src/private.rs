@@ -24,9 +24,27 @@ pub trait LockedOutput: Sized {
     fn from_lock_error(error: LockError) -> Self;
 }
 
-impl<T, E: From<LockError>> LockedOutput for Result<T, E> {
+impl<T, E: FromLockError> LockedOutput for Result<T, E> {
     fn from_lock_error(error: LockError) -> Self {
-        Err(E::from(error))
+        Err(E::from_lock_error(error))
+    }
+}
+
+/// An error that can be made of a [`LockError`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `From<dlock_core::LockError>`",
+    label = "this error cannot say that the lock was not acquired",
+    note = "implement `From<LockError>` for `{Self}`, or write `map_err = |error| …` in the attribute"
+)]
+pub trait FromLockError: Sized {
+    /// The error of the function.
+    fn from_lock_error(error: LockError) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: From<LockError>> FromLockError for E {
+    fn from_lock_error(error: LockError) -> Self {
+        error.into()
     }
 }
 
@@ -122,7 +140,8 @@ pub fn run<'a, F: Future>(
 pub async fn finish<F: Future>(guard: &LockGuard, body: F) -> Result<F::Output, LockError> {
     let output = guard.scope().run(body).await;
     if !guard.is_valid() {
-        tracing::warn!(key = %guard.key(), token = %guard.token(), "the lock was lost before the work was done");
+        let (key, token) = (guard.key(), guard.token());
+        tracing::warn!(%key, %token, "the lock was lost while the work ran; it went on, as `on_lost` says");
     }
     Ok(output)
 }

@@ -53,6 +53,12 @@ impl KeyTemplate {
         self
     }
 
+    /// As [`value`](Self::value), for the annotation, whose messages name the placeholder.
+    #[doc(hidden)]
+    pub fn placeholder<Placeholder, T: KeyValue<Placeholder> + ?Sized>(self, value: &T) -> Self {
+        value.add_to(self)
+    }
+
     /// The key.
     ///
     /// # Errors
@@ -64,6 +70,25 @@ impl KeyTemplate {
             return Err(LockError::new(ErrorKind::InvalidKey, detail));
         }
         LockKey::new(self.text)
+    }
+}
+
+/// The value of a placeholder. `Placeholder` has its name.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "the placeholder `{Placeholder}` of the lock key is of type `{Self}`, which has no `Display`",
+    label = "a placeholder is written into the key with `Display`",
+    note = "name a field or a method that has `Display`, such as `{{order.id}}`, or make the key with `key = …`"
+)]
+pub trait KeyValue<Placeholder> {
+    /// `template` with the value.
+    fn add_to(&self, template: KeyTemplate) -> KeyTemplate;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: fmt::Display + ?Sized, Placeholder> KeyValue<Placeholder> for T {
+    fn add_to(&self, template: KeyTemplate) -> KeyTemplate {
+        template.value(self)
     }
 }
 

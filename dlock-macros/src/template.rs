@@ -11,13 +11,21 @@ use std::str::Chars;
 use syn::{Expr, LitStr};
 
 /// A key whose placeholders name parameters of the function.
-pub(crate) struct Template(Vec<Part<TokenStream>>);
+pub(crate) struct Template(Vec<Part<Filled>>);
 
 /// Text of the key, or a value to be filled in.
 #[derive(Debug, PartialEq, Eq)]
 enum Part<Value> {
     Text(String),
     Value(Value),
+}
+
+/// The value of a placeholder.
+pub(crate) struct Filled {
+    /// The type that has the placeholder's name: the compiler can show a type in its messages, and no text.
+    name: Ident,
+    value: TokenStream,
+    place: Span,
 }
 
 impl Template {
@@ -33,13 +41,19 @@ impl Template {
 
     /// An expression of type `Result<LockKey, LockError>`.
     pub(crate) fn to_expression(&self, krate: &TokenStream) -> TokenStream {
-        let parts = &self.0;
-        quote!(#krate::__private::KeyTemplate::new() #(#parts)* .finish())
+        let parts = self.0.iter().map(Part::to_call);
+        let mut names: Vec<_> = self.0.iter().filter_map(Part::name).collect();
+        names.sort_unstable();
+        names.dedup();
+        quote!({
+            #(#[allow(dead_code, non_camel_case_types, uncommon_codepoints)] enum #names {})*
+            #krate::__private::KeyTemplate::new() #(#parts)* .finish()
+        })
     }
 }
 
 impl Part<String> {
-    fn resolve(self, key: Span, function: Option<&Function>) -> syn::Result<Part<TokenStream>> {
+    fn resolve(self, key: Span, function: Option<&Function>) -> syn::Result<Part<Filled>> {
         match self {
             Part::Text(text) => Ok(Part::Text(text)),
             Part::Value(inner) => resolve(&inner, key, function)
@@ -49,12 +63,22 @@ impl Part<String> {
     }
 }
 
-impl ToTokens for Part<TokenStream> {
-    fn to_tokens(&self, tokens: &mut TokenStream) {
-        tokens.extend(match self {
+impl Part<Filled> {
+    /// The call that adds it to the key.
+    fn to_call(&self) -> TokenStream {
+        match self {
             Self::Text(text) => quote!(.literal(#text)),
-            Self::Value(value) => value.clone(),
-        });
+            Self::Value(Filled { name, value, place }) => {
+                quote_spanned!(*place=> .placeholder::<#name, _>(&#value))
+            }
+        }
+    }
+
+    fn name(&self) -> Option<&Ident> {
+        match self {
+            Self::Text(_) => None,
+            Self::Value(filled) => Some(&filled.name),
+        }
     }
 }
 
@@ -150,8 +174,7 @@ fn not_separated(one: &str, other: &str) -> String {
     )
 }
 
-/// The call that adds the value of a placeholder.
-fn resolve(inner: &str, key: Span, function: Option<&Function>) -> Result<TokenStream, String> {
+fn resolve(inner: &str, key: Span, function: Option<&Function>) -> Result<Filled, String> {
     let value: Expr = syn::parse_str(inner).map_err(|_| not_a_value(inner))?;
     let root = root(&value).ok_or_else(|| not_a_value(inner))?;
     let root = match function {
@@ -162,8 +185,17 @@ fn resolve(inner: &str, key: Span, function: Option<&Function>) -> Result<TokenS
             with_span(&parameter.name, parameter.name.span().located_at(key))
         }
     };
-    let (value, span) = (place(value.to_token_stream(), root, key), at(key));
-    Ok(quote_spanned!(span=> .value(&#value)))
+    let value = place(value.to_token_stream(), root, key);
+    Ok(Filled { name: type_name(inner), value, place: at(key) })
+}
+
+/// `order·id` for `order.id`: a name cannot have a full stop in it.
+fn type_name(inner: &str) -> Ident {
+    let names = inner.split(|character: char| !character.is_alphanumeric() && character != '_');
+    let name = names.filter(|name| !matches!(*name, "" | "r")).collect::<Vec<_>>().join("\u{b7}");
+    // `self` cannot be the name of a type, nor can `gen` in every edition.
+    let parsed = syn::parse_str(&name).ok().filter(|_| name != "gen");
+    parsed.unwrap_or_else(|| Ident::new(&format!("{name}\u{b7}"), Span::mixed_site()))
 }
 
 fn with_span(name: &Ident, span: Span) -> Ident {

@@ -1,8 +1,8 @@
 //! The part of a function that runs under the lock.
 
 use crate::function::Function;
-use crate::place::ends;
-use proc_macro2::{Span, TokenStream};
+use crate::place::{at, ends};
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::parse::Parser;
 use syn::visit::{self, Visit};
@@ -57,9 +57,10 @@ impl Work {
             return Err(syn::Error::new_spanned(output, NO_VALUE_WITHOUT_LOCK));
         }
         Erase.visit_type_mut(&mut output);
-        let mut block = TokenStream::new();
-        function.braces.surround(&mut block, |inside| function.body.to_tokens(inside));
-        Ok(Self { output, output_place, block, around: None })
+        // With braces of the user's the compiler would call those of `{ Ok(x) }` unnecessary: it stands in a block of ours.
+        let mut block = Group::new(Delimiter::Brace, function.body.clone());
+        block.set_span(at(function.braces.span.join()));
+        Ok(Self { output, output_place, block: TokenTree::from(block).into(), around: None })
     }
 
     fn of_boxed(function: &Function) -> Option<Self> {

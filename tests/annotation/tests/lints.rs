@@ -62,11 +62,20 @@ pub async fn touch(locks: &LockManager, key: &str) -> Result<usize, String> {
     Ok(key.len())
 }
 
+/// A body of one line, whose braces are needed.
+///
+/// # Errors
+/// If the lock is not acquired.
+#[distributed_lock("order:{id}", locks = locks)]
+#[rustfmt::skip]
+pub async fn one_line(locks: &LockManager, id: u64) -> Result<u64, LockError> { Ok(id) }
+
 #[tokio::test]
 async fn they_run() -> Result<(), LockError> {
     let locks = LockManager::connect("memory:").await?;
     assert_eq!(Order { id: 1 }.settle(&locks, "all", String::new()).await?, 2);
     assert!(nightly().await.is_err());
+    assert_eq!(one_line(&locks, 7).await?, 7);
     assert_eq!(touch(&locks, "k").await, Ok(1));
     Ok(())
 }

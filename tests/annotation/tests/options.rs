@@ -117,7 +117,7 @@ async fn work_that_is_to_finish_does_and_a_warning_says_so() {
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     assert!(!finishes(&manager(&EmbeddedBackend::new())).await.unwrap(), "the lock was lost");
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(text.contains("the lock was lost before the work was done"), "{text}");
+    assert!(text.contains("the lock was lost while the work ran"), "{text}");
 }
 
 /// Blocks past its lease and never awaits.
