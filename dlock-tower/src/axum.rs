@@ -35,7 +35,11 @@ fn path_param(parts: &mut Parts, name: &str) -> PartText<'static> {
     let mut values = params.iter().filter(|(found, _)| *found == name).map(|(_, value)| value);
     match (values.next(), values.next()) {
         (Some(value), None) => Ok(Some(value.to_owned().into())),
-        (None, _) => Err(KeyError::wiring(format!("the route's path has no parameter `{name}`"))),
+        (None, _) => {
+            let names = params.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let names = if names.is_empty() { "none".to_owned() } else { names };
+            Err(KeyError::wiring(format!("the route's path has no parameter `{name}`; it has {names}")))
+        }
         (Some(_), Some(_)) => Err(KeyError::wiring(format!(
             "the route's path has two parameters named `{name}`; rename one of them"
         ))),
@@ -60,7 +64,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Locked {
     type Rejection = LockRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, LockRejection> {
-        parts.extensions.get().cloned().ok_or_else(LockRejection::no_layer)
+        parts.extensions.get().cloned().ok_or_else(|| {
+            let detail = "add the layer with `route_layer`; if its key is `None` for some requests, take \
+                          `Option<Locked>`";
+            LockRejection::no_layer(KeyError::wiring(detail).at_route(parts))
+        })
     }
 }
 

@@ -177,7 +177,7 @@ where
             return ControlFlow::Break(End::Rejected(rejection));
         }
         let error = std::error::Error::source(&rejection);
-        tracing::warn!(error, "request handled without its lock, as the layer was told to");
+        tracing::warn!(error, "request handled without its lock, as `on_unavailable` of the layer says");
         *self.held = None;
         ControlFlow::Continue(RequestStage::Readying)
     }

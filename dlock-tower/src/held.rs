@@ -114,7 +114,7 @@ impl HeldLock {
 
 /// The manager tells of a lock that was lost; of one that was held too long only the layer knows.
 fn tell(lease: &Lease) {
-    tracing::warn!(key = %lease.key(), "lock held for longer than max_hold; it is given up");
+    tracing::warn!(key = %lease.key(), "a request held its lock for longer than max_hold; the layer gives the lock up");
 }
 
 fn watch_over(lease: &Lease, until: Moment) -> HoldWatch {

@@ -283,6 +283,12 @@ impl KeyFromRequest for Key {
     }
 
     fn read_key(&self, parts: &mut Parts) -> Result<Option<LockKey>, KeyError> {
+        self.key_of(parts).map_err(|error| error.at_route(parts))
+    }
+}
+
+impl Key {
+    fn key_of(&self, parts: &mut Parts) -> Result<Option<LockKey>, KeyError> {
         let mut template = KeyTemplate::new();
         for (index, part) in self.parts.iter().enumerate() {
             let separated = if index == 0 { template } else { template.literal(":") };
@@ -297,9 +303,7 @@ impl KeyFromRequest for Key {
             None => key,
         }))
     }
-}
 
-impl Key {
     fn stripe(&self, key: &LockKey, stripes: u64) -> Result<LockKey, KeyError> {
         let stripe = fnv_1a(key.as_bytes()).checked_rem(stripes);
         let stripe = stripe.ok_or_else(|| KeyError::wiring("a key of zero stripes locks nothing"))?;

@@ -1,6 +1,7 @@
 //! Why there is no key.
 
 use dlock_core::{ErrorKind, LockError};
+use http::request::Parts;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -31,11 +32,31 @@ impl KeyError {
         Self { fault: Fault::Wiring, detail: detail.into() }
     }
 
+    /// A fault of the program with the route that it is at, if the router tells.
+    pub(crate) fn at_route(self, parts: &Parts) -> Self {
+        match route(parts) {
+            Some(route) if self.fault == Fault::Wiring => {
+                Self { detail: format!("{} (route {route})", self.detail).into(), ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// Whether the request, and not the program, is at fault.
     #[must_use]
     pub fn is_client_fault(&self) -> bool {
         self.fault == Fault::Client
     }
+}
+
+#[cfg(feature = "axum")]
+fn route(parts: &Parts) -> Option<&str> {
+    parts.extensions.get::<::axum::extract::MatchedPath>().map(::axum::extract::MatchedPath::as_str)
+}
+
+#[cfg(not(feature = "axum"))]
+fn route(_: &Parts) -> Option<&str> {
+    None
 }
 
 impl fmt::Display for KeyError {

@@ -83,12 +83,13 @@ impl Default for Answering {
 }
 
 impl Answering {
-    /// `rejection` as this layer answers it. It goes into the log; a fault of the program once as a warning, since
-    /// every further request says the same.
+    /// `rejection` as this layer answers it. It goes into the log. A fault of the program is a warning once: further
+    /// requests say the same.
     pub(crate) fn apply(&self, rejection: LockRejection) -> LockRejection {
         let known = rejection.is_programs_fault() && self.told.swap(true, Ordering::Relaxed);
-        if !known {
-            rejection.report();
+        match known {
+            true => rejection.report_again(),
+            false => rejection.report(),
         }
         LockRejection { busy_status: self.busy_status, retry_after: jittered(self.retry_after), ..rejection }
     }
@@ -198,8 +199,8 @@ impl LockRejection {
     }
 
     #[cfg(feature = "axum")]
-    pub(crate) fn no_layer() -> Self {
-        Self::new(RejectionKind::NoLayer)
+    pub(crate) fn no_layer(cause: KeyError) -> Self {
+        Self::new(RejectionKind::NoLayer).caused_by(cause)
     }
 
     pub(crate) fn is_unavailable(&self) -> bool {
@@ -226,6 +227,12 @@ impl LockRejection {
             self.status().as_u16(),
             self.code()
         )
+    }
+
+    /// What was told as a warning before.
+    fn report_again(&self) {
+        let (code, error) = (self.code(), self.source());
+        tracing::debug!(code, error, "request not handled");
     }
 
     /// What the answer does not say goes into the log.

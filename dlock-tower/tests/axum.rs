@@ -386,7 +386,9 @@ mod spellings {
         let app = Router::new().nest("/shops/{id}", orders.clone()).nest("/all", orders);
         let faults = keys(app, &["/shops/7/orders/42", "/all"]).await;
         assert!(faults[0].contains("two parameters named `id`"), "{faults:?}");
-        assert!(faults[1].contains("no parameter `id`"), "{faults:?}");
+        assert!(faults[1].contains("no parameter `id`; it has none"), "{faults:?}");
+        assert!(faults[0].contains("route /shops/{id}/orders/{id}"), "{faults:?}");
+        assert!(faults[1].contains("route /all"), "{faults:?}");
     }
 }
 
