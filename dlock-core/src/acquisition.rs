@@ -5,6 +5,7 @@ use crate::key::Namespace;
 use crate::lease::{Doubt, LeaseObserver, LeaseState, LossReason};
 use crate::time::{Clock, Moment};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tracing::field::display;
 
 /// What the request, the guard, the views of the lease and the renewal share: one allocation for each lock.
@@ -83,6 +84,11 @@ impl Acquisition {
         }
     }
 
+    /// For how long it has been held, to the second, and for long enough.
+    pub(crate) fn age(&self) -> Duration {
+        self.lease.age(self.clock.now())
+    }
+
     pub(crate) fn due(&self) -> Moment {
         Moment::from_nanos(self.due.load(Ordering::Relaxed))
     }
@@ -111,7 +117,6 @@ mod tests {
     use super::*;
     use crate::key::LockKey;
     use crate::lease::{FencingToken, Ttl};
-    use std::time::Duration;
 
     #[test]
     fn a_lease_that_expired_is_not_revived_by_a_late_renewal() {

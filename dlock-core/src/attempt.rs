@@ -126,12 +126,29 @@ impl Attempt {
     }
 
     fn failed(mut self, error: LockError) -> LockError {
+        let error = self.naming_own_holder(error);
         self.span.failed(error.kind());
         if self.wait.is_zero() && (error.kind() == ErrorKind::Busy || error.leaves_nothing()) {
             // A try that was refused leaves nothing, nor does one that was never sent: the backend's promise.
             self.guard.set_to_release(false);
         }
         self.guard.name(error, Operation::Acquire)
+    }
+}
+
+impl Attempt {
+    /// A wait in vain for a guard of this very manager is mostly a mistake, and one that the key alone does not show. A try
+    /// is asked for by callers that expect to be refused.
+    fn naming_own_holder(&self, error: LockError) -> LockError {
+        if error.kind() != ErrorKind::Busy || self.wait.is_zero() {
+            return error;
+        }
+        match self.guard.manager().renewal.held_for(self.guard.key()) {
+            Some(age) => error.adding(&format!(
+                "; a guard in this process has held it for {age:?}: if it is one of the same task, release it first"
+            )),
+            None => error,
+        }
     }
 }
 

@@ -43,7 +43,8 @@ impl LockManager {
         INSTALLED.read().clone().ok_or_else(|| {
             LockError::new(
                 ErrorKind::NotConfigured,
-                "no lock manager is installed; call LockManager::install at start, or name one with `locks = …`",
+                "no lock manager is installed; call LockManager::install at start, or name one with `locks = …` (what is \
+                 spawned inside with_locks is outside of it: call with_locks in the task itself)",
             )
         })
     }
@@ -114,6 +115,14 @@ mod tests {
 
     fn locks() -> Option<LockManager> {
         scope::locks().map(LockManager::of)
+    }
+
+    #[tokio::test]
+    async fn a_spawned_task_is_told_that_it_is_outside() {
+        let inside = async { tokio::spawn(async { LockManager::current().unwrap_err() }).await.unwrap() };
+        let error = with_locks(manager(&EmbeddedBackend::new()), inside).await;
+        assert_eq!(error.kind(), ErrorKind::NotConfigured);
+        assert!(error.to_string().contains("spawned"), "{error}");
     }
 
     #[tokio::test]

@@ -51,6 +51,7 @@ impl LockGuard {
         self.to_release = true;
         let held = &self.lease.acquisition();
         held.grant(grant);
+        held.lease().held_from(now);
         self.manager.renewal.enter(Arc::clone(held), now);
         self.span = HoldSpan::new(&held.claim, &*self.manager.backend, grant.token);
         self

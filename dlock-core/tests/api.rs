@@ -2,8 +2,8 @@
 
 use dlock_core::backend::{AcquireRequest, Claim, Grant, LossSignal};
 use dlock_core::{
-    AcquireFuture, EmbeddedBackend, FencingToken, Lease, LockError, LockGuard, LockKey, LockManager,
-    LockManagerBuilder, LockRequest, LockScope, Moment, OwnerId, Ttl,
+    AcquireFuture, EmbeddedBackend, ErrorKind, FencingToken, Lease, LockError, LockGuard, LockKey,
+    LockManager, LockManagerBuilder, LockRequest, LockScope, Moment, OwnerId, Ttl,
 };
 use std::fmt::Debug;
 use std::time::Duration;
@@ -88,4 +88,22 @@ async fn a_closure_runs_under_its_lock_on_any_thread() {
     });
     assert_eq!(task.await.unwrap().unwrap(), 5);
     assert!(locks.lock("k").try_acquire().await.unwrap().is_some(), "released");
+}
+
+#[tokio::test]
+async fn a_wait_in_vain_for_a_guard_of_this_process_says_so() {
+    let locks = LockManager::connect("memory:").await.unwrap();
+    let guard = locks.lock("k").await.unwrap();
+    let brief = Duration::from_millis(5);
+    let refused = locks.lock("k").wait(brief).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Busy);
+    assert!(refused.to_string().contains("a guard in this process has held it for"), "{refused}");
+    guard.release().await.unwrap();
+
+    let other = EmbeddedBackend::new();
+    let (locks, elsewhere) = (LockManager::builder(other.clone()), LockManager::builder(other));
+    let (locks, elsewhere) = (locks.build().unwrap(), elsewhere.build().unwrap());
+    let _guard = elsewhere.lock("k").await.unwrap();
+    let refused = locks.lock("k").wait(brief).await.unwrap_err();
+    assert!(!refused.to_string().contains("this process"), "the control: {refused}");
 }

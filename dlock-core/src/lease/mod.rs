@@ -1,5 +1,6 @@
 //! How long an owner has a lock: its time to live, its fencing token, its local deadline.
 
+mod age;
 mod loss;
 mod owner;
 mod state;

@@ -1,5 +1,6 @@
 //! The local state of one lease.
 
+use super::age::Age;
 use super::loss::{GuardState, LossReason, cause_of_expiry};
 use super::token::FencingToken;
 use crate::time::{Clock, Moment, Sleeping};
@@ -20,6 +21,7 @@ pub(crate) struct LeaseState {
     /// For how long the machine had slept when the backend answered last.
     sleeping: Sleeping,
     facts: Facts,
+    age: Age,
     /// Told of the end, and of the first and the last doubt, if it is watched.
     changed: Notify,
 }
@@ -53,6 +55,7 @@ impl LeaseState {
             valid_until: AtomicU64::new(0),
             sleeping: Sleeping::default(),
             facts: Facts::default(),
+            age: Age::default(),
             changed: Notify::new(),
         }
     }
@@ -95,6 +98,16 @@ impl LeaseState {
         self.facts.add(GRANTED).ended()
     }
 
+    /// Takes note of the moment of the grant.
+    pub(crate) fn held_from(&self, now: Moment) {
+        self.age.begin(now);
+    }
+
+    /// For how long it has been held, to the second; nine hours stand for all that is longer.
+    pub(crate) fn age(&self, now: Moment) -> Duration {
+        self.age.at(now)
+    }
+
     /// Moves the deadline later, unless the lease is over at `now`: a lease that was seen as lost is to stay lost.
     pub(crate) fn extend(&self, valid_until: Moment, now: Moment) -> bool {
         if self.loss(now).is_some() {
@@ -102,6 +115,7 @@ impl LeaseState {
         }
         self.valid_until.fetch_max(valid_until.as_nanos(), Ordering::AcqRel);
         self.answered();
+        self.age.go_on(now);
         self.trust(Doubt::Renewal);
         true
     }

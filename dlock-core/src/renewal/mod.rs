@@ -8,12 +8,14 @@ use crate::backend::Backend;
 use crate::backend::answers::panicked;
 use crate::error::{ErrorKind, LockError};
 use crate::keeper::Background;
+use crate::key::LockKey;
 use crate::lease::{Doubt, LossReason};
 use crate::time::{Clock, Moment};
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 use table::{Due, Table};
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
@@ -54,6 +56,12 @@ impl Renewal {
     /// Does not renew this lease any more. A renewal under way has no effect on the lease's local state.
     pub(crate) fn remove(&self, held: &Acquisition) {
         self.state.table.lock().remove(held);
+    }
+
+    /// For how long a guard of this manager has held `key`, as far as that is found out at little cost.
+    pub(crate) fn held_for(&self, key: &LockKey) -> Option<Duration> {
+        let held = self.state.table.lock().find(key);
+        held.map(|held| held.age())
     }
 
     /// Takes every lease out.

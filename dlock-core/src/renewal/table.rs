@@ -2,6 +2,7 @@
 
 use super::schedule;
 use crate::acquisition::Acquisition;
+use crate::key::LockKey;
 use crate::lease::OwnerId;
 use crate::time::Moment;
 use std::collections::BTreeMap;
@@ -22,6 +23,9 @@ pub(super) struct Table {
 
 /// Each that is under way takes memory, and more at a time make none of them faster.
 const AT_ONCE: usize = 512;
+
+/// Some ten microseconds.
+const LOOKED_THROUGH: usize = 1_024;
 
 type ByMoment = BTreeMap<(Moment, OwnerId), Arc<Acquisition>>;
 
@@ -61,6 +65,12 @@ impl Table {
         let _ = [&mut self.turns, &mut self.under_way, &mut self.put_off]
             .into_iter()
             .find_map(|leases| leases.remove(&place));
+    }
+
+    /// A lease on `key`, among those that can be looked through without keeping renewals waiting.
+    pub(super) fn find(&self, key: &LockKey) -> Option<Arc<Acquisition>> {
+        let all = [&self.turns, &self.put_off, &self.under_way].into_iter().flat_map(BTreeMap::values);
+        all.take(LOOKED_THROUGH).find(|held| held.claim.key == *key).cloned()
     }
 
     /// The leases whose turn has come, those that are over, and when to look again.
