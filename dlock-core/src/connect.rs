@@ -34,7 +34,7 @@ async fn named(parts: UrlParts<'_>) -> Result<Arc<dyn Backend>, LockError> {
         scheme if is_of_redis(scheme) => redis(parts).await,
         _ => Err(LockError::new(
             ErrorKind::InvalidOption,
-            "the URL's scheme is none of memory:, redis://, rediss://, valkey://, unix://, redis+sentinel://, \
+            "the URL begins with none of memory:, redis://, rediss://, valkey://, unix://, redis+sentinel://, \
              redis+cluster://, redlock://, zookeeper://",
         )),
     }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why a lock could not be acquired, renewed or released.
 ///
@@ -31,6 +32,7 @@ struct Details {
     kind: ErrorKind,
     operation: Option<Operation>,
     backend: Option<&'static str>,
+    server: Option<Arc<str>>,
     key: Option<LockKey>,
     /// That of the manager or the backend. The key is named without it.
     namespace: Option<Namespace>,
@@ -156,11 +158,12 @@ impl LockError {
     #[must_use]
     pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
-        let (operation, backend, key, namespace, source, unflushed, remainder) = Default::default();
+        let (operation, backend, server, key, namespace, source, unflushed, remainder) = Default::default();
         Self(Box::new(Details {
             kind,
             operation,
             backend,
+            server,
             key,
             namespace,
             detail,
@@ -216,6 +219,36 @@ impl LockError {
     #[must_use]
     pub fn with_backend(mut self, backend: &'static str) -> Self {
         self.0.backend.get_or_insert(backend);
+        self
+    }
+
+    /// Names the server, such as `10.0.0.5:6379`, unless one is named already. An address holds no password.
+    #[must_use]
+    pub fn with_server(mut self, server: &str) -> Self {
+        self.0.server.get_or_insert_with(|| server.into());
+        self
+    }
+
+    /// The same where the server is named beside it.
+    #[must_use]
+    #[cfg(any(feature = "redis", feature = "zookeeper"))]
+    pub(crate) fn without_server(&self) -> Self {
+        let mut error = self.clone();
+        error.0.server = None;
+        error
+    }
+
+    /// The error of a wait that went on for `waited` and met this until its end.
+    #[must_use]
+    pub(crate) fn after_waiting(mut self, waited: Duration) -> Self {
+        self.0.remainder = Remainder::Unknown;
+        self.adding(&format!("; so it went until the end of the wait, after {waited:?}"))
+    }
+
+    /// Adds `words` to what the error says of itself.
+    #[must_use]
+    pub(crate) fn adding(mut self, words: &str) -> Self {
+        self.0.detail = format!("{}{words}", self.0.detail).into();
         self
     }
 
@@ -279,6 +312,12 @@ impl LockError {
         self.0.backend
     }
 
+    /// The server that was spoken to, where the backend knows it: a host and a port, or a list of them.
+    #[must_use]
+    pub fn server(&self) -> Option<&str> {
+        self.0.server.as_deref()
+    }
+
     /// The key, as the caller named it: without the namespace of the manager.
     #[must_use]
     pub fn key(&self) -> Option<&LockKey> {
@@ -292,34 +331,40 @@ impl LockError {
     }
 }
 
-/// `acquire "order:42" on redis: the lock is busy: …`, or `acquire "order:42" in "shop:" on redis: …` in a namespace.
+/// `acquire "order:42" in "shop:" on redis at 10.0.0.5:6379: the lock is busy: …`, as far as each is known.
 impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Details { kind, operation, backend, key, namespace, detail, .. } = &*self.0;
-        if let Some(operation) = operation {
-            write!(f, "{operation} ")?;
-        }
-        if let Some(key) = key {
-            write!(f, "\"{key}\" ")?;
-        }
-        if let (Some(_), Some(namespace)) = (key, namespace) {
-            write!(f, "in \"{namespace}\" ")?;
-        }
-        if let Some(backend) = backend {
-            write!(f, "on {backend}")?;
-        }
-        let separator = if operation.is_some() || key.is_some() || backend.is_some() { ": " } else { "" };
-        write!(f, "{separator}{}: {detail}", kind.summary())
+        let place = self.place();
+        let separator = if place.is_empty() { "" } else { ": " };
+        write!(f, "{place}{separator}{}: {}", self.0.kind.summary(), self.0.detail)
+    }
+}
+
+impl LockError {
+    /// What could not be done, to which key, and where.
+    fn place(&self) -> String {
+        let Details { operation, backend, server, key, namespace, .. } = &*self.0;
+        let namespace = key.as_ref().and(namespace.as_ref());
+        let parts = [
+            operation.map(|operation| operation.to_string()),
+            key.as_ref().map(|key| format!("\"{key}\"")),
+            namespace.map(|namespace| format!("in \"{namespace}\"")),
+            backend.map(|backend| format!("on {backend}")),
+            server.as_ref().map(|server| format!("at {server}")),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 }
 
 impl fmt::Debug for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Details { kind, operation, backend, key, namespace, detail, source, unflushed, .. } = &*self.0;
+        let Details { kind, operation, backend, server, key, namespace, detail, source, unflushed, .. } =
+            &*self.0;
         f.debug_struct("LockError")
             .field("kind", kind)
             .field("operation", operation)
             .field("backend", backend)
+            .field("server", server)
             .field("key", key)
             .field("namespace", namespace)
             .field("detail", detail)
@@ -364,5 +409,16 @@ mod tests {
         let text = error.with_namespace(Some(&shop)).to_string();
         assert!(text.starts_with("acquire \"order:42\" in \"shop:\" on redis: the lock is busy"), "{text}");
         assert_eq!(LockError::new(ErrorKind::InvalidKey, "empty").to_string(), "invalid key: empty");
+    }
+
+    #[test]
+    fn the_text_has_no_gap_where_something_is_not_known() {
+        let away = || LockError::new(ErrorKind::Unavailable, "away").with_operation(Operation::Connect);
+        assert_eq!(away().to_string(), "connect: the backend is unavailable: away");
+        let named = away().with_backend("redis").with_server("a:1").with_server("b:2");
+        assert_eq!(named.to_string(), "connect on redis at a:1: the backend is unavailable: away");
+        assert_eq!(named.server(), Some("a:1"));
+        let key = LockKey::new("k").unwrap();
+        assert_eq!(away().with_key(&key).to_string(), "connect \"k\": the backend is unavailable: away");
     }
 }

@@ -258,5 +258,5 @@ async fn nodes_that_are_no_locks_are_warned_of_once() {
     for _ in 0..2 {
         locks.lock(&key).await.unwrap().release().await.unwrap();
     }
-    assert_eq!(told.lines_with(&["WARN", "no lock nodes"]), 1, "{}", told.text());
+    assert_eq!(told.lines_with(&["WARN", "no known client makes"]), 1, "{}", told.text());
 }

@@ -76,11 +76,7 @@ impl Progress {
                 ErrorKind::Unavailable,
                 format!("no answer within the wait of {waited:?}; try again later or wait longer"),
             ),
-            WaitState::Failing(cause) => LockError::new(
-                cause.kind(),
-                format!("not reachable within the wait of {waited:?}; check the server and the network"),
-            )
-            .with_source(cause.clone()),
+            WaitState::Failing(cause) => cause.clone().after_waiting(waited),
         }
     }
 }
@@ -97,9 +93,10 @@ mod tests {
         progress.queued();
         assert_eq!(progress.verdict(wait).kind(), ErrorKind::Busy);
         progress.queued();
-        progress.failing(LockError::new(ErrorKind::Unavailable, "refused"));
+        progress.failing(LockError::new(ErrorKind::Unavailable, "refused").with_server("a:1"));
         let failing = progress.verdict(wait);
-        assert_eq!(failing.kind(), ErrorKind::Unavailable);
-        assert!(std::error::Error::source(&failing).is_some());
+        assert_eq!((failing.kind(), failing.server()), (ErrorKind::Unavailable, Some("a:1")));
+        let text = failing.to_string();
+        assert!(text.contains("refused") && text.contains("2s"), "{text}");
     }
 }

@@ -101,7 +101,7 @@ impl GivenOptions {
     pub(crate) fn refuse_others(&self, known: &[&str]) -> Result<(), LockError> {
         let Some((name, _)) = self.0.first() else { return Ok(()) };
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        Err(invalid(format!("the URL has an option {name}, which there is not; known here: {known}")))
+        Err(invalid(format!("the URL has an unknown option {name}; known here: {known}")))
     }
 }
 

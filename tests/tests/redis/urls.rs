@@ -143,3 +143,31 @@ async fn several_servers_need_a_scheme_that_says_how_they_belong_together() {
         assert!(refused.to_string().contains(scheme), "{refused}");
     }
 }
+
+/// What an operator reads is where it was, what is wrong and what helps.
+#[tokio::test]
+async fn what_a_url_is_wrong_about_is_said_with_the_server_and_the_remedy() {
+    let server = RedisServer::start();
+    let (url, place) = (server.url(), server.url().replace("redis://", ""));
+    let place = place.trim_end_matches('/');
+    for (url, kind, remedy) in [
+        (format!("{url}/99"), ErrorKind::InvalidOption, "no such database"),
+        (url.replace("redis:", "redis+sentinel:") + "/main", ErrorKind::InvalidOption, "no sentinel"),
+        (url.replace("redis:", "redis+cluster:"), ErrorKind::InvalidOption, "redis://"),
+        ("redis://127.0.0.1:1".to_owned(), ErrorKind::Unavailable, "onnection refused"),
+        ("redis://127.0.0.1:1/?timeout=5".to_owned(), ErrorKind::InvalidOption, "unknown option timeout"),
+    ] {
+        let separator = if url.contains('?') { "&" } else { "?" };
+        let refused = LockManager::connect(&format!("{url}{separator}connect_within=0s")).await.unwrap_err();
+        let text = refused.to_string();
+        assert_eq!(refused.kind(), kind, "{url}: {text}");
+        assert!(text.starts_with("connect on redis") && text.contains(remedy), "{url}: {text}");
+        assert!(!text.contains("6.2"), "{url}: {text}");
+        if text.contains("no such database") || text.contains("cluster") {
+            assert_eq!(refused.server(), Some(place), "{text}");
+        }
+        if kind == ErrorKind::Unavailable {
+            assert_eq!(refused.server(), Some("127.0.0.1:1"), "{text}");
+        }
+    }
+}

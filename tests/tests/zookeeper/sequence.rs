@@ -21,7 +21,7 @@ async fn near_the_end_of_the_numbers_nobody_is_granted_the_lock() {
     assert!(operator.queue(&last.key)[0].ends_with(&format!("-lock-{}", END - 1)));
     let queued = refusal(&backend, Mode::Wait).await;
     assert_eq!(queued.kind(), ErrorKind::SequenceExhausted, "{queued}");
-    assert!(queued.to_string().contains("numbers start anew"), "{queued}");
+    assert!(queued.to_string().contains("numbers start again"), "{queued}");
     assert_eq!(operator.queue(&last.key).len(), 1, "its node is gone when it fails");
     grant(&backend, &claim("other")).await;
     release(&backend, &last).await.unwrap();

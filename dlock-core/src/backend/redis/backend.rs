@@ -149,11 +149,17 @@ impl RedisBackend {
     }
 
     async fn ask(&self, claim: &Claim, mode: Mode) -> Result<AskOutcome, LockError> {
-        match &self.0.kept {
+        let asked = match &self.0.kept {
             Kept::Queue(queue) => queue.ask(claim, mode).await,
             Kept::Plain(plain) => Box::pin(plain.ask(claim)).await,
             Kept::Timestamp(timestamp) => Box::pin(timestamp.ask(claim)).await,
-        }
+        };
+        asked.map_err(|error| self.at_server(error))
+    }
+
+    /// Names the server in an error that does not name one yet.
+    fn at_server(&self, error: LockError) -> LockError {
+        error.with_server(&self.0.address)
     }
 
     /// Asks until granted. A push says that it is; the pauses are for the pushes that get lost, and each
@@ -352,11 +358,17 @@ impl Backend for RedisBackend {
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
-        Box::pin(async move { self.renew(claim).await.map_err(claim.named(Operation::Renew)) })
+        Box::pin(async move {
+            let renewed = self.renew(claim).await.map_err(|error| self.at_server(error));
+            renewed.map_err(claim.named(Operation::Renew))
+        })
     }
 
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
-        Box::pin(async move { self.release(claim).await.map_err(claim.named(Operation::Release)) })
+        Box::pin(async move {
+            let released = self.release(claim).await.map_err(|error| self.at_server(error));
+            released.map_err(claim.named(Operation::Release))
+        })
     }
 
     fn namespace(&self) -> Option<&Namespace> {

@@ -3,13 +3,21 @@
 use super::words::words;
 use crate::error::{ErrorKind, LockError};
 use redis::{RedisError, ServerErrorKind};
+use std::error::Error as _;
 
-/// The error of this crate for one of the client library. Its text never holds the URL. What a server says of its own is a
-/// part of the text, and so not a source beside it.
+/// The error of this crate for one of the client library. Its text never holds the URL. What the server or the system says
+/// is a part of the text, and so not a source beside it.
 pub(super) fn classify(cause: RedisError) -> LockError {
     let (kind, detail) = meaning(&cause);
     match words(&cause) {
         Some(words) => LockError::new(kind, format!("{detail} (the server says: {words})")),
+        None => with_words_of_system(kind, detail, cause),
+    }
+}
+
+fn with_words_of_system(kind: ErrorKind, detail: &'static str, cause: RedisError) -> LockError {
+    match words_of_system(&cause) {
+        Some(words) => LockError::new(kind, format!("{detail} (cause: {words})")),
         None => LockError::new(kind, detail).with_source(cause),
     }
 }
@@ -21,12 +29,18 @@ pub(super) fn classify_greeting(cause: RedisError) -> LockError {
     }
     let detail = "the server ended the connection when it was greeted (HELLO 3); if it goes on, check that Redis listens \
                   there, with TLS if the URL asks for it (rediss) and else without, and no proxy that knows no HELLO";
-    LockError::new(ErrorKind::Unavailable, detail).with_source(cause)
+    with_words_of_system(ErrorKind::Unavailable, detail, cause)
 }
 
 /// Whether there was a server, and it ended the connection.
 fn was_hung_up(cause: &RedisError) -> bool {
     cause.is_connection_dropped() && !cause.is_connection_refusal()
+}
+
+/// What the system says of a connection that failed. A time that ran out is ours, and has words already.
+fn words_of_system(cause: &RedisError) -> Option<String> {
+    let is_ours = !cause.is_io_error() || cause.is_timeout();
+    (!is_ours).then(|| cause.source().map_or_else(|| cause.to_string(), ToString::to_string))
 }
 
 fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
@@ -113,18 +127,34 @@ fn meaning_by_text(cause: &RedisError) -> Option<(ErrorKind, &'static str)> {
         return Some((ErrorKind::Unsupported, NO_RESP3));
     }
     if text.contains("cluster support disabled") {
-        let detail = "the server is not part of a cluster; use redis:// instead of redis+cluster://";
+        let detail = "the server is not part of a cluster; write redis:// instead of redis+cluster://";
         return Some((ErrorKind::InvalidOption, detail));
     }
     if text.contains("acl failure") || text.contains("the user executing the script") {
         let detail = "the user lacks a right that the scripts need; grant those listed at RedisBackend";
         return Some((ErrorKind::Auth, detail));
     }
-    if text.contains("unknown command") && text.contains("script") {
-        let detail = "the server knows no scripts; for a sentinel use redis+sentinel://, else Recipe::Plain";
-        return Some((ErrorKind::InvalidOption, detail));
-    }
-    None
+    is_unknown_command(&text).then(|| meaning_of_unknown_command(&text)).flatten()
+}
+
+/// Servers put the name between quotes of one kind or the other.
+fn meaning_of_unknown_command(text: &str) -> Option<(ErrorKind, &'static str)> {
+    let names =
+        |command: &str| text.contains(&format!("'{command}'")) || text.contains(&format!("`{command}`"));
+    let detail = if names("sentinel") {
+        "the server is no sentinel; name the sentinels, mostly at port 26379, or use redis:// for one server"
+    } else if names("cluster") {
+        "the server knows no command CLUSTER; use redis+cluster:// for the nodes of a cluster alone"
+    } else if text.contains("script") {
+        "the server knows no scripts; for a sentinel use redis+sentinel://, else Recipe::Plain"
+    } else {
+        return None;
+    };
+    Some((ErrorKind::InvalidOption, detail))
+}
+
+fn is_unknown_command(text: &str) -> bool {
+    text.contains("unknown command")
 }
 
 fn has_too_many_clients(text: &str) -> bool {
@@ -142,20 +172,27 @@ fn meaning_by_kind(cause: &RedisError) -> (ErrorKind, &'static str) {
         redis::ErrorKind::AuthenticationFailed => {
             (ErrorKind::Auth, "the server refused the user or password; check the URL")
         }
-        redis::ErrorKind::InvalidClientConfig => (
-            ErrorKind::InvalidOption,
-            "the URL is not of the form redis://[user:password@]host[:port][/db], or rediss:// without `redis-tls`",
-        ),
+        redis::ErrorKind::InvalidClientConfig => {
+            (ErrorKind::InvalidOption, "the URL is not of the form redis://[user:password@]host[:port][/db]")
+        }
         redis::ErrorKind::RESP3NotSupported => (ErrorKind::Unsupported, NO_RESP3),
         redis::ErrorKind::UnexpectedReturnType | redis::ErrorKind::Parse => (
             ErrorKind::Unsupported,
             "the server gave an answer that Redis does not give; check what listens there",
         ),
-        redis::ErrorKind::Server(ServerErrorKind::ResponseError) => {
-            (ErrorKind::Unsupported, "the server refused the command; use Redis 6.2 or newer")
-        }
+        redis::ErrorKind::Server(ServerErrorKind::ResponseError) => (
+            ErrorKind::Unsupported,
+            "the server refused a command that dlock needs; Redis 6.2 and newer know them",
+        ),
         _ if cause.is_timeout() => (ErrorKind::Unavailable, "the server did not answer in time"),
-        _ => (ErrorKind::Unavailable, "the server could not be reached or does not serve now"),
+        _ if was_hung_up(cause) => {
+            (ErrorKind::Unavailable, "the connection to the server broke; check the server and the network")
+        }
+        _ if cause.is_io_error() => (
+            ErrorKind::Unavailable,
+            "the server cannot be reached; check the address, the server and the network",
+        ),
+        _ => (ErrorKind::Unavailable, "the server does not serve for now"),
     }
 }
 
@@ -197,7 +234,7 @@ fn is_logged_out(cause: &RedisError) -> bool {
 mod tests {
     use super::*;
     use redis::parse_redis_value;
-    use std::error::Error as _;
+    use std::io;
 
     fn error(line: &str) -> RedisError {
         let answer = parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
@@ -239,7 +276,33 @@ mod tests {
             assert_eq!(error.kind(), kind, "{error}");
             assert!(error.to_string().contains(line) && error.source().is_none(), "{error}");
         }
-        let away = classify(std::io::Error::other("no server").into());
-        assert!(away.source().is_some(), "{away}");
+    }
+
+    #[test]
+    fn what_the_system_says_is_a_part_of_the_error() {
+        let refused = classify(io::Error::from(io::ErrorKind::ConnectionRefused).into());
+        assert!(refused.to_string().contains("cannot be reached"), "{refused}");
+        assert!(refused.to_string().contains("connection refused"), "{refused}");
+        assert!(refused.source().is_none(), "it is said once");
+        let broken = classify(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        assert!(broken.to_string().contains("the connection to the server broke"), "{broken}");
+    }
+
+    #[test]
+    fn a_server_of_another_kind_is_called_by_its_kind() {
+        for (line, remedy) in [
+            (
+                "ERR unknown command 'SENTINEL', with args beginning with: 'GET-MASTER-ADDR-BY-NAME' 'main' ",
+                "no sentinel",
+            ),
+            ("ERR unknown command `SENTINEL`, with args beginning with: `x`", "no sentinel"),
+            ("ERR unknown command 'CLUSTER', with args beginning with: 'SLOTS' ", "nodes of a cluster"),
+            ("ERR unknown command 'SCRIPT', with args beginning with: 'LOAD' ", "redis+sentinel://"),
+        ] {
+            let refused = classify(error(line));
+            assert_eq!(refused.kind(), ErrorKind::InvalidOption, "{refused}");
+            assert!(refused.to_string().contains(remedy), "{refused}");
+            assert!(!refused.to_string().contains("6.2"), "{refused}");
+        }
     }
 }

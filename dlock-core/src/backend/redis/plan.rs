@@ -45,7 +45,7 @@ impl RedisPlan {
     pub(super) async fn connect(self) -> Result<RedisBackend, LockError> {
         let options = self.settings.access.start;
         let locks = self.assemble()?;
-        locks.start.at_build(options).await?;
+        locks.start.at_build(options).await.map_err(|error| error.with_server(&locks.address))?;
         Ok(RedisBackend::of(locks))
     }
 

@@ -61,7 +61,11 @@ impl Needs {
         if !self.trusts_url {
             return Err(wrong);
         }
-        tracing::warn!(backend = "redis", error = %wrong, "the server says that it is not what the URL says");
+        tracing::warn!(
+            backend = "redis",
+            error = %wrong,
+            "the server says that it is not what the URL says; it is used all the same, as trust_url asks for"
+        );
         Ok(())
     }
 }
@@ -120,7 +124,7 @@ fn judge(info: &str, in_cluster: bool) -> Result<(), LockError> {
     let refuse = |kind, detail: &'static str| Err(LockError::new(kind, detail));
     match (mode(info), in_cluster) {
         (Some("sentinel"), _) => {
-            return refuse(ErrorKind::InvalidOption, "the server is a sentinel; use redis+sentinel://");
+            return refuse(ErrorKind::InvalidOption, "the server is a sentinel; write redis+sentinel://");
         }
         (Some("cluster"), false) => {
             return refuse(

@@ -302,8 +302,8 @@ fn session_ended() -> LockError {
 fn sequence_exhausted() -> LockError {
     LockError::new(
         ErrorKind::SequenceExhausted,
-        "the key's directory has given out nearly all of its 2^31 numbers; let nobody use the key until the directory \
-         is gone (the servers remove it when it is empty for a while, or remove it by hand), and the numbers start anew",
+        "the key's directory has given out nearly all of its 2^31 numbers; stop all use of the key until the servers \
+         have removed the empty directory, or remove it by hand: then the numbers start again",
     )
 }
 

@@ -121,7 +121,10 @@ impl ZooKeeperBackend {
     pub async fn revoke(&self, key: &LockKey) -> Result<(), LockError> {
         self.0.check(key)?;
         let asked = shielded(revocation::ask(&self.0, key)).await;
-        asked.map_err(|error| error.with_operation(Operation::Revoke).with_key(key).with_backend(NAME))
+        let hosts = self.0.settings.hosts();
+        asked.map_err(|error| {
+            error.with_operation(Operation::Revoke).with_key(key).with_backend(NAME).with_server(hosts)
+        })
     }
 }
 
@@ -138,21 +141,21 @@ impl Backend for ZooKeeperBackend {
         Box::pin(async move {
             self.0.check(&request.claim.key)?;
             let outcome = shielded(Acquire::new(&self.0, request).run()).await;
-            outcome.map_err(|error| name(error, Operation::Acquire, &request.claim))
+            outcome.map_err(|error| self.name(error, Operation::Acquire, &request.claim))
         })
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
         Box::pin(async move {
             let outcome = shielded(release::renew(&self.0, claim)).await;
-            outcome.map_err(|error| name(error, Operation::Renew, claim))
+            outcome.map_err(|error| self.name(error, Operation::Renew, claim))
         })
     }
 
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
         Box::pin(async move {
             let outcome = shielded(release::release(&self.0, claim)).await;
-            outcome.map_err(|error| name(error, Operation::Release, claim))
+            outcome.map_err(|error| self.name(error, Operation::Release, claim))
         })
     }
 
@@ -169,8 +172,11 @@ impl Backend for ZooKeeperBackend {
     }
 }
 
-fn name(error: LockError, operation: Operation, claim: &Claim) -> LockError {
-    error.with_operation(operation).with_key(&claim.key).with_backend(NAME)
+impl ZooKeeperBackend {
+    fn name(&self, error: LockError, operation: Operation, claim: &Claim) -> LockError {
+        let hosts = self.0.settings.hosts();
+        error.with_operation(operation).with_key(&claim.key).with_backend(NAME).with_server(hosts)
+    }
 }
 
 /// Without user and password.

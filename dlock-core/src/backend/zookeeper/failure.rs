@@ -14,31 +14,31 @@ fn meaning(cause: &zookeeper::Error) -> (ErrorKind, &'static str) {
     match cause {
         Error::NoAuth => (
             ErrorKind::Auth,
-            "the access list of the lock's directory or of a node in it shuts this client out; check user and \
-             password, which need the rights to create, read, write and delete in the root and the lock's directory",
+            "the access list of the lock's directory, or of a node in it, keeps this client out; check the user and the \
+             password; the account needs the rights to create, read, write and delete in the root and the directory",
         ),
         Error::AuthFailed => (ErrorKind::Auth, "the server refused the credentials; check user and password"),
         Error::InvalidAcl => (
             ErrorKind::Auth,
-            "the server takes no such access list from this client; check user and password, and whom \
-             the locks are shared with",
+            "the server refused the access list of a lock; check the user and the password, and the accounts that the \
+             locks are shared with",
         ),
         Error::NoChildrenForEphemerals => (
             ErrorKind::Corrupt,
-            "an ephemeral node stands where a directory of locks belongs, perhaps a lock with Recipe::Simple; use one \
+            "an ephemeral node stands in the place of the key's directory, perhaps a lock with Recipe::Simple; use one \
              recipe for one key, or another root",
         ),
         Error::Unimplemented => (
             ErrorKind::Unsupported,
-            "the server does not know a request of the lock recipe; use ZooKeeper 3.5 or newer",
+            "the server does not know a request that locks need; use ZooKeeper 3.5 or newer",
         ),
         Error::BadArguments(_) | Error::MarshallingError => {
-            (ErrorKind::Unsupported, "the server or the client refused the form of a request")
+            (ErrorKind::Unsupported, "the server, or the client library, refused the form of a request")
         }
         Error::NoHosts => (
             ErrorKind::Unavailable,
-            "no server took the connection; check the hosts, that a majority of the servers is up, and with TLS the \
-             port and the certificates",
+            "no server took the connection; check that the hosts are right and a majority of the servers is up, and \
+             with TLS the port and the certificates",
         ),
         Error::Timeout => (
             ErrorKind::Unavailable,

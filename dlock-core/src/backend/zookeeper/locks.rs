@@ -94,8 +94,8 @@ impl ZooKeeperLocks {
             tracing::warn!(
                 backend = NAME,
                 %key,
-                "more than half of the 2^31 numbers of the key's directory are given out; remove the directory while \
-                 nobody uses the key, before they end"
+                "more than half of the 2^31 numbers of the key's directory are given out; before they end, stop all use \
+                 of the key and remove the directory"
             );
         }
     }
@@ -105,8 +105,8 @@ impl ZooKeeperLocks {
         if order::has_strangers(children) && !self.met_strangers.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 backend = NAME,
-                "a lock's directory has nodes in it that are no lock nodes of a client that is known; they are passed \
-                 over here, but Curator waits for those that it sorts before its own"
+                "a lock's directory holds nodes that no known client makes for locks; dlock ignores them, but Curator \
+                 waits for those that it sorts before its own"
             );
         }
     }

@@ -78,7 +78,7 @@ async fn find(
 }
 
 fn nobody() -> LockError {
-    LockError::new(ErrorKind::NotHeld, "nobody has the lock, so there is nobody to ask")
+    LockError::new(ErrorKind::NotHeld, "no client holds the lock, so there is no holder to ask")
 }
 
 #[cfg(test)]

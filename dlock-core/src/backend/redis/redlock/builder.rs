@@ -366,8 +366,10 @@ async fn open(node: &RedlockServer, asker: &Asker, needs: Needs) -> Result<Optio
         preflight::check(servers, asker, needs).await?;
         Ok(preflight::run_id(servers).await)
     };
-    opened.await.inspect_err(|error: &LockError| {
-        tracing::warn!(backend = "redlock", server = node.address, %error, "a server is not used for now");
+    let opened = opened.await.map_err(|error: LockError| error.with_server(&node.address));
+    opened.inspect_err(|error| {
+        let error = error.without_server();
+        tracing::warn!(backend = "redlock", server = node.address, %error, "a server is left out for now");
     })
 }
 

@@ -62,6 +62,10 @@ impl Participant {
         Self { node, terms, turns, may_hold: flag(), in_doubt: flag(), left, kept: flag() }
     }
 
+    fn at_server(&self, error: LockError) -> LockError {
+        error.with_server(&self.node.address)
+    }
+
     /// The place of the next request.
     pub(super) fn turn(&self) -> FifoTurn {
         self.turns.next()
@@ -77,7 +81,8 @@ impl Participant {
         let Terms { keys, owner, ttl, .. } = &*self.terms;
         self.may_hold.store(true, Ordering::Release);
         let doubt_before = self.in_doubt.swap(true, Ordering::AcqRel);
-        let reply = self.node.propose(keys, owner, ttl.as_millis(), token).await?;
+        let reply = self.node.propose(keys, owner, ttl.as_millis(), token).await;
+        let reply = reply.map_err(|error| self.at_server(error))?;
         let doubt = doubt_before || reply.repeated;
         self.in_doubt.store(doubt, Ordering::Release);
         if matches!(reply.value, Vote::Held(_)) {
@@ -88,7 +93,7 @@ impl Participant {
 
     /// Renews the lease here. Whether the owner has it.
     pub(super) async fn renew(&self) -> Result<bool, LockError> {
-        self.node.calls.renew(self.terms.caller()).await
+        self.node.calls.renew(self.terms.caller()).await.map_err(|error| self.at_server(error))
     }
 
     /// Gives back what an attempt may have got here; the owner will ask again.
@@ -140,7 +145,8 @@ impl Participant {
     }
 
     async fn release(&self, late_ms: u64) -> Result<bool, LockError> {
-        let had_it = self.node.calls.release(self.terms.caller(), late_ms).await?.value;
+        let released = self.node.calls.release(self.terms.caller(), late_ms).await;
+        let had_it = released.map_err(|error| self.at_server(error))?.value;
         self.may_hold.store(self.in_doubt.load(Ordering::Acquire), Ordering::Release);
         Ok(had_it)
     }

@@ -228,7 +228,8 @@ pub(super) fn out_of_reach(mut failures: Vec<LockError>, servers: usize) -> Lock
         return failures.swap_remove(at);
     }
     let failed = failures.len();
-    let detail = format!("{failed} of {servers} servers failed, a majority is needed; check the servers");
+    let detail =
+        format!("{failed} of {servers} servers failed{}, and a majority is needed", those_of(&failures));
     let error = LockError::new(ErrorKind::Unavailable, detail);
     match failures.pop() {
         Some(cause) => error.with_source(cause),
@@ -236,9 +237,22 @@ pub(super) fn out_of_reach(mut failures: Vec<LockError>, servers: usize) -> Lock
     }
 }
 
+/// The servers that failed, as far as they are named.
+fn those_of(failures: &[LockError]) -> String {
+    let named: Vec<_> = failures.iter().filter_map(LockError::server).collect();
+    if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers_that_failed_are_named() {
+        let away = |server| LockError::new(ErrorKind::Unavailable, "away").with_server(server);
+        let text = out_of_reach(vec![away("a:1"), away("b:2")], 3).to_string();
+        assert!(text.contains("2 of 3 servers failed (a:1, b:2)"), "{text}");
+    }
 
     #[test]
     fn only_what_cannot_pass_at_a_majority_is_reported_as_such() {

@@ -175,9 +175,12 @@ async fn connect_or_warn(
 ) -> Result<LiveConnection, LockError> {
     let connected = connect(&source, &opening).await;
     match &connected {
-        Ok(_) if number > 1 => tracing::info!(backend = "redis", "reconnected"),
+        Ok(_) if number > 1 => tracing::info!(backend = "redis", server = source.name(), "reconnected"),
         Ok(_) => {}
-        Err(error) => tracing::warn!(backend = "redis", %error, "connecting failed"),
+        Err(error) => {
+            let (server, error) = (error.server(), error.without_server());
+            tracing::warn!(backend = "redis", server, %error, "connecting failed");
+        }
     }
     connected
 }

@@ -12,7 +12,7 @@ use crate::backend::redis::words::without_secret;
 use crate::error::LockError;
 use crate::keeper::Keeper;
 use redis::{AsyncConnectionConfig, ConnectionAddr, ConnectionInfo};
-use redis::{ProtocolVersion, RedisConnectionInfo, RedisResult};
+use redis::{ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult};
 use std::time::Duration;
 
 /// The login and the limits that all servers of one backend share.
@@ -82,6 +82,11 @@ impl Connector {
     /// A new connection, whose task is one of the runtime that this is called in. What the server sends unasked goes to
     /// `receiver`, if there is one.
     pub(super) async fn connect(&self, receiver: Option<Receiver>) -> Result<TimedConnection, LockError> {
+        let connected = self.connect_unnamed(receiver).await;
+        connected.map_err(|error| error.with_server(&self.server()))
+    }
+
+    async fn connect_unnamed(&self, receiver: Option<Receiver>) -> Result<TimedConnection, LockError> {
         let keeper = Keeper::here()?;
         let info = self.info_now(keeper).await?;
         let mut connected = self.open(info.clone(), receiver, keeper).await;
@@ -89,9 +94,20 @@ impl Connector {
             connected = self.open(in_resp2(&info), None, keeper).await;
         }
         let password = info.redis_settings().password();
-        let connection = connected.map_err(|cause| classify_greeting(without_secret(cause, password)))?;
+        let connection = connected.map_err(|cause| self.failure(without_secret(cause, password)))?;
         give_name(&mut connection.clone()).await;
         Ok(connection)
+    }
+
+    fn failure(&self, cause: RedisError) -> LockError {
+        let is_encrypted = matches!(self.info.addr(), ConnectionAddr::TcpTls { .. });
+        let is_silent = is_encrypted && cause.is_timeout();
+        let error = classify_greeting(cause);
+        if is_silent {
+            error.adding("; check that this port speaks TLS, as rediss:// asks for")
+        } else {
+            error
+        }
     }
 
     async fn open(

@@ -122,6 +122,14 @@ impl LiveConnection {
 }
 
 impl Source {
+    /// What to call the server, or those that know where it is.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Fixed(connector) => connector.server(),
+            Self::Sentinels(sentinels) => sentinels.name(),
+        }
+    }
+
     /// How long an attempt to connect may take, and some more.
     pub(super) fn patience(&self) -> Duration {
         let (limits, servers) = match self {

@@ -166,7 +166,15 @@ impl Tenant {
     async fn live(self, source: Arc<Source>, runtime: Handle, deaf: Broken) {
         let live = match connect(&source, &Opening::COMMANDS).await {
             Ok(live) => live,
-            Err(error) => return tracing::debug!(backend = "redis", %error, "connecting a runtime failed"),
+            Err(error) => {
+                let (server, error) = (error.server(), error.without_server());
+                return tracing::debug!(
+                    backend = "redis",
+                    server,
+                    %error,
+                    "a connection for a caller's runtime failed; its requests use the shared one"
+                );
+            }
         };
         let over = CancellationToken::new();
         let (attempt, used, _over) = (self.0.attempt, AtomicBool::new(true), over.clone().drop_guard());

@@ -45,6 +45,11 @@ impl Sentinels {
         self.to_servers.limits
     }
 
+    /// What to call the primary, wherever it is.
+    pub(super) fn name(&self) -> String {
+        format!("sentinels of {}", self.service)
+    }
+
     /// How many sentinels there are.
     pub(super) fn count(&self) -> usize {
         self.addresses.lock().len()
@@ -141,7 +146,7 @@ impl Sentinels {
         tracing::warn!(
             backend = "redis",
             sentinels = named,
-            "sentinels name another server than the primary"
+            "these sentinels still name another server than the primary; they are asked last from now on"
         );
         let mut addresses = self.addresses.lock();
         *addresses = with_last(&addresses, &wrong);

@@ -77,6 +77,11 @@ impl<'a> ServersUrl<'a> {
 
     /// The same login at one server. The client library reads the rest of it.
     pub(crate) fn to_one(&self, server: &str, database: &str) -> Result<ConnectionInfo, LockError> {
+        if self.is_encrypted && !cfg!(feature = "redis-tls") {
+            let detail =
+                "the URL asks for TLS, which is not built in; turn on the feature `redis-tls` of dlock-core";
+            return Err(LockError::new(ErrorKind::Unsupported, detail));
+        }
         let server = Address::parse(server, PORT).ok_or_else(no_server)?;
         let scheme = if self.is_encrypted { "rediss" } else { "redis" };
         let at = if self.login.is_empty() { "" } else { "@" };

@@ -295,6 +295,7 @@ async fn connect(settings: Settings) -> Result<ZooKeeperBackend, LockError> {
     let sessions = SessionManager::new(Arc::clone(&settings), &acquisitions)?;
     let options = settings.start();
     let locks = ZooKeeperLocks::new(settings, acquisitions, sessions);
-    locks.start.at_build(options).await?;
+    let started = locks.start.at_build(options).await;
+    started.map_err(|error| error.with_server(locks.settings.hosts()))?;
     Ok(ZooKeeperBackend::of(Arc::new(locks)))
 }

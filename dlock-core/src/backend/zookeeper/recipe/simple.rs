@@ -156,8 +156,8 @@ pub(crate) async fn remove(
 pub(crate) fn not_simple() -> LockError {
     LockError::new(
         ErrorKind::Corrupt,
-        "a node that is no lock stands at the key's path, perhaps the directory of a lock with Recipe::Sequential; \
-         use one recipe for one key, or another root",
+        "a node that is not a lock stands at the key's path, perhaps the directory of a lock with \
+         Recipe::Sequential; use one recipe for one key, or another root",
     )
 }
 

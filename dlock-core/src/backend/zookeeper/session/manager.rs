@@ -69,9 +69,10 @@ struct SessionMaker {
 impl SessionMaker {
     async fn open_or_warn(self, number: u64) -> Result<Arc<Session>, LockError> {
         let opened = self.open(number).await;
-        if let Err(error) = opened.clone() {
+        if let Err(error) = &opened {
+            let (hosts, error) = (self.settings.hosts().to_owned(), error.without_server());
             self.background.detach(async move {
-                tracing::warn!(backend = "zookeeper", %error, "no session could be made");
+                tracing::warn!(backend = "zookeeper", server = hosts, %error, "no session could be made");
             });
         }
         opened
@@ -86,7 +87,7 @@ impl SessionMaker {
         let (keeper, settings, sent) = (Keeper::here()?, &self.settings, Moment::now());
         let client =
             within(settings.connect_limit(), settings.connect()).await.unwrap_or(Err(Error::Timeout));
-        let client = client.map_err(classify)?;
+        let client = client.map_err(|cause| classify(cause).with_server(settings.hosts()))?;
         let liveness = Liveness::new(client.session_timeout(), settings.lost_after_percent(), sent);
         let liveness = Arc::new(liveness);
         let monitor = self.monitor(number, &client, &liveness);

@@ -84,7 +84,7 @@ impl Monitor {
             self.liveness.silent(timeout * 3 / 10).await;
             let session = self.id();
             self.log(
-                move || tracing::warn!(backend = "zookeeper", %session, "heartbeats of the session are late"),
+                move || tracing::warn!(backend = "zookeeper", %session, "the servers do not answer the session's heartbeats; its locks are lost if that goes on"),
             );
             tokio::select! {
                 () = self.liveness.heard() => continue,
@@ -129,7 +129,7 @@ impl Monitor {
         let (session, locks) = (self.id(), self.tell(lost, LossReason::SessionExpired));
         if locks > 0 {
             self.log(move || {
-                tracing::error!(backend = "zookeeper", %session, locks, "session not confirmed in time; its locks are lost");
+                tracing::error!(backend = "zookeeper", %session, locks, "the servers did not confirm the session in time; its locks are lost");
             });
         }
     }
@@ -184,7 +184,7 @@ impl Drop for Monitor {
         if let Some(acquisitions) = self.acquisitions.upgrade() {
             let lost = acquisitions.lose_session(self.number);
             let (session, locks) = (self.id(), self.tell(lost, LossReason::SessionExpired));
-            self.log(move || tracing::warn!(backend = "zookeeper", %session, locks, "session is over; its locks are lost"));
+            self.log(move || tracing::warn!(backend = "zookeeper", %session, locks, "the session is over; its locks are lost"));
         }
     }
 }

@@ -95,16 +95,16 @@ fn spare(session: &Session, ability: Ability) {
             session.abilities().lacks_containers();
             tracing::warn!(
                 backend = "zookeeper",
-                "the servers know no container nodes; the directory of a key stays when nobody uses it, so remove those \
-                 that are no longer in use"
+                "the servers know no container nodes, so the directory of an unused key stays; remove those directories \
+                 from time to time"
             );
         }
         _ => {
             session.abilities().lacks_lists_of_ephemerals();
             tracing::warn!(
                 backend = "zookeeper",
-                "the servers do not list a session's nodes (ZooKeeper 3.6 does); a guard does not notice that somebody \
-                 removed its node"
+                "the servers do not list a session's nodes (ZooKeeper 3.6 does), so a guard does not learn that its node \
+                 was removed by hand"
             );
         }
     }
