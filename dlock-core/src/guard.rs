@@ -27,6 +27,10 @@ use std::time::Duration;
 ///
 /// Dropping the guard releases the lock in the background: the drop never blocks, never panics and needs no
 /// runtime. [`release`](LockGuard::release) does the same and reports.
+///
+/// Bind the guard to a name. `let _ = locks.lock(key).await?` drops it in the same statement, so no lock is held;
+/// `let _guard = …` holds it to the end of the scope. A [`LockRequest`](crate::LockRequest) that is not awaited asks for
+/// nothing: the compiler warns of it, and its drop is an event of level DEBUG.
 #[must_use = "the lock is released as soon as the guard is dropped"]
 pub struct LockGuard {
     manager: Arc<Shared>,

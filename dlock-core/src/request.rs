@@ -21,23 +21,26 @@ use std::time::Duration;
 /// another one, or back after a second. Once it is polled again it waits on.
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is awaited"]
-pub struct LockRequest(Wanted);
+pub struct LockRequest(Option<Wanted>);
 
 impl LockRequest {
     pub(crate) fn new(manager: Arc<Shared>, key: Result<LockKey, LockError>) -> Self {
-        Self(Wanted { manager, key, ttl: None, wait: None })
+        Self(Some(Wanted { manager, key, ttl: None, wait: None }))
     }
 
     /// The length of the lease, renewed while the guard lives: 100 ms to 24 h, by default the manager's.
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.0.ttl = Some(ttl);
-        self
+    pub fn ttl(self, ttl: Duration) -> Self {
+        self.with(|wanted| wanted.ttl = Some(ttl))
     }
 
     /// How long to wait for the lock's turn, by default the manager's. Zero tries once;
     /// [`Duration::MAX`] waits without end.
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.0.wait = Some(wait);
+    pub fn wait(self, wait: Duration) -> Self {
+        self.with(|wanted| wanted.wait = Some(wait))
+    }
+
+    fn with(mut self, set: impl FnOnce(&mut Wanted)) -> Self {
+        self.0.as_mut().map(set);
         self
     }
 
@@ -136,8 +139,18 @@ impl IntoFuture for LockRequest {
     type Output = Result<LockGuard, LockError>;
     type IntoFuture = AcquireFuture;
 
-    fn into_future(self) -> AcquireFuture {
-        AcquireFuture(Stage::Asked(self.0))
+    fn into_future(mut self) -> AcquireFuture {
+        AcquireFuture(self.0.take().map_or(Stage::Done, Stage::Asked))
+    }
+}
+
+/// Nothing was asked for: mostly an `.await` is missing.
+impl Drop for LockRequest {
+    fn drop(&mut self) {
+        if let Some(wanted) = self.0.take() {
+            let key = wanted.key.as_ref().ok().map(tracing::field::display);
+            tracing::debug!(key, "a request for a lock was dropped before it was awaited");
+        }
     }
 }
 

@@ -260,3 +260,16 @@ async fn nodes_that_are_no_locks_are_warned_of_once() {
     }
     assert_eq!(told.lines_with(&["WARN", "no known client makes"]), 1, "{}", told.text());
 }
+
+/// A request that is not awaited asks for nothing.
+#[tokio::test]
+async fn a_request_that_is_not_awaited_is_told() {
+    let (told, _listening) = Told::listen();
+    let locks = LockManager::builder(EmbeddedBackend::new()).build().unwrap();
+    drop(locks.lock("forgotten"));
+    drop(locks.lock("unpolled").wait(Duration::ZERO).acquire());
+    locks.lock("asked").await.unwrap().release().await.unwrap();
+    let dropped = ["DEBUG", "dropped before it was awaited"];
+    assert_eq!(told.lines_with(&dropped), 2, "{}", told.text());
+    assert_eq!(told.lines_with(&["DEBUG", "awaited", "key=forgotten"]), 1, "{}", told.text());
+}

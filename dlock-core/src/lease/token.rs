@@ -22,6 +22,21 @@ impl FencingToken {
         self.0
     }
 
+    /// The number for a column of the type `BIGINT`. Tokens of every backend are smaller than 2^63; a number that is not
+    /// becomes [`i64::MAX`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let locks = dlock_core::LockManager::connect("memory:").await?;
+    /// let guard = locks.lock("order:42").await?;
+    /// assert_eq!(u64::try_from(guard.token().as_i64()), Ok(guard.token().as_u64()));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub const fn as_i64(self) -> i64 {
+        if self.0 > i64::MAX as u64 { i64::MAX } else { self.0.cast_signed() }
+    }
+
     /// The next one.
     pub(crate) const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
