@@ -39,6 +39,8 @@
 //! | `macros` | the attribute `#[distributed_lock]` |
 //! | `testing` | the conformance suite for backends; exempt from semver |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod acquisition;
 mod attempt;
 mod connect;

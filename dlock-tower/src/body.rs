@@ -16,7 +16,7 @@ pin_project! {
     /// The body of a [`Lock`](crate::Lock)'s response: the inner service's, or that of the layer's own answer.
     ///
     /// It holds the lock, if it was asked to, until the inner body says that it is at its end, fails or is
-    /// dropped. If the lock is lost before, it ends with an error that is a [`LockError`], or goes on if the layer
+    /// dropped. If the lock is lost before, it ends with an error that is a [`LockError`](dlock_core::LockError), or goes on if the layer
     /// was told [`OnLost::Finish`](crate::OnLost::Finish).
     #[derive(Debug)]
     pub struct LockBody<B> {

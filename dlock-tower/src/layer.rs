@@ -121,7 +121,7 @@ impl<M> LockLayer<M> {
     /// By default it is read by the handler, under the lock.
     ///
     /// A body of more than `bytes` is answered 413, one that breaks off 400. The handler gets it in one piece;
-    /// trailers are left out. So the request's body has to be one that can be made of [`Bytes`], such as axum's
+    /// trailers are left out. So the request's body has to be one that can be made of `Bytes`, such as axum's
     /// `Body` or [`Full<Bytes>`](http_body_util::Full). A request that is not locked is passed on unread.
     ///
     /// How long a client may take for its body is for a timeout outside to say.

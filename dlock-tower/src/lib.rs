@@ -263,6 +263,8 @@
 //! - **It is not for reads.** All methods are locked unless the key says `None` for some, and all locks are exclusive:
 //!   there is none that readers share.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod acquiring;
 #[cfg(feature = "axum")]
 mod axum;

@@ -35,6 +35,28 @@ pub struct Locked {
 }
 
 impl Locked {
+    /// The view that a handler gets of a lock that is held by `guard` and came from `locks`: for a unit test that calls a
+    /// handler without a layer. Only the guard keeps the lock.
+    ///
+    /// ```
+    /// use dlock_tower::Locked;
+    /// use std::sync::Arc;
+    ///
+    /// async fn pay(locked: Locked) -> String {
+    ///     format!("{} is paid", locked.key())
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let locks = dlock_core::LockManager::connect("memory:").await?;
+    /// let guard = Arc::new(locks.lock("order:42").await?);
+    /// assert_eq!(pay(Locked::of(&guard, &locks)).await, "order:42 is paid");
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn of(guard: &Arc<LockGuard>, locks: &LockManager) -> Self {
+        Self { lease: guard.lease(), guard: Arc::downgrade(guard), locks: locks.clone(), outer: None }
+    }
+
     /// What is locked.
     #[must_use]
     pub fn key(&self) -> &LockKey {
@@ -107,8 +129,7 @@ impl Locked {
     /// Makes `guard` the lock of the request with these extensions.
     pub(crate) fn enter(extensions: &mut Extensions, guard: &Arc<LockGuard>, locks: &LockManager) {
         let outer = extensions.remove::<Self>().map(Arc::new);
-        let (lease, guard) = (guard.lease(), Arc::downgrade(guard));
-        extensions.insert(Self { lease, guard, locks: locks.clone(), outer });
+        extensions.insert(Self { outer, ..Self::of(guard, locks) });
     }
 
     /// Makes the lock of the request with these extensions what it was before [`enter`](Self::enter).

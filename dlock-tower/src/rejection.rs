@@ -31,7 +31,7 @@ use std::time::Duration;
 /// `grpc-message`. The key is in none of them.
 ///
 /// Handlers with the attribute `#[distributed_lock]` can return `Result<_, LockRejection>`: it is made of a
-/// [`LockError`]. An error of anything but acquiring, such as a failed release, counts as `lock_lost`, since
+/// [`LockError`](dlock_core::LockError). An error of anything but acquiring, such as a failed release, counts as `lock_lost`, since
 /// the work was begun.
 ///
 /// ```
