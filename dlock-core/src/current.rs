@@ -67,7 +67,7 @@ pub struct InstalledManager {
 }
 
 impl Drop for InstalledManager {
-    /// Puts back what was installed before, unless another one was installed meanwhile.
+    /// Puts back what was installed before, unless a third manager was installed meanwhile.
     fn drop(&mut self) {
         let mut installed = INSTALLED.write();
         let is_this = installed.as_ref().is_some_and(|there| there.is_same(&self.manager));

@@ -65,9 +65,9 @@ pub enum ErrorKind {
     /// The backend did not answer in time, or could not be reached. Whether a request was carried out is
     /// unknown; what it may have left is being undone. Try again later.
     Unavailable,
-    /// The caller is inside the scope of this very lock, and would wait for itself. Nobody was asked.
+    /// The caller is inside the scope of this very lock, and would wait for itself. The backend was not asked.
     Reentrant,
-    /// The lease is over: it expired, or the backend gave the lock to somebody else.
+    /// The lease is over: it expired, or the backend gave the lock to another owner.
     Lost,
     /// The key is empty, too long, or not of a form the backend can take.
     InvalidKey,
@@ -83,10 +83,10 @@ pub enum ErrorKind {
     NotConfigured,
     /// The backend cannot do what was asked.
     Unsupported,
-    /// The numbers by which waiters of this key are kept in order are nearly used up. Somebody has to act: the text
-    /// says how they start anew.
+    /// The numbers by which waiters of this key are kept in order are nearly used up. An operator has to act: the
+    /// text says how they start again.
     SequenceExhausted,
-    /// Nobody holds the lock whose holder was to be asked something.
+    /// The lock has no holder that could be asked to let go.
     NotHeld,
 }
 
@@ -259,7 +259,7 @@ impl LockError {
         self
     }
 
-    /// Names the key anew: the error names it as a backend within this one knows it.
+    /// Replaces the key: the error names it as a backend within this one knows it.
     #[must_use]
     pub(crate) fn about_key(mut self, key: &LockKey) -> Self {
         self.0.key = Some(key.clone());

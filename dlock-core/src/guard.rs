@@ -109,8 +109,8 @@ impl LockGuard {
         self.lease.state()
     }
 
-    /// Waits until the state is another one than `seen`, and says which. A state that came and went between two
-    /// calls is not told of. After [`GuardState::Lost`] there is none.
+    /// Waits until the state differs from `seen`, and returns it. A state that came and went between two
+    /// calls is not returned. After [`GuardState::Lost`] there is none.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
@@ -127,10 +127,10 @@ impl LockGuard {
         self.lease.lost().await
     }
 
-    /// Waits until somebody asks the holder to let go. The lock stays held: what to do is the holder's to decide.
+    /// Waits until another client asks the holder to let go. The lock stays held: the holder decides what to do.
     ///
     /// ZooKeeper's holders can be asked, by `ZooKeeperBackend::revoke` or by the `Revoker` of Apache Curator; there,
-    /// each call costs a request and a watch on the lock's node. Nobody else can, and then this never resolves.
+    /// each call costs a request and a watch on the lock's node. With other backends no client can ask, and this never resolves.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind. A request made meanwhile is seen by the next call.
@@ -171,7 +171,7 @@ impl LockGuard {
             if let Some(reason) = self.lease.loss() {
                 return Poll::Ready(Err(reason));
             }
-            // Work that is done at once needs nobody to watch its lock.
+            // Work that is done at once needs no watch over its lock.
             match scope.enter(|| work.as_mut().poll(context)) {
                 // Work that blocked may have outlived its lock.
                 Poll::Ready(output) => Poll::Ready(self.lease.loss().map_or(Ok(output), Err)),
@@ -224,7 +224,7 @@ impl LockGuard {
         }
     }
 
-    /// Ends the lease locally *before* anything is sent: from here on nobody believes in it. Why it was lost, if it
+    /// Ends the lease locally *before* anything is sent: from here on the lease is not valid. Returns why it was lost, if it
     /// was.
     fn give_up(&self, now: Moment) -> Option<LossReason> {
         self.manager.renewal.remove(self.lease.acquisition());

@@ -10,7 +10,7 @@
 //! let locks = LockManager::builder(EmbeddedBackend::new()).ttl(Duration::from_secs(30)).build()?;
 //!
 //! let guard = locks.lock("order:42").wait(Duration::from_secs(2)).await?; // waits its turn
-//! assert!(locks.lock("order:42").try_acquire().await?.is_none());         // somebody has it
+//! assert!(locks.lock("order:42").try_acquire().await?.is_none());         // the guard has it
 //! let first = guard.token();                                              // for the store to compare
 //! guard.release().await?;                                                 // or drop it
 //!

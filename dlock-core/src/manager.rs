@@ -239,7 +239,7 @@ impl LockManagerBuilder {
     /// 64 holders and 50 ms.
     ///
     /// The waiters of this process stand in line here, first come, first served, and one of them asks the backend for
-    /// all. Processes take turns: at most so many grants in a row, or so long, go to one of them while others wait.
+    /// all. Processes take turns: while others wait, one of them gets a bounded number of grants in a row, for a bounded time.
     /// With [`HandOver::OFF`] each waiter asks for itself, and the order is strict over all processes.
     ///
     /// It takes a backend that gives tokens in blocks: Redis with a queue, a majority of Redis servers, ZooKeeper. With
@@ -300,7 +300,7 @@ impl LockManagerBuilder {
     /// between that takes both locks, the old one first, and then one that takes the new one alone.
     ///
     /// Fencing tokens go on: on ZooKeeper they follow its transactions, and on Redis the server's clock, as long as that
-    /// does not step back. A quarantine of Redis begins anew for each namespace.
+    /// does not step back. A quarantine of Redis begins again for each namespace.
     ///
     /// On Redis, the key `order:42` in `shop:` and the key `shop:order:42` without a namespace exclude each other, but
     /// have two queues and two fences: neither the order of waiters nor that of tokens holds across them. Spell a lock

@@ -16,9 +16,9 @@ use std::time::Duration;
 /// A request for one lock. Awaiting it is [`acquire`](LockRequest::acquire).
 ///
 /// Waiters are served in the order in which they came, as long as they are polled. A future that is pinned and not polled,
-/// such as the losing branch of a loop around `select!`, keeps its place, and keeps nobody waiting: when its turn comes and
-/// it is not polled within 50 ms, waiters behind it may pass. Nothing is held for it meanwhile: what it would have got goes to
-/// another one, or back after a second. Once it is polled again it waits on.
+/// such as the losing branch of a loop around `select!`, keeps its place and holds up no other waiter. When its turn comes and
+/// it is not polled within 50 ms, waiters behind it may pass. Its grant goes to one of them, or back to the backend after a
+/// second. Once it is polled again it goes on waiting.
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is awaited"]
 pub struct LockRequest(Option<Wanted>);
@@ -86,12 +86,12 @@ impl LockRequest {
         pollster::block_on(self.into_future())
     }
 
-    /// Acquires the lock if it is free and nobody waits for it; `None` if not. Ignores
+    /// Acquires the lock if it is free and has no waiters; `None` if not. Ignores
     /// [`wait`](LockRequest::wait).
     ///
     /// # Errors
-    /// As [`acquire`](LockRequest::acquire), save [`ErrorKind::Busy`] and [`ErrorKind::Reentrant`]: for who only
-    /// tries, a lock that it holds itself is one that is not free.
+    /// As [`acquire`](LockRequest::acquire), without [`ErrorKind::Busy`] and [`ErrorKind::Reentrant`]: a lock that the caller
+    /// itself holds is not free, and the answer is `None`.
     ///
     /// # Cancel safety
     /// As [`acquire`](LockRequest::acquire).

@@ -31,7 +31,7 @@ enum Level {
 ///
 /// [`LockGuard::run`](crate::LockGuard::run) enters it for a future, so do annotated functions. This is for futures
 /// that are written by hand: they [`enter`](LockScope::enter) it at each poll. The scope says what is held; it does
-/// not keep the lock, and once the lock is lost or released nobody is inside any more.
+/// not keep the lock, and once the lock is lost or released no code is inside.
 ///
 /// Spawned tasks are outside: they wait for the lock as any other task does. The tasks of a `LocalSet` that is
 /// itself driven inside are inside.

@@ -1,4 +1,4 @@
-//! The spans of an acquire and of a hold. They are made where somebody listens, and take no room elsewhere.
+//! The spans of an acquire and of a hold. They are made where a subscriber listens, and take no room elsewhere.
 
 use crate::backend::{Backend, Claim};
 use crate::error::ErrorKind;
@@ -76,7 +76,7 @@ impl HoldSpan {
     }
 }
 
-/// The span, if somebody listens. The level is looked at first: with tracing's feature `log` a span that is made in vain
+/// The span, if a subscriber listens. The level is looked at first: with tracing's feature `log` a span that is made in vain
 /// takes a tenth of the time of a free lock.
 fn heard(span: impl FnOnce() -> Span) -> Option<Span> {
     if LevelFilter::current() < LevelFilter::INFO {

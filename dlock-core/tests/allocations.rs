@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use tokio::runtime::Runtime;
 
-/// So many that what there is once for all of them hardly counts.
+/// Enough for what they share to hardly count.
 const MANY: usize = 1_000;
 
 /// Keeps nothing, so that what is counted is not its own.

@@ -30,13 +30,13 @@ pub type RevokedFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// one request.
 ///
 /// A backend may say that it keeps no queue. Of its promises those of the order among waiters (I6) fall away:
-/// whoever asks when the lock is free may be granted it, and waiters ask again by themselves.
+/// the first to ask for a free lock may be granted it, and waiters ask again by themselves.
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The backend's name in errors and traces, such as `"redis"`.
     fn name(&self) -> &'static str;
 
-    /// Whether the locks are kept in this process, so that nobody gains by waiting in line before they ask, and
-    /// owners need be unique in this process alone.
+    /// Whether the locks are kept in this process. Then a queue in front of the backend gains nothing, and owners need
+    /// be unique in this process alone.
     fn is_local(&self) -> bool {
         false
     }
@@ -74,7 +74,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Behavior
     /// - Only the owner's own lease is renewed (I8); a lock that is gone is not made again.
-    /// - [`ErrorKind::Lost`](crate::ErrorKind::Lost) says that the owner does not have the key any more. Any other error
+    /// - [`ErrorKind::Lost`](crate::ErrorKind::Lost) says that the owner no longer has the key. Any other error
     ///   leaves the lease as it was.
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment>;
 
@@ -84,7 +84,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// # Behavior
     /// - The next waiter is granted the key, and it alone is woken (I6).
     /// - No other owner is touched (I8).
-    /// - [`ErrorKind::Lost`](crate::ErrorKind::Lost) says that the owner had no grant any more.
+    /// - [`ErrorKind::Lost`](crate::ErrorKind::Lost) says that the owner no longer had a grant.
     /// - After [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) the caller repeats the call until the lease is
     ///   over anyway.
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()>;
@@ -110,11 +110,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Waits until somebody asks the owner to let go. Never ends where nobody can, which is the default.
+    /// Waits until another client asks the owner to let go. Never ends where none can ask, which is the default.
     ///
     /// # Behavior
     /// - The owner keeps the key.
-    /// - What it costs is paid by who waits: an owner that does not pays nothing.
+    /// - An owner that does not call this pays nothing for it.
     /// - The future may be dropped at any await.
     fn revoked<'a>(&'a self, _claim: &'a Claim) -> RevokedFuture<'a> {
         Box::pin(std::future::pending())

@@ -15,7 +15,7 @@ enum WaitState {
     Unanswered,
     Queued,
     Failing(LockError),
-    /// What somebody else waits for, who asks for us too.
+    /// The wait of another request, which asks for this one too.
     As(Arc<Progress>),
 }
 

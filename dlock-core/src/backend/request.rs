@@ -34,7 +34,7 @@ impl AcquireRequest {
         Self::of(claim, mode, Arc::default(), Arc::new(Nobody))
     }
 
-    /// A request whose progress and loss somebody else wants to know.
+    /// A request whose progress and loss are reported to others.
     pub(crate) fn of(
         claim: Claim,
         mode: Mode,
@@ -56,7 +56,7 @@ impl AcquireRequest {
     }
 }
 
-/// Nobody wants to know.
+/// For a request that reports its loss to no one.
 #[derive(Debug)]
 struct Nobody;
 
@@ -101,7 +101,7 @@ impl LossSignal {
         }
     }
 
-    /// Whether nobody has an interest in the grant any more.
+    /// Whether the grant has no use left.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.0.strong_count() == 0

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// The waiters that can be woken, by owner, each with the last news of it. A wake-up for an owner that is not
-/// here is for nobody.
+/// here has no waiter.
 #[derive(Debug)]
 pub(crate) struct Wakeups<News = ()>(Mutex<HashMap<OwnerId, Arc<Bell<News>>>>);
 
@@ -30,7 +30,7 @@ impl<News> Default for Wakeups<News> {
 
 impl<News> Wakeups<News> {
     /// Enters a waiter. To be done *before* the request that may queue it is sent: a hand-off in between
-    /// would wake nobody.
+    /// would wake no waiter.
     pub(crate) fn enter(&self, owner: OwnerId) -> Waiter<'_, News> {
         let bell = Arc::new(Mutex::new(Ring { news: None, rung: false, waiter: None }));
         self.0.lock().insert(owner, Arc::clone(&bell));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// The second of the grant, in the two bytes that the state of a lease has to spare. It counts up to nine hours: a lease
-/// that is held for longer begins anew at each renewal, and so never looks young.
+/// that is held for longer is set back to nine hours at each renewal, and so never looks young.
 #[derive(Debug, Default)]
 pub(super) struct Age(AtomicU16);
 

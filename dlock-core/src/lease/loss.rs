@@ -65,7 +65,7 @@ pub enum GuardState {
     /// The lease is valid, and nothing speaks against it.
     Held,
     /// The lease is valid, but the last word from the backend was a bad one: a renewal failed, or the session
-    /// is cut off. Nobody else has the lock yet. It is `Held` again when the backend answers, and `Lost` when
+    /// is cut off. No other client has the lock yet. It is `Held` again when the backend answers, and `Lost` when
     /// it does not do so before the deadline: a good moment to begin nothing new.
     Suspect,
     /// The lease is over, for good.

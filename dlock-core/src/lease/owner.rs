@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// One acquisition: 128 bits, random and never reused, so that a late request of an earlier acquisition can
 /// never touch a later one (I8).
 ///
-/// Whoever knows the id can release the lock, so neither `Debug` nor a log line shows it.
+/// A client that knows the id can release the lock, so neither `Debug` nor a log line shows it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OwnerId {
     // Two words: a `u128` would make everything that holds an id larger, for its alignment.

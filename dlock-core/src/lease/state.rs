@@ -160,7 +160,7 @@ impl LeaseState {
         self.facts.now().ended().or_else(|| (now >= self.valid_until()).then(|| self.cause_of_expiry(now)))
     }
 
-    /// Why its time passed. Whoever looks first computes the same from the same facts.
+    /// Why its time passed. The result is the same for each caller, since the facts are.
     fn cause_of_expiry(&self, now: Moment) -> LossReason {
         let facts = self.facts.now();
         if !facts.has(GRANTED) || !facts.has(TELLS_CAUSES) {
@@ -189,7 +189,7 @@ impl LeaseState {
         self.find(clock, |now| self.loss(now)).await
     }
 
-    /// Waits until the state is another one than `seen`.
+    /// Waits until the state differs from `seen`.
     pub(crate) async fn state_other_than(&self, seen: GuardState, clock: &Clock) -> GuardState {
         self.find(clock, |now| Some(self.state(now)).filter(|state| *state != seen)).await
     }
@@ -215,7 +215,7 @@ impl LeaseState {
 
 const DOUBTS: u16 = Doubt::Renewal as u16 | Doubt::Backend as u16;
 const GRANTED: u16 = 4;
-/// Somebody has waited for a change. Stays.
+/// A caller has waited for a change. Stays.
 const WATCHED: u16 = 8;
 /// A renewal was asked for since the last answer.
 const ASKED: u16 = 16;
@@ -224,7 +224,7 @@ const TELLS_CAUSES: u16 = 32;
 /// Above all of these stands how it ended, if it has.
 const ENDED: u32 = 8;
 
-/// All that is known beside the deadline, in one place: whoever changes something sees what was before.
+/// All that is known beside the deadline, in one place: a change returns what was there before.
 #[derive(Debug, Default)]
 struct Facts(AtomicU16);
 

@@ -53,7 +53,7 @@ impl Renewal {
         self.state.look_if(earlier);
     }
 
-    /// Does not renew this lease any more. A renewal under way has no effect on the lease's local state.
+    /// Renews this lease no longer. A renewal under way has no effect on the lease's local state.
     pub(crate) fn remove(&self, held: &Acquisition) {
         self.state.table.lock().remove(held);
     }
@@ -120,7 +120,7 @@ impl RenewalState {
         held.lease().doubt(Doubt::Renewal);
         let (key, namespace) = (&held.claim.key, self.backend.namespace().map(display));
         tracing::warn!(%key, namespace, backend = self.backend.name(), %error, "renewal failed");
-        // Where no attempt fits in any more, the next look finds the deadline passed.
+        // Where no further attempt fits in, the next look finds the deadline passed.
         let deadline = held.lease().valid_until();
         self.enter_again(held, schedule::after_failure(now, deadline).unwrap_or(deadline));
     }

@@ -85,7 +85,7 @@ macro_rules! conformance_suite {
     };
 }
 
-/// I1: neither the holder's own process nor another one is granted a lock that is held.
+/// I1: no request is granted a lock that is held, in the holder's process or elsewhere.
 pub async fn a_held_lock_is_refused_to_everybody(fixture: &Fixture) {
     let (one, other) = (fixture.process().await, fixture.process().await);
     let key = fixture.key("held");
@@ -410,7 +410,7 @@ pub async fn a_guard_whose_renewal_fails_is_suspect_until_one_succeeds(fixture: 
     guard.release().await.unwrap();
 }
 
-/// The backend's word that the owner is none any more ends the lease.
+/// The backend's word that the owner has lost the lock ends the lease.
 pub async fn a_lock_taken_away_is_lost(fixture: &Fixture) {
     let (guard, _tap) = guard_to_be_lost(fixture, "taken away").await;
     assert_eq!(fixture.soon("the lease is lost", guard.lost()).await, LossReason::NotOwner);

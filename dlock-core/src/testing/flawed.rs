@@ -18,9 +18,9 @@ pub enum Flaw {
     GrantsEverybody,
     /// All grants have one token.
     RepeatsTokens,
-    /// A release frees the lock whoever holds it.
+    /// A release frees the lock of any holder.
     ReleasesForAnybody,
-    /// A renewal succeeds whoever holds the lock.
+    /// A renewal succeeds for any holder.
     RenewsForAnybody,
     /// A second request of one owner is another owner's.
     ForgetsOwners,
@@ -116,7 +116,7 @@ impl FlawedBackend {
         }
     }
 
-    /// Waits by trying, so that nobody stands in the inner queue.
+    /// Waits by trying, so that the inner queue stays empty.
     async fn ask_in_turns(&self, request: &AcquireRequest, claim: Claim) -> Result<Grant, LockError> {
         self.waiting.lock().push(claim.owner);
         loop {

@@ -1,4 +1,4 @@
-//! For whoever writes a backend: the conformance suite, and the means it is made of.
+//! For authors of backends: the conformance suite and its parts.
 //!
 //! Exempt from semver. Every promise of [`Backend`](crate::Backend) has a case of its own; a backend runs them
 //! all with [`conformance_suite!`](crate::conformance_suite). [`flawed`] holds deliberately broken backends,

@@ -1,7 +1,7 @@
 //! The workspace is built as it should be, and each kind of fault in its structure is noticed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use dlock_structure::complaints;
+use dlock_structure::{complaints, complaints_about_words};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -176,4 +176,24 @@ fn the_layer_brings_a_framework_only_with_its_feature() {
 #[test]
 fn the_macros_bring_no_crate_of_ours() {
     assert!(!brings("dlock-macros", "", "dlock-"));
+}
+
+#[test]
+fn the_english_of_comments_and_documents_is_plain() {
+    assert_eq!(complaints_about_words(&workspace()).unwrap().join("\n"), "");
+}
+
+/// A page of translated English turns the check red, wherever it is.
+#[test]
+fn a_page_of_translated_english_is_noticed() {
+    let page = "Nobody has the lock, and who asks for it is told so by whoever had it.\n".repeat(3);
+    for name in ["README.md", "dlock-core/src/page.rs", "docs/page.md"] {
+        let copy = tempfile::tempdir().unwrap();
+        let file = copy.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let text = if name.ends_with(".rs") { page.replace("Nobody", "//! Nobody") } else { page.clone() };
+        fs::write(&file, text).unwrap();
+        let complaints = complaints_about_words(copy.path()).unwrap();
+        assert!(complaints.len() == 1 && complaints[0].contains(name), "{name}: {complaints:?}");
+    }
 }

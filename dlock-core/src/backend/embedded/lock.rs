@@ -53,7 +53,7 @@ pub(super) struct Asker {
 }
 
 impl Lock {
-    /// A lock that nobody waits for.
+    /// A lock without waiters.
     pub(super) fn held(asker: Asker, last_token: &mut u64, now: Moment) -> (Self, FencingToken) {
         let holder = Holder::new(asker, last_token, now);
         (Self { tenure: Tenure::Held(holder), queue: VecDeque::new(), look: None }, holder.token)
@@ -104,7 +104,7 @@ impl Lock {
         self.queue.is_empty() && self.is_free()
     }
 
-    /// When a waiter is to be woken though nobody asks: at the end of the holder's lease, or of an offer that is not
+    /// When a waiter is to be woken without a call: at the end of the holder's lease, or of an offer that is not
     /// taken.
     pub(super) fn due(&self, patience: Duration) -> Option<Moment> {
         let mut attentive = self.queue.iter().filter(|waiter| !waiter.is_parked);

@@ -176,7 +176,7 @@ fn not_owner(claim: &Claim, operation: Operation) -> LockError {
     claim.error(operation, ErrorKind::Lost, "the lease is over; acquire the lock again")
 }
 
-/// A waiter's place in the queue, left on drop: a waiter whose runtime ended costs nobody anything (I7).
+/// A waiter's place in the queue, left on drop: a waiter whose runtime ended costs the others nothing (I7).
 struct QueuePlace<'a> {
     backend: &'a EmbeddedBackend,
     claim: &'a Claim,

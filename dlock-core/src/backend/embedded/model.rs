@@ -19,7 +19,7 @@ enum ModelFlaw {
     NeverWidens,
     /// No waiter is woken but by an owner that leaves.
     SleepsOn,
-    /// The owner that leaves wakes nobody.
+    /// The owner that leaves wakes no waiter.
     LeavesQuietly,
 }
 
