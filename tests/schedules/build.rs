@@ -18,7 +18,7 @@ const SOURCES: [(&str, &str); 13] = [
     ("pending_releases.rs", "hand_over/pending_releases.rs"),
     ("queue_map.rs", "hand_over/queue_map.rs"),
     ("loss_relay.rs", "hand_over/loss_relay.rs"),
-    ("wakeups.rs", "backend/wakeups.rs"),
+    ("bell.rs", "backend/bell.rs"),
 ];
 
 /// A text that has one place in a source, and what stands there instead.
@@ -40,10 +40,12 @@ const CONTROLLED: [(&str, &str); 3] = [
     ("tokio::select! {", "tokio::select! { biased;"),
 ];
 
-/// Each layer has its own table, which can be broken, too.
-const TABLE: [Edit; 2] = [
-    edit("mod.rs", "mod watch;", "mod wakeups;\nmod watch;"),
-    edit("state.rs", "use crate::backend::wakeups::", "use super::wakeups::"),
+/// Each layer has a bell of its own, which can be broken, too.
+const BELL: [Edit; 4] = [
+    edit("mod.rs", "mod watch;", "mod bell;\nmod watch;"),
+    edit("state.rs", "use crate::backend::bell::", "use super::bell::"),
+    edit("queue.rs", "use crate::backend::bell::", "use super::bell::"),
+    edit("line.rs", "use crate::backend::bell::", "use super::bell::"),
 ];
 
 /// What the check wants to know of a source.
@@ -52,7 +54,7 @@ fn view(file: &str) -> &'static str {
         "mod.rs" => {
             "impl crate::Shell for HandOverBackend {
                 fn is_clean(&self) -> bool {
-                    self.0.queues.are_empty() && self.0.wakeups.is_empty()
+                    self.0.queues.are_empty()
                 }
             }"
         }
@@ -71,13 +73,6 @@ fn view(file: &str) -> &'static str {
                 }
             }"
         }
-        "wakeups.rs" => {
-            "impl<News> Wakeups<News> {
-                pub(super) fn is_empty(&self) -> bool {
-                    self.0.lock().is_empty()
-                }
-            }"
-        }
         _ => "",
     }
 }
@@ -88,16 +83,12 @@ const FLAWS: [(&str, &str, Edit); 29] = [
     (
         "wakes_only_who_waits_already",
         "turmoil",
-        edit("wakeups.rs", "ring.rung = true;", "ring.rung = ring.waiter.is_some();"),
+        edit("bell.rs", "ring.rung = true;", "ring.rung = ring.waiter.is_some();"),
     ),
     (
         "does_not_wake_at_an_offer",
         "nobody_is_forgotten",
-        edit(
-            "state.rs",
-            "to_wake.into_iter().for_each(|owner| self.wakeups.wake_one(owner));",
-            "drop(to_wake);",
-        ),
+        edit("state.rs", "to_wake.into_iter().for_each(|called| called.bell.ring(None));", "drop(to_wake);"),
     ),
     (
         "never_asks_for_who_waits",
@@ -174,7 +165,7 @@ const FLAWS: [(&str, &str, Edit); 29] = [
     (
         "is_told_while_it_cannot_be_woken",
         "a_process_closes",
-        edit("state.rs", "entry.queue.stay(request.claim.owner);", ""),
+        edit("state.rs", "entry.queue.stay(request.claim.owner)", "Arc::default()"),
     ),
     (
         "undoes_while_the_caller_asks",
@@ -269,9 +260,10 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     let (out, sources) =
         (PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()), Path::new("../../dlock-core/src"));
-    write(&out.join("sound"), sources, &TABLE.each_ref())?;
+    write(&out.join("sound"), sources, &BELL.each_ref())?;
     for (name, _, flaw) in &FLAWS {
-        write(&out.join(name), sources, &[&TABLE[0], &TABLE[1], flaw])?;
+        let edits: Vec<_> = BELL.iter().chain([flaw]).collect();
+        write(&out.join(name), sources, &edits)?;
     }
     let each = |line: fn(&str, &str) -> String| {
         FLAWS.iter().map(|(name, scenario, _)| line(name, scenario)).collect()

@@ -5,6 +5,7 @@
 //! `testing::conformance` (feature `testing`) holds one test per promise made here.
 
 pub(crate) mod answers;
+pub(crate) mod bell;
 mod claim;
 mod contract;
 pub(crate) mod durations;

@@ -1,7 +1,11 @@
 //! The waiters of one key, in order. Pure.
 
+use crate::backend::bell::Bell;
+use crate::error::LockError;
 use crate::lease::OwnerId;
+use smallvec::SmallVec;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// First come, first served. A waiter that is *parked* keeps its place and is not served.
 #[derive(Debug, Default)]
@@ -13,9 +17,20 @@ pub(super) struct Line {
     to_wake: usize,
 }
 
+/// A waiter, and what it is woken by.
+#[derive(Debug, Clone)]
+pub(super) struct Called {
+    pub(super) owner: OwnerId,
+    /// It is told that waiting cannot help; otherwise it looks by itself.
+    pub(super) bell: Arc<Bell<LockError>>,
+}
+
+/// Those that have to be woken. Most often it is one.
+pub(super) type CalledWaiters = SmallVec<[Called; 1]>;
+
 #[derive(Debug)]
 struct LineWaiter {
-    owner: OwnerId,
+    called: Called,
     /// It let something pass, and was not polled since.
     is_parked: bool,
     /// It has not been woken since it was parked.
@@ -26,7 +41,8 @@ struct LineWaiter {
 
 impl LineWaiter {
     fn new(owner: OwnerId, has_asked: bool) -> Self {
-        Self { owner, is_parked: false, is_to_wake: false, has_asked }
+        let called = Called { owner, bell: Arc::default() };
+        Self { called, is_parked: false, is_to_wake: false, has_asked }
     }
 }
 
@@ -35,8 +51,12 @@ impl Line {
         self.waiters.is_empty()
     }
 
-    pub(super) fn enter_last(&mut self, owner: OwnerId) {
-        self.waiters.push_back(LineWaiter::new(owner, false));
+    /// What it is woken by.
+    pub(super) fn enter_last(&mut self, owner: OwnerId) -> Arc<Bell<LockError>> {
+        let entered = LineWaiter::new(owner, false);
+        let bell = Arc::clone(&entered.called.bell);
+        self.waiters.push_back(entered);
+        bell
     }
 
     /// It has asked the backend itself, and waits from here on.
@@ -46,18 +66,24 @@ impl Line {
 
     /// Most often it is the first.
     pub(super) fn place_of(&self, owner: OwnerId) -> Option<usize> {
-        self.waiters.iter().position(|waiting| waiting.owner == owner)
+        self.waiters.iter().position(|waiting| waiting.called.owner == owner)
+    }
+
+    /// What this waiter is woken by.
+    pub(super) fn bell_of(&self, owner: OwnerId) -> Option<&Arc<Bell<LockError>>> {
+        let waiting = self.waiters.get(self.place_of(owner)?)?;
+        Some(&waiting.called.bell)
     }
 
     /// Those that may be served, in order.
-    pub(super) fn candidates(&self) -> impl Iterator<Item = OwnerId> {
-        self.waiters.iter().filter(|waiting| !waiting.is_parked).map(|waiting| waiting.owner)
+    pub(super) fn candidates(&self) -> impl Iterator<Item = &Called> {
+        self.waiters.iter().filter(|waiting| !waiting.is_parked).map(|waiting| &waiting.called)
     }
 
     /// The first of those, and whether it has asked the backend itself before.
     pub(super) fn first_candidate(&self) -> Option<(OwnerId, bool)> {
         let first = self.waiters.iter().find(|waiting| !waiting.is_parked)?;
-        Some((first.owner, first.has_asked))
+        Some((first.called.owner, first.has_asked))
     }
 
     pub(super) fn count_candidates(&self) -> usize {
@@ -78,8 +104,8 @@ impl Line {
     }
 
     /// All of them leave.
-    pub(super) fn take_all(&mut self) -> Vec<OwnerId> {
-        std::mem::take(self).waiters.into_iter().map(|waiting| waiting.owner).collect()
+    pub(super) fn take_all(&mut self) -> CalledWaiters {
+        std::mem::take(self).waiters.into_iter().map(|waiting| waiting.called).collect()
     }
 
     /// It was polled.
@@ -115,13 +141,13 @@ impl Line {
     }
 
     /// Those that were parked and not woken since. From here on they are.
-    pub(super) fn take_to_wake(&mut self, to_wake: &mut Vec<OwnerId>) {
+    pub(super) fn take_to_wake(&mut self, to_wake: &mut CalledWaiters) {
         if self.to_wake == 0 {
             return;
         }
         self.to_wake = 0;
         for waiting in &mut self.waiters {
-            to_wake.extend(std::mem::take(&mut waiting.is_to_wake).then_some(waiting.owner));
+            to_wake.extend(std::mem::take(&mut waiting.is_to_wake).then(|| waiting.called.clone()));
         }
     }
 }

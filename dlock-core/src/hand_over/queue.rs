@@ -13,11 +13,14 @@
 //! does not within [`PATIENCE`], the offer widens to the next one as well. A waiter that let an offer or an invitation pass
 //! is parked, and counts again once it is polled.
 
-use super::line::Line;
+use super::line::{Called, CalledWaiters, Line};
 use super::share::{GrantShare, HandOver};
+use crate::backend::bell::Bell;
 use crate::backend::{Grant, Mode};
+use crate::error::LockError;
 use crate::lease::OwnerId;
 use crate::time::Moment;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a waiter that is not polled can keep others waiting: an offer widens after this long, and a caller that asks
@@ -91,8 +94,8 @@ pub(super) enum TakeOutcome {
 pub(super) enum EnterOutcome {
     /// Ask the backend for itself.
     AskInPlace,
-    /// Wait to be told.
-    Wait,
+    /// Wait for this.
+    Wait(Arc<Bell<LockError>>),
     /// Another one has the lock, or is before it.
     Busy,
     /// It has the lock already.
@@ -144,8 +147,7 @@ impl KeyQueue {
         if mode == Mode::Try {
             return EnterOutcome::Busy;
         }
-        self.waiters.enter_last(owner);
-        EnterOutcome::Wait
+        EnterOutcome::Wait(self.waiters.enter_last(owner))
     }
 
     /// Whether this caller still asks for itself.
@@ -221,11 +223,12 @@ impl KeyQueue {
     }
 
     /// This waiter asked the backend itself before. It may have been told meanwhile that waiting cannot help, and could not
-    /// be reached: then it is the first in line.
-    pub(super) fn stay(&mut self, owner: OwnerId) {
+    /// be reached: then it is the first in line. What it waits for.
+    pub(super) fn stay(&mut self, owner: OwnerId) -> Arc<Bell<LockError>> {
         if self.waiters.place_of(owner).is_none() {
             self.waiters.enter_first(owner);
         }
+        self.waiters.bell_of(owner).cloned().unwrap_or_default()
     }
 
     /// The first waiter is to ask, or the keeper instead of it, if there is one, and nothing is asked for, offered or held.
@@ -281,9 +284,9 @@ impl KeyQueue {
     }
 
     /// The backend will not grant what the keeper asked for. All who waited for it.
-    pub(super) fn failed(&mut self, competitor: OwnerId) -> Vec<OwnerId> {
+    pub(super) fn failed(&mut self, competitor: OwnerId) -> CalledWaiters {
         if !self.is_asking(competitor) {
-            return Vec::new();
+            return CalledWaiters::new();
         }
         self.stage = Stage::Free;
         self.waiters.take_all()
@@ -299,7 +302,7 @@ impl KeyQueue {
     }
 
     /// Those that may take the offer.
-    pub(super) fn offered_to(&self, now: Moment) -> impl Iterator<Item = OwnerId> {
+    pub(super) fn offered_to(&self, now: Moment) -> impl Iterator<Item = &Called> {
         let reach = match &self.stage {
             Stage::Offered { since, .. } => reach(*since, now),
             _ => 0,
@@ -308,10 +311,10 @@ impl KeyQueue {
     }
 
     /// Those that have to be woken: they may take the offer, are invited, or let something pass.
-    pub(super) fn take_to_wake(&mut self, now: Moment) -> Vec<OwnerId> {
-        let mut to_wake: Vec<_> = self.offered_to(now).collect();
+    pub(super) fn take_to_wake(&mut self, now: Moment) -> CalledWaiters {
+        let mut to_wake: CalledWaiters = self.offered_to(now).cloned().collect();
         if let Stage::Invited { owner, .. } = self.stage {
-            to_wake.push(owner);
+            to_wake.extend(self.waiters.candidates().find(|first| first.owner == owner).cloned());
         }
         self.waiters.take_to_wake(&mut to_wake);
         to_wake
@@ -344,7 +347,7 @@ impl KeyQueue {
 
     /// Whether what is offered since then is offered to this one.
     fn is_reached(&self, owner: OwnerId, since: Moment, now: Moment) -> bool {
-        self.waiters.candidates().take(reach(since, now)).any(|offered| offered == owner)
+        self.waiters.candidates().take(reach(since, now)).any(|offered| offered.owner == owner)
     }
 
     fn hold(&mut self, holder: OwnerId, mut share: GrantShare) -> Grant {

@@ -2,6 +2,7 @@
 
 use super::asking::{self, Asking, InPlace};
 use super::lane::Lane;
+use super::line::CalledWaiters;
 use super::loss_relay::{BackendObserver, LossRelay, ObservedQueues, Word};
 use super::pending_releases::PendingReleases;
 use super::queue::{self, EnterOutcome, LeaveOutcome, TakeOutcome};
@@ -9,7 +10,7 @@ use super::queue_map::{QueueEntry, QueueMap};
 use super::share::HandOver;
 use super::watch::Watch;
 use crate::backend::answers::busy;
-use crate::backend::wakeups::{Waiter, Wakeups};
+use crate::backend::bell::Bell;
 use crate::backend::{AcquireRequest, Backend, Claim, Grant, LossSignal, Mode, Progress};
 use crate::error::{ErrorKind, LockError};
 use crate::keeper::Background;
@@ -24,8 +25,6 @@ pub(super) struct HandOverState {
     pub(super) backend: Arc<dyn Backend>,
     hand_over: HandOver,
     pub(super) queues: QueueMap,
-    /// What a waiter is told is that waiting cannot help; otherwise it looks by itself.
-    pub(super) wakeups: Wakeups<LockError>,
     background: Background,
     pub(super) watch: Arc<Watch>,
     _watching: AbortOnDropHandle<()>,
@@ -36,7 +35,7 @@ pub(super) struct HandOverState {
 #[derive(Default)]
 struct Errands {
     /// These may take what is offered, or let it pass.
-    to_wake: Vec<OwnerId>,
+    to_wake: CalledWaiters,
     ask: Option<AskErrand>,
     /// To be undone once nothing asks for it any more.
     undo: Option<(Claim, Asker)>,
@@ -46,9 +45,9 @@ struct Errands {
 }
 
 /// What a caller that entered has to do.
-enum Entered<'a> {
+enum Entered {
     Busy,
-    Waits(Waiter<'a, LockError>),
+    Waits(Arc<Bell<LockError>>),
     Has(LineTurn),
 }
 
@@ -104,8 +103,8 @@ impl HandOverState {
         Arc::new_cyclic(|this: &Weak<Self>| {
             let watch = Arc::new(Watch::new());
             let _watching = background.attend(look_after(Arc::clone(&watch), Weak::clone(this)));
-            let (queues, wakeups, this) = (QueueMap::default(), Wakeups::default(), Weak::clone(this));
-            Self { backend, hand_over, queues, wakeups, background, watch, _watching, this }
+            let (queues, this) = (QueueMap::default(), Weak::clone(this));
+            Self { backend, hand_over, queues, background, watch, _watching, this }
         })
     }
 
@@ -213,7 +212,7 @@ impl HandOverState {
         if let Some(relay) = lost {
             relay.end(LossReason::Expired);
         }
-        to_wake.into_iter().for_each(|owner| self.wakeups.wake_one(owner));
+        to_wake.into_iter().for_each(|called| called.bell.ring(None));
     }
 
     /// Has the backend undo an acquisition of its own, after nothing asks for it any more.
@@ -238,7 +237,7 @@ impl HandOverState {
         let place = InLine { queues: self, lane: &lane, owner: request.claim.owner };
         let mut turn = match entered {
             Entered::Busy => return Err(busy()),
-            Entered::Waits(waiter) => self.wait(&lane, request, Some(waiter)).await?,
+            Entered::Waits(bell) => self.wait(&lane, request, Some(bell)).await?,
             Entered::Has(turn) => turn,
         };
         let grant = loop {
@@ -314,13 +313,13 @@ impl HandOverState {
 
     /// Waiting cannot help: all who wait learn why.
     fn failed(&self, lane: &Lane, competitor: Claim, error: &LockError) {
-        let told: Vec<_> = self.step(lane, |entry, _, _| entry.queue.failed(competitor.owner));
+        let told = self.step(lane, |entry, _, _| entry.queue.failed(competitor.owner));
         self.undo(competitor, Asker::Nobody);
-        told.into_iter().for_each(|owner| self.wakeups.wake(owner, error.clone()));
+        told.into_iter().for_each(|called| called.bell.ring(Some(error.clone())));
     }
 
     /// A caller that has to wait can be woken before anything else looks at the queue.
-    fn enter(&self, lane: &Lane, request: &AcquireRequest) -> Entered<'_> {
+    fn enter(&self, lane: &Lane, request: &AcquireRequest) -> Entered {
         let (entered, passed) = self.step(lane, |entry, pending, now| {
             // A caller that comes finds what time has changed.
             let passed = self.pass_time(lane, entry, pending, now);
@@ -329,7 +328,7 @@ impl HandOverState {
                 EnterOutcome::AskInPlace => {
                     Entered::Has(LineTurn::Asks(self.begin_in_place(lane, entry, request)))
                 }
-                EnterOutcome::Wait => Entered::Waits(self.wakeups.enter(request.claim.owner)),
+                EnterOutcome::Wait(bell) => Entered::Waits(bell),
                 EnterOutcome::Has(grant) => Entered::Has(LineTurn::Granted(grant)),
             };
             request.progress.follow(entry.progress());
@@ -344,17 +343,17 @@ impl HandOverState {
         &self,
         lane: &Lane,
         request: &AcquireRequest,
-        entered: Option<Waiter<'_, LockError>>,
+        entered: Option<Arc<Bell<LockError>>>,
     ) -> Result<LineTurn, LockError> {
         // A waiter that has just entered is woken if there is something for it already.
         let has_entered = entered.is_some();
-        let waiter = entered.unwrap_or_else(|| self.stay_in_line(lane, request));
+        let bell = entered.unwrap_or_else(|| self.stay_in_line(lane, request));
         let mut turn = if has_entered { None } else { self.take(lane, request) };
         loop {
             if let Some(turn) = turn {
                 return Ok(turn);
             }
-            if let Some(error) = waiter.woken().await {
+            if let Some(error) = bell.rung().await {
                 return Err(error);
             }
             turn = self.take(lane, request);
@@ -362,13 +361,11 @@ impl HandOverState {
     }
 
     /// Who asked the backend itself can be woken from here on, and is in line from here on at the latest.
-    fn stay_in_line(&self, lane: &Lane, request: &AcquireRequest) -> Waiter<'_, LockError> {
-        let waiter = self.wakeups.enter(request.claim.owner);
+    fn stay_in_line(&self, lane: &Lane, request: &AcquireRequest) -> Arc<Bell<LockError>> {
         self.step(lane, |entry, _, _| {
-            entry.queue.stay(request.claim.owner);
             request.progress.follow(entry.progress());
-        });
-        waiter
+            entry.queue.stay(request.claim.owner)
+        })
     }
 
     /// Takes what is offered: from here on what the backend says of it concerns this request.

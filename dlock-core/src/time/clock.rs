@@ -1,8 +1,9 @@
 //! What leases and waits are measured by.
 
 use super::moment::Moment;
-use super::sleep::{sleep, sleep_until};
+use super::sleep::{sleep, sleep_by, sleep_until};
 use super::test_clock::TestClock;
+use crate::keeper::Keeper;
 use std::time::Duration;
 
 /// What the leases and the waits of one backend are measured by: the lease clock, or one that a test moves.
@@ -38,10 +39,11 @@ impl Clock {
         }
     }
 
-    /// Waits for `span` of the time that the machine is awake, or of the time of the test.
-    pub(crate) async fn sleep(&self, span: Duration) {
+    /// Waits for `span` of the time that the machine is awake, or of the time of the test. `keeper` is the one that was
+    /// seen to be here, if it was looked at.
+    pub(crate) async fn sleep(&self, span: Duration, keeper: Option<&'static Keeper>) {
         match &self.0 {
-            None => sleep(span).await,
+            None => keeper.map_or_else(|| sleep(span), |keeper| sleep_by(keeper, span)).await,
             Some(test) => test.sleep_until(test.now().after(span)).await,
         }
     }

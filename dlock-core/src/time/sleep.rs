@@ -4,6 +4,7 @@ use super::moment::Moment;
 use super::timers::KeeperTimer;
 use crate::keeper::Keeper;
 use futures_util::future::Either;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// Waits until the lease clock has reached `until`.
@@ -29,13 +30,21 @@ fn slice_before(until: Moment) -> Option<Duration> {
 /// Unlike [`sleep_until`] it wakes up only once. The time runs from this call on.
 ///
 /// The timer is the keeper's, so it is real time, and the caller needs no runtime.
-pub(crate) fn sleep(span: Duration) -> impl Future<Output = ()> + Send {
+pub(crate) fn sleep(span: Duration) -> Sleep {
     match Keeper::here() {
-        Ok(keeper) => Either::Left(KeeperTimer::new(keeper, span)),
+        Ok(keeper) => sleep_by(keeper, span),
         // Rare, and several times as large.
         Err(_) => Either::Right(Box::pin(tokio::time::sleep(span))),
     }
 }
+
+/// As [`sleep`], for a caller that has just seen that the keeper is here: to look costs a call of the system.
+pub(crate) fn sleep_by(keeper: &Keeper, span: Duration) -> Sleep {
+    Either::Left(KeeperTimer::new(keeper, span))
+}
+
+/// Ends when its time has passed.
+pub(crate) type Sleep = Either<KeeperTimer, Pin<Box<tokio::time::Sleep>>>;
 
 /// The output of `work`, unless it takes longer than `limit`.
 #[cfg(feature = "zookeeper")]

@@ -7,6 +7,10 @@ use std::collections::HashMap;
 
 const SHARE: HandOver = HandOver::new(3, Duration::from_millis(50));
 
+fn owners(called: CalledWaiters) -> Vec<OwnerId> {
+    called.into_iter().map(|called| called.owner).collect()
+}
+
 fn at(millis: u64) -> Moment {
     Moment::START.after(Duration::from_millis(millis))
 }
@@ -25,7 +29,7 @@ fn held(tokens: u32) -> (KeyQueue, [OwnerId; 3]) {
     assert!(matches!(queue.enter(claims[0], Mode::Wait, at(0)), EnterOutcome::AskInPlace));
     queue.granted_in_place(claims[0], &grant(64, tokens, at(9_000)), at(0)).unwrap();
     for &waiter in &claims[1..] {
-        assert!(matches!(queue.enter(waiter, Mode::Wait, at(0)), EnterOutcome::Wait));
+        assert!(matches!(queue.enter(waiter, Mode::Wait, at(0)), EnterOutcome::Wait(_)));
     }
     (queue, claims)
 }
@@ -38,7 +42,7 @@ fn offered(tokens: u32) -> (KeyQueue, [OwnerId; 3]) {
 }
 
 fn offered_to(queue: &KeyQueue, now: Moment) -> Vec<OwnerId> {
-    queue.offered_to(now).collect()
+    queue.offered_to(now).map(|called| called.owner).collect()
 }
 
 impl TakeOutcome {
@@ -118,10 +122,10 @@ fn an_offer_that_is_never_taken_goes_back_and_is_not_asked_for_again_until_a_wai
 #[test]
 fn a_waiter_that_is_parked_is_woken_since_it_may_never_have_been() {
     let (mut queue, [_, two, three]) = offered(64);
-    assert_eq!(queue.take_to_wake(at(10)), [two]);
+    assert_eq!(owners(queue.take_to_wake(at(10))), [two]);
     assert!(queue.pass_time(at(4_000)).returned.is_some());
-    assert_eq!(queue.take_to_wake(at(4_000)), [two, three]);
-    assert!(queue.take_to_wake(at(4_000)).is_empty(), "once");
+    assert_eq!(owners(queue.take_to_wake(at(4_000))), [two, three]);
+    assert!(owners(queue.take_to_wake(at(4_000))).is_empty(), "once");
     assert!(matches!(queue.take(three, at(4_001)), TakeOutcome::Wait));
     assert_eq!(invited(&mut queue, at(4_001)), Some(three), "it was polled");
 }
@@ -130,7 +134,7 @@ fn a_waiter_that_is_parked_is_woken_since_it_may_never_have_been() {
 fn a_waiter_that_is_passed_is_woken() {
     let (mut queue, [_, two, three]) = offered(64);
     assert!(queue.take(three, at(60)).granted().is_some(), "polled by chance, before anybody was woken");
-    assert_eq!(queue.take_to_wake(at(60)), [two]);
+    assert_eq!(owners(queue.take_to_wake(at(60))), [two]);
 }
 
 #[test]
@@ -140,7 +144,7 @@ fn a_caller_that_could_not_be_told_of_a_failure_is_the_first_in_line() {
     queue.enter(two, Mode::Wait, at(10));
     assert!(queue.pass_time(at(60)).displaced.is_some());
     queue.asking(fresh);
-    assert_eq!(queue.failed(fresh), [one, two]);
+    assert_eq!(owners(queue.failed(fresh)), [one, two]);
     queue.stay(one);
     queue.stay(one);
     queue.invite(at(61));
@@ -245,7 +249,7 @@ fn a_waiter_that_is_invited_asks_when_it_is_polled_and_else_the_keeper_does() {
     let (mut queue, [one, two, three]) = held(1);
     assert!(matches!(queue.leave(one, SHARE, at(10)), LeaveOutcome::Over(_)));
     assert_eq!(invited(&mut queue, at(10)), Some(two));
-    assert_eq!(queue.take_to_wake(at(10)), [two]);
+    assert_eq!(owners(queue.take_to_wake(at(10))), [two]);
     assert!(matches!(queue.take(three, at(11)), TakeOutcome::Wait), "not its turn");
     assert!(matches!(queue.enter(owner(), Mode::Try, at(11)), EnterOutcome::Busy));
     assert_eq!(queue.next_look(at(11)), Some(at(60)));
@@ -356,7 +360,7 @@ impl Process {
                 match self.queue.enter(claim, mode, now) {
                     EnterOutcome::AskInPlace => self.ask_in_place(claim),
                     EnterOutcome::Busy => return,
-                    EnterOutcome::Wait => {}
+                    EnterOutcome::Wait(_) => {}
                     EnterOutcome::Has(_) => panic!("it was never granted"),
                 }
                 self.claims.insert(who, (claim, mode));
