@@ -49,7 +49,8 @@ impl Attempt {
             true => None,
             false => Some(Keeper::here().map_err(name)?),
         };
-        let claim = Claim { owner: new_owner(&*manager.backend).map_err(name)?, ttl, key: key.clone() };
+        // What a backend outside of this process is asked with has an owner of its own, which no other process has.
+        let claim = Claim { owner: OwnerId::local(), ttl, key: key.clone() };
         let (wait, span) = (wait.unwrap_or(manager.wait), AcquireSpan::new(&claim, &*manager.backend));
         let acquisition = Acquisition::new(claim, manager.clock.clone(), manager.backend.name())
             .in_namespace(manager.backend.namespace());
@@ -152,13 +153,5 @@ impl Attempt {
             )),
             None => error,
         }
-    }
-}
-
-/// The id of a new acquisition by way of `backend`.
-fn new_owner(backend: &dyn Backend) -> Result<OwnerId, LockError> {
-    match backend.is_local() {
-        true => Ok(OwnerId::local()),
-        false => OwnerId::random(),
     }
 }

@@ -78,7 +78,7 @@ fn view(file: &str) -> &'static str {
 }
 
 /// What must be noticed, and the scenario that notices it.
-const FLAWS: [(&str, &str, Edit); 29] = [
+const FLAWS: [(&str, &str, Edit); 28] = [
     // Somebody who is forgotten.
     (
         "wakes_only_who_waits_already",
@@ -93,7 +93,7 @@ const FLAWS: [(&str, &str, Edit); 29] = [
     (
         "never_asks_for_who_waits",
         "nobody_is_forgotten",
-        edit("state.rs", "errands.ask = self.begin_asking(lane, entry);", ""),
+        edit("state.rs", "errands.ask = self.begin_asking(lane, entry).map(Box::new);", ""),
     ),
     (
         "never_widens",
@@ -110,14 +110,9 @@ const FLAWS: [(&str, &str, Edit); 29] = [
         edit("queue.rs", "if since.after(PATIENCE) <= now =>", "if since.after(PATIENCE) <= now && false =>"),
     ),
     (
-        "asks_again_while_it_is_undone",
-        "losses",
-        edit("line.rs", "LineWaiter::new(owner, true)", "LineWaiter::new(owner, false)"),
-    ),
-    (
         "keeps_no_place_for_those_behind",
         "nobody_is_forgotten",
-        edit("queue.rs", "LeaveOutcome::Followed\n", "LeaveOutcome::Quietly\n"),
+        edit("queue.rs", "LeaveOutcome::Followed(competitor)\n", "LeaveOutcome::Quietly\n"),
     ),
     (
         "follows_nobody_who_is_not_polled",
@@ -132,16 +127,12 @@ const FLAWS: [(&str, &str, Edit); 29] = [
     (
         "does_not_undo_who_is_displaced",
         "nobody_is_forgotten",
-        edit(
-            "state.rs",
-            "errands.undo = Some((claim, entry.in_place.take().map_or(Asker::Nobody, Asker::Caller)));",
-            "",
-        ),
+        edit("state.rs", "errands.undo = Some(Box::new((claim, asker)));", ""),
     ),
     (
         "keeps_what_is_not_taken",
         "what_is_not_taken_goes_back",
-        edit("state.rs", "errands.undo = Some((lane.claim(returned), Asker::Nobody));", ""),
+        edit("state.rs", "errands.undo = Some(Box::new((lane.claim(returned), Asker::Nobody)));", ""),
     ),
     (
         "parks_for_ever",
@@ -183,11 +174,7 @@ const FLAWS: [(&str, &str, Edit); 29] = [
     (
         "asks_while_another_holds",
         "turmoil",
-        edit(
-            "queue.rs",
-            "(Stage::Free, Some((owner, has_asked)))",
-            "(Stage::Free | Stage::Held { .. }, Some((owner, has_asked)))",
-        ),
+        edit("queue.rs", "(Stage::Free, Some(first))", "(Stage::Free | Stage::Held { .. }, Some(first))"),
     ),
     (
         "forgets_a_loss_that_comes_early",
@@ -227,7 +214,7 @@ const FLAWS: [(&str, &str, Edit); 29] = [
         "turmoil",
         edit(
             "in_place.rs",
-            "                pending.is_gone(owner, owner);\n            }\n            still_asked",
+            "                pending.is_gone(owner, competitor.owner);\n            }\n            still_asked",
             "            }\n            still_asked",
         ),
     ),

@@ -6,6 +6,7 @@ use super::watch::Watch;
 use crate::backend::answers::panicked;
 use crate::backend::{AcquireRequest, Backend, Grant, Mode, Progress};
 use crate::error::LockError;
+use crate::lease::OwnerId;
 use crate::time::{Moment, sleep};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -40,6 +41,7 @@ pub(super) struct InPlace(Arc<InPlaceSlot>);
 
 struct InPlaceSlot {
     asking: Mutex<Option<Asking>>,
+    competitor: OwnerId,
     mode: Mode,
     /// What the request waits for.
     progress: Arc<Progress>,
@@ -71,9 +73,16 @@ impl Wake for InPlaceSlot {
 
 impl InPlace {
     pub(super) fn new(backend: Arc<dyn Backend>, request: AcquireRequest, watch: Arc<Watch>) -> Self {
-        let (mode, progress) = (request.mode, Arc::clone(&request.progress));
-        let (asking, woken) = (Mutex::new(Some(ask(backend, request))), AtomicU64::new(POLLED));
-        Self(Arc::new(InPlaceSlot { asking, mode, progress, caller: AtomicWaker::new(), woken, watch }))
+        let (competitor, mode) = (request.claim.owner, request.mode);
+        let (progress, caller, woken) =
+            (Arc::clone(&request.progress), AtomicWaker::new(), AtomicU64::new(POLLED));
+        let asking = Mutex::new(Some(ask(backend, request)));
+        Self(Arc::new(InPlaceSlot { asking, competitor, mode, progress, caller, woken, watch }))
+    }
+
+    /// The acquisition that it asks for.
+    pub(super) fn competitor(&self) -> OwnerId {
+        self.0.competitor
     }
 
     /// How it stands with the caller.

@@ -9,24 +9,28 @@ use super::state::{Asker, HandOverState};
 use crate::backend::answers::busy;
 use crate::backend::{AcquireRequest, Claim, Grant, LossSignal, Mode};
 use crate::error::{ErrorKind, LockError};
+use crate::lease::OwnerId;
 use crate::time::Moment;
 use std::sync::Arc;
 
 impl HandOverState {
-    /// Has the caller ask, in its own future.
+    /// Has the caller ask, in its own future, for an acquisition of its own.
     pub(super) fn begin_in_place(
         &self,
         lane: &Lane,
         entry: &mut QueueEntry,
         request: &AcquireRequest,
-    ) -> InPlace {
-        let (claim, observer) = (request.claim.clone(), self.observer(lane, &request.claim));
+        now: Moment,
+    ) -> Result<InPlace, LockError> {
+        let claim = Claim::new(lane.key.clone(), lane.ttl)?;
+        let observer = self.observer(lane, &claim);
+        entry.queue.ask_in_place(request.claim.owner, claim.owner, request.mode, now);
         let progress = entry.progress_of(&request.progress);
         entry.observe(observer.clone(), request.loss());
         let asked = AcquireRequest::of(claim, request.mode, progress, observer);
         let in_place = InPlace::new(Arc::clone(&self.backend), asked, Arc::clone(&self.watch));
         entry.in_place = Some(in_place.clone());
-        in_place
+        Ok(in_place)
     }
 
     /// Asks in the caller's own future. `None` if the caller waits for the keeper from here on.
@@ -36,9 +40,13 @@ impl HandOverState {
         request: &AcquireRequest,
         in_place: InPlace,
     ) -> Result<Option<Grant>, LockError> {
-        match in_place.ask().await {
-            AskedInPlace::Answered(outcome) => self.answered_in_place(lane, request, outcome),
-            AskedInPlace::Displaced => self.displaced(lane, request),
+        let outcome = in_place.ask().await;
+        // From here on nothing asks for it, so nothing keeps it.
+        let competitor = lane.claim(in_place.competitor());
+        drop(in_place);
+        match outcome {
+            AskedInPlace::Answered(outcome) => self.answered_in_place(lane, request, &competitor, outcome),
+            AskedInPlace::Displaced => self.displaced(lane, request, &competitor),
         }
     }
 
@@ -46,15 +54,16 @@ impl HandOverState {
         &self,
         lane: &Lane,
         request: &AcquireRequest,
+        competitor: &Claim,
         outcome: Result<Grant, LockError>,
     ) -> Result<Option<Grant>, LockError> {
         let owner = request.claim.owner;
         let granted = match outcome {
             Ok(granted) => granted,
-            Err(error) => return self.failed_in_place(lane, request, error),
+            Err(error) => return self.failed_in_place(lane, request, competitor, error),
         };
         if granted.valid_until <= Moment::now() && request.mode == Mode::Wait {
-            return Ok(self.came_too_late(lane, &request.claim));
+            return Ok(self.came_too_late(lane, owner, competitor));
         }
         let (grant, loss) = self.step(lane, |entry, _, now| {
             entry.progress().queued();
@@ -65,9 +74,9 @@ impl HandOverState {
             (grant, entry.relay.as_ref().and_then(|relay| relay.loss))
         });
         match (grant, loss) {
-            (None, _) => self.displaced(lane, request),
+            (None, _) => self.displaced(lane, request, competitor),
             (grant, Some(reason)) => {
-                self.lose(lane, owner, reason);
+                self.lose(lane, competitor.owner, reason);
                 Ok(grant)
             }
             (grant, None) => Ok(grant),
@@ -75,13 +84,13 @@ impl HandOverState {
     }
 
     /// The caller came for its grant when the lease was over. It waits on, and the keeper asks.
-    fn came_too_late(&self, lane: &Lane, claim: &Claim) -> Option<Grant> {
+    fn came_too_late(&self, lane: &Lane, owner: OwnerId, competitor: &Claim) -> Option<Grant> {
         self.step(lane, |entry, _, _| {
-            if entry.queue.refused_in_place(claim.owner) {
+            if entry.queue.refused_in_place(owner) {
                 entry.in_place = None;
             }
         });
-        self.undo(claim.clone(), Asker::Nobody);
+        self.undo(competitor.clone(), Asker::Nobody);
         None
     }
 
@@ -90,6 +99,7 @@ impl HandOverState {
         &self,
         lane: &Lane,
         request: &AcquireRequest,
+        competitor: &Claim,
         error: LockError,
     ) -> Result<Option<Grant>, LockError> {
         let owner = request.claim.owner;
@@ -101,20 +111,24 @@ impl HandOverState {
                     entry.in_place = None;
                 }
                 // Its owner will not release, if the keeper asks by now, either.
-                pending.is_gone(owner, owner);
+                pending.is_gone(owner, competitor.owner);
             }
             still_asked
         });
         match still_asked {
             true => Err(error),
-            false => self.displaced(lane, request),
+            false => self.displaced(lane, request, competitor),
         }
     }
 
     /// The keeper asks by now, and undoes what this caller may have got.
-    fn displaced(&self, lane: &Lane, request: &AcquireRequest) -> Result<Option<Grant>, LockError> {
-        let claim = &request.claim;
-        self.queues.pending(lane, |pending| pending.is_gone(claim.owner, claim.owner));
+    fn displaced(
+        &self,
+        lane: &Lane,
+        request: &AcquireRequest,
+        competitor: &Claim,
+    ) -> Result<Option<Grant>, LockError> {
+        self.queues.pending(lane, |pending| pending.is_gone(request.claim.owner, competitor.owner));
         match request.mode {
             Mode::Wait => Ok(None),
             Mode::Try => Err(busy()),

@@ -35,14 +35,12 @@ struct LineWaiter {
     is_parked: bool,
     /// It has not been woken since it was parked.
     is_to_wake: bool,
-    /// It has asked the backend itself before. What it left there is being undone, so it does not ask again.
-    has_asked: bool,
 }
 
 impl LineWaiter {
-    fn new(owner: OwnerId, has_asked: bool) -> Self {
+    fn new(owner: OwnerId) -> Self {
         let called = Called { owner, bell: Arc::default() };
-        Self { called, is_parked: false, is_to_wake: false, has_asked }
+        Self { called, is_parked: false, is_to_wake: false }
     }
 }
 
@@ -53,15 +51,15 @@ impl Line {
 
     /// What it is woken by.
     pub(super) fn enter_last(&mut self, owner: OwnerId) -> Arc<Bell<LockError>> {
-        let entered = LineWaiter::new(owner, false);
+        let entered = LineWaiter::new(owner);
         let bell = Arc::clone(&entered.called.bell);
         self.waiters.push_back(entered);
         bell
     }
 
-    /// It has asked the backend itself, and waits from here on.
+    /// It has asked for itself, and waits from here on.
     pub(super) fn enter_first(&mut self, owner: OwnerId) {
-        self.waiters.push_front(LineWaiter::new(owner, true));
+        self.waiters.push_front(LineWaiter::new(owner));
     }
 
     /// Most often it is the first.
@@ -78,12 +76,6 @@ impl Line {
     /// Those that may be served, in order.
     pub(super) fn candidates(&self) -> impl Iterator<Item = &Called> {
         self.waiters.iter().filter(|waiting| !waiting.is_parked).map(|waiting| &waiting.called)
-    }
-
-    /// The first of those, and whether it has asked the backend itself before.
-    pub(super) fn first_candidate(&self) -> Option<(OwnerId, bool)> {
-        let first = self.waiters.iter().find(|waiting| !waiting.is_parked)?;
-        Some((first.called.owner, first.has_asked))
     }
 
     pub(super) fn count_candidates(&self) -> usize {

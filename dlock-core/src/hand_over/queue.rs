@@ -51,6 +51,7 @@ enum Stage {
     /// A caller asks for itself, in its own future.
     InPlace {
         owner: OwnerId,
+        competitor: OwnerId,
         mode: Mode,
         since: Moment,
         stands: InPlaceStanding,
@@ -113,8 +114,8 @@ pub(super) enum LeaveOutcome {
     HandedOver,
     /// The backend is to be told that this acquisition of its own is over.
     Over(OwnerId),
-    /// The keeper goes on with its request, for the others.
-    Followed,
+    /// The keeper goes on with its request for this acquisition, for the others.
+    Followed(OwnerId),
     /// It was the last that the keeper asked for: that has to be undone.
     Abandoned(OwnerId),
 }
@@ -122,8 +123,8 @@ pub(super) enum LeaveOutcome {
 /// What there is to do because time passed.
 #[derive(Debug, Default)]
 pub(super) struct TimePassed {
-    /// A caller that asked for itself and is not polled: what it may have got has to be undone.
-    pub(super) displaced: Option<OwnerId>,
+    /// A caller that asked for itself and is not polled, and for which acquisition: what it may have got has to be undone.
+    pub(super) displaced: Option<(OwnerId, OwnerId)>,
     /// A grant that was not taken: it has to go back.
     pub(super) returned: Option<OwnerId>,
     /// This lease is over, and nobody said so: who had it, and for which acquisition.
@@ -136,18 +137,26 @@ impl KeyQueue {
     }
 
     /// Somebody wants the lock.
-    pub(super) fn enter(&mut self, owner: OwnerId, mode: Mode, now: Moment) -> EnterOutcome {
+    pub(super) fn enter(&mut self, owner: OwnerId, mode: Mode) -> EnterOutcome {
         if let Some(grant) = self.held(owner) {
             return EnterOutcome::Has(grant);
         }
         if matches!(self.stage, Stage::Free) && !self.waiters.has_candidates() {
-            self.stage = Stage::InPlace { owner, mode, since: now, stands: InPlaceStanding::default() };
             return EnterOutcome::AskInPlace;
         }
         if mode == Mode::Try {
             return EnterOutcome::Busy;
         }
         EnterOutcome::Wait(self.waiters.enter_last(owner))
+    }
+
+    /// This caller, which is to ask for itself, does so from here on, for this acquisition.
+    pub(super) fn ask_in_place(&mut self, owner: OwnerId, competitor: OwnerId, mode: Mode, now: Moment) {
+        if let Some(place) = self.waiters.place_of(owner) {
+            self.waiters.remove(place);
+        }
+        let stands = InPlaceStanding::default();
+        self.stage = Stage::InPlace { owner, competitor, mode, since: now, stands };
     }
 
     /// Whether this caller still asks for itself.
@@ -192,10 +201,10 @@ impl KeyQueue {
 
     /// The keeper goes on with the request of the caller that asks for itself. The caller waits for it, and is parked.
     pub(super) fn follow(&mut self) {
-        if let Stage::InPlace { owner, .. } = self.stage {
+        if let Stage::InPlace { owner, competitor, .. } = self.stage {
             self.waiters.enter_first(owner);
             self.waiters.park_first();
-            self.stage = Stage::Asking { competitor: owner };
+            self.stage = Stage::Asking { competitor };
         }
     }
 
@@ -203,8 +212,8 @@ impl KeyQueue {
     /// go back.
     pub(super) fn granted_in_place(&mut self, owner: OwnerId, grant: &Grant, now: Moment) -> Option<Grant> {
         match std::mem::take(&mut self.stage) {
-            Stage::InPlace { owner: asking, .. } if asking == owner => {
-                Some(self.hold(owner, GrantShare::new(owner, grant, now)))
+            Stage::InPlace { owner: asking, competitor, .. } if asking == owner => {
+                Some(self.hold(owner, GrantShare::new(competitor, grant, now)))
             }
             other => {
                 self.stage = other;
@@ -222,7 +231,7 @@ impl KeyQueue {
         asked
     }
 
-    /// This waiter asked the backend itself before. It may have been told meanwhile that waiting cannot help, and could not
+    /// This waiter has asked for itself. It may have been told meanwhile that waiting cannot help, and could not
     /// be reached: then it is the first in line. What it waits for.
     pub(super) fn stay(&mut self, owner: OwnerId) -> Arc<Bell<LockError>> {
         if self.waiters.place_of(owner).is_none() {
@@ -231,13 +240,10 @@ impl KeyQueue {
         self.waiters.bell_of(owner).cloned().unwrap_or_default()
     }
 
-    /// The first waiter is to ask, or the keeper instead of it, if there is one, and nothing is asked for, offered or held.
+    /// The first waiter is to ask, if there is one, and nothing is asked for, offered or held.
     pub(super) fn invite(&mut self, now: Moment) {
-        if let (Stage::Free, Some((owner, has_asked))) = (&self.stage, self.waiters.first_candidate()) {
-            self.stage = match has_asked {
-                true => Stage::ForKeeper,
-                false => Stage::Invited { owner, since: now },
-            };
+        if let (Stage::Free, Some(first)) = (&self.stage, self.waiters.candidates().next()) {
+            self.stage = Stage::Invited { owner: first.owner, since: now };
         }
     }
 
@@ -325,10 +331,8 @@ impl KeyQueue {
         let Some(place) = self.waiters.place_of(owner) else { return TakeOutcome::Wait };
         self.waiters.unpark(place);
         match std::mem::take(&mut self.stage) {
-            Stage::Invited { owner: invited, .. } if invited == owner => {
-                self.waiters.remove(place);
-                let (mode, stands) = (Mode::Wait, InPlaceStanding::default());
-                self.stage = Stage::InPlace { owner, mode, since: now, stands };
+            Stage::Invited { owner: invited, since } if invited == owner => {
+                self.stage = Stage::Invited { owner, since };
                 TakeOutcome::AskInPlace
             }
             Stage::Offered { share, since }
@@ -408,8 +412,8 @@ impl KeyQueue {
     pub(super) fn leave(&mut self, owner: OwnerId, share: HandOver, now: Moment) -> LeaveOutcome {
         match std::mem::take(&mut self.stage) {
             Stage::Held { holder, share: granted } if holder == owner => self.hand_over(granted, share, now),
-            Stage::InPlace { owner: asking, stands, .. } if asking == owner => {
-                self.leave_in_place(owner, stands)
+            Stage::InPlace { owner: asking, competitor, stands, .. } if asking == owner => {
+                self.leave_in_place(competitor, stands)
             }
             other => {
                 self.stage = other;
@@ -419,12 +423,12 @@ impl KeyQueue {
     }
 
     /// A caller that asks for itself gives up. The place that the backend keeps for it is for those behind it.
-    fn leave_in_place(&mut self, owner: OwnerId, stands: InPlaceStanding) -> LeaveOutcome {
+    fn leave_in_place(&mut self, competitor: OwnerId, stands: InPlaceStanding) -> LeaveOutcome {
         if !stands.is_queued || !self.waiters.has_candidates() {
-            return LeaveOutcome::Over(owner);
+            return LeaveOutcome::Over(competitor);
         }
-        self.stage = Stage::Asking { competitor: owner };
-        LeaveOutcome::Followed
+        self.stage = Stage::Asking { competitor };
+        LeaveOutcome::Followed(competitor)
     }
 
     /// The holder is done. The next waiter is offered the lock, or the queue has had its share.
@@ -466,13 +470,13 @@ impl KeyQueue {
     pub(super) fn pass_time(&mut self, now: Moment) -> TimePassed {
         let is_displaced = self.displaced_at().is_some_and(|at| at <= now);
         match std::mem::take(&mut self.stage) {
-            Stage::InPlace { owner, mode, .. } if is_displaced => {
+            Stage::InPlace { owner, competitor, mode, .. } if is_displaced => {
                 if mode == Mode::Wait {
                     self.waiters.enter_first(owner);
                     self.waiters.park_first();
                 }
                 self.stage = Stage::ForKeeper;
-                TimePassed { displaced: Some(owner), ..TimePassed::default() }
+                TimePassed { displaced: Some((owner, competitor)), ..TimePassed::default() }
             }
             Stage::Invited { owner, since } if since.after(PATIENCE) <= now => {
                 self.pass_invitation(owner);

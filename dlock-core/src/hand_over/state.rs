@@ -36,17 +36,17 @@ pub(super) struct HandOverState {
 struct Errands {
     /// These may take what is offered, or let it pass.
     to_wake: CalledWaiters,
-    ask: Option<AskErrand>,
+    // In boxes, for there is seldom any of it.
+    ask: Option<Box<AskErrand>>,
     /// To be undone once nothing asks for it any more.
-    undo: Option<(Claim, Asker)>,
+    undo: Option<Box<(Claim, Asker)>>,
     /// A grant that is gone, and whom that concerns.
-    lost: Option<LossRelay>,
+    lost: Option<Box<LossRelay>>,
     look_by: Option<Moment>,
 }
 
 /// What a caller that entered has to do.
 enum Entered {
-    Busy,
     Waits(Arc<Bell<LockError>>),
     Has(LineTurn),
 }
@@ -157,7 +157,7 @@ impl HandOverState {
         let mut errands = self.pass_time(lane, entry, pending, now);
         entry.queue.invite(now);
         if entry.queue.is_for_keeper() {
-            errands.ask = self.begin_asking(lane, entry);
+            errands.ask = self.begin_asking(lane, entry).map(Box::new);
         }
         errands.to_wake = entry.queue.take_to_wake(now);
         // Without an owner id to ask under it is tried again later.
@@ -176,17 +176,18 @@ impl HandOverState {
         let look_by = self.follow_in_place(lane, entry, now);
         let mut errands = Errands { look_by, ..Errands::default() };
         let passed = entry.queue.pass_time(now);
-        if let Some(displaced) = passed.displaced {
-            let claim = lane.claim(displaced);
+        if let Some((displaced, competitor)) = passed.displaced {
+            let claim = lane.claim(competitor);
             self.note_pending(pending, displaced, &claim, now);
-            errands.undo = Some((claim, entry.in_place.take().map_or(Asker::Nobody, Asker::Caller)));
+            let asker = entry.in_place.take().map_or(Asker::Nobody, Asker::Caller);
+            errands.undo = Some(Box::new((claim, asker)));
         }
         if let Some(returned) = passed.returned {
-            errands.undo = Some((lane.claim(returned), Asker::Nobody));
+            errands.undo = Some(Box::new((lane.claim(returned), Asker::Nobody)));
         }
         if let Some((holder, competitor)) = passed.lost {
             self.note_pending(pending, holder, &lane.claim(competitor), now);
-            errands.lost = entry.relay.take();
+            errands.lost = entry.relay.take().map(Box::new);
         }
         errands
     }
@@ -201,10 +202,11 @@ impl HandOverState {
     fn run(&self, errands: Errands) {
         let Errands { to_wake, ask, undo, lost, look_by } = errands;
         if let Some(ask) = ask {
-            self.have_asked(ask);
+            self.have_asked(*ask);
         }
-        if let Some((claim, asking)) = undo {
-            self.undo(claim, asking);
+        if let Some(undo) = undo {
+            let (claim, asker) = *undo;
+            self.undo(claim, asker);
         }
         if let Some(at) = look_by {
             self.watch.look_by(at);
@@ -233,10 +235,9 @@ impl HandOverState {
 
     pub(super) async fn acquire(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
         let lane = self.lane(&request.claim);
-        let entered = self.enter(&lane, request);
+        let entered = self.enter(&lane, request)?;
         let place = InLine { queues: self, lane: &lane, owner: request.claim.owner };
         let mut turn = match entered {
-            Entered::Busy => return Err(busy()),
             Entered::Waits(bell) => self.wait(&lane, request, Some(bell)).await?,
             Entered::Has(turn) => turn,
         };
@@ -319,23 +320,33 @@ impl HandOverState {
     }
 
     /// A caller that has to wait can be woken before anything else looks at the queue.
-    fn enter(&self, lane: &Lane, request: &AcquireRequest) -> Entered {
+    fn enter(&self, lane: &Lane, request: &AcquireRequest) -> Result<Entered, LockError> {
         let (entered, passed) = self.step(lane, |entry, pending, now| {
             // A caller that comes finds what time has changed.
             let passed = self.pass_time(lane, entry, pending, now);
-            let entered = match entry.queue.enter(request.claim.owner, request.mode, now) {
-                EnterOutcome::Busy => return (Entered::Busy, passed),
-                EnterOutcome::AskInPlace => {
-                    Entered::Has(LineTurn::Asks(self.begin_in_place(lane, entry, request)))
-                }
-                EnterOutcome::Wait(bell) => Entered::Waits(bell),
-                EnterOutcome::Has(grant) => Entered::Has(LineTurn::Granted(grant)),
-            };
-            request.progress.follow(entry.progress());
-            (entered, passed)
+            (self.enter_line(lane, entry, request, now), passed)
         });
         self.run(passed);
         entered
+    }
+
+    fn enter_line(
+        &self,
+        lane: &Lane,
+        entry: &mut QueueEntry,
+        request: &AcquireRequest,
+        now: Moment,
+    ) -> Result<Entered, LockError> {
+        let entered = match entry.queue.enter(request.claim.owner, request.mode) {
+            EnterOutcome::Busy => return Err(busy()),
+            EnterOutcome::AskInPlace => {
+                Entered::Has(LineTurn::Asks(self.begin_in_place(lane, entry, request, now)?))
+            }
+            EnterOutcome::Wait(bell) => Entered::Waits(bell),
+            EnterOutcome::Has(grant) => Entered::Has(LineTurn::Granted(grant)),
+        };
+        request.progress.follow(entry.progress());
+        Ok(entered)
     }
 
     /// Waits until something is offered that this waiter can take, or until it is its turn to ask.
@@ -348,7 +359,7 @@ impl HandOverState {
         // A waiter that has just entered is woken if there is something for it already.
         let has_entered = entered.is_some();
         let bell = entered.unwrap_or_else(|| self.stay_in_line(lane, request));
-        let mut turn = if has_entered { None } else { self.take(lane, request) };
+        let mut turn = if has_entered { None } else { self.take(lane, request)? };
         loop {
             if let Some(turn) = turn {
                 return Ok(turn);
@@ -356,11 +367,11 @@ impl HandOverState {
             if let Some(error) = bell.rung().await {
                 return Err(error);
             }
-            turn = self.take(lane, request);
+            turn = self.take(lane, request)?;
         }
     }
 
-    /// Who asked the backend itself can be woken from here on, and is in line from here on at the latest.
+    /// A caller that has asked for itself can be woken from here on, and is in line from here on at the latest.
     fn stay_in_line(&self, lane: &Lane, request: &AcquireRequest) -> Arc<Bell<LockError>> {
         self.step(lane, |entry, _, _| {
             request.progress.follow(entry.progress());
@@ -369,17 +380,19 @@ impl HandOverState {
     }
 
     /// Takes what is offered: from here on what the backend says of it concerns this request.
-    fn take(&self, lane: &Lane, request: &AcquireRequest) -> Option<LineTurn> {
+    fn take(&self, lane: &Lane, request: &AcquireRequest) -> Result<Option<LineTurn>, LockError> {
         self.step(lane, |entry, _, now| {
             entry.withdraw_if_lost();
-            match entry.queue.take(request.claim.owner, now) {
+            Ok(match entry.queue.take(request.claim.owner, now) {
                 TakeOutcome::Wait => None,
-                TakeOutcome::AskInPlace => Some(LineTurn::Asks(self.begin_in_place(lane, entry, request))),
+                TakeOutcome::AskInPlace => {
+                    Some(LineTurn::Asks(self.begin_in_place(lane, entry, request, now)?))
+                }
                 TakeOutcome::Has(grant) => {
                     entry.relay.iter_mut().for_each(|relay| relay.pass_to(request.loss()));
                     Some(LineTurn::Granted(grant))
                 }
-            }
+            })
         })
     }
 
@@ -469,8 +482,8 @@ impl HandOverState {
                     (entry.relay, ended) = (None, entry.in_place.take().and_then(|in_place| in_place.take()));
                     over = Some(lane.claim(competitor));
                 }
-                LeaveOutcome::Followed => {
-                    over = (!self.go_on_without_caller(lane, entry)).then(|| lane.claim(owner));
+                LeaveOutcome::Followed(competitor) => {
+                    over = (!self.go_on_without_caller(lane, entry)).then(|| lane.claim(competitor));
                 }
                 LeaveOutcome::Abandoned(competitor) => {
                     entry.relay = None;

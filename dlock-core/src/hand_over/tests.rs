@@ -21,11 +21,11 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 const LONG: Duration = Duration::from_secs(600);
 
-/// The embedded backend with blocks of 64 tokens, and a count of what it is asked.
+/// The embedded backend with blocks of 64 tokens, and what it is asked.
 #[derive(Debug)]
 struct Blocks {
     inner: EmbeddedBackend,
-    acquires: AtomicUsize,
+    asked: Mutex<Vec<Claim>>,
     /// How many tokens a grant says it has.
     claimed: AtomicU32,
 }
@@ -33,11 +33,16 @@ struct Blocks {
 impl Blocks {
     fn over(inner: &EmbeddedBackend) -> Arc<Self> {
         let inner = inner.clone();
-        Arc::new(Self { inner, acquires: AtomicUsize::new(0), claimed: AtomicU32::new(64) })
+        Arc::new(Self { inner, asked: Mutex::default(), claimed: AtomicU32::new(64) })
     }
 
     fn acquires(&self) -> usize {
-        self.acquires.load(Ordering::SeqCst)
+        self.asked.lock().len()
+    }
+
+    /// What it was asked first.
+    fn first_asked(&self) -> Claim {
+        self.asked.lock()[0].clone()
     }
 }
 
@@ -48,7 +53,7 @@ impl Backend for Blocks {
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         Box::pin(async move {
-            self.acquires.fetch_add(1, Ordering::SeqCst);
+            self.asked.lock().push(request.claim.clone());
             let grant = self.inner.acquire(request).await?;
             let token = FencingToken::new(grant.token.as_u64() * 64);
             Ok(Grant { token, ..grant }.with_tokens(self.claimed.load(Ordering::SeqCst)))
@@ -204,7 +209,7 @@ async fn the_next_asks_on_for_who_is_dropped() {
     assert_eq!(local.release(&first).await.unwrap_err().kind(), ErrorKind::Lost);
     backend.inner.release(&holder).await.unwrap();
     behind.await.unwrap();
-    assert!(backend.inner.renew(&first).await.is_ok(), "as the first one's acquisition");
+    assert!(backend.inner.renew(&backend.first_asked()).await.is_ok(), "as the first one's acquisition");
     local.release(&second).await.unwrap();
     assert!(is_clean(&local));
 }
@@ -234,7 +239,7 @@ async fn a_lost_lease_goes_to_the_next_waiter() {
     let (one, two) = (claim("k"), claim("k"));
     let first = local.acquire(&AcquireRequest::new(one.clone(), Mode::Try)).await.unwrap();
     let waiter = queued(Arc::new(local.clone()), &two).await;
-    backend.inner.release(&one).await.unwrap();
+    backend.inner.release(&backend.first_asked()).await.unwrap();
     assert_eq!(local.renew(&one).await.unwrap_err().kind(), ErrorKind::Lost);
     waiter.await.unwrap();
     let held = local.acquire(&AcquireRequest::new(two.clone(), Mode::Try)).await.unwrap();
@@ -284,7 +289,7 @@ impl Backend for SlowAtFirst {
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         match self.0.acquires() {
             0 => {
-                self.0.acquires.fetch_add(1, Ordering::SeqCst);
+                self.0.asked.lock().push(request.claim.clone());
                 Box::pin(std::future::pending())
             }
             _ => self.0.acquire(request),

@@ -74,11 +74,11 @@ impl Future for KeeperTimer {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if TIMERS.now() >= self.due {
-            return Poll::Ready(());
+        let waiting = TIMERS.table(self.table);
+        if let Some(place) = &self.place {
+            return waiting.lock().poll(place, context.waker());
         }
-        let place = TIMERS.table(self.table).lock().enter(self.place, self.due, context.waker());
-        self.place = Some(place);
+        self.place = Some(waiting.lock().enter(self.due, context.waker()));
         TIMERS.look_by(self.due);
         Poll::Pending
     }
@@ -149,16 +149,22 @@ impl Timers {
 
 impl WaitingTimers {
     /// Has `waker` woken when the timer is due. Its place.
-    fn enter(&mut self, place: Option<TimerKey>, due: Due, waker: &Waker) -> TimerKey {
-        let place = place.unwrap_or_else(|| {
-            self.entered += 1;
-            (due, self.entered)
-        });
-        self.wakers
-            .entry(place)
-            .and_modify(|entered| entered.clone_from(waker))
-            .or_insert_with(|| waker.clone());
+    fn enter(&mut self, due: Due, waker: &Waker) -> TimerKey {
+        self.entered += 1;
+        let place = (due, self.entered);
+        self.wakers.insert(place, waker.clone());
         place
+    }
+
+    /// Whether the timer was due: then it was taken out. Reads no clock.
+    fn poll(&mut self, place: &TimerKey, waker: &Waker) -> Poll<()> {
+        match self.wakers.get_mut(place) {
+            Some(entered) => {
+                entered.clone_from(waker);
+                Poll::Pending
+            }
+            None => Poll::Ready(()),
+        }
     }
 
     /// Takes those that are due out. When the next one is.
@@ -211,9 +217,9 @@ mod tests {
         let woken = Arc::new(CountedWakes::default());
         let waker = Waker::from(Arc::clone(&woken));
         for due in [3, 4, 2] {
-            timers.enter(None, due, &waker);
+            timers.enter(due, &waker);
         }
-        let gone = timers.enter(None, 1, &waker);
+        let gone = timers.enter(1, &waker);
         timers.wakers.remove(&gone);
         assert!(timers.take_due(1).0.is_empty());
         let (due, next) = timers.take_due(3);
@@ -235,7 +241,7 @@ mod tests {
         assert!(is_asked(200));
         assert!(!is_asked(200), "the look for the one that may be gone comes in time");
         assert_eq!(timers.wake_due(), NEVER, "none waits");
-        timers.table(3).lock().enter(None, seconds(500), Waker::noop());
+        timers.table(3).lock().enter(seconds(500), Waker::noop());
         assert!(is_asked(500));
         assert_eq!(timers.wake_due(), seconds(500));
         assert!(!is_asked(600));

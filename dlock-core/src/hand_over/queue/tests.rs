@@ -11,6 +11,24 @@ fn owners(called: CalledWaiters) -> Vec<OwnerId> {
     called.into_iter().map(|called| called.owner).collect()
 }
 
+/// Enters. Where it is to ask, it does so for an acquisition of the same name.
+fn enter(queue: &mut KeyQueue, owner: OwnerId, mode: Mode, now: Moment) -> EnterOutcome {
+    let entered = queue.enter(owner, mode);
+    if matches!(entered, EnterOutcome::AskInPlace) {
+        queue.ask_in_place(owner, owner, mode, now);
+    }
+    entered
+}
+
+/// As [`enter`], when it is polled.
+fn take(queue: &mut KeyQueue, owner: OwnerId, now: Moment) -> TakeOutcome {
+    let taken = queue.take(owner, now);
+    if matches!(taken, TakeOutcome::AskInPlace) {
+        queue.ask_in_place(owner, owner, Mode::Wait, now);
+    }
+    taken
+}
+
 fn at(millis: u64) -> Moment {
     Moment::START.after(Duration::from_millis(millis))
 }
@@ -26,10 +44,10 @@ fn grant(token: u64, tokens: u32, valid_until: Moment) -> Grant {
 /// A queue in which the first of three has the lock, with so many tokens, and two wait.
 fn held(tokens: u32) -> (KeyQueue, [OwnerId; 3]) {
     let (mut queue, claims) = (KeyQueue::default(), [owner(), owner(), owner()]);
-    assert!(matches!(queue.enter(claims[0], Mode::Wait, at(0)), EnterOutcome::AskInPlace));
+    assert!(matches!(enter(&mut queue, claims[0], Mode::Wait, at(0)), EnterOutcome::AskInPlace));
     queue.granted_in_place(claims[0], &grant(64, tokens, at(9_000)), at(0)).unwrap();
     for &waiter in &claims[1..] {
-        assert!(matches!(queue.enter(waiter, Mode::Wait, at(0)), EnterOutcome::Wait(_)));
+        assert!(matches!(enter(&mut queue, waiter, Mode::Wait, at(0)), EnterOutcome::Wait(_)));
     }
     (queue, claims)
 }
@@ -71,11 +89,11 @@ fn invited(queue: &mut KeyQueue, now: Moment) -> Option<OwnerId> {
 fn a_grant_goes_round_under_rising_tokens_until_its_share_is_served() {
     let (mut queue, [_, two, three]) = offered(64);
     assert_eq!(offered_to(&queue, at(10)), [two]);
-    assert_eq!(queue.take(two, at(11)).granted().unwrap().token.as_u64(), 65);
+    assert_eq!(take(&mut queue, two, at(11)).granted().unwrap().token.as_u64(), 65);
     assert!(matches!(queue.leave(two, SHARE, at(12)), LeaveOutcome::HandedOver));
-    assert_eq!(queue.take(three, at(12)).granted().unwrap().token.as_u64(), 66);
+    assert_eq!(take(&mut queue, three, at(12)).granted().unwrap().token.as_u64(), 66);
     let late = owner();
-    queue.enter(late, Mode::Wait, at(13));
+    enter(&mut queue, late, Mode::Wait, at(13));
     assert!(matches!(queue.leave(three, SHARE, at(13)), LeaveOutcome::Over(_)), "three were served");
     assert_eq!(invited(&mut queue, at(13)), Some(late));
 }
@@ -91,14 +109,14 @@ fn a_grant_is_not_handed_over_without_tokens_nor_late_nor_with_little_lease_left
 #[test]
 fn an_offer_that_is_not_taken_widens_and_whoever_lets_it_pass_keeps_its_place() {
     let (mut queue, [_, two, three]) = offered(64);
-    assert!(queue.take(three, at(59)).granted().is_none(), "not its turn yet");
+    assert!(take(&mut queue, three, at(59)).granted().is_none(), "not its turn yet");
     assert_eq!(queue.next_look(at(10)), Some(at(60)));
     assert_eq!(offered_to(&queue, at(60)), [two, three]);
-    assert_eq!(queue.take(three, at(60)).granted().unwrap().token.as_u64(), 65);
+    assert_eq!(take(&mut queue, three, at(60)).granted().unwrap().token.as_u64(), 65);
     assert!(invited(&mut queue, at(60)).is_none());
     let late = owner();
-    queue.enter(late, Mode::Wait, at(61));
-    assert!(queue.take(two, at(61)).granted().is_none(), "held, and it is there again");
+    enter(&mut queue, late, Mode::Wait, at(61));
+    assert!(take(&mut queue, two, at(61)).granted().is_none(), "held, and it is there again");
     assert!(matches!(queue.leave(three, SHARE, at(61)), LeaveOutcome::Over(_)), "its share of time is over");
 }
 
@@ -110,11 +128,11 @@ fn an_offer_that_is_never_taken_goes_back_and_is_not_asked_for_again_until_a_wai
     assert!(invited(&mut queue, at(1_010)).is_none(), "all are parked");
     let other = owner();
     assert!(
-        matches!(queue.enter(other, Mode::Try, at(1_011)), EnterOutcome::AskInPlace),
+        matches!(enter(&mut queue, other, Mode::Try, at(1_011)), EnterOutcome::AskInPlace),
         "who tries passes them"
     );
     queue.refused_in_place(other);
-    assert!(matches!(queue.take(two, at(1_012)), TakeOutcome::Wait));
+    assert!(matches!(take(&mut queue, two, at(1_012)), TakeOutcome::Wait));
     assert_eq!(invited(&mut queue, at(1_012)), Some(two), "it was polled");
 }
 
@@ -126,29 +144,31 @@ fn a_waiter_that_is_parked_is_woken_since_it_may_never_have_been() {
     assert!(queue.pass_time(at(4_000)).returned.is_some());
     assert_eq!(owners(queue.take_to_wake(at(4_000))), [two, three]);
     assert!(owners(queue.take_to_wake(at(4_000))).is_empty(), "once");
-    assert!(matches!(queue.take(three, at(4_001)), TakeOutcome::Wait));
+    assert!(matches!(take(&mut queue, three, at(4_001)), TakeOutcome::Wait));
     assert_eq!(invited(&mut queue, at(4_001)), Some(three), "it was polled");
 }
 
 #[test]
 fn a_waiter_that_is_passed_is_woken() {
     let (mut queue, [_, two, three]) = offered(64);
-    assert!(queue.take(three, at(60)).granted().is_some(), "polled by chance, before anybody was woken");
+    assert!(
+        take(&mut queue, three, at(60)).granted().is_some(),
+        "polled by chance, before anybody was woken"
+    );
     assert_eq!(owners(queue.take_to_wake(at(60))), [two]);
 }
 
 #[test]
 fn a_caller_that_could_not_be_told_of_a_failure_is_the_first_in_line() {
     let (mut queue, [one, two, fresh]) = (KeyQueue::default(), [owner(), owner(), owner()]);
-    queue.enter(one, Mode::Wait, at(0));
-    queue.enter(two, Mode::Wait, at(10));
+    enter(&mut queue, one, Mode::Wait, at(0));
+    enter(&mut queue, two, Mode::Wait, at(10));
     assert!(queue.pass_time(at(60)).displaced.is_some());
     queue.asking(fresh);
     assert_eq!(owners(queue.failed(fresh)), [one, two]);
     queue.stay(one);
     queue.stay(one);
-    queue.invite(at(61));
-    assert!(queue.is_for_keeper(), "it has asked before");
+    assert_eq!(invited(&mut queue, at(61)), Some(one));
     assert!(matches!(queue.leave(one, SHARE, at(61)), LeaveOutcome::Quietly));
     assert!(queue.is_empty());
 }
@@ -157,7 +177,7 @@ fn a_caller_that_could_not_be_told_of_a_failure_is_the_first_in_line() {
 fn what_is_withdrawn_is_asked_for_anew() {
     let (mut queue, [_, two, _]) = offered(64);
     assert!(queue.withdraw());
-    assert!(matches!(queue.take(two, at(11)), TakeOutcome::Wait));
+    assert!(matches!(take(&mut queue, two, at(11)), TakeOutcome::Wait));
     assert_eq!(invited(&mut queue, at(11)), Some(two));
     assert!(!queue.withdraw());
 }
@@ -166,31 +186,34 @@ fn what_is_withdrawn_is_asked_for_anew() {
 fn an_offer_is_not_taken_once_its_lease_is_over() {
     let (mut queue, claims) = held(64);
     assert!(matches!(queue.leave(claims[0], SHARE, at(10)), LeaveOutcome::HandedOver));
-    assert!(queue.take(claims[1], at(9_000)).granted().is_none());
+    assert!(take(&mut queue, claims[1], at(9_000)).granted().is_none());
     assert!(queue.pass_time(at(9_000)).returned.is_some());
 }
 
 #[test]
 fn a_caller_that_asks_for_itself_and_is_not_polled_is_followed_by_the_keeper() {
     let (mut queue, [one, two, fresh]) = (KeyQueue::default(), [owner(), owner(), owner()]);
-    queue.enter(one, Mode::Wait, at(0));
+    enter(&mut queue, one, Mode::Wait, at(0));
     assert_eq!(queue.next_look(at(0)), None, "nobody waits for it");
-    queue.enter(two, Mode::Wait, at(10));
+    enter(&mut queue, two, Mode::Wait, at(10));
     assert_eq!(queue.next_look(at(10)), Some(at(50)));
-    assert_eq!(queue.pass_time(at(50)).displaced.unwrap(), one);
+    assert_eq!(queue.pass_time(at(50)).displaced.unwrap(), (one, one));
     assert!(queue.is_for_keeper() && !queue.asks_in_place(one));
     queue.asking(fresh);
     assert!(queue.granted_in_place(one, &grant(64, 64, at(9_000)), at(60)).is_none(), "too late");
     assert!(queue.offer(fresh, &grant(128, 64, at(9_000)), at(60)));
     assert_eq!(offered_to(&queue, at(60)), [two], "the other one is parked");
-    assert!(queue.take(one, at(61)).granted().is_some(), "and has kept its place, now that it is polled");
+    assert!(
+        take(&mut queue, one, at(61)).granted().is_some(),
+        "and has kept its place, now that it is polled"
+    );
 }
 
 #[test]
 fn a_caller_that_waits_at_the_backend_is_not_displaced_by_those_behind_it() {
     let (mut queue, [one, two, _]) = (KeyQueue::default(), [owner(), owner(), owner()]);
-    queue.enter(one, Mode::Wait, at(0));
-    queue.enter(two, Mode::Wait, at(10));
+    enter(&mut queue, one, Mode::Wait, at(0));
+    enter(&mut queue, two, Mode::Wait, at(10));
     queue.note_in_place(standing(None, true));
     assert_eq!(queue.next_look(at(40)), None);
     assert!(queue.pass_time(at(500)).displaced.is_none());
@@ -200,8 +223,8 @@ fn a_caller_that_waits_at_the_backend_is_not_displaced_by_those_behind_it() {
 #[test]
 fn the_keeper_goes_on_with_what_a_caller_does_not_come_for() {
     let (mut queue, [one, two, _]) = (KeyQueue::default(), [owner(), owner(), owner()]);
-    queue.enter(one, Mode::Wait, at(0));
-    queue.enter(two, Mode::Wait, at(1));
+    enter(&mut queue, one, Mode::Wait, at(0));
+    enter(&mut queue, two, Mode::Wait, at(1));
     assert!(!queue.is_to_follow(at(500)), "a slow server is no reason");
     queue.note_in_place(standing(Some(at(500)), true));
     assert_eq!(queue.next_look(at(540)), Some(at(550)));
@@ -212,8 +235,11 @@ fn the_keeper_goes_on_with_what_a_caller_does_not_come_for() {
     queue.follow();
     assert!(queue.offer(one, &grant(64, 64, at(9_000)), at(651)));
     assert_eq!(offered_to(&queue, at(651)), [two], "the one that asked is parked");
-    assert!(queue.take(two, at(651)).granted().is_some());
-    assert!(matches!(queue.take(one, at(690)), TakeOutcome::Wait), "it is polled again, and has its place");
+    assert!(take(&mut queue, two, at(651)).granted().is_some());
+    assert!(
+        matches!(take(&mut queue, one, at(690)), TakeOutcome::Wait),
+        "it is polled again, and has its place"
+    );
     assert!(matches!(queue.leave(two, SHARE, at(691)), LeaveOutcome::HandedOver));
     assert_eq!(offered_to(&queue, at(691)), [one]);
 }
@@ -221,7 +247,7 @@ fn the_keeper_goes_on_with_what_a_caller_does_not_come_for() {
 #[test]
 fn a_caller_that_only_tries_and_is_not_polled_is_left_alone() {
     let (mut queue, one) = (KeyQueue::default(), owner());
-    queue.enter(one, Mode::Try, at(0));
+    enter(&mut queue, one, Mode::Try, at(0));
     queue.note_in_place(standing(Some(at(10)), false));
     assert!(!queue.is_to_follow(at(500)) && queue.next_look(at(500)).is_none());
 }
@@ -230,11 +256,11 @@ fn a_caller_that_only_tries_and_is_not_polled_is_left_alone() {
 fn the_place_of_a_caller_that_gives_up_is_for_those_behind_it() {
     for is_queued in [true, false] {
         let (mut queue, [one, two, _]) = (KeyQueue::default(), [owner(), owner(), owner()]);
-        queue.enter(one, Mode::Wait, at(0));
-        queue.enter(two, Mode::Wait, at(0));
+        enter(&mut queue, one, Mode::Wait, at(0));
+        enter(&mut queue, two, Mode::Wait, at(0));
         queue.note_in_place(standing(None, is_queued));
         match queue.leave(one, SHARE, at(1)) {
-            LeaveOutcome::Followed if is_queued => {
+            LeaveOutcome::Followed(_) if is_queued => {
                 assert!(queue.offer(one, &grant(64, 64, at(9_000)), at(2)));
                 assert_eq!(offered_to(&queue, at(2)), [two]);
             }
@@ -250,8 +276,8 @@ fn a_waiter_that_is_invited_asks_when_it_is_polled_and_else_the_keeper_does() {
     assert!(matches!(queue.leave(one, SHARE, at(10)), LeaveOutcome::Over(_)));
     assert_eq!(invited(&mut queue, at(10)), Some(two));
     assert_eq!(owners(queue.take_to_wake(at(10))), [two]);
-    assert!(matches!(queue.take(three, at(11)), TakeOutcome::Wait), "not its turn");
-    assert!(matches!(queue.enter(owner(), Mode::Try, at(11)), EnterOutcome::Busy));
+    assert!(matches!(take(&mut queue, three, at(11)), TakeOutcome::Wait), "not its turn");
+    assert!(matches!(enter(&mut queue, owner(), Mode::Try, at(11)), EnterOutcome::Busy));
     assert_eq!(queue.next_look(at(11)), Some(at(60)));
     queue.pass_time(at(60));
     assert!(queue.is_for_keeper());
@@ -263,7 +289,7 @@ fn a_waiter_that_is_invited_asks_when_it_is_polled_and_else_the_keeper_does() {
     let (mut queue, [one, two, _]) = held(1);
     queue.leave(one, SHARE, at(10));
     assert_eq!(invited(&mut queue, at(10)), Some(two));
-    assert!(matches!(queue.take(two, at(11)), TakeOutcome::AskInPlace));
+    assert!(matches!(take(&mut queue, two, at(11)), TakeOutcome::AskInPlace));
     assert!(queue.granted_in_place(two, &grant(128, 64, at(9_000)), at(12)).is_some());
 }
 
@@ -281,8 +307,8 @@ fn an_invitation_that_is_refused_goes_to_the_next() {
 #[test]
 fn the_last_waiter_that_leaves_has_what_the_keeper_asks_for_undone() {
     let (mut queue, [one, two, _]) = (KeyQueue::default(), [owner(), owner(), owner()]);
-    queue.enter(one, Mode::Wait, at(0));
-    queue.enter(two, Mode::Wait, at(0));
+    enter(&mut queue, one, Mode::Wait, at(0));
+    enter(&mut queue, two, Mode::Wait, at(0));
     queue.follow();
     assert!(matches!(queue.leave(one, SHARE, at(1)), LeaveOutcome::Quietly));
     assert!(matches!(queue.leave(two, SHARE, at(1)), LeaveOutcome::Abandoned(asked) if asked == one));
@@ -293,9 +319,9 @@ fn the_last_waiter_that_leaves_has_what_the_keeper_asks_for_undone() {
 #[test]
 fn a_try_passes_nobody() {
     let (mut queue, [one, ..]) = held(64);
-    assert!(matches!(queue.enter(owner(), Mode::Try, at(1)), EnterOutcome::Busy));
+    assert!(matches!(enter(&mut queue, owner(), Mode::Try, at(1)), EnterOutcome::Busy));
     queue.leave(one, SHARE, at(1));
-    assert!(matches!(queue.enter(owner(), Mode::Try, at(1)), EnterOutcome::Busy));
+    assert!(matches!(enter(&mut queue, owner(), Mode::Try, at(1)), EnterOutcome::Busy));
 }
 
 #[test]
@@ -341,8 +367,8 @@ enum Step {
 struct Process {
     queue: KeyQueue,
     claims: HashMap<usize, (OwnerId, Mode)>,
-    /// Who asks in place.
-    in_place: Option<(OwnerId, InPlaceStanding)>,
+    /// Which caller asks for itself, and for which acquisition.
+    in_place: Option<(OwnerId, OwnerId, InPlaceStanding)>,
     /// What the keeper asks for.
     asking: Option<OwnerId>,
     holder: Option<OwnerId>,
@@ -357,8 +383,8 @@ impl Process {
         match step {
             Step::Enter(who, tries) if !self.claims.contains_key(&who) => {
                 let (claim, mode) = (owner(), if tries { Mode::Try } else { Mode::Wait });
-                match self.queue.enter(claim, mode, now) {
-                    EnterOutcome::AskInPlace => self.ask_in_place(claim),
+                match self.queue.enter(claim, mode) {
+                    EnterOutcome::AskInPlace => self.ask_in_place(claim, mode, now),
                     EnterOutcome::Busy => return,
                     EnterOutcome::Wait(_) => {}
                     EnterOutcome::Has(_) => panic!("it was never granted"),
@@ -374,7 +400,7 @@ impl Process {
             }
             Step::Lose => self.lose(),
             Step::Queue(is_woken) => {
-                if let Some((_, stands)) = &mut self.in_place {
+                if let Some((_, _, stands)) = &mut self.in_place {
                     *stands = standing(is_woken.then_some(now), true);
                 }
             }
@@ -387,7 +413,8 @@ impl Process {
     fn tend(&mut self) {
         self.follow();
         let passed = self.queue.pass_time(at(self.now));
-        for undone in [passed.displaced, passed.returned].into_iter().flatten() {
+        let displaced = passed.displaced.map(|(_, competitor)| competitor);
+        for undone in [displaced, passed.returned].into_iter().flatten() {
             self.undo(undone);
         }
         if let Some((holder, competitor)) = passed.lost {
@@ -405,17 +432,18 @@ impl Process {
 
     /// The keeper goes on with the request of a caller that was woken and not polled.
     fn follow(&mut self) {
-        let Some((claim, stands)) = self.in_place else { return };
+        let Some((_, competitor, stands)) = self.in_place else { return };
         self.queue.note_in_place(stands);
         if self.queue.is_to_follow(at(self.now)) {
             self.queue.follow();
-            (self.in_place, self.asking) = (None, Some(claim));
+            (self.in_place, self.asking) = (None, Some(competitor));
         }
     }
 
-    fn ask_in_place(&mut self, claim: OwnerId) {
-        assert!(!self.undone.contains(&claim), "it asks again while it is undone");
-        self.in_place = Some((claim, InPlaceStanding::default()));
+    fn ask_in_place(&mut self, claim: OwnerId, mode: Mode, now: Moment) {
+        let competitor = owner();
+        self.queue.ask_in_place(claim, competitor, mode, now);
+        self.in_place = Some((claim, competitor, InPlaceStanding::default()));
     }
 
     fn next_grant(&self) -> Grant {
@@ -424,9 +452,11 @@ impl Process {
     }
 
     fn answer(&mut self, now: Moment) {
-        if let Some((claim, _)) = self.in_place.take() {
+        if let Some((claim, competitor, _)) = self.in_place.take() {
             if let Some(grant) = self.queue.granted_in_place(claim, &self.next_grant(), now) {
                 self.hold(claim, &grant);
+            } else {
+                assert!(self.undone.contains(&competitor), "its grant is kept");
             }
         } else if let Some(competitor) = self.asking.take()
             && !self.queue.offer(competitor, &self.next_grant(), now)
@@ -440,7 +470,7 @@ impl Process {
         self.come(claim);
         match self.queue.take(claim, now) {
             TakeOutcome::Has(grant) => self.hold(claim, &grant),
-            TakeOutcome::AskInPlace => self.ask_in_place(claim),
+            TakeOutcome::AskInPlace => self.ask_in_place(claim, mode, now),
             TakeOutcome::Wait => {}
         }
         let is_displaced =
@@ -452,7 +482,7 @@ impl Process {
 
     /// A caller that asks for itself is polled: it has seen what it was woken for.
     fn come(&mut self, claim: OwnerId) {
-        if let Some((asking, stands)) = &mut self.in_place
+        if let Some((asking, _, stands)) = &mut self.in_place
             && *asking == claim
         {
             stands.woken = None;
@@ -473,10 +503,10 @@ impl Process {
         if self.holder == Some(owner) {
             self.holder = None;
         }
-        let asked = self.in_place.take_if(|(claim, _)| *claim == owner);
-        asked.iter().for_each(|(_, stands)| self.queue.note_in_place(*stands));
+        let asked = self.in_place.take_if(|(claim, _, _)| *claim == owner);
+        asked.iter().for_each(|(_, _, stands)| self.queue.note_in_place(*stands));
         match self.queue.leave(owner, SHARE, now) {
-            LeaveOutcome::Followed => self.asking = Some(owner),
+            LeaveOutcome::Followed(competitor) => self.asking = Some(competitor),
             LeaveOutcome::Over(competitor) | LeaveOutcome::Abandoned(competitor) => self.undo(competitor),
             LeaveOutcome::Unknown | LeaveOutcome::Quietly | LeaveOutcome::HandedOver => {}
         }
@@ -551,15 +581,15 @@ proptest! {
     #[test]
     fn who_is_polled_is_served_in_order(waiters in 2..6usize, tokens in 1..8u32) {
         let (mut queue, first) = (KeyQueue::default(), owner());
-        queue.enter(first, Mode::Wait, at(0));
+        enter(&mut queue, first, Mode::Wait, at(0));
         queue.granted_in_place(first, &grant(64, tokens, at(9_000)), at(0)).unwrap();
         let line: Vec<_> = std::iter::repeat_with(owner).take(waiters).collect();
-        line.iter().for_each(|waiter| _ = queue.enter(*waiter, Mode::Wait, at(0)));
+        line.iter().for_each(|waiter| _ = enter(&mut queue, *waiter, Mode::Wait, at(0)));
         let (mut holder, mut served) = (first, Vec::new());
         while served.len() < waiters {
             queue.leave(holder, SHARE, at(1));
             queue.invite(at(1));
-            let taken = |waiter: &&OwnerId| !matches!(queue.take(**waiter, at(1)), TakeOutcome::Wait);
+            let taken = |waiter: &&OwnerId| !matches!(take(&mut queue, **waiter, at(1)), TakeOutcome::Wait);
             holder = *line.iter().rev().find(taken).unwrap();
             if queue.asks_in_place(holder) {
                 queue.granted_in_place(holder, &grant(64, tokens, at(9_000)), at(1)).unwrap();
