@@ -14,6 +14,8 @@ enum WaitState {
     #[default]
     Unanswered,
     Queued,
+    /// It was queued, and is asked for once more. There is no answer yet.
+    QueuedBefore,
     Failing(LockError),
     /// The wait of another request, which asks for this one too.
     As(Arc<Progress>),
@@ -31,6 +33,19 @@ impl Progress {
         match &*self.0.lock() {
             WaitState::As(other) => other.is_queued(),
             standing => matches!(standing, WaitState::Queued),
+        }
+    }
+
+    /// What is waited for once it is asked for again: until there is an answer, a wait that ends learns of the last one.
+    pub(crate) fn asked_again(&self) -> Self {
+        let state = if self.was_queued() { WaitState::QueuedBefore } else { WaitState::Unanswered };
+        Self(Mutex::new(state))
+    }
+
+    fn was_queued(&self) -> bool {
+        match &*self.0.lock() {
+            WaitState::As(other) => other.was_queued(),
+            state => matches!(state, WaitState::Queued | WaitState::QueuedBefore),
         }
     }
 
@@ -68,7 +83,7 @@ impl Progress {
     pub(crate) fn verdict(&self, waited: Duration) -> LockError {
         match &*self.0.lock() {
             WaitState::As(other) => other.verdict(waited),
-            WaitState::Queued => LockError::new(
+            WaitState::Queued | WaitState::QueuedBefore => LockError::new(
                 ErrorKind::Busy,
                 format!("another owner held it for all of {waited:?}; try again later or wait longer"),
             ),
@@ -92,7 +107,9 @@ mod tests {
         assert_eq!(progress.verdict(wait).kind(), ErrorKind::Unavailable);
         progress.queued();
         assert_eq!(progress.verdict(wait).kind(), ErrorKind::Busy);
-        progress.queued();
+        assert!(!progress.asked_again().is_queued(), "there is no answer yet");
+        assert_eq!(progress.asked_again().asked_again().verdict(wait).kind(), ErrorKind::Busy);
+        assert_eq!(Progress::default().asked_again().verdict(wait).kind(), ErrorKind::Unavailable);
         progress.failing(LockError::new(ErrorKind::Unavailable, "refused").with_server("a:1"));
         let failing = progress.verdict(wait);
         assert_eq!((failing.kind(), failing.server()), (ErrorKind::Unavailable, Some("a:1")));

@@ -69,7 +69,7 @@ impl QueueEntry {
         match &self.progress {
             // They follow what is there, and it cannot follow one of them.
             Some(followed) => {
-                let next = Arc::default();
+                let next = Arc::new(followed.asked_again());
                 followed.follow(&next);
                 next
             }

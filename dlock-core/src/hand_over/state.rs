@@ -11,7 +11,7 @@ use super::share::HandOver;
 use super::watch::Watch;
 use crate::backend::answers::busy;
 use crate::backend::bell::Bell;
-use crate::backend::{AcquireRequest, Backend, Claim, Grant, LossSignal, Mode, Progress};
+use crate::backend::{AcquireRequest, Backend, Claim, Grant, LossSignal, Mode};
 use crate::error::{ErrorKind, LockError};
 use crate::keeper::Background;
 use crate::lease::{LossReason, OwnerId};
@@ -260,11 +260,8 @@ impl HandOverState {
     /// Decides what the keeper asks for, under a new owner: requests of an earlier one may still be under way.
     fn begin_asking(&self, lane: &Lane, entry: &mut QueueEntry) -> Option<AskErrand> {
         let competitor = Claim::new(lane.key.clone(), lane.ttl).ok()?;
-        let (progress, observer) = (Arc::new(Progress::default()), self.observer(lane, &competitor));
-        if entry.progress().is_queued() {
-            // Until there is another answer.
-            progress.queued();
-        }
+        let (progress, observer) =
+            (Arc::new(entry.progress().asked_again()), self.observer(lane, &competitor));
         entry.progress().follow(&progress);
         entry.observe(observer.clone(), LossSignal::idle());
         entry.queue.asking(competitor.owner);
