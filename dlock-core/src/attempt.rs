@@ -2,7 +2,7 @@
 //! request may leave.
 
 use crate::acquisition::Acquisition;
-use crate::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
+use crate::backend::{AcquireRequest, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::guard::LockGuard;
 use crate::keeper::Keeper;
