@@ -233,12 +233,11 @@ fn is_logged_out(cause: &RedisError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use redis::parse_redis_value;
+    use crate::backend::redis::script_error::of_line;
     use std::io;
 
     fn error(line: &str) -> RedisError {
-        let answer = parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
-        answer.extract_error().unwrap_err()
+        of_line(line).unwrap()
     }
 
     #[test]

@@ -83,8 +83,12 @@ fn without_place(text: &str) -> Option<&str> {
 
 /// What the client library makes of a server's line with this code and text.
 fn server_error(code: &str, text: &str) -> Option<RedisError> {
-    let text = text.lines().next().unwrap_or_default();
-    parse_redis_value(format!("-{code} {text}\r\n").as_bytes()).ok()?.extract_error().err()
+    of_line(&format!("{code} {}", text.lines().next().unwrap_or_default()))
+}
+
+/// What the client library makes of a line that a server refuses something with.
+pub(super) fn of_line(line: &str) -> Option<RedisError> {
+    parse_redis_value(format!("-{line}\r\n").as_bytes()).ok()?.extract_error().err()
 }
 
 /// The code of errors without a code of their own.
@@ -105,8 +109,7 @@ mod tests {
     }
 
     fn answered(line: &str) -> RedisError {
-        let answer = parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
-        answer.extract_error().unwrap_err()
+        of_line(line).unwrap()
     }
 
     fn wrapped(inner: &str) -> RedisError {

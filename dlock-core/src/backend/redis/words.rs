@@ -43,11 +43,10 @@ pub(super) fn without_secret(cause: RedisError, secret: Option<&str>) -> RedisEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use redis::parse_redis_value;
+    use crate::backend::redis::script_error::of_line;
 
     fn error(line: &str) -> RedisError {
-        let answer = parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
-        answer.extract_error().unwrap_err()
+        of_line(line).unwrap()
     }
 
     #[test]

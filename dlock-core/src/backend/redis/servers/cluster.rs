@@ -364,6 +364,7 @@ fn unavailable(detail: &'static str) -> LockError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::redis::script_error::of_line;
 
     fn address(host: &str, port: u16) -> Address {
         Address { host: host.to_owned(), port }
@@ -380,10 +381,7 @@ mod tests {
 
     #[test]
     fn a_redirection_names_a_node_or_only_its_port() {
-        let said = |line: &str| {
-            let answer = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
-            Redirection::of(&answer.extract_error().unwrap_err(), &address("asked", 7000))
-        };
+        let said = |line| Redirection::of(&of_line(line).unwrap(), &address("asked", 7000));
         assert_eq!(said("MOVED 1 10.0.0.5:7001"), Redirection::Moved(address("10.0.0.5", 7001)));
         for bare_or_not in ["ASK 1 ::1:7001", "ASK 1 [::1]:7001"] {
             assert_eq!(said(bare_or_not), Redirection::Ask(address("::1", 7001)), "{bare_or_not}");
