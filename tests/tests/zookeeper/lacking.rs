@@ -4,7 +4,7 @@
 use super::relay::{Refusal, UNIMPLEMENTED};
 use super::*;
 use dlock_core::backend::zookeeper::Recipe;
-use op_code::{CREATE_2, CREATE_CONTAINER, EPHEMERALS, MULTI, SYNC};
+use op_code::{CREATE_2, CREATE_CONTAINER, EPHEMERALS, MULTI, REMOVE_WATCHES, SET_WATCHES, SYNC};
 
 /// ZooKeeper says so, and ClickHouse Keeper drops the connection.
 const REFUSALS: [Refusal; 2] = [UNIMPLEMENTED, Refusal::End];
@@ -59,6 +59,45 @@ async fn a_server_without_create2_is_refused() {
             let text = refused(&relay, recipe).await;
             assert!(text.contains("`create2`") && !text.contains("Recipe::Simple"), "{refusal:?}: {text}");
         }
+    }
+}
+
+/// Without it each waiter that gives up would cost the connection, and with it the doubt of every guard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_the_removal_of_watches_is_refused() {
+    for refusal in REFUSALS {
+        let relay = lacking(&[REMOVE_WATCHES], refusal).await;
+        for recipe in [Recipe::Sequential, Recipe::Simple] {
+            let text = refused(&relay, recipe).await;
+            assert!(text.contains("`removeWatches`"), "{refusal:?}: {text}");
+        }
+    }
+}
+
+/// ClickHouse Keeper, by what its versions learned one after the other; it drops the connection at all else. The last one
+/// knows no containers yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn clickhouse_keeper_is_told_by_what_it_lacks() {
+    let of_2024 = [CREATE_2, MULTI, REMOVE_WATCHES, SET_WATCHES, CREATE_CONTAINER, EPHEMERALS];
+    let with_create_2 = [REMOVE_WATCHES, SET_WATCHES, CREATE_CONTAINER, EPHEMERALS];
+    for (lacks, named) in [(&of_2024[..], "`create2`"), (&with_create_2, "`removeWatches`")] {
+        for recipe in [Recipe::Sequential, Recipe::Simple] {
+            let relay = lacking(lacks, Refusal::End).await;
+            let text = refused(&relay, recipe).await;
+            assert!(text.contains(named), "{text}");
+        }
+    }
+    for recipe in [Recipe::Sequential, Recipe::Simple] {
+        let relay = lacking(&[CREATE_CONTAINER, EPHEMERALS], Refusal::End).await;
+        let backend = soon("the backend is built", at(&relay.hosts()).recipe(recipe).build()).await.unwrap();
+        let (locks, key) = (each_for_itself(backend), fresh_key("clickhouse"));
+        let guard = locks.lock(&key).await.unwrap();
+        let connections = relay.connections();
+        let gives_up = locks.lock(&key).wait(Duration::from_millis(100)).acquire().await.unwrap_err();
+        assert_eq!(gives_up.kind(), ErrorKind::Busy);
+        guard.release().await.unwrap();
+        locks.lock(&key).await.unwrap().release().await.unwrap();
+        assert_eq!(relay.connections(), connections, "{recipe:?}");
     }
 }
 

@@ -12,3 +12,5 @@ pub(super) const MULTI: i32 = 14;
 pub(super) const CREATE_2: i32 = 15;
 pub(super) const CREATE_CONTAINER: i32 = 19;
 pub(super) const EPHEMERALS: i32 = 103;
+pub(super) const REMOVE_WATCHES: i32 = 18;
+pub(super) const SET_WATCHES: i32 = 101;

@@ -11,6 +11,8 @@ pub(crate) enum Ability {
     Transaction,
     /// Making a node, with its transaction's number in the answer.
     Create,
+    /// Taking a watch back, which a waiter that gives up does.
+    WatchRemoval,
     Container,
     ListOfEphemerals,
 }

@@ -38,8 +38,8 @@ fn known(answer: &Result<(), Error>) -> Known {
 /// Without these a recipe cannot be.
 fn needs(recipe: Recipe) -> &'static [Ability] {
     match recipe {
-        Recipe::Sequential => &[Ability::Sync, Ability::Transaction],
-        Recipe::Simple => &[Ability::Sync, Ability::Create],
+        Recipe::Sequential => &[Ability::Sync, Ability::Transaction, Ability::WatchRemoval],
+        Recipe::Simple => &[Ability::Sync, Ability::Create, Ability::WatchRemoval],
     }
 }
 
@@ -116,6 +116,10 @@ fn unsupported(lack: Ability, can_be_simple: bool) -> LockError {
             "the servers do not know `sync`, by which a session is confirmed; no recipe can do without it, use \
              ZooKeeper 3.5 or newer"
         }
+        (Ability::WatchRemoval, _) => {
+            "the servers do not know `removeWatches`, by which a waiter that gives up is forgotten; use ZooKeeper 3.5 or \
+             newer"
+        }
         (_, true) => {
             "the servers make no nodes with `create2` in a transaction; use Recipe::Simple, or ZooKeeper 3.5 or newer"
         }
@@ -148,6 +152,7 @@ mod tests {
         assert!(text(Ability::Transaction, true).contains("Recipe::Simple"));
         assert!(!text(Ability::Transaction, false).contains("Recipe::Simple"));
         assert!(text(Ability::Sync, false).contains("`sync`"));
+        assert!(text(Ability::WatchRemoval, false).contains("`removeWatches`"));
         for recipe in [Recipe::Sequential, Recipe::Simple] {
             assert!(needs(recipe).contains(&Ability::Sync));
         }

@@ -317,6 +317,7 @@ impl Session {
                 Ability::Sync => self.client.sync("/").await,
                 Ability::Transaction => self.try_transaction(&missing).await,
                 Ability::Create => create(CreateMode::Ephemeral).await,
+                Ability::WatchRemoval => self.try_watch_removal(&missing).await,
                 Ability::Container => create(CreateMode::Container).await,
                 Ability::ListOfEphemerals => self.client.list_ephemerals("/").await.map(drop),
             }
@@ -329,6 +330,15 @@ impl Session {
         let options = self.settings.node_options(CreateMode::EphemeralSequential);
         writer.add_create(missing, &[], &options)?;
         writer.commit().await.map(drop).map_err(Error::from)
+    }
+
+    #[expect(
+        deprecated,
+        reason = "the drop of a watch takes it back as well, and tells nothing of the answer"
+    )]
+    async fn try_watch_removal(&self, missing: &str) -> Result<(), Error> {
+        let (_, watcher) = self.client.check_and_watch_stat(missing).await?;
+        watcher.remove().await
     }
 
     pub(crate) fn abilities(&self) -> &Abilities {
