@@ -4,6 +4,7 @@
 mod client;
 mod contention;
 mod hand_over;
+mod namespaces;
 mod pairs;
 
 use dlock_core::backend::redis::Recipe;

@@ -11,6 +11,7 @@ mod contention;
 mod crashes;
 mod directories;
 mod names;
+mod namespaces;
 #[path = "../zookeeper/op_code.rs"]
 #[allow(dead_code, reason = "of the other tests of ZooKeeper, which use all of it")]
 mod op_code;
