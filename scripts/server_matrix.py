@@ -35,6 +35,7 @@ CANNOT = {
         "a_primary_without_its_replicas_is_unavailable": "it lets scripts write without the replicas it demands",
         "every_step_outlasts_loading": "it takes no order while it loads that would end the loading",
         "start::a_build_waits_for_a_server_that_is_down_and_then_loads": "it answers only once in 2 MB while it loads",
+        "start::a_primary_that_loads_is_waited_for_behind_sentinels": "it answers only once in 2 MB while it loads",
         "start::connecting_by_a_url_waits_as_well": "it answers only once in 2 MB while it loads",
         "a_hand_off_asks_for_subscribers_only_where_a_monitor_is": "it does not count parts of PUBSUB apart",
     },

@@ -33,7 +33,7 @@ pub use foreign::{Counting, ForeignClient, ZooKeeperKind};
 pub use holder::Holder;
 pub use keys::fresh_key;
 pub use link::Link;
-pub use relay::Relay;
+pub use relay::{Relay, Swallowed};
 pub use seed::printed_seed;
 pub use servers::{
     NameService, RedisCluster, RedisClusterBuilder, RedisKind, RedisSentinel, RedisSentinelBuilder,

@@ -24,6 +24,22 @@ pub struct Relay {
     _accepting: JoinSet<()>,
 }
 
+/// What a connection swallows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swallowed {
+    /// What the client sends.
+    Requests,
+    /// What the server sends.
+    Answers,
+    /// What either sends.
+    All,
+}
+
+impl Swallowed {
+    /// Each way.
+    pub const EACH: [Self; 3] = [Self::Requests, Self::Answers, Self::All];
+}
+
 type Gates = Arc<Mutex<Vec<watch::Sender<Gate>>>>;
 
 /// What a connection keeps from getting through.
@@ -81,11 +97,14 @@ impl Relay {
         }
     }
 
-    /// From here on the connection that was made as this one, counted from 0, swallows what either side sends, and neither
-    /// is told: as when a balancer has forgotten it.
-    pub fn swallow(&self, connection: usize) {
+    /// From here on the connection that was made as this one, counted from 0, swallows what is sent this way, and neither
+    /// side is told: as when a balancer has forgotten it.
+    pub fn swallow(&self, connection: usize, way: Swallowed) {
         if let Some(gate) = self.gates.lock().get(connection) {
-            gate.send_modify(|gate| (gate.holds_requests, gate.holds_answers) = (true, true));
+            gate.send_modify(|gate| {
+                gate.holds_requests |= way != Swallowed::Answers;
+                gate.holds_answers |= way != Swallowed::Requests;
+            });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::runtimes::busy_until;
 use super::*;
-use dlock_tests::RedisCluster;
+use dlock_tests::{RedisCluster, Swallowed};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -48,21 +48,30 @@ async fn every_connection_is_probed() {
 /// replaced.
 #[tokio::test]
 async fn a_connection_that_only_listens_is_replaced_when_it_is_cut_off() {
-    let server = RedisServer::start();
-    let (relay, backend) = relayed(&server, Duration::from_secs(1)).await;
-    let locks = over(backend, LONG);
-    busy_until(&server, &locks, "order:42", 2).await;
-    relay.swallow(0);
-    wait_until_async("it is replaced", PATIENCE, async || {
-        locks.lock("order:42").await.unwrap().release().await.unwrap();
-        relay.connections() > 2
-    })
-    .await;
+    for way in Swallowed::EACH {
+        let server = RedisServer::start();
+        let (relay, backend) = relayed(&server, Duration::from_secs(1)).await;
+        let locks = over(backend, LONG);
+        busy_until(&server, &locks, "order:42", 2).await;
+        relay.swallow(0, way);
+        wait_until_async(&format!("it is replaced: {way:?}"), PATIENCE, async || {
+            locks.lock("order:42").await.unwrap().release().await.unwrap();
+            relay.connections() > 2
+        })
+        .await;
+    }
 }
 
-/// The same in a cluster, where each node has a connection that carries nothing but subscriptions.
+/// A key that lies at this node.
+fn key_at(cluster: &RedisCluster, node: SocketAddr) -> String {
+    let mut keys = (0..).map(|number| format!("order:{number}"));
+    keys.find(|key| cluster.owner_of(cluster.slot_of(key)) == node).unwrap()
+}
+
+/// The same in a cluster, where each node has a connection that carries nothing but subscriptions. Each is cut off in a way
+/// of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_listener_in_a_cluster_is_replaced_when_it_is_cut_off() {
+async fn every_listener_in_a_cluster_is_replaced_when_it_is_cut_off() {
     let cluster = RedisCluster::start();
     let mut relays = HashMap::new();
     for node in cluster.nodes() {
@@ -72,13 +81,20 @@ async fn a_listener_in_a_cluster_is_replaced_when_it_is_cut_off() {
     let map = move |host: &str, port: u16| (host.to_owned(), ports[&port]);
     let direct = RedisBackend::builder().url(cluster.url()).build().await.unwrap();
     let behind = RedisBackend::builder().url(cluster.url()).address_map(map).build().await.unwrap();
-    let holding = claim("order:42");
-    tried(&direct, &holding).await.unwrap();
-    let waiter = queued(behind, claim("order:42")).await;
-    let relay = &relays[&cluster.owner_of(cluster.slot_of("order:42")).port()];
-    let listener = relay.connections() - 1;
-    relay.swallow(listener);
-    wait_until_async("it is replaced", PATIENCE, async || relay.connections() > listener + 1).await;
-    direct.release(&holding).await.unwrap();
-    granted(waiter).await;
+    let mut cut_off = Vec::new();
+    for (node, way) in cluster.primaries().into_iter().zip(Swallowed::EACH) {
+        let (key, relay) = (key_at(&cluster, node), &relays[&node.port()]);
+        let holding = claim(&key);
+        tried(&direct, &holding).await.unwrap();
+        let waiter = queued(behind.clone(), claim(&key)).await;
+        let listener = relay.connections() - 1;
+        relay.swallow(listener, way);
+        cut_off.push((relay, listener, way, holding, waiter));
+    }
+    for (relay, listener, way, holding, waiter) in cut_off {
+        let is_replaced = async || relay.connections() > listener + 1;
+        wait_until_async(&format!("it is replaced: {way:?}"), PATIENCE, is_replaced).await;
+        direct.release(&holding).await.unwrap();
+        granted(waiter).await;
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use dlock_core::{RedisBackendBuilder, RedlockBackend};
-use dlock_tests::RedisKind;
+use dlock_tests::{Fake, FakeRedis, RedisKind};
 use std::thread;
 
 /// A server with data that it takes its time to load, down for now.
@@ -35,6 +35,30 @@ async fn a_build_waits_for_a_server_that_is_down_and_then_loads() {
     let server = starting(server);
     let locks = over(building.await.unwrap().unwrap(), LONG);
     locks.lock("order:42").await.unwrap().release().await.unwrap();
+    server.join().unwrap();
+}
+
+/// Behind sentinels, which name a primary that is started again, too: when a backend is built, and in service.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_loads_is_waited_for_behind_sentinels() {
+    let server = down_with_data();
+    let port = server.port().to_string();
+    let sentinel = FakeRedis::start(move |command| match command[0].as_str() {
+        "HELLO" => Fake::error("NOPROTO no such protocol"),
+        "SENTINEL" => Fake::list(&["127.0.0.1", &port]),
+        _ => Fake::Pass,
+    });
+    let sentinel = sentinel.await.unwrap();
+    let url = format!("redis+sentinel://{}/main?connect_within=30s", sentinel.address());
+    let connecting = tokio::spawn(async move { LockManager::connect(&url).await });
+    let server = starting(server);
+    let locks = connecting.await.unwrap().unwrap();
+    locks.lock("order:42").await.unwrap().release().await.unwrap();
+    let mut server = server.join().unwrap();
+    server.kill();
+    let waiting = tokio::spawn(locks.lock("order:42").acquire());
+    let server = starting(server);
+    waiting.await.unwrap().unwrap().release().await.unwrap();
     server.join().unwrap();
 }
 
