@@ -1,4 +1,4 @@
-//! What a server needs for each lock, and what a lock leaves there: the figures of the fleet in ARCHITECTURE.md.
+//! What a server needs for each lock, and what a lock leaves there: the figures of the fleet in docs/capacity.md.
 
 use super::{Goal, Spans, Workload};
 use crate::contenders::Contender::{self, DlockInLine, DlockZooKeeperInLine};

@@ -7,6 +7,7 @@
 mod check;
 mod circles;
 mod layers;
+mod links;
 mod names;
 mod purity;
 mod references;
@@ -16,6 +17,7 @@ mod words;
 
 pub use check::complaints;
 pub use circles::circles;
+pub use links::broken_links;
 pub use names::{SharedNames, shared_names};
 pub use source::Crate;
 pub use uses::{Use, uses};

@@ -121,8 +121,15 @@ fn files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The documents among them.
+pub(crate) fn documents(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = files(root)?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "md"));
+    Ok(files)
+}
+
 /// What stands outside of blocks of code.
-fn prose_of_document(text: &str) -> String {
+pub(crate) fn prose_of_document(text: &str) -> String {
     let mut is_code = false;
     let lines = text.lines().filter(|line| {
         let is_fence = line.trim_start().starts_with("```");

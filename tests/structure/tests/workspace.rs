@@ -1,7 +1,7 @@
 //! The workspace is built as it should be, and each kind of fault in its structure is noticed.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use dlock_structure::{complaints, complaints_about_words};
+use dlock_structure::{broken_links, complaints, complaints_about_words};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -196,4 +196,9 @@ fn a_page_of_translated_english_is_noticed() {
         let complaints = complaints_about_words(copy.path()).unwrap();
         assert!(complaints.len() == 1 && complaints[0].contains(name), "{name}: {complaints:?}");
     }
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    assert_eq!(broken_links(&workspace()).unwrap(), Vec::<String>::new());
 }
