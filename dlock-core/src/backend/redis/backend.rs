@@ -52,7 +52,7 @@ use std::time::Duration;
 /// # In a cluster
 /// The keys of one lock lie in one slot, whatever its bytes are. Hand-offs are told on shard channels, to which
 /// each process subscribes once for every slot it waits in. While a slot moves, leases in it are renewed, and
-/// nobody is granted a lock until it has moved. With TLS the nodes must announce the names that their certificates
+/// no lock is granted until it has moved. With TLS the nodes must announce the names that their certificates
 /// carry (`cluster-preferred-endpoint-type hostname`).
 ///
 /// # Other clients

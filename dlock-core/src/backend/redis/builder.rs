@@ -42,7 +42,7 @@ impl Default for RedisBackendBuilder {
 }
 
 impl RedisBackendBuilder {
-    /// Where the servers are and who asks. By default `redis://127.0.0.1/`.
+    /// Where the servers are, and the login. By default `redis://127.0.0.1/`.
     ///
     /// | URL | servers |
     /// |---|---|
@@ -273,7 +273,7 @@ impl RedisBackendBuilder {
     }
 
     /// Lets clients of other libraries have their turn. Where processes of ours wait in line, the lock is
-    /// never free, and who polls for a free key never gets it. With this, at most once every `between` a lock
+    /// never free, and a client that polls for a free key never gets it. With this, at most once every `between` a lock
     /// that has waiters is left free for `gap` instead of being handed off; 0 for `gap` (the default) turns
     /// it off.
     ///
@@ -319,7 +319,7 @@ impl RedisBackendBuilder {
     /// Such a server may have forgotten leases that were granted before. If `duration` is at least the
     /// longest lease anybody uses, all of those are over when it grants again: so no two guards are valid at
     /// once even though locks were forgotten, as long as clocks run at rates that differ by less than 1 %.
-    /// (That the old primary grants nothing any more is for `min-replicas-to-write` and
+    /// (That the old primary grants nothing from then on is for `min-replicas-to-write` and
     /// `min-replicas-max-lag` to see to, on Redis 7.0 or newer; `duration` must be longer by that lag.)
     ///
     /// The server is told by its run id and its replication id, which a script compares with a note in the

@@ -173,7 +173,7 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    /// Waits until the node is the first. Unless only one was ahead, the queue is looked at anew after every
+    /// Waits until the node is the first. Unless only one was ahead, the queue is looked at again after every
     /// wake-up: that the node ahead is gone does not mean that this one is first (I1).
     async fn take_turn(&self, session: &Session, place: QueuedNode) -> Result<(), LockError> {
         let QueuedNode { node, mut position } = place;
@@ -208,7 +208,7 @@ impl<'a> Acquire<'a> {
         order::position(children, node.name())
     }
 
-    /// Somebody removed the node, or the session is over. Nothing is left to adopt, so there will be a new one.
+    /// The node was removed by hand, or the session is over. Nothing is left to adopt, so there will be a new one.
     fn node_gone(&self) -> LockError {
         self.shared.acquisitions.place(self.owner(), None);
         unavailable("the node in the queue was removed; it takes a new place")
@@ -307,7 +307,7 @@ fn sequence_exhausted() -> LockError {
     )
 }
 
-/// How often a directory is made that somebody, or the servers' own cleaning, removes again.
+/// How often a directory is made that an operator, or the servers' own cleaning, removes again.
 pub(super) const MOST_ATTEMPTS: u32 = 10;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);

@@ -47,11 +47,11 @@ use std::time::Duration;
 /// session is looked at. The session is confirmed by heartbeats that the leader answers. A guard is valid for at
 /// most six tenths of the session timeout, unless set otherwise, after the last of them was sent, counted here, so
 /// a holder that was cut off, even behind a server that still answers it, ends before the next one is granted. Its
-/// node is removed then, if the session turns out to live on. A node that somebody else removes ends its guard by
+/// node is removed then, if the session turns out to live on. A node that another client removes ends its guard by
 /// the next heartbeat or so (with ZooKeeper 3.6 or newer).
 ///
 /// **Assumptions.** Exclusion of valid guards holds while clocks run at rates that differ by less than 1 %,
-/// a session timeout is two ticks or longer, and nobody else removes lock nodes. It depends on no clock's
+/// a session timeout is two ticks or longer, and no other client removes lock nodes. It depends on no clock's
 /// time of day, and survives the loss of a minority of the servers and changes of the leader. A fencing
 /// token is 64 times the `czxid` of the lock node, which rises across leaders and also when a directory is removed
 /// and made again; the numbers up to the next one are for a [hand-over](crate::LockManagerBuilder::hand_over). A majority of the servers must be up. A key can be locked about 2^31 times before its directory,
@@ -62,12 +62,12 @@ use std::time::Duration;
 /// Lock directories are dlock's own: their data is overwritten, and they are made as container nodes (except with
 /// [`Dialect::Kazoo`](super::Dialect::Kazoo)). Keys are
 /// one path segment each; what ZooKeeper does not take in one is percent-encoded, as is all that is not ASCII.
-/// At debug level the client library logs the names of nodes, and who knows one and may write there can free
+/// At debug level the client library logs the names of nodes. A client that knows one and may write there can free
 /// the lock.
 ///
 /// A [namespace](crate::LockManagerBuilder::namespace) is a directory in the root, and the keys' directories lie in it:
 /// `/locks/shop:/order:42`, which is what a program in another language has to lock. The directory is named as a key of
-/// that name would be, so nobody should lock such a key without a namespace.
+/// that name would be, so do not lock such a key without a namespace.
 ///
 /// Clones share the session, and so do namespaces. It lives on a thread of the library's own, and hangs on no runtime of a
 /// caller.
@@ -81,7 +81,7 @@ use std::time::Duration;
 /// | `sync`, or `create2` | refused, for no recipe can be |
 /// | `create2` in transactions | refused; [`Recipe::Simple`](super::Recipe::Simple) needs none |
 /// | container nodes | a warning: the directory of a key stays, as with [`Dialect::Kazoo`](super::Dialect::Kazoo) |
-/// | `getEphemerals` (before ZooKeeper 3.6) | a warning: a guard does not notice that somebody removed its node |
+/// | `getEphemerals` (before ZooKeeper 3.6) | a warning: a guard does not notice that its node was removed by hand |
 ///
 /// [recipe]: https://zookeeper.apache.org/doc/current/recipes.html#sc_recipes_Locks
 #[derive(Clone)]
@@ -102,12 +102,12 @@ impl ZooKeeperBackend {
         Ok(Self(Arc::new(self.0.namespaced(namespace)?)))
     }
 
-    /// Asks whoever holds `key` now to let go, in the way of Apache Curator: [`LockGuard::revoked`] of a holder that
+    /// Asks the present holder of `key` to let go, in the way of Apache Curator: [`LockGuard::revoked`] of a holder that
     /// waits for it resolves, as does the listener of a Java program that made its mutex revocable. The holder keeps
     /// the lock until it releases it, which it need not do.
     ///
     /// # Errors
-    /// [`ErrorKind::NotHeld`] if nobody has the lock, [`ErrorKind::Auth`] if the holder's node belongs to another
+    /// [`ErrorKind::NotHeld`] if no client has the lock, [`ErrorKind::Auth`] if the holder's node belongs to another
     /// account, and [`ErrorKind::Unavailable`] if the servers do not answer: whether the holder was asked is unknown
     /// then, and asking again does no harm.
     ///

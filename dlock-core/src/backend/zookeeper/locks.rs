@@ -82,7 +82,7 @@ impl ZooKeeperLocks {
         self.settings.dialect().prefix(owner)
     }
 
-    /// The directory of `key`. Within one base no directory lies in another one, so no lock is taken for another lock's
+    /// The directory of `key`. Within one base no directory lies in another, so no lock is taken for another lock's
     /// contender.
     pub(super) fn dir(&self, key: &LockKey) -> String {
         path::join(&self.base, &path::segment(key.as_bytes()))

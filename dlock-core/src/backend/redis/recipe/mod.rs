@@ -16,7 +16,7 @@ pub enum Recipe {
     /// A try does not pass the waiters. The default.
     #[default]
     Fair,
-    /// A free lock goes to whoever asks first; one waiter is woken when it becomes free. More changes of hands
+    /// A free lock goes to the first to ask; one waiter is woken when it becomes free. More changes of hands
     /// per second, as a lock need not wait for the process whose turn it is, but no order, and a waiter may be
     /// passed by any number of times.
     Barging,
@@ -29,10 +29,10 @@ pub enum Recipe {
     /// that clock does not step back. A request that arrives late, after its caller gave up, costs one lease.
     Plain,
     /// The recipe from before Redis could expire a key it sets: the value is the time when the lock ends, in
-    /// milliseconds since 1970, and who finds that time passed replaces the value. Only for sharing keys with
+    /// milliseconds since 1970, and a client that finds that time passed replaces the value. Only for sharing keys with
     /// services that still lock this way.
     ///
-    /// **It depends on the clocks of all clients**, ours and theirs, for nobody else says when a lock is over:
+    /// **It depends on the clocks of all clients**, ours and theirs, since nothing else says when a lock is over:
     /// one whose clock is ahead by more than what is left of a lease takes a lock that is held. So exclusion
     /// holds only while all clocks agree better than the margin that the shortest lease leaves, and there is
     /// nothing the server could do about it. The owner is known by the time alone, which two clients may

@@ -139,7 +139,7 @@ impl RedlockBackend {
         RedlockAcquisition::new(nodes, *inbox, naming, claim)
     }
 
-    /// After a refused try, which nobody releases.
+    /// After a refused try, which has no release.
     async fn leave_nothing(&self, claim: &Claim, acquisition: &RedlockAcquisition) {
         let _ = quorum::leave(acquisition, LeaveFrom::WhereItMayHold).await;
         self.0.acquisitions.forget(claim.owner);

@@ -120,12 +120,12 @@ impl Access {
         connector
     }
 
-    /// For lock nodes: nobody else may change them.
+    /// For lock nodes: no other account may change them.
     pub(crate) fn node_acl(&self) -> Acls<'_> {
         self.or_anyone(&self.node_acl)
     }
 
-    /// For directories: nobody else may use them. Who may delete in a directory may free its lock.
+    /// For directories: no other account may use them. An account that may delete in a directory may free its lock.
     pub(crate) fn dir_acl(&self) -> Acls<'_> {
         self.or_anyone(&self.dir_acl)
     }
@@ -139,7 +139,7 @@ impl Access {
         let others = self.others.iter().map(|other| Acl::new(all_but_admin, other.clone()));
         self.dir_acl = std::iter::once(Acl::new(Permission::ALL, AuthId::authed())).chain(others).collect();
         self.node_acl.clone_from(&self.dir_acl);
-        // Whoever waits must be able to watch the node ahead, whatever its account.
+        // A waiter must be able to watch the node ahead, whatever its account.
         self.node_acl.push(Acl::new(Permission::READ, AuthId::anyone()));
     }
 }

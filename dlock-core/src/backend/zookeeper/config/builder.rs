@@ -80,7 +80,7 @@ impl ZooKeeperBackendBuilder {
 
     /// The servers, separated by commas, by default `127.0.0.1:2181`. One that can be reached is enough.
     ///
-    /// A name is looked up anew whenever a connection is made, so servers may move while the program runs. A name may stand
+    /// A name is looked up again whenever a connection is made, so servers may move while the program runs. A name may stand
     /// for several servers, as that of a headless service of Kubernetes does: each of its addresses is tried, and one that is
     /// dead keeps no connection from the others. Over TLS such a name is tried as a whole, so name each server by itself.
     pub fn hosts(self, hosts: impl AsRef<str>) -> Self {
@@ -138,7 +138,7 @@ impl ZooKeeperBackendBuilder {
     /// a waiter looks twice a second whether it is gone.
     ///
     /// The servers compare nothing when a client connects: a wrong password is noticed when the root or a lock
-    /// turns out to belong to somebody else. Without TLS the password travels in clear text.
+    /// turns out to belong to another account. Without TLS the password travels in clear text.
     pub fn digest_auth(self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
         self.set(|settings| settings.access_mut().set_digest(user.as_ref(), password.as_ref().as_bytes()))
     }
@@ -175,7 +175,7 @@ impl ZooKeeperBackendBuilder {
     /// address (`"ip"`, `"10.0.0.0/8"`). Called again it adds to them. Needs [`digest_auth`](Self::digest_auth), or
     /// `sasl_digest_md5`.
     ///
-    /// Whoever may take a lock may also free it while another one holds it.
+    /// An account that may take a lock may also free it while another account holds it.
     ///
     /// ```no_run
     /// use dlock_core::ZooKeeperBackend;

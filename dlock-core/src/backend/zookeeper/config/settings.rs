@@ -202,7 +202,7 @@ fn what_is_wrong(host: &str) -> Option<&'static str> {
     None
 }
 
-/// From 50 ms to so many hours.
+/// From 50 ms to this many hours.
 fn in_range(timeout: Duration, name: &'static str, hours: u64) -> Result<Duration, Wrong> {
     const SHORTEST: Duration = Duration::from_millis(50);
     if (SHORTEST..=Duration::from_secs(hours * 60 * 60)).contains(&timeout) {

@@ -6,7 +6,7 @@ use crate::lease::OwnerId;
 ///
 /// Every acquisition makes a node in the directory of its key, `/locks/order:42` for the key `order:42` below the
 /// default root. That path is the one to give to the other client. ZooKeeper appends ten digits to the node's
-/// name, and whoever has the lowest number holds the lock. Clients differ in what stands before the digits:
+/// name, and the lowest number holds the lock. Clients differ in what stands before the digits:
 ///
 /// | who | its nodes | it waits for |
 /// |---|---|---|

@@ -19,12 +19,12 @@ pub enum Recipe {
     /// A release wakes one waiter. ZooKeeperLocks with Java programs that use Apache Curator. The default.
     #[default]
     Sequential,
-    /// One ephemeral node for each key: whoever makes it has the lock, whoever deletes it gives it up. For keys
+    /// One ephemeral node for each key: its maker has the lock, and gives it up by deleting the node. For keys
     /// that are tried rather than waited for, such as which process runs the nightly job, or that are rarely
     /// contended: it leaves no directory behind, its numbers do not end, and many keys that are locked once cost the
     /// servers a node each instead of two.
     ///
-    /// Nobody is served in order: each release wakes every waiter, all ask again, one is granted, and a try may be
+    /// Waiters have no order: each release wakes every waiter, all ask again, one is granted, and a try may be
     /// granted what others wait for. With many waiters that is slow for all clients of the servers. A try that is
     /// refused costs a second request, to tell a holder from something that is no lock.
     Simple,

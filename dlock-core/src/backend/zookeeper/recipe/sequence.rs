@@ -9,7 +9,7 @@ pub(crate) enum NumbersLeft {
     Plenty,
     /// More than half of the numbers are given out.
     Half,
-    /// So few that nobody can be sure to be first.
+    /// With so few left, no waiter can be sure to be the first.
     Nothing,
 }
 
@@ -19,7 +19,7 @@ const END: i64 = (1 << 31) - (1 << 20);
 const HALF: i64 = 1 << 30;
 
 /// What is left after the node whose name ends in `number`. What is no number of ZooKeeper's is taken for the
-/// end: whoever cannot read it cannot tell who is first either.
+/// end: a waiter that cannot read it cannot tell which is first either.
 pub(crate) fn left_after(number: &str) -> NumbersLeft {
     match read(number) {
         Some(0..HALF) => NumbersLeft::Plenty,

@@ -1,7 +1,7 @@
-//! The simple recipe: one ephemeral node for each key. Whoever makes it has the lock.
+//! The simple recipe: one ephemeral node for each key. Its maker has the lock.
 //!
 //! The path is the same for all acquisitions. So a node is an owner's own if its session made it *and* it says so in its
-//! data, and it is removed without a look only where it cannot be another one's: by the first request of the
+//! data, and it is removed without a look only where it cannot be another owner's: by the first request of the
 //! release of a grant that was not lost.
 
 use crate::backend::answers::busy;
@@ -29,8 +29,8 @@ fn mark(owner: OwnerId) -> String {
 enum Whose {
     /// This owner's own, by an earlier request.
     Own,
-    /// Another one's; also this owner's own by a session before this one. That goes with its session, and must not
-    /// be removed by its path: it may have gone, and the path be another one's, when the request arrives (I8).
+    /// Another owner's; also this owner's own by a session before this one. That goes with its session, and must not
+    /// be removed by its path: it may have gone, and the path be another owner's, when the request arrives (I8).
     Other,
     /// It is no lock: a directory, perhaps that of the other recipe.
     Nobody,
@@ -46,7 +46,7 @@ fn whose(seen: &Seen, session: i64, owner: OwnerId) -> Whose {
 }
 
 impl Acquire<'_> {
-    /// Makes the node, when there is none any more.
+    /// Makes the node, once there is none.
     pub(crate) async fn take(&self, session: &Arc<Session>) -> Result<LockNode, LockError> {
         let mut link = session.link();
         if let Some(node) = self.find_own(session).await.map_err(classify)? {
@@ -109,7 +109,7 @@ impl Acquire<'_> {
         }
     }
 
-    /// The node was another one's, so this owner has none, and nothing of it is under way.
+    /// The node was another owner's, so this owner has none, and nothing of it is under way.
     fn leave_with(&self, error: LockError) -> LockError {
         self.shared.acquisitions.leave(self.owner());
         error
@@ -132,7 +132,7 @@ async fn own_node(session: &Session, path: &str, owner: OwnerId) -> Result<Optio
 }
 
 /// Removes the owner's node. A first request for a grant that is not lost needs no look; what comes after it does,
-/// since it may have been carried out, and the node be another one's by now (I8). One session's requests keep their
+/// since it may have been carried out, and the node be another owner's by now (I8). One session's requests keep their
 /// order, so what the look finds to be the owner's own is that until it is removed by the request after it.
 pub(crate) async fn remove(
     acquisitions: &Acquisitions,

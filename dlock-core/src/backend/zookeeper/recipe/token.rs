@@ -2,7 +2,7 @@
 
 use crate::lease::FencingToken;
 
-/// A transaction's tokens take up so many bits below its number.
+/// A transaction's tokens take up this many bits below its number.
 const BITS: u32 = 6;
 
 /// How many tokens are a grant's own.
