@@ -1,6 +1,6 @@
 //! Where the layers meet: a backend, its renewal, and what happens in the background.
 
-use crate::backend::{Backend, prefixed};
+use crate::backend::{Backend, prefixed, token_floor};
 use crate::error::{ErrorKind, LockError};
 use crate::hand_over::{HandOver, HandOverBackend};
 use crate::handles::Handles;
@@ -72,6 +72,7 @@ impl LockManager {
     /// | [`wait`](LockManagerBuilder::wait) | a duration, or `max` |
     /// | [`hand_over`](LockManagerBuilder::hand_over) | `off`, or holders and a duration: `16,10ms` |
     /// | [`flush_on_drop`](LockManagerBuilder::flush_on_drop) | a duration |
+    /// | [`token_floor`](LockManagerBuilder::token_floor) | a number |
     /// | `namespace` | the [namespace](LockManagerBuilder::namespace) of the backend, from the first connection on: `shop:` |
     ///
     /// The `url` methods of the backends' builders list those of one backend.
@@ -263,6 +264,27 @@ impl LockManagerBuilder {
         self
     }
 
+    /// Lifts all tokens above `floor`, by default 0, at most 2^62: for a program that kept its locks elsewhere before, where
+    /// tokens were greater. [`FencingToken`](crate::FencingToken) says which backends can follow each other without it.
+    ///
+    /// Choose the greatest token that the old backend gave, as the store that tokens protect has seen it. Every process
+    /// of the program must have the same floor: tokens of different floors do not rise together. To raise it later, end
+    /// all processes first.
+    ///
+    /// ```
+    /// use dlock_core::{EmbeddedBackend, LockManager};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let before = LockManager::builder(EmbeddedBackend::new()).build()?.lock("order:42").await?.token();
+    /// let locks = LockManager::builder(EmbeddedBackend::new()).token_floor(before.as_u64()).build()?;
+    /// assert!(locks.lock("order:42").await?.token().as_u64() > before.as_u64());
+    /// # Ok(()) }
+    /// ```
+    pub fn token_floor(mut self, floor: u64) -> Self {
+        self.settings.token_floor = floor;
+        self
+    }
+
     /// How long the drop of the manager's last clone waits at most for releases that are pending, by default 200 ms.
     /// All managers of a process wait for no longer than this together. Zero turns it off.
     ///
@@ -278,7 +300,7 @@ impl LockManagerBuilder {
     ///
     /// | backend | the key `order:42` in `shop:` |
     /// |---|---|
-    /// | Redis, Redlock | the string key `shop:order:42`. The queue, the fence and the channels begin with `shop:dlock:` |
+    /// | Redis, Redlock | the string key `shop:order:42`. The queue, the counter and the channels begin with `shop:dlock:` |
     /// | ZooKeeper | the directory `shop:` below the root, and in it `order:42`; what a path cannot hold is encoded, as in keys |
     /// | embedded, and others | the key `shop:order:42` |
     ///
@@ -303,7 +325,7 @@ impl LockManagerBuilder {
     /// does not step back. A quarantine of Redis begins again for each namespace.
     ///
     /// On Redis, the key `order:42` in `shop:` and the key `shop:order:42` without a namespace exclude each other, but
-    /// have two queues and two fences: neither the order of waiters nor that of tokens holds across them. Spell a lock
+    /// have two queues and two counters: neither the order of waiters nor that of tokens holds across them. Spell a lock
     /// in one way.
     ///
     /// ```
@@ -330,7 +352,7 @@ impl LockManagerBuilder {
     /// [`ErrorKind::InvalidOption`] if the ttl or the hand-over is out of its range or the namespace is none,
     /// [`ErrorKind::Unavailable`] if the system gives no thread, and [`ErrorKind::NotConfigured`] in a process that was forked after a manager was built.
     pub fn build(mut self) -> Result<LockManager, LockError> {
-        let ManagerSettings { ttl, wait, hand_over, flush_on_drop, namespace } = self.settings;
+        let ManagerSettings { ttl, wait, hand_over, flush_on_drop, token_floor, namespace } = self.settings;
         let ttl = Ttl::new(ttl)?;
         if !(1..=HandOver::MOST).contains(&hand_over.max) {
             let detail = "a hand-over is of 1 to 64 holders; 1 turns it off";
@@ -339,6 +361,7 @@ impl LockManagerBuilder {
         if let Some(namespace) = namespace {
             self.backend = prefixed::in_namespace(self.backend, Namespace::new(namespace)?)?;
         }
+        self.backend = token_floor::lifted(self.backend, token_floor)?;
         let releases = Background::new()?;
         if !self.backend.is_local() {
             self.backend = Arc::new(HandOverBackend::new(self.backend, hand_over, releases.clone()));

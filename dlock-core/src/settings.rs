@@ -13,6 +13,7 @@ pub(crate) struct ManagerSettings {
     pub(crate) wait: Duration,
     pub(crate) hand_over: HandOver,
     pub(crate) flush_on_drop: Duration,
+    pub(crate) token_floor: u64,
     /// In a URL it is the backend's.
     pub(crate) namespace: Option<String>,
 }
@@ -27,6 +28,7 @@ impl Default for ManagerSettings {
             wait: DEFAULT_WAIT,
             hand_over: HandOver::default(),
             flush_on_drop: DEFAULT_PATIENCE,
+            token_floor: 0,
             namespace: None,
         }
     }
@@ -48,6 +50,10 @@ pub(crate) const OPTIONS: &[UrlOption<ManagerSettings>] = &[
     }),
     UrlOption::new("flush_on_drop", |settings, value| {
         settings.flush_on_drop = duration(value)?;
+        Ok(())
+    }),
+    UrlOption::new("token_floor", |settings, value| {
+        settings.token_floor = number(value)?;
         Ok(())
     }),
 ];

@@ -52,7 +52,11 @@ async fn soon<F: Future>(what: &str, future: F) -> F::Output {
 }
 
 fn holder(server: &RedisServer, key: &str) -> String {
-    server.command(&["GET", key])
+    let value = server.command(&["GET", key]);
+    match value.rsplit_once('|') {
+        Some((owner, _number)) if value.starts_with("dl2|") => format!("{owner}|"),
+        _ => value,
+    }
 }
 
 fn is_free(server: &RedisServer, key: &str) -> bool {
@@ -226,7 +230,7 @@ async fn a_request_that_comes_late_takes_no_server() {
     try_acquire(&backend, &holder).await.unwrap();
     backend.release(&holder).await.unwrap();
     wait_until_async("the third server knows that the owner is gone", PATIENCE, async || {
-        servers[2].command(&["ZCARD", "dlock:g:p:{order:42}"]) == "1"
+        servers[2].command(&["ZCARD", "dlock:n:p:{order:42}"]) == "1"
     })
     .await;
     let before = script_calls(&servers[2]);
@@ -410,7 +414,7 @@ async fn a_server_that_forgot_the_lock_is_healed_by_a_renewal() {
         servers.iter().all(|server| holder(server, "order:42") == holder(&servers[4], "order:42"))
     })
     .await;
-    assert_eq!(servers[0].command(&["GET", "dlock:f:p:{order:42}"]), last_of_block(token).to_string());
+    assert_eq!(servers[0].command(&["GET", "dlock:r:p:{order:42}"]), (token / 64).to_string());
     backend.release(&held).await.unwrap();
     free_everywhere(&servers, "order:42").await;
 }
@@ -437,7 +441,7 @@ async fn an_owner_that_lost_its_majority_is_not_healed() {
     assert_eq!(backend.renew(&held).await.unwrap_err().kind(), ErrorKind::Lost);
     assert_eq!(backend.release(&held).await.unwrap_err().kind(), ErrorKind::Lost);
     assert!(
-        servers[..3].iter().all(|server| holder(server, "order:42").starts_with("dl1|")),
+        servers[..3].iter().all(|server| holder(server, "order:42").starts_with("dl2|")),
         "the next owner's"
     );
 }
@@ -447,15 +451,10 @@ const PROPOSE: &str = include_str!("../../dlock-core/src/backend/redis/scripts/p
 
 /// One server's answer: 1 agreed, `2 token` holds but outbid, `0 …` another's.
 fn propose(server: &RedisServer, owner: &str, token: u64) -> String {
-    let (key, fence, marks) = ("order:42", "dlock:f:p:{order:42}", "dlock:g:p:{order:42}");
+    let (key, fence, marks) = ("order:42", "dlock:r:p:{order:42}", "dlock:n:p:{order:42}");
     let token = token.to_string();
     let answer = server.command(&["EVAL", PROPOSE, "3", key, fence, marks, owner, "3600000", &token]);
     answer.lines().collect::<Vec<_>>().join(" ")
-}
-
-/// Each grant has a block of 64 tokens; servers remember the last of it.
-fn last_of_block(token: u64) -> u64 {
-    token + 63
 }
 
 /// B83: A holds a majority but was outbid, and is slow to propose again; its leases end, and B is granted the
@@ -464,24 +463,24 @@ fn last_of_block(token: u64) -> u64 {
 async fn a_proposal_that_was_slow_to_be_raised_cannot_outrank_the_next_holder() {
     let [one, two, three] = start::<3>();
     for server in [&one, &two] {
-        assert_eq!(propose(server, "earlier", 10), "1");
+        assert_eq!(propose(server, "earlier|", 10), "1");
         server.command(&["DEL", "order:42"]);
-        assert_eq!(propose(server, "A", 5), "2 73", "holds, but other tokens came first");
+        assert_eq!(propose(server, "A|", 5), "2 10", "holds, but other numbers came first");
     }
     // A's leases end.
     for server in [&one, &two] {
         server.command(&["DEL", "order:42"]);
     }
-    assert_eq!(propose(&two, "B", 7), "2 73");
-    assert_eq!(propose(&three, "B", 7), "1");
+    assert_eq!(propose(&two, "B|", 7), "2 10");
+    assert_eq!(propose(&three, "B|", 7), "1");
     for server in [&two, &three] {
-        assert_eq!(propose(server, "B", 74), "1", "B is granted 74 to 137");
+        assert_eq!(propose(server, "B|", 11), "1", "B is granted 11");
     }
-    assert_eq!(propose(&one, "A", 74), "1");
+    assert_eq!(propose(&one, "A|", 11), "1");
     for server in [&two, &three] {
-        assert!(propose(server, "A", 74).starts_with("0 "), "one of three agreed: A fails");
-        assert!(propose(server, "A", 999).starts_with("0 "), "whatever it proposes");
-        assert_eq!(server.command(&["GET", "dlock:f:p:{order:42}"]), "137", "nor does it raise the fence");
+        assert!(propose(server, "A|", 11).starts_with("0 "), "one of three agreed: A fails");
+        assert!(propose(server, "A|", 999).starts_with("0 "), "whatever it proposes");
+        assert_eq!(server.command(&["GET", "dlock:r:p:{order:42}"]), "11", "nor does it raise the fence");
     }
 }
 
@@ -491,13 +490,13 @@ async fn a_clock_that_is_behind_costs_a_round_and_not_the_order() {
     let servers = start::<3>();
     let ahead = 4_000_000_000_000_000_u64;
     for server in &servers[..2] {
-        assert_eq!(propose(server, "ahead", ahead), "1");
+        assert_eq!(propose(server, "ahead|", ahead), "1");
         server.command(&["DEL", "order:42"]);
     }
     let backend = backend(&servers).await;
     let before: Vec<_> = servers.iter().map(script_calls).collect();
     let held = claim("order:42", LONG);
-    assert_eq!(try_acquire(&backend, &held).await.unwrap(), last_of_block(ahead) + 1);
+    assert_eq!(try_acquire(&backend, &held).await.unwrap(), (ahead + 1) * 64);
     for (server, before) in servers.iter().zip(before) {
         wait_until_async("every server was asked twice", PATIENCE, async || {
             script_calls(server) - before == 2

@@ -185,7 +185,7 @@ async fn a_reconnect_is_an_event_and_no_line_holds_a_secret() {
     server.restart();
     locks.lock("order:42").await.unwrap().release().await.unwrap();
     assert_eq!(told.lines_with(&["INFO", "reconnected"]), 1, "{}", told.text());
-    let owner_id_or_secret = ["marker-secret", "dl1|"];
+    let owner_id_or_secret = ["marker-secret", "dl2|"];
     for secret in owner_id_or_secret {
         assert!(!told.text().contains(secret), "{}", told.text());
     }

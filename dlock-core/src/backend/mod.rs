@@ -23,6 +23,7 @@ mod request;
 pub(crate) mod single_attempt;
 #[cfg(any(feature = "redis", feature = "zookeeper"))]
 pub(crate) mod start;
+pub(crate) mod token_floor;
 pub(crate) mod url_options;
 pub(crate) mod wakeups;
 #[cfg(feature = "zookeeper")]

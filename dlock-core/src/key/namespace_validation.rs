@@ -94,7 +94,7 @@ mod tests {
         for right in ["a", "shop:", "{shop}:", "a{b}c}", "a}b", "bl\u{f6}cke/", "dlock", "a dlock b"] {
             assert_eq!(Namespace::new(right).unwrap().as_str(), right);
         }
-        for wrong in ["", "\0", "a\u{7f}", "{", "a{b", "{}", "{}{a}", "dlock:", "x:dlock:q:"] {
+        for wrong in ["", "\0", "a\u{7f}", "{", "a{b", "{}", "{}{a}", "dlock:", "x:dlock:w:"] {
             assert_eq!(Namespace::new(wrong).unwrap_err().kind(), ErrorKind::InvalidOption, "{wrong:?}");
         }
         assert!(Namespace::new("a".repeat(128)).is_ok());

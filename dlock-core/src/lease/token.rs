@@ -1,11 +1,30 @@
 //! The fencing token of a grant.
 
 use std::fmt;
+use std::time::Duration;
+
+/// So many tokens are for each microsecond.
+const A_MICROSECOND: u64 = 64;
 
 /// A number that rises with every grant of one key (I2).
 ///
 /// Pass it to the store that the lock protects and let the store refuse a smaller one than it has seen: then
 /// a holder that was stopped for longer than its lease cannot overwrite its successor's work.
+///
+/// # Exactness
+/// Tokens are greater than 2^53, where doubles stop being exact, and fit into a signed number of 64 bits. Keep them in a
+/// column of 64-bit integers (`bigint`), or as the decimal text of `Display`. A number of JavaScript, a JSON number that
+/// a program reads as one, and a number of Lua are doubles: they round two tokens to one. Send the text there, and
+/// compare with `BigInt`, or in Lua by length and then as text.
+///
+/// # Another backend
+/// Redis, by any recipe and as a majority of servers, and the embedded backend give tokens on one scale: 64 for each
+/// microsecond since 1970, and never less than the clock says. Each of them can follow another. It takes clocks that
+/// agree better than the time between the last grant of the one and the first of the other, and a counter that is not
+/// ahead of its clock. ZooKeeper's tokens count its transactions, and are much smaller. A program that moves to ZooKeeper
+/// has its tokens lifted above the old ones by [`token_floor`](crate::LockManagerBuilder::token_floor).
+///
+/// Do not restore an old copy of a Redis server's counter (`dlock:f`) over a greater one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FencingToken(u64);
 
@@ -35,6 +54,12 @@ impl FencingToken {
     #[must_use]
     pub const fn as_i64(self) -> i64 {
         if self.0 > i64::MAX as u64 { i64::MAX } else { self.0.cast_signed() }
+    }
+
+    /// What tokens begin with that count from this time on, since 1970: on the scale of Redis' tokens.
+    pub(crate) fn of_time(since_1970: Duration) -> Self {
+        let micros = u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX);
+        Self(micros.saturating_mul(A_MICROSECOND).min(i64::MAX.unsigned_abs() / 2))
     }
 
     /// The next one.

@@ -22,7 +22,6 @@ pub(crate) use sleep::sleep;
 #[cfg(feature = "zookeeper")]
 pub(crate) use sleep::within;
 pub(crate) use sleeping::Sleeping;
-#[cfg(feature = "redis")]
 pub(crate) use system::unix_time;
 #[cfg(feature = "redis")]
 pub(crate) use timers::KeeperTimer;

@@ -47,8 +47,8 @@ mod clocks {
     }
 }
 
-/// The time of day, since 1970: only for locks whose value is a time of day. No lease of ours depends on it.
-#[cfg(feature = "redis")]
+/// The time of day, since 1970: for locks whose value is a time of day, and for where tokens begin. No lease of ours
+/// depends on it.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the time of day")]
 pub(crate) fn unix_time() -> std::time::Duration {
     std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()

@@ -161,7 +161,7 @@ impl Place {
     pub(crate) fn waiters(self, key: &str) -> Option<usize> {
         match self {
             Self::Embedded => None,
-            Self::Redis => shared_redis().command(&["ZCARD", &format!("dlock:q:p:{{{key}}}")]).parse().ok(),
+            Self::Redis => shared_redis().command(&["ZCARD", &format!("dlock:w:p:{{{key}}}")]).parse().ok(),
             Self::ZooKeeper => {
                 let nodes = shared_zookeeper().four_letter("dump").matches(&format!("/locks/{key}/")).count();
                 Some(nodes.saturating_sub(1))

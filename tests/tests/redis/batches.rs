@@ -31,7 +31,7 @@ async fn nothing_is_held(server: &RedisServer) {
     wait_until_async("nothing is held", PATIENCE, async || held(server) == 0).await;
 }
 
-/// Sixteen go alone at most, the rest together. Each has the token that the server keeps for its key, and nobody else's.
+/// Sixteen go alone at most, the rest together. Each has the token that the server keeps with its lock.
 #[tokio::test]
 async fn many_requests_are_made_in_few_calls() {
     let server = RedisServer::start();
@@ -42,11 +42,11 @@ async fn many_requests_are_made_in_few_calls() {
     let guards = all_granted(&locks).await;
     assert!(script_calls(&server) - before <= 17);
     let tokens: BTreeSet<_> = guards.iter().map(LockGuard::token).collect();
-    assert_eq!(tokens.len(), MANY, "tokens tell the answers apart");
+    assert!(tokens.len() <= 17, "one number for all grants of a call");
     for guard in &guards {
-        let newest: u64 =
-            server.command(&["GET", &format!("dlock:f:p:{{{}}}", guard.key())]).parse().unwrap();
-        assert_eq!(newest, guard.token().as_u64() + 63);
+        let value = server.command(&["GET", &guard.key().to_string()]);
+        let number: u64 = value.rsplit_once('|').unwrap().1.parse().unwrap();
+        assert_eq!(number * 64, guard.token().as_u64());
     }
     release_all(guards).await;
     assert!(script_calls(&server) - before <= 34);

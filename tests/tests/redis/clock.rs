@@ -59,7 +59,7 @@ async fn a_gap_made_longer_by_the_servers_clock_is_cut() {
         tried(&backend, &holding).await.unwrap();
         let waiter = queued(backend.clone(), waiting.clone()).await;
         backend.release(&holding).await.unwrap();
-        if server.command(&["ZSCORE", "dlock:g:p:{order:42}", "|gap"]) != "(nil)" {
+        if server.command(&["ZSCORE", "dlock:n:p:{order:42}", "|gap"]) != "(nil)" {
             break waiter;
         }
         granted(waiter).await;

@@ -116,7 +116,7 @@ async fn keys_of_every_shape_are_locked_and_handed_off() {
         assert!(other.lock(key).try_acquire().await.unwrap().is_none());
         let waiter = tokio::spawn(other.lock(key).acquire());
         wait_until_async("somebody waits", PATIENCE, async || {
-            let queues = |node| cluster.command_on(node, &["KEYS", "dlock:q:*"]);
+            let queues = |node| cluster.command_on(node, &["KEYS", "dlock:w:*"]);
             cluster.primaries().into_iter().any(|node| !queues(node).is_empty())
         })
         .await;

@@ -72,7 +72,7 @@ async fn a_request_that_comes_after_its_future_was_dropped_takes_no_lock() {
     relay.let_go();
     wait_until_async("all requests have come", PATIENCE, async || script_calls(&server) - scripts >= 2).await;
     assert_eq!(server.command(&["EXISTS", "order:42"]), "0");
-    assert_eq!(server.command(&["EXISTS", "dlock:q:p:{order:42}"]), "0");
+    assert_eq!(server.command(&["EXISTS", "dlock:w:p:{order:42}"]), "0");
 }
 
 /// B03: where nobody remembers that the owner gave up, a late request takes the lock for one lease at most, and
@@ -86,7 +86,7 @@ async fn a_late_request_that_nobody_remembers_costs_one_lease() {
     let request = locks.lock("order:42").ttl(ttl).try_acquire();
     assert_eq!(request.await.unwrap_err().kind(), ErrorKind::Unavailable);
     locks.shutdown().await.unwrap();
-    assert_eq!(server.command(&["DEL", "dlock:g:p:{order:42}"]), "1", "the server had been told");
+    assert_eq!(server.command(&["DEL", "dlock:n:p:{order:42}"]), "1", "the server had been told");
     relay.let_go();
     wait_until_async("the request has come", PATIENCE, async || script_calls(&server) - scripts == 2).await;
     assert!((1..=60_000).contains(&left_ms(&server, "order:42")), "{}", left_ms(&server, "order:42"));

@@ -19,6 +19,7 @@ mod half_open;
 mod kinds;
 mod late_requests;
 mod namespaces;
+mod older_builds;
 mod outages;
 mod quarantine;
 mod queue;
@@ -139,12 +140,16 @@ fn claim_for(key: &str, ttl: Duration) -> Claim {
 
 /// What stands at `key`: the owner that has the lock.
 fn holder(server: &RedisServer, key: &str) -> String {
-    server.command(&["GET", key])
+    let value = server.command(&["GET", key]);
+    match value.rsplit_once('|') {
+        Some((owner, _number)) if value.starts_with("dl2|") => format!("{owner}|"),
+        _ => value,
+    }
 }
 
 /// How many wait for `key`.
 fn waiters(server: &RedisServer, key: &str) -> usize {
-    server.command(&["ZCARD", &format!("dlock:q:p:{{{key}}}")]).parse().unwrap()
+    server.command(&["ZCARD", &format!("dlock:w:p:{{{key}}}")]).parse().unwrap()
 }
 
 /// How much of its lease is left at the server, in ms; below zero if it has none.

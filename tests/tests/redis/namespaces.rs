@@ -14,7 +14,7 @@ fn account(commands: &str) -> String {
     )
 }
 
-const QUEUE: &str = "+evalsha +eval +script|load +get +mget +set +incrby +del +exists +pttl +pexpire +zadd +zrem +zrange +zrank \
+const QUEUE: &str = "+evalsha +eval +script|load +get +mget +set +del +exists +pttl +pexpire +zadd +zrem +zrange +zrank \
     +zscore +zremrangebyscore +time +publish +subscribe +pubsub|numpat +pubsub|numsub";
 
 /// The recipes, and what the documentation names as enough for each.
@@ -72,7 +72,7 @@ async fn a_hand_off_is_told_in_the_namespace() {
     let (one, other, holding) = (build().await, build().await, claim("order:42"));
     tried(&one, &holding).await.unwrap();
     let waiter = queued(other, claim("order:42")).await;
-    assert_eq!(server.command(&["ZCARD", "shop:dlock:q:p:{shop:order:42}"]), "1");
+    assert_eq!(server.command(&["ZCARD", "shop:dlock:w:p:{shop:order:42}"]), "1");
     let before = script_calls(&server);
     one.release(&holding).await.unwrap();
     granted(waiter).await;
@@ -173,11 +173,11 @@ async fn side_keys_of_no_namespace_can_be_locked() {
     let (bare, shop) = (manager(server).await, RedisBackend::builder().url(server.url()).namespace("shop:"));
     let shop = over(shop.build().await.unwrap(), LONG);
     for (locks, key) in [
-        (&bare, "dlock:q:p:{a}"),
-        (&bare, "shop:dlock:f:p:{shop:a}"),
+        (&bare, "dlock:w:p:{a}"),
+        (&bare, "shop:dlock:r:p:{shop:a}"),
         (&bare, "shop:dlock:m"),
-        (&shop, "dlock:f:p:{shop:a}"),
-        (&shop, "eu:dlock:q:p:{shop:eu:a}"),
+        (&shop, "dlock:f"),
+        (&shop, "eu:dlock:w:p:{shop:eu:a}"),
     ] {
         assert_eq!(locks.lock(key).await.unwrap_err().kind(), ErrorKind::InvalidKey, "{key}");
     }
@@ -196,10 +196,10 @@ async fn a_stray_grant_is_given_back_in_the_namespace() {
     let (holding, left) = (claim("order:42"), claim("order:42"));
     tried(&one, &holding).await.unwrap();
     let waiter = queued(other.clone(), left.clone()).await;
-    let entry = server.command(&["ZRANGE", "shop:dlock:q:p:{shop:order:42}", "0", "0"]);
+    let entry = server.command(&["ZRANGE", "shop:dlock:w:p:{shop:order:42}", "0", "0"]);
     waiter.abort();
     other.release(&left).await.unwrap_err();
-    server.command(&["ZADD", "shop:dlock:q:p:{shop:order:42}", "1", &entry]);
+    server.command(&["ZADD", "shop:dlock:w:p:{shop:order:42}", "1", &entry]);
     one.release(&holding).await.unwrap();
     wait_until_async("it is given back", PATIENCE, async || holder(&server, "shop:order:42") == "(nil)")
         .await;

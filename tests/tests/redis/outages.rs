@@ -22,7 +22,7 @@ async fn a_killed_connection_is_made_anew_for_holders_and_waiters() {
     let guard = holding.lock("order:42").await.unwrap();
     let waiter = tokio::spawn(waiting.lock("order:42").acquire());
     wait_until_async("somebody waits", PATIENCE, async || {
-        server.command(&["ZCARD", "dlock:q:p:{order:42}"]) == "1"
+        server.command(&["ZCARD", "dlock:w:p:{order:42}"]) == "1"
     })
     .await;
     server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
@@ -124,7 +124,7 @@ async fn a_full_server_still_renews_releases_and_hands_off() {
     let guard = one.lock("order:42").await.unwrap();
     let waiter = tokio::spawn(other.lock("order:42").acquire());
     wait_until_async("somebody waits", PATIENCE, async || {
-        server.command(&["ZCARD", "dlock:q:p:{order:42}"]) == "1"
+        server.command(&["ZCARD", "dlock:w:p:{order:42}"]) == "1"
     })
     .await;
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);

@@ -177,3 +177,30 @@ async fn a_server_that_takes_clients_again_is_used_again() {
     let again = async || tried(&backend, &mine).await.is_ok();
     wait_until_async("it is used again", PATIENCE, again).await;
 }
+
+/// Behind a proxy that refuses keys of different slots in one call, and is taken for one server: a node of a cluster that has
+/// all slots does so too. Each slot then has a counter of its own.
+#[tokio::test]
+async fn where_keys_of_different_slots_are_refused_each_slot_has_a_counter() {
+    let server = RedisServer::builder().config("cluster-enabled yes").start();
+    server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    wait_until_async("the cluster is up", PATIENCE, async || {
+        server.command(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+    })
+    .await;
+    let builder = || RedisBackend::builder().url(server.url()).trust_url(true);
+    let (locks, other) =
+        (over(builder().build().await.unwrap(), LONG), over(builder().build().await.unwrap(), LONG));
+    let all = (0..40).map(|number| locks.lock(format!("order:{number}")).acquire());
+    let guards = futures_util::future::join_all(all).await;
+    let first = guards[7].as_ref().unwrap().token();
+    drop(guards);
+    locks.shutdown().await.unwrap();
+    let guard = other.lock("order:7").await.unwrap();
+    assert!(guard.token() > first);
+    let waiter = tokio::spawn(other.lock("order:7").acquire());
+    guard.release().await.unwrap();
+    assert!(waiter.await.unwrap().unwrap().token() > first);
+    assert_eq!(server.command(&["EXISTS", "dlock:f"]), "0");
+    assert!(server.command(&["KEYS", "dlock:f:{*}"]).lines().count() > 1, "one for each slot in use");
+}

@@ -183,7 +183,7 @@ async fn release_over_the_keepers(backend: &RedisBackend, claim: &Claim) -> Resu
 }
 
 fn marks(server: &RedisServer, key: &str) -> String {
-    server.command(&["ZCARD", &format!("dlock:g:p:{{{key}}}")])
+    server.command(&["ZCARD", &format!("dlock:n:p:{{{key}}}")])
 }
 
 /// I4: a release overtakes its acquire, which travels over another connection and whose future is not polled, or is
@@ -219,7 +219,7 @@ async fn an_acquire_that_comes_after_the_mark_is_taken_back_when_it_is_answered(
     let mine = claim("order:42");
     let asking = asking(&relay, &backend, &mine).await;
     release_over_the_keepers(&backend, &mine).await.unwrap_err();
-    server.command(&["DEL", "dlock:g:p:{order:42}"]);
+    server.command(&["DEL", "dlock:n:p:{order:42}"]);
     relay.let_go();
     wait_until_async("it takes the lock", PATIENCE, async || server.command(&["EXISTS", "order:42"]) == "1")
         .await;

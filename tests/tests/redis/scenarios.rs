@@ -487,8 +487,8 @@ const FENCING: &[Scenario] = &[
     .control(&[
         "fencing::tokens_rise_over_every_mishap",
         "redis_scripts/broken::rising_tokens_are_judged_without_the_model",
-        "redis_scripts/broken::a_token_that_is_only_the_time",
-        "redis_scripts/broken::a_token_that_is_only_a_count",
+        "redis_scripts/broken::a_number_that_is_only_the_time",
+        "redis_scripts/broken::a_number_that_is_only_a_count",
         "flaws::token_order",
     ]),
     shown(
@@ -502,15 +502,14 @@ const FENCING: &[Scenario] = &[
         "Tokens are exact as numbers of Lua, and refused where those end.",
         &[
             "fencing::tokens_are_exact_up_to_the_last",
-            "foreign::a_fence_that_holds_no_token_is_refused_before_anything_is_written",
-            "redis_scripts/edges::the_last_tokens_are_kept_for_a_walk",
-            "redis_scripts/edges::a_walk_over_dead_waiters_takes_no_token_that_is_not_exact",
+            "foreign::a_counter_that_holds_no_number_begins_anew",
+            "redis_scripts/edges::no_number_is_greater_than_the_largest",
         ],
     )
     .control(&[
         "redis_scripts/broken::a_token_written_inexactly",
-        "redis_scripts/broken::a_token_told_inexactly",
-        "redis_scripts/broken::a_fence_that_is_not_checked",
+        "redis_scripts/broken::a_straight_hand_off_with_another_token",
+        "redis_scripts/broken::a_counter_that_holds_no_number_and_is_believed",
     ]),
     shown(
         "B83",
@@ -526,7 +525,7 @@ const FENCING: &[Scenario] = &[
         "Tokens set aside for a hand-over in one process are never above a later grant.",
         &[
             "core/hand_over/tests::tokens_rise_over_local_and_remote_grants",
-            "redis_scripts/broken::blocks_of_tokens_that_overlap",
+            "redis_scripts/broken::a_number_that_is_only_the_time",
         ],
     )
     .control(&["core/hand_over/tests::blocks_that_overlap_are_noticed"]),
@@ -693,7 +692,7 @@ const SERVERS: &[Scenario] = &[
         &[
             "foreign::keys_of_another_kind_are_refused_and_left_alone",
             "foreign::side_keys_of_another_kind_are_refused_and_left_alone",
-            "foreign::a_fence_that_holds_no_token_is_refused_before_anything_is_written",
+            "foreign::a_counter_that_holds_no_number_begins_anew",
         ],
     ),
     shown(

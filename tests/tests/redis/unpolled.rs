@@ -98,7 +98,7 @@ async fn a_caller_that_is_not_polled_holds_up_none_in_a_cluster() {
         let _kept = polled(locks.lock("{slot}kept").acquire(), times).await;
         let waiter = tokio::spawn(locks.lock("{slot}other").acquire());
         wait_until_async("it waits", PATIENCE, async || {
-            cluster.command_for("{slot}other", &["ZCARD", "dlock:q:t:{slot}other"]) == "1"
+            cluster.command_for("{slot}other", &["ZCARD", "dlock:w:t:{slot}other"]) == "1"
         })
         .await;
         held.release().await.unwrap();

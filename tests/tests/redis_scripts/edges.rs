@@ -4,12 +4,12 @@ use super::run::{Errand, batch_of};
 use super::script::Scripts;
 use super::server::{Inbox, Invocation, Names, Outcome, Script, Server, monitor, words};
 use super::span::Span;
-use super::state::{Fence, Slot, WRONG_TYPE};
+use super::state::{Held, LARGEST_NUMBER, Number, Slot, WRONG_TYPE};
 use super::step::Part;
 use dlock_tests::{RedisServer, fresh_key, shared_redis};
 
-const ME: &str = "dl1|aaaa|1|600000";
-const OTHER: &str = "dl1|aaaa|2|600000";
+const ME: &str = "dl2|aaaa|1|600000|";
+const OTHER: &str = "dl2|aaaa|2|600000|";
 
 struct Edge {
     server: Server,
@@ -26,12 +26,12 @@ impl Edge {
         Self { server, names: [Names::fresh(&fresh_key("dlock:m"))] }
     }
 
-    /// Commands in which `{lock}`, `{queue}`, `{fence}` and `{marks}` stand for the keys.
+    /// Commands in which `{lock}`, `{queue}`, `{counter}` and `{marks}` stand for the keys.
     fn run(&mut self, commands: &[&str]) {
         let parts = [
             ("{lock}", Part::Lock),
             ("{queue}", Part::Queue),
-            ("{fence}", Part::Fence),
+            ("{counter}", Part::Counter),
             ("{marks}", Part::Marks),
         ];
         let named =
@@ -45,7 +45,7 @@ impl Edge {
     }
 
     fn call(&mut self, script: Script, arguments: &str) -> Outcome {
-        let keys = [Part::Lock, Part::Queue, Part::Fence, Part::Marks].map(|part| self.names[0].of(part));
+        let keys = [Part::Lock, Part::Queue, Part::Counter, Part::Marks].map(|part| self.names[0].of(part));
         let invocation = Invocation { script, keys: keys.to_vec(), arguments: words(arguments) };
         self.server.call(&invocation, &self.names)
     }
@@ -64,7 +64,7 @@ fn hangs_on(text: &str, other: &str, holds: impl Fn(&Scripts) -> bool) {
 /// A release while a living process waits, after these commands. The waiter asks for a lease of so many ms.
 fn hand_off(redis: &RedisServer, scripts: &Scripts, ttl: i64, before: &[&str]) -> (Outcome, String) {
     let inbox = Inbox::open(redis, "", fresh_key("").replace('-', ""));
-    let waiter = format!("dl1|{}|2|{ttl}", inbox.name);
+    let waiter = format!("dl2|{}|2|{ttl}|", inbox.name);
     let mut edge = Edge::on(redis, scripts);
     edge.acquire(ME).answer.unwrap();
     edge.run(&[&format!("ZADD {{queue}} 1 {waiter}"), "PEXPIRE {queue} 600000"]);
@@ -87,10 +87,10 @@ enum Freed {
 fn is_the_living_one_s(redis: &RedisServer, scripts: &Scripts, freed: Freed) -> bool {
     let _monitor = monitor(redis);
     let inbox = Inbox::open(redis, "", fresh_key("").replace('-', ""));
-    let living = format!("dl1|{}|2|600000", inbox.name);
+    let living = format!("dl2|{}|2|600000|", inbox.name);
     let mut edge = Edge::on(redis, scripts);
     edge.acquire(ME).answer.unwrap();
-    edge.run(&[&format!("ZADD {{queue}} 1 dl1|dead|1|600000 2 {living}"), "PEXPIRE {queue} 600000"]);
+    edge.run(&[&format!("ZADD {{queue}} 1 dl2|dead|1|600000| 2 {living}"), "PEXPIRE {queue} 600000"]);
     let outcome = match freed {
         Freed::Straight => edge.call(Script::Release, ME),
         Freed::Walking => edge.call(Script::Release, &format!("{ME} 1000")),
@@ -99,8 +99,8 @@ fn is_the_living_one_s(redis: &RedisServer, scripts: &Scripts, freed: Freed) -> 
             edge.acquire(OTHER)
         }
     };
-    outcome.answer.unwrap();
-    outcome.states[0].lock.read().unwrap() == Some(&living)
+    outcome.answer.as_ref().unwrap();
+    holder(&outcome) == Some(&*living)
 }
 
 fn now(redis: &RedisServer) -> i64 {
@@ -108,7 +108,7 @@ fn now(redis: &RedisServer) -> i64 {
 }
 
 fn holder(outcome: &Outcome) -> Option<&str> {
-    outcome.states[0].lock.read().unwrap().map(String::as_str)
+    outcome.states[0].lock.owner()
 }
 
 /// The server removes what is over by and by; until then it must be as if it were not there.
@@ -129,13 +129,13 @@ fn a_lease_that_is_over_is_free_before_the_server_has_removed_it() {
 fn a_batch_does_what_most_requests_come_to() {
     let marker = fresh_key("dlock:m");
     let names: [Names; 6] = std::array::from_fn(|_| Names::fresh(&marker));
-    let owners: [String; 6] = std::array::from_fn(|number| format!("dl1|aaaa|{number}|600000"));
+    let owners: [String; 6] = std::array::from_fn(|number| format!("dl2|aaaa|{number}|600000|"));
     let mut server = Server::connect(shared_redis(), &Scripts::real());
     let mut call = |script, keys: Vec<String>, arguments: String| {
         server.call(&Invocation { script, keys, arguments: words(&arguments) }, &names)
     };
     let parts = |number: usize| {
-        [Part::Lock, Part::Queue, Part::Fence, Part::Marks].map(|part| names[number].of(part))
+        [Part::Lock, Part::Queue, Part::Counter, Part::Marks].map(|part| names[number].of(part))
     };
     for (number, owner) in owners.iter().enumerate().skip(2) {
         call(Script::Acquire, parts(number).to_vec(), format!("{owner} 600000")).answer.unwrap();
@@ -147,61 +147,20 @@ fn a_batch_does_what_most_requests_come_to() {
     let Invocation { script, keys, arguments } = batch_of(&items, 900_000);
     let Outcome { answer, during, states } = call(script, keys, arguments.join(" "));
     let answer = answer.unwrap();
-    assert!(answer[..2].iter().all(|token| token.overlaps(during)), "{answer:?} at {during:?}");
-    assert_ne!(answer[0], answer[1], "tokens tell the answers apart");
-    assert_eq!(answer[2..], [1; 4].map(Span::exactly));
+    assert!(answer[0].overlaps(during), "{answer:?} at {during:?}");
+    assert_eq!(answer[1..], [1; 6].map(Span::exactly));
     for (number, state) in states.iter().enumerate() {
         match &state.lock {
             Slot::Nothing => assert!((2..4).contains(&number), "{number} was not released"),
-            Slot::Holds(owner, Some(ends)) => {
+            Slot::Holds(Held::By(owner, count), Some(ends)) => {
                 assert_eq!(*owner, owners[number]);
+                assert_eq!(count == &answer[0], number < 2, "one number for all grants of the call");
                 let left = ends.minus(during.thousandths());
                 assert_eq!(left.is_after(Span::exactly(800_000)), !(2..4).contains(&number), "{left:?}");
             }
             other => unreachable!("{other:?}"),
         }
     }
-}
-
-/// Else a fence that is in use would end.
-#[test]
-fn a_fence_lives_anew_once_an_hour() {
-    let mut edge = Edge::new();
-    let (now, _) = edge.server.states(&[]);
-    let hours_ago = now - 2 * 3_600_000_000;
-    edge.run(&[&format!("SET {{fence}} {hours_ago} PX 900000")]);
-    let outcome = edge.acquire(ME);
-    let Slot::Holds(_, Some(ends)) = outcome.states[0].fence else { unreachable!("{:?}", outcome.states) };
-    assert!(ends.from - now / 1000 > 600_000_000, "{ends:?}");
-}
-
-#[test]
-fn a_fence_lives_anew_once_an_hour_by_hand_offs_alone() {
-    let lives_anew = |scripts: &Scripts| {
-        let now = now(shared_redis());
-        let old = format!("SET {{fence}} {} PX 900000", now - 2 * 3_600_000_000);
-        let (outcome, waiter) = hand_off(shared_redis(), scripts, 600_000, &[&old]);
-        assert_eq!(holder(&outcome), Some(&*waiter));
-        let ends = outcome.states[0].fence.ends().unwrap();
-        ends.from - now / 1000 > 600_000_000
-    };
-    hangs_on("step >= TOKENS and step <= newest % 3600000000 and", "step >= TOKENS and", lives_anew);
-}
-
-/// The server does not count it.
-#[test]
-fn a_hand_off_past_a_fence_with_zeros_before_it_writes_the_fence() {
-    let is_written = |scripts: &Scripts| {
-        let before = now(shared_redis());
-        let zeros = format!("SET {{fence}} 000{before} PX 900000");
-        let (outcome, _) = hand_off(shared_redis(), scripts, 600_000, &[&zeros]);
-        matches!(&outcome.states[0].fence, Slot::Holds(Fence::Token(token), _) if token.from > before)
-    };
-    hangs_on(
-        "and type(redis.pcall('INCRBY', fence, step)) == 'number'\n      and",
-        "and redis.pcall('INCRBY', fence, step) and",
-        is_written,
-    );
 }
 
 #[test]
@@ -211,7 +170,7 @@ fn a_hand_off_for_a_lease_that_the_server_refuses_leaves_a_free_lock() {
         assert_eq!(outcome.answer, Ok(vec![Span::exactly(1)]));
         holder(&outcome).is_none()
     };
-    let set = "redis.pcall('SET', lock, head, 'PX', ttl_ms)";
+    let set = "redis.pcall('SET', lock, head .. number, 'PX', ttl_ms)";
     hangs_on(&format!("{set}.ok"), set, is_free);
 }
 
@@ -223,39 +182,142 @@ fn a_full_server_hands_off() {
         let (outcome, waiter) = hand_off(&redis, scripts, 600_000, &["CONFIG SET maxmemory 1"]);
         outcome.answer == Ok(vec![Span::exactly(1)]) && holder(&outcome) == Some(&*waiter)
     };
-    hangs_on(
-        "and type(redis.pcall('INCRBY', fence, step)) == 'number'\n      and",
-        "and redis.call('INCRBY', fence, step) and",
-        handed,
-    );
+    hangs_on("redis.pcall('SET', counter, now, 'GET')", "redis.call('SET', counter, now, 'GET')", handed);
     hangs_on("  redis.call('DEL', lock)\nelseif queued", "elseif queued", handed);
 }
 
-/// One call may hand out as many tokens as it walks over dead waiters.
+/// How often the server has carried out this command.
+fn calls(redis: &RedisServer, command: &str) -> u64 {
+    let stats = redis.command(&["INFO", "commandstats"]);
+    let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+    line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+}
+
+/// The fast paths go on while the counter is ahead of the clock, as it is for all locks after the clock went back an hour:
+/// what is free is taken, and one command more counts.
 #[test]
-fn the_last_tokens_are_kept_for_a_walk() {
+fn a_counter_ahead_of_the_clock_sends_nobody_the_long_way() {
+    let redis = RedisServer::start();
+    let mut edge = Edge::on(&redis, &Scripts::real());
+    let ahead = now(&redis) + 3_600_000_000;
+    edge.run(&[&format!("SET {{counter}} {ahead}")]);
+    let count = |command: &str| calls(&redis, command);
+    let commands = ["zscore", "get", "set", "time"];
+    let before = commands.map(count);
+    // By a connection that reads nothing: what the harness reads would be counted as well.
+    let keys = [Part::Lock, Part::Queue, Part::Counter, Part::Marks].map(|part| edge.names[0].of(part));
+    let call = ["EVAL", &Scripts::real().acquire, "4", &keys[0], &keys[1], &keys[2], &keys[3], ME, "600000"];
+    assert_eq!(redis.command(&call), (ahead + 1).to_string());
+    let after = commands.map(count);
+    let made: Vec<_> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
+    assert_eq!(made, [0, 0, 3, 1], "of {commands:?}");
+}
+
+/// No greater number could be told exactly by all who count with doubles once a process has made tokens of it.
+#[test]
+fn no_number_is_greater_than_the_largest() {
     let mut edge = Edge::new();
-    edge.run(&["SET {fence} 9007199254736830"]);
-    assert_eq!(edge.acquire(ME).answer, Ok([1, 9_007_199_254_736_831].map(Span::exactly).to_vec()));
-    assert_eq!(edge.acquire(ME).answer.unwrap_err(), "DLOCKCORRUPT");
+    edge.run(&[&format!("SET {{counter}} {}", LARGEST_NUMBER - 1)]);
+    assert_eq!(edge.acquire(ME).answer, Ok([1, LARGEST_NUMBER].map(Span::exactly).to_vec()));
+    edge.call(Script::Release, ME).answer.unwrap();
+    let outcome = edge.acquire(ME);
+    assert!(outcome.answer.unwrap()[1].overlaps(outcome.during), "the counter begins anew");
+}
+
+/// The owner ends with the bar before the number.
+#[test]
+fn a_ttl_that_another_one_begins_with_is_another_owner_s() {
+    let mut edge = Edge::new();
+    edge.acquire(ME).answer.unwrap();
+    let [longer, shorter] = [ME.replace("|600000|", "|6000000|"), ME.replace("|600000|", "|6|")];
+    for other in [&longer, &shorter] {
+        assert_eq!(edge.call(Script::Release, other).answer, Ok(vec![Span::exactly(0)]));
+        assert_eq!(edge.acquire(other).answer.unwrap()[0], Span::exactly(0));
+    }
+    assert_eq!(edge.call(Script::Release, ME).answer, Ok(vec![Span::exactly(1)]));
+}
+
+/// MGET reads a hash as nothing.
+#[test]
+fn a_batch_leaves_a_foreign_hash_alone() {
+    let is_left = |scripts: &Scripts| {
+        let mut edge = Edge::on(shared_redis(), scripts);
+        edge.run(&["HSET {lock} some field"]);
+        let batch = batch_of(&[(Errand::Acquire, &edge.names[0], ME)], 600_000);
+        let outcome = edge.server.call(&batch, &edge.names);
+        outcome.answer.unwrap()[1] == Span::exactly(0) && outcome.states[0].lock == Slot::Other
+    };
+    hangs_on("ARGV[3 + i] .. number, 'NX', 'PX', ttl_ms)", "ARGV[3 + i] .. number, 'PX', ttl_ms)", is_left);
+}
+
+/// A waiter of a later build, and one whose process is gone.
+#[test]
+fn a_waiter_of_another_build_is_told_and_keeps_its_place_while_its_process_lives() {
+    let redis = shared_redis();
+    let mut inbox = Inbox::open(redis, "", fresh_key("").replace('-', ""));
+    let later = format!("dl7|{}|of-another-form", inbox.name);
+    let mut edge = Edge::on(redis, &Scripts::real());
+    edge.acquire(ME).answer.unwrap();
+    edge.run(&[&format!("ZADD {{queue}} 1 dl7|dead|x 2 {later}"), "PEXPIRE {queue} 600000"]);
+    let outcome = edge.call(Script::Release, ME);
+    assert_eq!(outcome.answer, Ok(vec![Span::exactly(1)]));
+    assert_eq!(outcome.states[0].lock, Slot::Nothing, "it is free for whoever knows how to have it");
+    assert_eq!(outcome.states[0].queue.first().unwrap().as_deref(), Some(&*later));
+    inbox.ask();
+    assert_eq!(inbox.heard().len(), 1);
+    let asked = edge.acquire(OTHER);
+    assert_eq!(asked.answer.unwrap()[..2], [0, 100].map(Span::exactly), "nobody passes it");
+    inbox.close(&mut edge.server);
+    assert_eq!(holder(&edge.acquire(OTHER)), Some(OTHER), "the dead wait for nothing");
+}
+
+/// A push is on its way when the server forgets all, and a client of another library takes the lock. What the waiter is
+/// told then must not be less than the push, which it would believe.
+#[test]
+fn a_waiter_is_told_more_than_an_old_push_although_the_counter_was_lost() {
+    let is_told_more = |scripts: &Scripts| {
+        let mut edge = Edge::on(shared_redis(), scripts);
+        let pushed = edge.acquire(ME).answer.unwrap()[1];
+        edge.run(&["DEL {lock} {queue} {counter} {marks}", "SET {lock} foreign PX 600000"]);
+        let told = edge.call(Script::Acquire, &format!("{ME} 600000")).answer.unwrap();
+        told[4].is_after(pushed)
+    };
+    hangs_on(
+        "number > tonumber(now) and last or now",
+        "number > tonumber(now) and last or '0'",
+        is_told_more,
+    );
+}
+
+/// Numbers begin by the clock, whatever stood there.
+#[test]
+fn a_counter_that_holds_no_number_stops_no_lock() {
+    for garbage in ["SET {counter} 1e3", "SET {counter} 9223372036854775807", "SADD {counter} x"] {
+        let mut edge = Edge::new();
+        edge.run(&[garbage]);
+        let outcome = edge.acquire(ME);
+        assert!(outcome.answer.unwrap()[1].overlaps(outcome.during), "{garbage}");
+        assert!(matches!(outcome.states[0].counter, Slot::Holds(Number::Is(_), None)));
+    }
 }
 
 #[test]
-fn a_walk_over_dead_waiters_takes_no_token_that_is_not_exact() {
-    let mut edge = Edge::new();
-    let crowd: String = (1..=64).map(|place| format!(" {place} dl1|dead|{place}|600000")).collect();
-    edge.run(&["SET {fence} 9007199254736830", &format!("ZADD {{queue}}{crowd}"), "PEXPIRE {queue} 600000"]);
-    let outcome = edge.acquire(ME);
-    assert_eq!(outcome.answer.as_ref().unwrap()[0], Span::exactly(0), "after the walk");
-    assert_eq!(holder(&outcome), None);
-    assert!(matches!(&outcome.states[0].fence, Slot::Holds(Fence::Token(token), _) if token.to < 1 << 53));
+fn a_full_server_counts_no_grant_and_takes_no_lock() {
+    let redis = RedisServer::start();
+    let mut edge = Edge::on(&redis, &Scripts::real());
+    edge.acquire(ME).answer.unwrap();
+    edge.call(Script::Release, ME).answer.unwrap();
+    edge.run(&["CONFIG SET maxmemory 1"]);
+    let refused = edge.acquire(ME);
+    assert!(refused.answer.unwrap_err().contains("OOM"));
+    assert_eq!(refused.states[0].lock, Slot::Nothing);
 }
 
 /// Nobody has the lock, so the owner is to ask again at once.
 #[test]
 fn after_the_longest_walk_a_free_lock_is_to_be_asked_for_again_at_once() {
     let mut edge = Edge::new();
-    let crowd: String = (1..=65).map(|place| format!(" {place} dl1|dead|{place}|600000")).collect();
+    let crowd: String = (1..=65).map(|place| format!(" {place} dl2|dead|{place}|600000|")).collect();
     edge.run(&[&format!("ZADD {{queue}}{crowd}"), "PEXPIRE {queue} 600000"]);
     let outcome = edge.acquire(ME);
     assert_eq!(outcome.answer.as_ref().unwrap()[..4], [0, 0, 0, 0].map(Span::exactly));

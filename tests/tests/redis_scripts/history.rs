@@ -2,7 +2,7 @@
 
 use super::model::{Answer, Conduct, Message, Owner};
 use super::span::Span;
-use super::state::{Fence, Slot, State};
+use super::state::{Held, Number, Slot, State};
 use super::step::Call;
 use std::collections::BTreeSet;
 
@@ -45,7 +45,7 @@ impl History {
         must(grants.len() <= 1, "one grant per call")?;
         for (owner, token) in grants {
             must(lock(event.after) == Some(owner), "who is told of a grant has the lock")?;
-            must(fence(event.after) == Some(token + TOKENS - 1), "the block of a grant is the last")?;
+            must(number(event.after) == Some(token), "who is told of a grant has the lock under its number")?;
             self.granted(event, owner, token)?;
         }
         event.check_hand_off()?;
@@ -58,15 +58,13 @@ impl History {
         if again && token == self.last {
             return Ok(());
         }
-        must(self.last == 0 || token >= self.last + TOKENS, "tokens rise (I2)")?;
+        must(self.last == 0 || token > self.last, "numbers rise (I2)")?;
+        must(last(event.after) == Some(token), "the number of a grant is the last")?;
         must(again || event.is_fair(owner), "the first live waiter is the next (I6)")?;
         (self.holder, self.last) = (Some(owner.to_owned()), token);
         Ok(())
     }
 }
-
-/// In the block of each grant.
-const TOKENS: i64 = 64;
 
 impl Event<'_> {
     /// A release that fails may have freed the lock before.
@@ -111,12 +109,19 @@ impl Event<'_> {
 }
 
 fn lock(state: &State) -> Option<&str> {
-    state.lock.read().ok().flatten().map(String::as_str)
+    state.lock.owner()
 }
 
-fn fence(state: &State) -> Option<i64> {
-    match state.fence.read() {
-        Ok(Some(Fence::Token(token))) => Some(token.from),
+fn number(state: &State) -> Option<i64> {
+    match &state.lock {
+        Slot::Holds(Held::By(_, number), _) => Some(number.from),
+        _ => None,
+    }
+}
+
+fn last(state: &State) -> Option<i64> {
+    match state.counter.read() {
+        Ok(Some(Number::Is(number))) => Some(number.from),
         _ => None,
     }
 }
@@ -124,7 +129,6 @@ fn fence(state: &State) -> Option<i64> {
 /// What dlock keeps goes away by itself.
 fn check_expiries(state: &State) -> Result<(), String> {
     must(!matches!(state.queue, Slot::Holds(_, None)), "a queue expires")?;
-    must(!matches!(state.fence, Slot::Holds(_, None)), "a fence expires")?;
     must(!matches!(state.marks, Slot::Holds(_, None)), "marks expire")
 }
 

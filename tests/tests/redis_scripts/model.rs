@@ -3,7 +3,7 @@
 //! It reads no clock. Where a script asks for the time, the model takes the bounds in which the call ran.
 
 use super::span::Span;
-use super::state::{CORRUPT, Fence, LARGEST, Marker, Slot, State};
+use super::state::{Held, LARGEST_NUMBER, Marker, Number, Slot, State};
 use std::collections::BTreeSet;
 
 /// How the scripts are to act. Times in ms, 0 for not at all.
@@ -31,7 +31,7 @@ pub(crate) struct Around {
     pub(crate) conduct: Conduct,
 }
 
-/// A message that somebody heard: to which inbox, about which owner, with which token.
+/// A message that somebody heard: to which inbox, about which owner, with which number.
 pub(crate) type Message = (String, (String, Span));
 
 /// The numbers of the answer, or the error's code.
@@ -44,25 +44,22 @@ pub(crate) struct Model<'a> {
     pub(crate) messages: Vec<Message>,
 }
 
-const FENCE_TTL: i64 = 604_800_000;
 const QUEUE_TTL: i64 = 60_000;
-/// In microseconds.
-const HOUR: i64 = 3_600_000_000;
 const LONGEST_WALK: usize = 64;
-/// In the block of each grant.
-const TOKENS: i64 = 64;
 const GAP_MEMORY: i64 = 60_000;
 
 impl Model<'_> {
     pub(crate) fn acquire(&mut self, owner: &str, ttl: i64, waits: bool) -> Answer {
-        let last = self.last_token()?;
         let quarantined = self.quarantine_left()?;
         if self.state.marks.score(owner)?.is_some() {
             return Ok(numbers([2]));
         }
         let holder = self.state.lock.read()?.cloned();
-        if holder.as_deref() == Some(owner) {
-            return Ok(self.ask_again(owner, ttl, last));
+        if let Some(Held::By(holder, number)) = &holder
+            && holder == owner
+        {
+            self.state.lock.expire(self.now_ms().plus(ttl));
+            return Ok(vec![Span::exactly(1), *number]);
         }
         let gap_left = if holder.is_none() { self.gap_left()? } else { None };
         let free = holder.is_none() && quarantined.is_none() && gap_left.is_none();
@@ -85,7 +82,7 @@ impl Model<'_> {
     }
 
     pub(crate) fn release(&mut self, owner: &str, late: i64) -> Answer {
-        let had_it = self.state.lock.read()?.is_some_and(|holder| holder == owner);
+        let had_it = self.has_it(owner)?;
         let queued = self.state.queue.exists();
         if had_it {
             self.state.lock = Slot::Nothing;
@@ -104,20 +101,16 @@ impl Model<'_> {
     }
 
     pub(crate) fn renew(&mut self, owner: &str, ttl: i64) -> Answer {
-        let has_it = self.state.lock.read()?.is_some_and(|holder| holder == owner);
+        let has_it = self.has_it(owner)?;
         if has_it {
             self.state.lock.expire(self.now_ms().plus(ttl));
         }
         Ok(numbers([i64::from(has_it)]))
     }
 
-    /// The holder gets its old token, or another if the fence was lost.
-    fn ask_again(&mut self, owner: &str, ttl: i64, last: Span) -> Vec<Span> {
-        if last == Span::exactly(0) {
-            return self.granted(owner, ttl);
-        }
-        self.state.lock.expire(self.now_ms().plus(ttl));
-        vec![Span::exactly(1), last.minus(Span::exactly(TOKENS - 1))]
+    fn has_it(&self, owner: &str) -> Result<bool, String> {
+        self.state.lock.read()?;
+        Ok(self.state.lock.owner() == Some(owner))
     }
 
     fn granted(&mut self, owner: &str, ttl: i64) -> Vec<Span> {
@@ -127,11 +120,16 @@ impl Model<'_> {
     /// What is left is told to those that ask at the end of the lease: the first waiter, and a try.
     fn refused(&mut self, waits: bool, first: bool, gap_left: Option<Span>) -> Answer {
         let (left, foreign) = match self.state.lock.read()? {
-            Some(holder) if waits && !first => (Span::exactly(FOR_EVER), Owner::parse(holder).is_none()),
+            Some(holder) if waits && !first => (Span::exactly(FOR_EVER), matches!(holder, Held::Other(_))),
             _ => self.left_of_lease(gap_left)?,
         };
+        let last = if waits {
+            self.last().unwrap_or(self.around.now).max(self.around.now)
+        } else {
+            Span::exactly(0)
+        };
         let rest = numbers([i64::from(first), i64::from(foreign)]);
-        Ok([numbers([0]), vec![left], rest, vec![self.last_token()?]].concat())
+        Ok([numbers([0]), vec![left], rest, vec![last]].concat())
     }
 
     /// What is left of the holder's lease, and whether it is no client of dlock. A client of dlock that has
@@ -142,7 +140,8 @@ impl Model<'_> {
             return Ok((gap_left.unwrap_or(Span::exactly(0)), false));
         };
         let left = ends.map_or(Span::exactly(FOR_EVER), |ends| ends.minus(now).widened());
-        let Some(Owner { ttl, .. }) = Owner::parse(holder) else { return Ok((left, true)) };
+        let Held::By(owner, _) = holder else { return Ok((left, true)) };
+        let Some(Owner { ttl, .. }) = Owner::parse(owner) else { return Ok((left, true)) };
         if left == Span::exactly(FOR_EVER) || left.is_after(Span::exactly(ttl).widened()) {
             *ends = Some(now.plus(ttl));
             return Ok((Span::exactly(ttl), false));
@@ -165,7 +164,6 @@ impl Model<'_> {
     }
 
     fn pass_on(&mut self) -> Result<(), String> {
-        self.last_token()?;
         if self.around.conduct.barging || self.is_gap()? || self.quarantine_left()?.is_some() {
             return self.wake_first();
         }
@@ -211,43 +209,20 @@ impl Model<'_> {
         heard
     }
 
-    /// Makes the owner the holder, under a block of tokens greater than any before. Gives the first.
+    /// Makes the owner the holder, under a number greater than any before and no less than the time.
     fn grant(&mut self, owner: &str, ttl: i64) -> Span {
-        let last = match self.state.fence.read() {
-            Ok(Some(Fence::Token(token))) => *token,
-            _ => Span::exactly(0),
-        };
-        let token = last.plus(1).max(self.around.now);
-        self.state.lock = Slot::Holds(owner.to_owned(), Some(self.now_ms().plus(ttl)));
-        let newest = token.plus(TOKENS - 1);
-        let ends = self.fence_ends(last, newest);
-        self.state.fence = Slot::Holds(Fence::Token(newest), Some(ends));
-        token
-    }
-
-    /// A fence behind the clock lives on as before, but once an hour it begins anew. Only the server knows which when
-    /// the hour ends meanwhile, or the fence is so little ahead of the clock as it is after a long walk.
-    fn fence_ends(&self, last: Span, newest: Span) -> Span {
-        let hour = |token: i64| token.div_euclid(HOUR);
         let now = self.around.now;
-        let surely = now.is_after(last) && hour(last.from) == hour(newest.to);
-        let perhaps = !last.is_after(now) && hour(last.to) == hour(newest.from);
-        let anew = self.now_ms().plus(FENCE_TTL);
-        let as_before = self.state.fence.ends().unwrap_or(anew);
-        match (surely, perhaps) {
-            (true, _) => as_before,
-            (false, true) => as_before.joined(anew),
-            (false, false) => anew,
-        }
+        let number = self.last().map_or(now, |last| last.plus(1).max(now));
+        self.state.lock = Slot::Holds(Held::By(owner.to_owned(), number), Some(self.now_ms().plus(ttl)));
+        self.state.counter = Slot::Holds(Number::Is(number), None);
+        number
     }
 
-    fn last_token(&self) -> Result<Span, String> {
-        match self.state.fence.read()? {
-            None => Ok(Span::exactly(0)),
-            Some(Fence::Token(token)) if token.to < LARGEST - (LONGEST_WALK as i64 + 1) * TOKENS => {
-                Ok(*token)
-            }
-            Some(_) => Err(CORRUPT.to_owned()),
+    /// The last number. A counter that holds none is lost.
+    fn last(&self) -> Option<Span> {
+        match &self.state.counter {
+            Slot::Holds(Number::Is(number), _) if number.to < LARGEST_NUMBER => Some(*number),
+            _ => None,
         }
     }
 
@@ -348,7 +323,7 @@ const NEXT_GAP: &str = "|next";
 /// What PTTL says of a key without an expiry.
 const FOR_EVER: i64 = -1;
 
-/// An owner of dlock: `dl1|<inbox>|<id>|<ttl in ms>`.
+/// An owner of dlock: `dl2|<inbox>|<id>|<ttl in ms>|`.
 pub(crate) struct Owner {
     pub(crate) inbox: String,
     pub(crate) ttl: i64,
@@ -359,7 +334,7 @@ impl Owner {
         let parts: Vec<&str> = text.split('|').collect();
         let hex = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_hexdigit());
         match *parts {
-            ["dl1", inbox, id, ttl] if hex(inbox) && hex(id) => {
+            ["dl2", inbox, id, ttl, ""] if hex(inbox) && hex(id) => {
                 Some(Self { inbox: inbox.to_owned(), ttl: ttl.parse().ok()? })
             }
             _ => None,

@@ -2,9 +2,9 @@
 
 use super::model::Answer;
 use super::script::{Scripts, text};
-use super::server::{Names, Server, Words, code, numbers};
+use super::server::{Names, Server, Words, code, held, numbers};
 use super::span::Span;
-use super::state::{Agrees, CORRUPT, Fence, LARGEST, Slot, State};
+use super::state::{Agrees, CORRUPT, Held, LARGEST, Number, Slot, State};
 use super::step::Part;
 use dlock_tests::{fresh_key, printed_seed, shared_redis};
 use proptest::prelude::*;
@@ -31,13 +31,11 @@ enum Step {
 const TTL: i64 = 600_000;
 const HALF: i64 = TTL / 2;
 const FENCE_TTL: i64 = 604_800_000;
-/// In the block of each grant.
-const TOKENS: i64 = 64;
 
 fn step() -> impl Strategy<Value = Step> {
     let value = || select(VALUES);
     let time = || select(vec![1_700_000_000_000, 1_700_000_000_999, 1_700_000_001_000, 1_800_000_000_000]);
-    let token = select(vec![1, 64, 65, 66, 128, 9_007_199_254_740_862, 9_007_199_254_740_863]);
+    let token = select(vec![1, 64, 65, 66, 128, 9_007_199_254_740_989, 9_007_199_254_740_990]);
     let part = || select(vec![Part::Lock, Part::Fence, Part::Marks]);
     prop_oneof![
         4 => (time(), time()).prop_map(|(now, end)| Step::TakeOver(now, end)),
@@ -52,12 +50,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-const OWNERS: &[&str] = &["one", "other"];
+const OWNERS: &[&str] = &["one|", "other|"];
 
 /// Ends of leases in milliseconds and in seconds, with and without a fraction, and what is none.
 const VALUES: &[&str] = &[
+    "one|5",
+    "other|6",
     "one",
-    "other",
     "",
     "1700000000999",
     "1700000001000",
@@ -108,14 +107,14 @@ fn model(step: Step, state: &mut State, now: Span) -> Option<Answer> {
     match step {
         Step::TakeOver(at, end) => return Some(take_over(state, at, end, now)),
         Step::Remove(value) => return Some(replace(state, value, Slot::Nothing)),
-        Step::Replace(old, new) => return Some(replace(state, old, Slot::Holds(new.to_owned(), None))),
+        Step::Replace(old, new) => return Some(replace(state, old, Slot::Holds(held(new), None))),
         Step::Propose(owner, token) => return Some(propose(state, owner, token, now.thousandths())),
         Step::GiveUp(owner) => {
             let _ = state.marks.put(owner, Span::exactly(1));
         }
         Step::Put(value, expires) => {
             let ends = expires.then(|| now.thousandths().plus(HALF));
-            state.lock = Slot::Holds(value.to_owned(), ends);
+            state.lock = Slot::Holds(held(value), ends);
         }
         Step::Fence(text) => state.fence = Slot::Holds(parsed(text), None),
         Step::Delete(part) => put(state, part, false),
@@ -132,21 +131,21 @@ fn put(state: &mut State, part: Part, spoilt: bool) {
     }
 }
 
-fn parsed(text: &str) -> Fence {
+fn parsed(text: &str) -> Number {
     match text.parse() {
-        Ok(token) if (0..LARGEST - TOKENS).contains(&token) => Fence::Token(Span::exactly(token)),
-        _ => Fence::Garbage(text.to_owned()),
+        Ok(number) if (0..LARGEST).contains(&number) => Number::Is(Span::exactly(number)),
+        _ => Number::Garbage(text.to_owned()),
     }
 }
 
 fn take_over(state: &mut State, at: i64, end: i64, now: Span) -> Answer {
-    if let Some(value) = state.lock.read()? {
+    if let Some(Held::Other(value)) = state.lock.read()? {
         let Some(ends) = end_of_lease(value) else { return Ok(vec![Span::exactly(-1)]) };
         if ends >= at {
             return Ok(vec![Span::exactly(0), Span::exactly(ends)]);
         }
     }
-    state.lock = Slot::Holds(end.to_string(), None);
+    state.lock = Slot::Holds(Held::Other(end.to_string()), None);
     Ok(vec![Span::exactly(1), now])
 }
 
@@ -158,8 +157,8 @@ fn end_of_lease(value: &str) -> Option<i64> {
     Some(if number < 100_000_000_000 { number * 1000 } else { number })
 }
 
-fn replace(state: &mut State, old: &str, new: Slot<String>) -> Answer {
-    let has_it = state.lock.read()?.is_some_and(|value| value == old);
+fn replace(state: &mut State, old: &str, new: Slot<Held>) -> Answer {
+    let has_it = state.lock.read()?.is_some_and(|value| *value == held(old));
     if has_it {
         state.lock = new;
     }
@@ -169,24 +168,25 @@ fn replace(state: &mut State, old: &str, new: Slot<String>) -> Answer {
 fn propose(state: &mut State, owner: &str, token: i64, now: Span) -> Answer {
     let last = match state.fence.read()? {
         None => 0,
-        Some(Fence::Token(last)) => last.from,
-        Some(Fence::Garbage(_)) => return Err(CORRUPT.to_owned()),
+        Some(Number::Is(last)) => last.from,
+        Some(Number::Garbage(_)) => return Err(CORRUPT.to_owned()),
     };
     if state.marks.score(owner)?.is_some() {
         return Ok(vec![Span::exactly(3)]);
     }
     match state.lock.read()? {
-        Some(holder) if holder != owner => {
+        Some(Held::Other(holder)) if !holder.starts_with(owner) => {
             let Slot::Holds(_, ends) = &state.lock else { return Ok(vec![]) };
             let left = ends.map_or(Span::exactly(-1), |ends| ends.minus(now).widened());
             return Ok(vec![Span::exactly(0), left]);
         }
-        _ => state.lock = Slot::Holds(owner.to_owned(), Some(now.plus(TTL))),
+        Some(_) => state.lock.expire(now.plus(TTL)),
+        None => state.lock = Slot::Holds(held(&format!("{owner}{token}")), Some(now.plus(TTL))),
     }
     if token <= last {
         return Ok(vec![Span::exactly(2), Span::exactly(last)]);
     }
-    state.fence = Slot::Holds(Fence::Token(Span::exactly(token + TOKENS - 1)), Some(now.plus(FENCE_TTL)));
+    state.fence = Slot::Holds(Number::Is(Span::exactly(token)), Some(now.plus(FENCE_TTL)));
     Ok(vec![Span::exactly(1)])
 }
 
@@ -234,9 +234,9 @@ fn broken_ones_do_not() {
         ("if redis.call('ZSCORE', marks, me) then return {3} end", ""),
         ("if proposed <= last then", "if proposed < last then"),
         ("if proposed <= last then return {2, last} end", ""),
-        ("if redis.call('GET', lock) ~= me then return", "if false then return"),
-        ("string.format('%.0f', proposed + TOKENS - 1)", "tostring(proposed + TOKENS - 1)"),
-        ("proposed + TOKENS - 1", "proposed"),
+        ("if string.find(redis.call('GET', lock), me, 1, true) ~= 1 then return", "if false then return"),
+        ("string.find(redis.call('GET', lock), me, 1, true) ~= 1", "redis.call('GET', lock) ~= me"),
+        ("redis.call('SET', fence, ARGV[3], 'PX'", "redis.call('SET', fence, tostring(proposed), 'PX'"),
         ("  redis.call('PEXPIRE', lock, ttl_ms)\n", ""),
     ];
     let all = [text!("take_over"), text!("remove"), text!("replace"), text!("propose")];

@@ -25,10 +25,9 @@ impl Scripts {
             acquire: text!(
                 "keys",
                 "prelude",
-                "fence",
+                "number",
                 "acquire_free",
                 "acquire_held",
-                "tokens",
                 "tell",
                 "grant",
                 "acquire"
@@ -38,16 +37,15 @@ impl Scripts {
                 "keys",
                 "release_only",
                 "prelude",
+                "number",
                 "tell",
                 "release_next",
-                "fence",
-                "tokens",
                 "grant",
                 "release"
             )
             .to_owned(),
             renew: text!("renew").to_owned(),
-            batch: text!("prelude", "fence", "batch").to_owned(),
+            batch: text!("number", "batch").to_owned(),
             in_batches: false,
         }
     }

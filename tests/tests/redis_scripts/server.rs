@@ -1,9 +1,11 @@
 //! The server's side: the keys of a lock, one pipeline that runs a script and reads all it keeps, and inboxes.
 
-use super::model::{Answer, Message};
+use super::model::{Answer, Message, Owner};
 use super::script::Scripts;
 use super::span::Span;
-use super::state::{CORRUPT, Fence, LARGEST, Marker, Members, Slot, State, WRONG_TYPE};
+use super::state::{
+    CORRUPT, Held, LARGEST, LARGEST_NUMBER, Marker, Members, Number, Slot, State, WRONG_TYPE,
+};
 use super::step::Part;
 use dlock_tests::{HarnessError, RedisServer, RespConnection, fresh_key};
 
@@ -24,7 +26,8 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// `marker` is one for all locks of a server, and here of a run, since others run on this server.
+    /// `marker` is one for all locks of a server, and here of a run, since others run on this server; so is the counter,
+    /// whose name is made of it.
     pub(crate) fn fresh(marker: &str) -> Self {
         Self::fresh_in("", marker)
     }
@@ -38,9 +41,10 @@ impl Names {
     pub(crate) fn of(&self, part: Part) -> String {
         match part {
             Part::Lock => self.lock.clone(),
-            Part::Queue => self.beside('q'),
-            Part::Fence => self.beside('f'),
-            Part::Marks => self.beside('g'),
+            Part::Queue => self.beside('w'),
+            Part::Counter => self.marker.replace("dlock:m", "dlock:f"),
+            Part::Fence => self.beside('r'),
+            Part::Marks => self.beside('n'),
             Part::Marker => self.marker.clone(),
         }
     }
@@ -124,7 +128,7 @@ impl Server {
             _ => outcome,
         };
         if let (Script::Acquire, Ok([token])) = (invocation.script, outcome.answer.as_deref())
-            && token.from > GIVEN_UP
+            && token.from != GIVEN_UP
         {
             outcome.answer = Ok(vec![Span::exactly(1), *token]);
         }
@@ -161,7 +165,7 @@ fn command(name: &str, script: &str, invocation: &Invocation) -> Words {
     command
 }
 
-/// The answer to an owner that gave up, which is no token. A grant is answered by its token alone, here shown behind
+/// The answer to an owner that gave up, which is no number. A grant is answered by its number alone, here shown behind
 /// a 1.
 const GIVEN_UP: i64 = 2;
 
@@ -173,20 +177,22 @@ pub(crate) fn code(error: &HarnessError) -> String {
 }
 
 pub(crate) fn numbers(text: &str) -> Vec<Span> {
-    text.lines().map(|line| Span::exactly(line.parse().unwrap())).collect()
+    // A number that is not written in digits is none.
+    text.lines().map(|line| Span::exactly(line.parse().unwrap_or(-1))).collect()
 }
 
 /// How many commands read one lock.
-const READS: usize = 10;
+const READS: usize = 12;
 
 fn reading(names: &[Names]) -> Vec<Words> {
     let one = |names: &Names| {
-        let [lock, queue, fence, marks, marker] =
-            [Part::Lock, Part::Queue, Part::Fence, Part::Marks, Part::Marker].map(|part| names.of(part));
+        let [lock, queue, counter, fence, marks, marker] =
+            [Part::Lock, Part::Queue, Part::Counter, Part::Fence, Part::Marks, Part::Marker]
+                .map(|part| names.of(part));
         let set = |key: &str| words(&format!("ZRANGE {key} 0 -1 WITHSCORES"));
         let read = |key: &str| words(&format!("GET {key}"));
-        let values = [read(&lock), set(&queue), read(&fence), set(&marks), read(&marker)];
-        let ends = [lock, queue, fence, marks, marker].map(|key| words(&format!("PTTL {key}")));
+        let values = [read(&lock), set(&queue), read(&counter), read(&fence), set(&marks), read(&marker)];
+        let ends = [lock, queue, counter, fence, marks, marker].map(|key| words(&format!("PTTL {key}")));
         values.into_iter().zip(ends).flat_map(|(value, ends)| [value, ends]).collect::<Vec<_>>()
     };
     let reads = names.iter().flat_map(one);
@@ -209,11 +215,12 @@ fn time(text: &str) -> i64 {
 
 fn state(answers: &[Result<String, HarnessError>], now: Span) -> State {
     State {
-        lock: slot(&answers[0], &answers[1], now, str::to_owned),
+        lock: slot(&answers[0], &answers[1], now, held),
         queue: slot(&answers[2], &answers[3], now, members),
-        fence: slot(&answers[4], &answers[5], now, fence),
-        marks: slot(&answers[6], &answers[7], now, members),
-        marker: slot(&answers[8], &answers[9], now, marker),
+        counter: slot(&answers[4], &answers[5], now, |text| number(text, LARGEST_NUMBER)),
+        fence: slot(&answers[6], &answers[7], now, |text| number(text, LARGEST)),
+        marks: slot(&answers[8], &answers[9], now, members),
+        marker: slot(&answers[10], &answers[11], now, marker),
     }
 }
 
@@ -240,11 +247,22 @@ fn members(text: &str) -> Members {
     lines.chunks(2).map(member).collect()
 }
 
-fn fence(text: &str) -> Fence {
+/// An owner of dlock with its number, whatever is behind that.
+pub(crate) fn held(text: &str) -> Held {
+    let end = text.match_indices('|').nth(3).map_or(0, |(at, _)| at + 1);
+    let (owner, rest) = text.split_at(end);
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    match (Owner::parse(owner), rest[..digits].parse()) {
+        (Some(_), Ok(number)) => Held::By(owner.to_owned(), Span::exactly(number)),
+        _ => Held::Other(text.to_owned()),
+    }
+}
+
+fn number(text: &str, largest: i64) -> Number {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse::<i64>() {
-        Ok(token) if digits && token < LARGEST => Fence::Token(Span::exactly(token)),
-        _ => Fence::Garbage(text.to_owned()),
+        Ok(number) if digits && number < largest => Number::Is(Span::exactly(number)),
+        _ => Number::Garbage(text.to_owned()),
     }
 }
 
@@ -306,7 +324,7 @@ pub(crate) fn monitor(server: &RedisServer) -> RespConnection {
 fn message(inbox: &str, text: &str) -> Message {
     let payload = text.lines().nth(2).unwrap();
     let (rest, _lock) = payload.rsplit_once('|').unwrap();
-    let (owner, token) = rest.rsplit_once('|').unwrap();
-    // A token that is not written in digits is no token.
-    (inbox.to_owned(), (owner.to_owned(), Span::exactly(token.parse().unwrap_or(-1))))
+    let (owner, number) = rest.rsplit_once('|').unwrap();
+    // A number that is not written in digits is none.
+    (inbox.to_owned(), (format!("{owner}|"), Span::exactly(number.parse().unwrap_or(-1))))
 }

@@ -28,11 +28,6 @@ impl Span {
         Self { from: self.from.max(other.from), to: self.to.max(other.to) }
     }
 
-    /// From the start of the one to the end of the other, whichever order they are in.
-    pub(crate) fn joined(self, other: Self) -> Self {
-        Self { from: self.from.min(other.from), to: self.to.max(other.to) }
-    }
-
     /// Both ends rounded down to a thousandth: of microseconds, the milliseconds.
     pub(crate) fn thousandths(self) -> Self {
         Self { from: self.from.div_euclid(1000), to: self.to.div_euclid(1000) }

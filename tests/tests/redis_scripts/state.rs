@@ -5,9 +5,12 @@ use super::span::Span;
 /// What stands at the keys of one lock.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct State {
-    pub(crate) lock: Slot<String>,
+    pub(crate) lock: Slot<Held>,
     pub(crate) queue: Slot<Members>,
-    pub(crate) fence: Slot<Fence>,
+    /// One for all locks.
+    pub(crate) counter: Slot<Number>,
+    /// Of a lock at one of several independent servers.
+    pub(crate) fence: Slot<Number>,
     pub(crate) marks: Slot<Members>,
     pub(crate) marker: Slot<Marker>,
 }
@@ -25,9 +28,17 @@ pub(crate) enum Slot<T> {
 /// A sorted set.
 pub(crate) type Members = Vec<(String, Span)>;
 
+/// What has a lock.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Fence {
-    Token(Span),
+pub(crate) enum Held {
+    /// An owner of dlock, with the number of its grant.
+    By(String, Span),
+    Other(String),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Number {
+    Is(Span),
     Garbage(String),
 }
 
@@ -44,6 +55,8 @@ pub(crate) const CORRUPT: &str = "DLOCKCORRUPT";
 
 /// A Lua number is exact below this.
 pub(crate) const LARGEST: i64 = 9_007_199_254_740_991;
+/// No grant has a greater number.
+pub(crate) const LARGEST_NUMBER: i64 = (1 << 52) - 1;
 
 impl<T> Slot<T> {
     /// As a command of the right type sees it.
@@ -59,16 +72,19 @@ impl<T> Slot<T> {
         !matches!(self, Self::Nothing)
     }
 
-    pub(crate) fn ends(&self) -> Option<Span> {
-        match self {
-            Self::Holds(_, ends) => *ends,
-            _ => None,
-        }
-    }
-
     pub(crate) fn expire(&mut self, at: Span) {
         if let Self::Holds(_, ends) = self {
             *ends = Some(at);
+        }
+    }
+}
+
+impl Slot<Held> {
+    /// The owner that has the lock.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        match self {
+            Self::Holds(Held::By(owner, _), _) => Some(owner),
+            _ => None,
         }
     }
 }
@@ -159,10 +175,19 @@ impl<A: Agrees, B: Agrees> Agrees for Result<A, B> {
     }
 }
 
-impl Agrees for Fence {
+impl Agrees for Held {
     fn agrees(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Token(one), Self::Token(other)) => one.agrees(other),
+            (Self::By(one, number), Self::By(other, same)) => one == other && number.agrees(same),
+            _ => self == other,
+        }
+    }
+}
+
+impl Agrees for Number {
+    fn agrees(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Is(one), Self::Is(other)) => one.agrees(other),
             _ => self == other,
         }
     }
@@ -197,6 +222,7 @@ impl Agrees for State {
     fn agrees(&self, other: &Self) -> bool {
         self.lock.agrees(&other.lock)
             && self.queue.agrees(&other.queue)
+            && self.counter.agrees(&other.counter)
             && self.fence.agrees(&other.fence)
             && self.marks.by_name().agrees(&other.marks.by_name())
             && self.marker.agrees(&other.marker)

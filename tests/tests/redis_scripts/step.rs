@@ -20,7 +20,7 @@ pub(crate) enum Action {
     Call(Call, Who),
     /// A call while a key holds a value of another type.
     Spoiled(Part, Call, Who),
-    /// A call while the fence holds this.
+    /// A call while the counter holds this.
     Garbled(&'static str, Call, Who),
     /// A process ends without a word.
     Crash(usize),
@@ -60,6 +60,9 @@ pub(crate) enum Call {
 pub(crate) enum Part {
     Lock,
     Queue,
+    /// Of all locks.
+    Counter,
+    /// Of a lock at one of several independent servers.
     Fence,
     Marks,
     Marker,
@@ -78,9 +81,9 @@ pub(crate) enum Outside {
     /// The operator takes the expiry away, or makes it longer than its owner asked for.
     Persist,
     Stretch,
-    FenceIsLost,
-    /// The clock went back: the last token is ahead of it.
-    FenceIsAhead,
+    CounterIsLost,
+    /// The clock went back: the last number is ahead of it.
+    CounterIsAhead,
     JunkInQueue,
     /// More dead waiters than a call passes over.
     DeadCrowd,
@@ -100,20 +103,31 @@ pub(crate) fn steps(conduct: Conduct) -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn action(conduct: Conduct) -> impl Strategy<Value = Action> {
-    let parts = vec![Part::Lock, Part::Queue, Part::Fence, Part::Marks, Part::Marker];
+    let parts = vec![Part::Lock, Part::Queue, Part::Counter, Part::Marks, Part::Marker];
     prop_oneof![
         70 => call().prop_map(|(call, who)| Action::Call(call, who)),
         3 => (select(parts), call()).prop_map(|(part, (call, who))| Action::Spoiled(part, call, who)),
-        2 => (select(GARBAGE), call()).prop_map(|(text, (call, who))| Action::Garbled(text, call, who)),
+        4 => (select(GARBAGE), call()).prop_map(|(text, (call, who))| Action::Garbled(text, call, who)),
         3 => (0..PROCESSES).prop_map(Action::Crash),
         6 => (0..PROCESSES).prop_map(Action::Start),
         20 => outside(conduct).prop_map(Action::Outside),
     ]
 }
 
-/// What is no token. The numbers are past what a Lua number holds exactly.
-const GARBAGE: &[&str] =
-    &["", "x", "-1", "1.5", "1e3", " 1", "9007199254740991", "99999999999999999999", "1.7e+15"];
+/// What is no number of a grant, or not as the scripts write it. Some are past what a Lua number, or a server's, holds.
+const GARBAGE: &[&str] = &[
+    "",
+    "-1",
+    "1.5",
+    " 1",
+    "007",
+    "zzzzzzzzzzzzzzzz",
+    "4e15",
+    "4e15",
+    "4503599627370496",
+    "9223372036854775807",
+    "99999999999999999999",
+];
 
 /// Mostly as a client behaves: anybody asks, and who has the lock renews and leaves.
 fn call() -> impl Strategy<Value = (Call, Who)> {
@@ -149,8 +163,8 @@ fn outside(conduct: Conduct) -> impl Strategy<Value = Outside> {
         ForeignDelete,
         Persist,
         Stretch,
-        FenceIsLost,
-        FenceIsAhead,
+        CounterIsLost,
+        CounterIsAhead,
         JunkInQueue,
         DeadCrowd,
         ScriptsAreForgotten,

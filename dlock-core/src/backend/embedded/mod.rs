@@ -29,7 +29,8 @@ use table::LockTable;
 /// it does not hold up the others; it keeps its place.
 ///
 /// **Assumptions:** none beyond the process itself. Exclusion of valid guards and rising tokens hold for as
-/// long as the process lives; nothing outlives it.
+/// long as the process lives; nothing outlives it. Tokens begin at the time of day, so that they rise over a restart
+/// if the machine's clock does not go back.
 ///
 /// ```
 /// use dlock_core::{EmbeddedBackend, LockManager};

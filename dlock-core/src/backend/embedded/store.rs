@@ -48,6 +48,11 @@ impl Default for Store {
 }
 
 impl Store {
+    /// Its tokens are greater than this one.
+    pub(super) fn after(last_token: FencingToken) -> Self {
+        Self { last_token: last_token.as_u64(), ..Self::default() }
+    }
+
     pub(super) fn with_patience(patience: Duration) -> Self {
         Self { locks: HashMap::default(), last_token: 0, patience, looks: Looks::default() }
     }

@@ -4,15 +4,25 @@ use super::alarm::Alarm;
 use super::lock::Woken;
 use super::store::Store;
 use crate::backend::wakeups::Wakeups;
-use crate::time::Clock;
+use crate::lease::FencingToken;
+use crate::time::{Clock, unix_time};
 use parking_lot::Mutex;
 
-#[derive(Default)]
 pub(super) struct LockTable {
     pub(super) store: Mutex<Store>,
     pub(super) wakeups: Wakeups,
     pub(super) clock: Clock,
     pub(super) alarm: Alarm,
+}
+
+impl Default for LockTable {
+    /// Tokens go on from the time: a program that is started again, or kept its locks in Redis before, has written
+    /// smaller ones to its store (I2).
+    fn default() -> Self {
+        let store = Mutex::new(Store::after(FencingToken::of_time(unix_time())));
+        let (wakeups, clock, alarm) = Default::default();
+        Self { store, wakeups, clock, alarm }
+    }
 }
 
 impl LockTable {

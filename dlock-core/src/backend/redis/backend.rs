@@ -1,6 +1,7 @@
 //! Acquiring, renewing and releasing: the recipe asks once, and here it is waited.
 
 use super::notifications::Pushes;
+use super::number::GrantNumber;
 use super::outcome::{AskOutcome, HeldByOther, grant};
 use super::recipe::plain::PlainRecipe;
 use super::recipe::queue::{Queue, Watching};
@@ -12,7 +13,7 @@ use crate::backend::wakeups::Waiter;
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::Namespace;
-use crate::lease::{FencingToken, Ttl};
+use crate::lease::Ttl;
 use crate::time::{Backoff, Moment, jittered, sleep};
 
 use std::fmt;
@@ -60,7 +61,7 @@ use std::time::Duration;
 /// first waiter when the key changes, or, where the account may not have itself told, it asks every 100 ms. In
 /// the other direction a lock with waiters of ours is never free, see
 /// [`foreign_gap`](super::RedisBackendBuilder::foreign_gap). Keys that begin with `dlock:` are dlock's own, and so are those
-/// that hold a name such as `dlock:q:`. In a [namespace](super::RedisBackendBuilder::namespace), other clients must lock
+/// that hold a name such as `dlock:w:`. In a [namespace](super::RedisBackendBuilder::namespace), other clients must lock
 /// the whole name: `shop:order:42`.
 ///
 /// # Rights
@@ -69,7 +70,7 @@ use std::time::Duration;
 ///
 /// ```text
 /// ACL SETUSER dlock on >… resetkeys ~order:* ~dlock:* resetchannels &dlock:i:* -@all
-///   +hello +auth +select +ping +script|load +evalsha +eval +get +mget +set +incrby +del +exists +pttl +pexpire
+///   +hello +auth +select +ping +script|load +evalsha +eval +get +mget +set +del +exists +pttl +pexpire
 ///   +zadd +zrem +zrange +zrank +zscore +zremrangebyscore +time +publish +subscribe +pubsub|numpat
 ///   +pubsub|numsub
 /// ```
@@ -199,7 +200,7 @@ impl RedisBackend {
     /// Waits until it is worth while to ask again. The grant, if a push told of it.
     async fn woken(
         &self,
-        waiter: &Waiter<'_, FencingToken>,
+        waiter: &Waiter<'_, GrantNumber>,
         claim: &Claim,
         held: &HeldByOther,
         sent: Moment,
@@ -214,7 +215,7 @@ impl RedisBackend {
             Watching::Not | Watching::Until(_) => pause_before_next_question(held, silent),
         };
         let push = woken_or_after(waiter, pause).await;
-        push.and_then(|token| believe(token, held.last, claim.ttl, sent, Moment::now()))
+        push.and_then(|number| believe(number, held.last, claim.ttl, sent, Moment::now()))
     }
 
     /// The grant, if it is still one, and acknowledged by as many replicas as are required; else it is undone.
@@ -297,16 +298,16 @@ impl RedisBackend {
     }
 }
 
-/// The grant that a push with `token` tells of, if the push can be believed by itself.
+/// The grant that a push with `number` tells of, if the push can be believed by itself.
 ///
 /// It cannot say how long it was on its way. But the last request, sent at `sent`, was answered with "held",
 /// so the grant came after that was carried out: its lease lasts until at least a ttl after `sent` (I3). And a
-/// token that is no greater than the last one in that answer belongs to a grant from before it, long over
-/// (I2). A grant with less than half of its lease left is asked about instead, which also renews it.
-fn believe(token: FencingToken, last: FencingToken, ttl: Ttl, sent: Moment, now: Moment) -> Option<Grant> {
+/// number that is no greater than the last one in that answer belongs to a grant from before it, long over
+/// (I2); that one is no less than the server's time of the answer, so it is so too for a counter that was lost. A grant with less than half of its lease left is asked about instead, which also renews it.
+fn believe(number: GrantNumber, last: GrantNumber, ttl: Ttl, sent: Moment, now: Moment) -> Option<Grant> {
     let valid_until = ttl.valid_until(sent);
-    let fresh = token > last && valid_until.since(now) >= ttl.as_duration() / 2;
-    fresh.then(|| grant(token, valid_until))
+    let fresh = number > last && valid_until.since(now) >= ttl.as_duration() / 2;
+    fresh.then(|| grant(number, valid_until))
 }
 
 fn quarantined(left: Duration) -> LockError {
@@ -340,8 +341,8 @@ fn failure_pauses() -> Backoff {
     Backoff::new(Duration::from_millis(20), SIGN_OF_LIFE)
 }
 
-/// Waits for a push, or this long. The push's token, if it was one.
-async fn woken_or_after(waiter: &Waiter<'_, FencingToken>, pause: Duration) -> Option<FencingToken> {
+/// Waits for a push, or this long. The push's number, if it was one.
+async fn woken_or_after(waiter: &Waiter<'_, GrantNumber>, pause: Duration) -> Option<GrantNumber> {
     tokio::select! {
         push = waiter.woken() => push,
         () = sleep(pause) => None,
@@ -404,7 +405,7 @@ mod tests {
     fn only_the_first_waiter_asks_at_the_end_of_the_lease() {
         let soon = Duration::from_millis(10);
         let pause = |first, silent, expires_in| {
-            let held = HeldByOther { expires_in, first, silent, last: FencingToken::new(7) };
+            let held = HeldByOther { expires_in, first, silent, last: GrantNumber::new(7) };
             pause_before_next_question(&held, silent)
         };
         assert_eq!(pause(true, false, Some(soon)), Duration::from_millis(11));
@@ -415,10 +416,10 @@ mod tests {
     #[test]
     fn a_push_is_believed_only_if_it_is_newer_than_the_last_answer_and_its_lease_is_long() {
         let at = |millis| Moment::START.after(Duration::from_millis(millis));
-        let (token, ttl) = (FencingToken::new, Ttl::new(Duration::from_secs(10)).unwrap());
-        let believed = |push, now| believe(token(push), token(7), ttl, at(1_000), at(now));
+        let (number, ttl) = (GrantNumber::new, Ttl::new(Duration::from_secs(10)).unwrap());
+        let believed = |push, now| believe(number(push), number(7), ttl, at(1_000), at(now));
         let grant = believed(8, 1_500).unwrap();
-        assert_eq!((grant.token, grant.valid_until), (token(8), ttl.valid_until(at(1_000))));
+        assert_eq!((grant.token, grant.valid_until), (number(8).token(), ttl.valid_until(at(1_000))));
         assert!(believed(7, 1_500).is_none(), "a grant from before the answer");
         assert!(believed(8, 5_800).is_some());
         assert!(believed(8, 6_000).is_none(), "less than half is left");

@@ -8,7 +8,7 @@
 
 use super::caller::Caller;
 use super::failure::breaks_connection;
-use super::keys::Keys;
+use super::keys::{Keys, Naming};
 use super::scripts;
 use super::servers::{CallError, Reply, Route, Servers};
 use crate::backend::gather::{Carrier, Gatherer};
@@ -33,6 +33,7 @@ const LARGEST: usize = 64;
 /// The requests of one backend value.
 pub(super) struct Batches {
     servers: Arc<Servers>,
+    naming: Naming,
     /// How long a server may say that it cannot for the moment.
     limit: Duration,
     /// By the numbers of the connections.
@@ -118,8 +119,8 @@ impl Drop for Alone {
 }
 
 impl Batches {
-    pub(super) fn new(servers: Arc<Servers>, limit: Duration) -> Self {
-        Self { servers, limit, lanes: Mutex::default() }
+    pub(super) fn new(servers: Arc<Servers>, naming: Naming, limit: Duration) -> Self {
+        Self { servers, naming, limit, lanes: Mutex::default() }
     }
 
     /// Waits for the request to be carried out with others, or for nothing if it is to go alone.
@@ -157,8 +158,11 @@ impl Batches {
     }
 
     fn carry(&self, route: &Route, carrier: Carrier<Item>) -> impl Future<Output = ()> + Send + use<> {
-        let (servers, limit, route) = (Arc::clone(&self.servers), self.limit, route.clone());
-        carrier.carry(Batch::of, async move |batch: Batch| batch.carry_out(&servers, &route, limit).await)
+        let (servers, naming) = (Arc::clone(&self.servers), self.naming.clone());
+        let (limit, route) = (self.limit, route.clone());
+        carrier.carry(Batch::of, async move |batch: Batch| {
+            batch.carry_out(&servers, &naming, &route, limit).await;
+        })
     }
 }
 
@@ -209,12 +213,11 @@ impl Batch {
         Some(Self(items))
     }
 
-    async fn carry_out(self, servers: &Servers, route: &Route, limit: Duration) {
-        match self.call(servers, route, limit).await {
+    async fn carry_out(self, servers: &Servers, naming: &Naming, route: &Route, limit: Duration) {
+        match self.call(servers, naming, route, limit).await {
             Ok(Reply { value: numbers, repeated }) => {
-                let answers =
-                    numbers.into_iter().map(|value| BatchOutcome::Answered(Reply { value, repeated }));
-                self.tell(answers);
+                let values = self.values(&numbers).into_iter();
+                self.tell(values.map(|value| BatchOutcome::Answered(Reply { value, repeated })));
             }
             Err(CallError::Redis(cause)) if breaks_connection(&cause) => {
                 self.tell(std::iter::repeat_with(|| BatchOutcome::Failed(cause.clone())));
@@ -233,16 +236,27 @@ impl Batch {
         }
     }
 
-    /// By op, in the order in which the script asks for them.
-    fn keys(&self) -> Vec<&[u8]> {
-        let mut keys = Vec::with_capacity(self.0.len() * 4);
+    /// What each item comes to: an acquire, if it was granted, to the number that all grants share.
+    fn values(&self, numbers: &[i64]) -> Vec<i64> {
+        let Some((number, done)) = numbers.split_first() else { return Vec::new() };
+        let value = |(item, done): (&Item, &i64)| match item.op {
+            BatchOp::Acquire if *done == 1 => *number,
+            BatchOp::Acquire => 0,
+            BatchOp::Release | BatchOp::Renew => *done,
+        };
+        self.0.iter().zip(done).map(value).collect()
+    }
+
+    /// The counter, and by op, in the order in which the script asks for them, the keys of the locks.
+    fn keys<'a>(&'a self, counter: &'a [u8]) -> Vec<&'a [u8]> {
+        let mut keys = Vec::with_capacity(1 + self.0.len() * 3);
+        keys.push(counter);
         for items in self.0.chunk_by(|one, next| one.op == next.op) {
             keys.extend(items.iter().map(|item| item.keys.lock()));
             match items.first().map(|item| item.op) {
                 Some(BatchOp::Acquire) => {
-                    let all = || items.iter().map(|item| item.keys.all());
-                    keys.extend(all().map(|[_, _, fence, _]| fence));
-                    keys.extend(all().flat_map(|[_, queue, _, marks]| [queue, marks]));
+                    let all = items.iter().map(|item| item.keys.all());
+                    keys.extend(all.flat_map(|[_, queue, marks]| [queue, marks]));
                 }
                 Some(BatchOp::Release) => keys.extend(items.iter().map(|item| item.keys.all()[1])),
                 Some(BatchOp::Renew) | None => {}
@@ -254,10 +268,12 @@ impl Batch {
     async fn call(
         &self,
         servers: &Servers,
+        naming: &Naming,
         route: &Route,
         limit: Duration,
     ) -> Result<Reply<Vec<i64>>, CallError> {
-        let keys = self.keys();
+        let counter = naming.counter(b"", false);
+        let keys = self.keys(&counter);
         let arguments = |command: &mut Cmd| {
             let count = |op| self.0.iter().filter(|item| item.op == op).count();
             command.arg(self.0.first().map(|item| item.ttl_ms));

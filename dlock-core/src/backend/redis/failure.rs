@@ -59,7 +59,7 @@ fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
         ),
         Some("DLOCKCORRUPT") => (
             ErrorKind::Corrupt,
-            "the fence of this lock (dlock:f:…) holds no token; delete it once no token of it is in use",
+            "the fence of this lock (dlock:r:…) holds no number; delete it once no token of it is in use",
         ),
         Some("CROSSSLOT") => (ErrorKind::Unsupported, "the server put the lock's keys into different slots"),
         Some("READONLY") => (

@@ -7,25 +7,32 @@ use super::servers::{hash_tag, slot, tag_in_slot};
 use super::wire::Inbox;
 use crate::error::{ErrorKind, LockError};
 use crate::key::{LockKey, Namespace};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What every key and channel of dlock's own begins with, behind the namespace. No user key may.
 const RESERVED: &[u8] = b"dlock:";
 
 /// How the keys and the channels of one backend value are named: all begin with its namespace, if it has one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Naming(Option<Namespace>);
+#[derive(Debug, Clone, Default)]
+pub(super) struct Naming {
+    namespace: Option<Namespace>,
+    /// Whether the server takes no keys of different slots in one call: it is a proxy.
+    by_slot: Arc<AtomicBool>,
+}
 
 impl Naming {
     pub(super) fn new(namespace: Option<Namespace>) -> Self {
-        Self(namespace)
+        Self { namespace, by_slot: Arc::default() }
     }
 
     pub(super) fn namespace(&self) -> Option<&Namespace> {
-        self.0.as_ref()
+        self.namespace.as_ref()
     }
 
     fn prefix(&self) -> &str {
-        self.0.as_ref().map_or("", Namespace::as_str)
+        self.namespace.as_ref().map_or("", Namespace::as_str)
     }
 
     /// The keys of the lock on `key`.
@@ -33,15 +40,15 @@ impl Naming {
     /// # Errors
     /// [`ErrorKind::InvalidKey`] if it could be a key of dlock's own, or is too long behind the namespace.
     pub(super) fn keys(&self, key: &LockKey) -> Result<Keys, LockError> {
-        if let Some(namespace) = &self.0 {
+        if let Some(namespace) = &self.namespace {
             namespace.check_length(key)?;
         }
         if key.as_bytes().starts_with(RESERVED) || is_own(key.as_bytes()) {
-            let detail = "names that begin with \"dlock:\", and those that hold a name such as \"dlock:q:\", are \
+            let detail = "names that begin with \"dlock:\", and those that hold a name such as \"dlock:w:\", are \
                           dlock's own on Redis; choose another";
             return Err(LockError::new(ErrorKind::InvalidKey, detail));
         }
-        Ok(match &self.0 {
+        Ok(match &self.namespace {
             None => self.keys_at(key.as_bytes()),
             Some(namespace) => self.keys_at(&[namespace.as_str().as_bytes(), key.as_bytes()].concat()),
         })
@@ -59,7 +66,28 @@ impl Naming {
             text.extend_from_slice(kind);
             name.iter().for_each(|piece| text.extend_from_slice(piece));
         }
-        Keys { text, lock: lock.len(), beside }
+        Keys { text, lock: lock.len(), beside, kind: prefix.len() + KIND_AT }
+    }
+
+    /// The key of the counter that numbers the grants of `lock`: one for all locks, or one for all locks of a slot, where
+    /// keys of different slots may not stand in one call.
+    pub(super) fn counter(&self, lock: &[u8], in_cluster: bool) -> Cow<'static, [u8]> {
+        match &self.namespace {
+            _ if in_cluster || self.is_by_slot() => {
+                format!("{}dlock:f:{{{}}}", self.prefix(), tag_in_slot(slot(lock))).into_bytes().into()
+            }
+            None => COUNTER.into(),
+            Some(namespace) => [namespace.as_str().as_bytes(), COUNTER].concat().into(),
+        }
+    }
+
+    pub(super) fn is_by_slot(&self) -> bool {
+        self.by_slot.load(Ordering::Relaxed)
+    }
+
+    /// From here on each slot has a counter of its own.
+    pub(super) fn set_by_slot(&self) {
+        self.by_slot.store(true, Ordering::Relaxed);
     }
 
     /// The key of what is known about the server itself: one for all locks, or in a cluster, where slots move, one
@@ -92,7 +120,8 @@ impl Naming {
 fn is_own(key: &[u8]) -> bool {
     let behind = |at: usize| key.get(at..).and_then(|rest| rest.strip_prefix(RESERVED));
     (0..key.len()).filter_map(behind).any(|rest| {
-        rest == b"m" || [b"q:", b"f:", b"g:", b"m:", b"c:"].iter().any(|kind| rest.starts_with(*kind))
+        let kinds = [b"w:", b"n:", b"f:", b"r:", b"m:", b"c:", b"q:", b"g:"];
+        rest == b"m" || rest == b"f" || kinds.iter().any(|kind| rest.starts_with(*kind))
     })
 }
 
@@ -104,15 +133,23 @@ pub(super) struct Keys {
     lock: usize,
     /// The length of each key beside the lock.
     beside: usize,
+    /// Where in such a key the letter of its kind stands.
+    kind: usize,
 }
 
 impl Keys {
-    /// The lock, the queue, the fence, the marks.
-    pub(super) fn all(&self) -> [&[u8]; 4] {
+    /// The lock, the queue, the marks.
+    pub(super) fn all(&self) -> [&[u8]; 3] {
         let (lock, beside) = self.text.split_at(self.lock);
-        let (queue, beside) = beside.split_at(self.beside);
-        let (fence, marks) = beside.split_at(self.beside);
-        [lock, queue, fence, marks]
+        let (queue, marks) = beside.split_at(self.beside);
+        [lock, queue, marks]
+    }
+
+    /// What one of several independent servers keeps about the numbers of this key's grants.
+    pub(super) fn fence(&self) -> Vec<u8> {
+        let [_, queue, _] = self.all();
+        let is_kind = |at| at == self.kind;
+        queue.iter().enumerate().map(|(at, byte)| if is_kind(at) { b'r' } else { *byte }).collect()
     }
 
     pub(super) fn lock(&self) -> &[u8] {
@@ -121,8 +158,11 @@ impl Keys {
 }
 
 const KIND_LENGTH: usize = 8;
-/// Of the queue, the fence and the marks.
-const KINDS: [&[u8; KIND_LENGTH]; 3] = [b"dlock:q:", b"dlock:f:", b"dlock:g:"];
+/// Where the letter stands.
+const KIND_AT: usize = 6;
+/// Of the queue and the marks.
+const KINDS: [&[u8; KIND_LENGTH]; 2] = [b"dlock:w:", b"dlock:n:"];
+const COUNTER: &[u8] = b"dlock:f";
 
 /// What puts a name into the slot of a key.
 enum Tag {
@@ -169,7 +209,7 @@ mod tests {
         Naming::new(Some(Namespace::new(namespace).unwrap()))
     }
 
-    fn texts(keys: &Keys) -> [String; 4] {
+    fn texts(keys: &Keys) -> [String; 3] {
         keys.all().map(|name| String::from_utf8(name.to_vec()).unwrap())
     }
 
@@ -181,9 +221,9 @@ mod tests {
     #[test]
     fn the_keys_are_named_by_what_they_are() {
         let names = |key: &[u8]| texts(&keys(key));
-        assert_eq!(names(b"a"), ["a", "dlock:q:p:{a}", "dlock:f:p:{a}", "dlock:g:p:{a}"]);
-        assert_eq!(names(b"a{b}"), ["a{b}", "dlock:q:t:a{b}", "dlock:f:t:a{b}", "dlock:g:t:a{b}"]);
-        assert!(names(b"a}")[1].starts_with("dlock:q:s:{") && names(b"a}")[1].ends_with("}:a}"));
+        assert_eq!(names(b"a"), ["a", "dlock:w:p:{a}", "dlock:n:p:{a}"]);
+        assert_eq!(names(b"a{b}"), ["a{b}", "dlock:w:t:a{b}", "dlock:n:t:a{b}"]);
+        assert!(names(b"a}")[1].starts_with("dlock:w:s:{") && names(b"a}")[1].ends_with("}:a}"));
     }
 
     #[test]
@@ -191,10 +231,10 @@ mod tests {
         let (shop, inbox) = (naming("shop:"), Inbox::new(OwnerId::from_u128(7)));
         let key = LockKey::new("a").unwrap();
         let keys = shop.keys(&key).unwrap();
-        assert_eq!(
-            texts(&keys),
-            ["shop:a", "shop:dlock:q:p:{shop:a}", "shop:dlock:f:p:{shop:a}", "shop:dlock:g:p:{shop:a}"]
-        );
+        assert_eq!(texts(&keys), ["shop:a", "shop:dlock:w:p:{shop:a}", "shop:dlock:n:p:{shop:a}"]);
+        assert_eq!(keys.fence(), b"shop:dlock:r:p:{shop:a}");
+        assert_eq!(*shop.counter(keys.lock(), false), *b"shop:dlock:f");
+        assert!(shop.counter(keys.lock(), true).starts_with(b"shop:dlock:f:{"));
         assert_eq!(shop.keys_at(keys.lock()), keys);
         assert_eq!(shop.marker(keys.lock(), false), b"shop:dlock:m");
         assert!(shop.marker(keys.lock(), true).starts_with(b"shop:dlock:m:{"));
@@ -209,10 +249,11 @@ mod tests {
         for own in [
             "dlock:",
             "dlock:x",
-            "dlock:q:p:{a}",
-            "shop:dlock:q:p:{shop:a}",
+            "dlock:w:p:{a}",
+            "dlock:f",
+            "shop:dlock:w:p:{shop:a}",
             "shop:dlock:m",
-            "{x}dlock:f:t:{x}",
+            "{x}dlock:r:t:{x}",
         ] {
             assert_eq!(refused(&Naming::default(), own).kind(), ErrorKind::InvalidKey, "{own}");
             assert_eq!(refused(&naming("{shop}:"), own).kind(), ErrorKind::InvalidKey, "{own}");
@@ -244,6 +285,8 @@ mod tests {
                 prop_assert!(beside.starts_with(namespace.as_bytes()));
                 prop_assert_eq!(slot(beside), slot(&lock));
             }
+            prop_assert_eq!(slot(&keys.fence()), slot(&lock));
+            prop_assert_eq!(slot(&naming.counter(&lock, true)), slot(&lock));
             prop_assert_eq!(slot(&naming.marker(&lock, true)), slot(&lock));
             prop_assert_eq!(slot(naming.channel_prefix(slot(&lock)).as_bytes()), slot(&lock));
         }

@@ -10,6 +10,7 @@ mod failure;
 mod in_flight;
 mod keys;
 mod notifications;
+mod number;
 mod outcome;
 mod plan;
 mod preflight;

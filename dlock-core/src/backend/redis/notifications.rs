@@ -1,9 +1,10 @@
 //! What servers send unasked, and whom it wakes.
 
 use super::keys::Naming;
+use super::number::GrantNumber;
 use super::wire::{HandOff, Inbox};
 use crate::backend::wakeups::{Waiter, Wakeups};
-use crate::lease::{FencingToken, OwnerId};
+use crate::lease::OwnerId;
 use foldhash::{HashMap, HashSet};
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value};
@@ -14,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 pub(super) struct Pushes {
     pub(super) inbox: Inbox,
     pub(super) naming: Naming,
-    wakeups: Wakeups<FencingToken>,
+    wakeups: Wakeups<GrantNumber>,
     /// Keys that a client of another library holds, each with the first of our waiters for it.
     watched: Mutex<HashMap<Vec<u8>, OwnerId>>,
     /// Owners that may be granted a lock: from before they wait until they leave.
@@ -29,8 +30,8 @@ pub(super) struct Stray {
     pub(super) owner: String,
 }
 
-/// The word to ask again: no grant has this token.
-const ASK: FencingToken = FencingToken::new(0);
+/// The word to ask again: no grant has this number.
+const ASK: GrantNumber = GrantNumber::NONE;
 
 impl Pushes {
     pub(super) fn new(inbox: Inbox, naming: Naming) -> Self {
@@ -39,7 +40,7 @@ impl Pushes {
     }
 
     /// Enters a waiter, before it asks. Its owner is known until it is forgotten.
-    pub(super) fn enter(&self, owner: OwnerId) -> Waiter<'_, FencingToken> {
+    pub(super) fn enter(&self, owner: OwnerId) -> Waiter<'_, GrantNumber> {
         self.known.lock().insert(owner);
         self.wakeups.enter(owner)
     }
@@ -128,7 +129,9 @@ impl Receiver {
         }
         let Some(pushes) = &self.pushes else { return };
         match push.kind {
-            PushKind::Message | PushKind::SMessage => pushes.granted(push.data.get(1)),
+            PushKind::Message | PushKind::SMessage => {
+                pushes.granted(push.data.get(1), self.broken.load(Ordering::Acquire));
+            }
             PushKind::Invalidate => pushes.changed(push.data.first()),
             _ if is_over => pushes.wake_all(),
             _ => {}
@@ -137,12 +140,14 @@ impl Receiver {
 }
 
 impl Pushes {
-    fn granted(&self, message: Option<&Value>) {
+    /// A push that comes by a connection which was given up may be of another server than the one that is asked now: it
+    /// is the word to ask.
+    fn granted(&self, message: Option<&Value>, is_given_up: bool) {
         let hand_off = message.and_then(text).and_then(|text| self.inbox.parse(text));
-        let Some(HandOff { owner, owner_text, token, key }) = hand_off else { return };
+        let Some(HandOff { owner, owner_text, number, key }) = hand_off else { return };
         if self.known.lock().contains(&owner) {
-            self.wakeups.wake(owner, token);
-        } else if let (Some(give_back), true) = (self.on_stray.get(), token != ASK) {
+            self.wakeups.wake(owner, if is_given_up { ASK } else { number });
+        } else if let (Some(give_back), true) = (self.on_stray.get(), number != ASK) {
             give_back(Stray { key: key.to_vec(), owner: owner_text });
         }
     }

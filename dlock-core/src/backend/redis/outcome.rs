@@ -1,8 +1,8 @@
 //! What asking for a lock once may come to.
 
+use super::number::{GrantNumber, TOKENS};
 use crate::backend::Grant;
 use crate::error::{ErrorKind, LockError};
-use crate::lease::FencingToken;
 use crate::time::Moment;
 use std::time::Duration;
 
@@ -26,14 +26,13 @@ pub(super) struct HeldByOther {
     pub(super) first: bool,
     /// Whether nobody will tell of the holder's release.
     pub(super) silent: bool,
-    /// The last token of the key: a hand-off with no greater one is an old story.
-    pub(super) last: FencingToken,
+    /// No grant before the answer has a greater number: a hand-off with no greater one is an old story.
+    pub(super) last: GrantNumber,
 }
 
-/// A grant by the scripts, which give so many tokens to each.
-pub(super) fn grant(token: FencingToken, valid_until: Moment) -> Grant {
-    const TOKENS: u32 = 64;
-    Grant::new(token, valid_until).with_tokens(TOKENS)
+/// A grant with a block of tokens.
+pub(super) fn grant(number: GrantNumber, valid_until: Moment) -> Grant {
+    Grant::new(number.token(), valid_until).with_tokens(TOKENS)
 }
 
 /// The error of an owner that does not have the lock.

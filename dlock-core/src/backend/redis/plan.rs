@@ -189,7 +189,7 @@ impl RedisPlan {
                 // In a cluster the keys of one call lie in one slot; and a batch knows no quarantine.
                 let in_batches =
                     matches!(*servers, Servers::One(_)) && self.settings.options.quarantine.is_zero();
-                let batches = in_batches.then(|| Batches::new(Arc::clone(&servers), limit));
+                let batches = in_batches.then(|| Batches::new(Arc::clone(&servers), naming.clone(), limit));
                 let calls = Calls { servers, naming, limit, options: self.settings.options, batches };
                 Kept::Queue(Queue::new(calls, Arc::clone(pushes), InFlight::default()))
             }

@@ -4,7 +4,7 @@ use super::failure::classify;
 use super::keys::Naming;
 use super::script_error::told_to_a_script;
 use super::scripts;
-use super::servers::{Route, Servers};
+use super::servers::{CallError, Route, Servers};
 use super::wire::Inbox;
 use crate::error::{ErrorKind, LockError};
 use redis::Cmd;
@@ -91,9 +91,19 @@ async fn check_rights(servers: &Servers, asker: &Asker, needs: Needs) -> Result<
         prefix.as_ref().map_or_else(|| naming.channel(*inbox), |prefix| prefix.clone() + &inbox.name());
     let publish = if prefix.is_some() { "SPUBLISH" } else { "PUBLISH" };
     let arguments = |command: &mut Cmd| _ = command.arg(&channel).arg(publish).arg(u8::from(needs.info));
-    let keys = [own.as_bytes(), &[own.as_bytes(), b":q"].concat()];
-    let checked =
-        servers.run::<Refusals>(&Route::Keeper, needs.limit, &scripts::CHECK, &keys, arguments).await?;
+    let queue = [own.as_bytes(), b":q"].concat();
+    let run = async || {
+        let counter = naming.counter(own.as_bytes(), prefix.is_some());
+        let keys = [own.as_bytes(), &queue, &counter];
+        servers.run::<Refusals>(&Route::Keeper, needs.limit, &scripts::CHECK, &keys, arguments).await
+    };
+    let checked = match run().await {
+        Err(error) if is_cross_slot(&error) => {
+            naming.set_by_slot();
+            run().await?
+        }
+        checked => checked?,
+    };
     let (refused, spared) = checked.value;
     if !spared.is_empty() {
         tracing::warn!(
@@ -103,6 +113,11 @@ async fn check_rights(servers: &Servers, asker: &Asker, needs: Needs) -> Result<
         );
     }
     if refused.is_empty() { Ok(()) } else { Err(verdict(&refused)) }
+}
+
+/// Whether the server, or a proxy in front of several, takes no keys of different slots in one call.
+fn is_cross_slot(error: &CallError) -> bool {
+    matches!(error, CallError::Redis(cause) if cause.code() == Some("CROSSSLOT"))
 }
 
 /// Why a server refused these commands: it takes no writes for now, or else the account has no right to them. Pure.

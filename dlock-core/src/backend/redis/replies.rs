@@ -1,15 +1,15 @@
 //! What the scripts answer, read into types. Pure.
 
+use super::number::GrantNumber;
 use super::outcome::HeldByOther;
 use crate::error::{ErrorKind, LockError};
-use crate::lease::FencingToken;
 use redis::Value;
 use std::time::Duration;
 
 /// The answer of `acquire.lua`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum AcquireReply {
-    Granted(FencingToken),
+    Granted(GrantNumber),
     Held(HeldByOther),
     /// The owner gave up before; the request came late.
     GivenUp,
@@ -19,8 +19,11 @@ pub(super) enum AcquireReply {
 
 pub(super) fn answer(reply: &Value) -> Result<AcquireReply, LockError> {
     let numbers = match reply {
-        Value::Int(first) => return Ok(AcquireReply::Granted(token(*first)?)),
-        Value::Array(values) => values.iter().map(number).collect::<Option<Vec<_>>>().ok_or_else(strange)?,
+        Value::BulkString(_) => {
+            let granted = integer(reply).ok_or_else(strange)?;
+            return Ok(AcquireReply::Granted(number(granted)?));
+        }
+        Value::Array(values) => values.iter().map(integer).collect::<Option<Vec<_>>>().ok_or_else(strange)?,
         _ => return Err(strange()),
     };
     match *numbers {
@@ -28,7 +31,7 @@ pub(super) fn answer(reply: &Value) -> Result<AcquireReply, LockError> {
             expires_in: u64::try_from(pttl).ok().map(Duration::from_millis),
             first: first == 1,
             silent: foreign == 1,
-            last: token(last)?,
+            last: number(last)?,
         })),
         [2] => Ok(AcquireReply::GivenUp),
         [3, left] => {
@@ -38,15 +41,19 @@ pub(super) fn answer(reply: &Value) -> Result<AcquireReply, LockError> {
     }
 }
 
-fn number(value: &Value) -> Option<i64> {
+/// Numbers of grants are text, for Lua writes it faster and exactly.
+fn integer(value: &Value) -> Option<i64> {
     match value {
         Value::Int(number) => Some(*number),
+        Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse().ok(),
         _ => None,
     }
 }
 
-pub(super) fn token(number: i64) -> Result<FencingToken, LockError> {
-    u64::try_from(number).map(FencingToken::new).map_err(|_| strange())
+/// The number of a grant. Greater ones could not be counted exactly.
+pub(super) fn number(number: i64) -> Result<GrantNumber, LockError> {
+    let number = u64::try_from(number).ok().filter(|number| *number < 1 << 53);
+    number.map(GrantNumber::new).ok_or_else(strange)
 }
 
 pub(super) fn strange() -> LockError {
@@ -61,7 +68,7 @@ mod tests {
     fn answers_are_read_and_strange_ones_refused() {
         let answer =
             |numbers: &[i64]| answer(&Value::Array(numbers.iter().copied().map(Value::Int).collect()));
-        let last = FencingToken::new(7);
+        let last = GrantNumber::new(7);
         let held =
             HeldByOther { expires_in: Some(Duration::from_millis(5)), first: true, silent: false, last };
         assert_eq!(answer(&[0, 5, 1, 0, 7]).unwrap(), AcquireReply::Held(held));
@@ -75,9 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_is_a_token_alone() {
-        assert_eq!(answer(&Value::Int(7)).unwrap(), AcquireReply::Granted(FencingToken::new(7)));
-        for strange in [Value::Int(-7), Value::Nil, Value::Array(vec![Value::Nil])] {
+    fn a_grant_is_a_number_alone_as_text() {
+        let text = |text: &str| answer(&Value::BulkString(text.as_bytes().to_vec()));
+        let Ok(AcquireReply::Granted(number)) = text("1750000000000000") else { unreachable!("granted") };
+        assert_eq!(number.token().as_u64(), 1_750_000_000_000_000 * 64);
+        for strange in ["", "-7", "1e3", "9007199254740992", "99999999999999999999"] {
+            assert_eq!(text(strange).unwrap_err().kind(), ErrorKind::Unsupported, "{strange:?}");
+        }
+        for strange in [Value::Int(7), Value::Nil, Value::Array(vec![Value::Nil])] {
             assert_eq!(answer(&strange).unwrap_err().kind(), ErrorKind::Unsupported, "{strange:?}");
         }
     }

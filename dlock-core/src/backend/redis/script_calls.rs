@@ -3,13 +3,14 @@
 use super::batch::{BatchOp, BatchTurn, Batches};
 use super::caller::Caller;
 use super::keys::{Keys, Naming};
-use super::replies::{AcquireReply, answer, token};
+use super::replies::{AcquireReply, answer, number};
 use super::script_options::{Gap, ScriptOptions};
 use super::scripts::{self, Script};
 use super::servers::{Reply, Route, Servers};
 use super::wire::millis;
 use crate::error::LockError;
 use redis::{Cmd, FromRedisValue, Value};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ impl Calls {
         let route = self.servers.route();
         let turn = self.turn(&route, BatchOp::Acquire, caller).await?;
         if let BatchTurn::Done(Reply { value, repeated }) = turn {
-            return Ok(Reply { value: AcquireReply::Granted(token(value)?), repeated });
+            return Ok(Reply { value: AcquireReply::Granted(number(value)?), repeated });
         }
         let prefix = self.servers.channel_prefix(caller.keys.lock());
         let arguments = |command: &mut Cmd| {
@@ -46,8 +47,8 @@ impl Calls {
                 command.arg(0);
             }
         };
-        let marker = self.marker(caller.keys, prefix.is_some());
-        let keys = all(caller.keys, marker.as_deref());
+        let (counter, marker) = self.shared(caller.keys, prefix.is_some());
+        let keys = all(caller.keys, &counter, marker.as_deref());
         let reply = self.run::<Value>(&route, &scripts::ACQUIRE, &keys, arguments).await;
         let reply = reply.map_err(|error| turn.failed(error))?;
         Ok(Reply { value: answer(&reply.value)?, repeated: reply.repeated || turn.is_in_doubt() })
@@ -77,9 +78,9 @@ impl Calls {
                 command.arg(late_ms);
             }
         };
-        let marker = self.marker(caller.keys, prefix.is_some());
-        let reply: Reply<bool> =
-            self.run(&route, &scripts::RELEASE, &all(caller.keys, marker.as_deref()), arguments).await?;
+        let (counter, marker) = self.shared(caller.keys, prefix.is_some());
+        let keys = all(caller.keys, &counter, marker.as_deref());
+        let reply: Reply<bool> = self.run(&route, &scripts::RELEASE, &keys, arguments).await?;
         Ok(Reply { repeated: reply.repeated || turn.is_in_doubt(), ..reply })
     }
 
@@ -97,13 +98,16 @@ impl Calls {
     /// To be kept until the request is answered, so that it counts among those under way.
     async fn turn(&self, route: &Route, errand: BatchOp, caller: Caller<'_>) -> Result<BatchTurn, LockError> {
         match &self.batches {
-            Some(batches) => batches.turn(route, errand, caller).await,
-            None => Ok(BatchTurn::ALONE),
+            Some(batches) if !self.naming.is_by_slot() => batches.turn(route, errand, caller).await,
+            _ => Ok(BatchTurn::ALONE),
         }
     }
 
-    fn marker(&self, keys: &Keys, in_cluster: bool) -> Option<Vec<u8>> {
-        (!self.options.quarantine.is_zero()).then(|| self.naming.marker(keys.lock(), in_cluster))
+    /// The keys that locks share: the counter, and with a quarantine the marker.
+    fn shared(&self, keys: &Keys, in_cluster: bool) -> (Cow<'static, [u8]>, Option<Vec<u8>>) {
+        let marker = || self.naming.marker(keys.lock(), in_cluster);
+        let has_marker = !self.options.quarantine.is_zero();
+        (self.naming.counter(keys.lock(), in_cluster), has_marker.then(marker))
     }
 
     async fn run<T: FromRedisValue>(
@@ -117,8 +121,10 @@ impl Calls {
     }
 }
 
-fn all<'a>(keys: &'a Keys, marker: Option<&'a [u8]>) -> Vec<&'a [u8]> {
-    keys.all().into_iter().chain(marker).collect()
+/// In the order of `keys.lua`.
+fn all<'a>(keys: &'a Keys, counter: &'a [u8], marker: Option<&'a [u8]>) -> Vec<&'a [u8]> {
+    let [lock, queue, marks] = keys.all();
+    [lock, queue, counter, marks].into_iter().chain(marker).collect()
 }
 
 const NO_GAP: Gap = Gap { between: Duration::ZERO, length: Duration::ZERO };

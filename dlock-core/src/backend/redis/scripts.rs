@@ -19,10 +19,10 @@ macro_rules! script {
     };
 }
 
-script!(ACQUIRE: "keys", "prelude", "fence", "acquire_free", "acquire_held", "tokens", "tell", "grant", "acquire");
-script!(RELEASE: "keys", "release_only", "prelude", "tell", "release_next", "fence", "tokens", "grant", "release");
+script!(ACQUIRE: "keys", "prelude", "number", "acquire_free", "acquire_held", "tell", "grant", "acquire");
+script!(RELEASE: "keys", "release_only", "prelude", "number", "tell", "release_next", "grant", "release");
 script!(RENEW: "renew");
-script!(BATCH: "prelude", "fence", "batch");
+script!(BATCH: "number", "batch");
 script!(REMOVE: "remove");
 script!(TAKE_OVER: "take_over");
 script!(REPLACE: "replace");

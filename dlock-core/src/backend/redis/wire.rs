@@ -1,13 +1,15 @@
 //! How owners and times are written in Redis. Pure.
 
+use super::number::GrantNumber;
 use crate::backend::Claim;
-use crate::lease::{FencingToken, OwnerId};
+use crate::lease::OwnerId;
 use std::time::Duration;
 
 /// The name of one backend value in its channels and the texts of its owners: where its waiters are told of a hand-off.
 ///
-/// An owner is `dl1|<inbox>|<id>|<ttl in ms>`, so that whoever releases can grant the lock to the next waiter
-/// and tell its process without knowing more than the waiter's entry in the queue.
+/// An owner is `dl2|<inbox>|<id>|<ttl in ms>|`, so that whoever releases can grant the lock to the next waiter
+/// and tell its process without knowing more than the waiter's entry in the queue. What has the lock is the owner with the
+/// number of its grant behind it; the bar between them keeps a ttl of 300 from being the beginning of one of 30000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Inbox(u64);
 
@@ -25,33 +27,36 @@ impl Inbox {
     /// It is written for every request, and the formatting of the standard library takes several times as long.
     pub(super) fn owner(self, claim: &Claim) -> String {
         let mut text = String::with_capacity(OWNER_LENGTH);
-        text.push_str("dl1|");
+        text.push_str(VERSION);
         text.push_str(const_hex::Buffer::<8>::new().format(&self.0.to_be_bytes()));
         text.push('|');
         text.push_str(const_hex::Buffer::<16>::new().format(&claim.owner.as_u128().to_be_bytes()));
         text.push('|');
         text.push_str(itoa::Buffer::new().format(claim.ttl.as_millis()));
+        text.push('|');
         text
     }
 
-    /// Reads the message of a hand-off to this inbox: `<owner>|<token>|<key>`.
+    /// Reads the message of a hand-off to this inbox: `<owner><number>|<key>`.
     pub(super) fn parse(self, message: &[u8]) -> Option<HandOff<'_>> {
         let mut parts = message.splitn(6, |byte| *byte == b'|');
         let mut next = || std::str::from_utf8(parts.next()?).ok();
         let (version, inbox, id, ttl) = (next()?, next()?, next()?, next()?);
-        let token = FencingToken::new(next()?.parse().ok()?);
+        let number = GrantNumber::new(next()?.parse().ok()?);
         let key = parts.next()?;
-        if version != "dl1" || u64::from_str_radix(inbox, 16).ok()? != self.0 {
+        if version != VERSION.trim_end_matches('|') || u64::from_str_radix(inbox, 16).ok()? != self.0 {
             return None;
         }
         let owner = OwnerId::from_u128(u128::from_str_radix(id, 16).ok()?);
-        let owner_text = format!("{version}|{inbox}|{id}|{ttl}");
-        Some(HandOff { owner, owner_text, token, key })
+        let owner_text = format!("{version}|{inbox}|{id}|{ttl}|");
+        Some(HandOff { owner, owner_text, number, key })
     }
 }
 
+/// The form of the owners.
+const VERSION: &str = "dl2|";
 /// The longest ttl has eight digits.
-const OWNER_LENGTH: usize = "dl1|".len() + 16 + 1 + 32 + 1 + 8;
+const OWNER_LENGTH: usize = VERSION.len() + 16 + 1 + 32 + 1 + 8 + 1;
 
 /// What the message of a hand-off says.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +64,7 @@ pub(super) struct HandOff<'a> {
     pub(super) owner: OwnerId,
     /// The owner as it stands in Redis.
     pub(super) owner_text: String,
-    pub(super) token: FencingToken,
+    pub(super) number: GrantNumber,
     pub(super) key: &'a [u8],
 }
 
@@ -80,18 +85,19 @@ mod tests {
         let claim = Claim::new(LockKey::new("k").unwrap(), Ttl::default()).unwrap();
         let (mine, other) = (Inbox(7), Inbox(8));
         let text = mine.owner(&claim);
-        assert_eq!(text, format!("dl1|{:016x}|{:032x}|30000", 7, claim.owner.as_u128()));
-        let message = format!("{text}|9|a|b");
+        assert_eq!(text, format!("dl2|{:016x}|{:032x}|30000|", 7, claim.owner.as_u128()));
+        let message = format!("{text}9|a|b");
         let read = mine.parse(message.as_bytes()).unwrap();
-        assert_eq!((read.owner, read.token, read.key), (claim.owner, FencingToken::new(9), &b"a|b"[..]));
+        assert_eq!((read.owner, read.number, read.key), (claim.owner, GrantNumber::new(9), &b"a|b"[..]));
         assert_eq!(read.owner_text, text);
         assert_eq!(other.parse(message.as_bytes()), None);
         for wrong in [
             text.clone(),
             format!("{text}|"),
-            format!("{text}|9"),
-            format!("{text}|-1|a"),
-            format!("{text}|1e3|a"),
+            format!("{text}9"),
+            format!("{text}-1|a"),
+            format!("{text}1e3|a"),
+            format!("{text}9|a").replacen("dl2", "dl1", 1),
         ] {
             assert_eq!(mine.parse(wrong.as_bytes()), None, "{wrong}");
         }
@@ -99,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_message_is_read_without_a_panic(text in prop::collection::vec(any::<u8>(), 0..60), tail in "(dl1\\||0000000000000007\\||[0-9a-f|]){0,6}") {
+        fn any_message_is_read_without_a_panic(text in prop::collection::vec(any::<u8>(), 0..60), tail in "(dl2\\||0000000000000007\\||[0-9a-f|]){0,6}") {
             prop_assert_eq!(Inbox(7).parse(&text), None);
             let _ = Inbox(7).parse(tail.as_bytes());
         }

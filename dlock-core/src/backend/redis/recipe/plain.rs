@@ -2,9 +2,10 @@
 
 use crate::backend::expiring_map::{ExpiringMap, memory};
 use crate::backend::redis::keys::Naming;
+use crate::backend::redis::number::GrantNumber;
 use crate::backend::redis::outcome::not_owner;
 use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
-use crate::backend::redis::replies::{strange, token};
+use crate::backend::redis::replies::{number, strange};
 use crate::backend::redis::scripts;
 use crate::backend::redis::servers::{Asking, CallError, Exclusive, Job, Servers};
 use crate::backend::redis::servers::{TimedConnection, Transaction};
@@ -77,12 +78,13 @@ impl PlainRecipe {
         let (_, holder, left_ms, (seconds, micros)): (Value, Vec<u8>, i64, (i64, i64)) = reply.value;
         if holder == owner.as_bytes() {
             let micros = seconds.checked_mul(1_000_000).and_then(|whole| whole.checked_add(micros));
-            let (token, valid_until) = (token(micros.ok_or_else(strange)?)?, claim.ttl.valid_until(sent));
+            let (token, valid_until) =
+                (number(micros.ok_or_else(strange)?)?.token(), claim.ttl.valid_until(sent));
             self.tokens.lock().set(claim.owner, token, remembered_until(claim, sent), sent);
             return Ok(AskOutcome::Granted(Grant::new(token, valid_until)));
         }
         let expires_in = u64::try_from(left_ms).ok().map(Duration::from_millis);
-        let held = HeldByOther { expires_in, first: true, silent: true, last: FencingToken::new(0) };
+        let held = HeldByOther { expires_in, first: true, silent: true, last: GrantNumber::NONE };
         Ok(AskOutcome::Held { held, sent })
     }
 

@@ -76,8 +76,8 @@ impl Queue {
         let reply = asked?;
         match reply.value {
             _ if has_left => Err(given_up()),
-            AcquireReply::Granted(token) => {
-                Ok(AskOutcome::Granted(grant(token, claim.ttl.valid_until(sent))))
+            AcquireReply::Granted(number) => {
+                Ok(AskOutcome::Granted(grant(number, claim.ttl.valid_until(sent))))
             }
             AcquireReply::Held(held) => Ok(AskOutcome::Held { held, sent }),
             AcquireReply::Quarantined(left) => Ok(AskOutcome::Quarantined(left)),

@@ -2,9 +2,10 @@
 
 use crate::backend::expiring_map::{ExpiringMap, memory};
 use crate::backend::redis::keys::Naming;
+use crate::backend::redis::number::GrantNumber;
 use crate::backend::redis::outcome::not_owner;
 use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
-use crate::backend::redis::replies::{strange, token};
+use crate::backend::redis::replies::{number, strange};
 use crate::backend::redis::scripts::{self, Script};
 use crate::backend::redis::servers::{Route, Servers};
 use crate::backend::redis::wire::millis;
@@ -149,11 +150,11 @@ impl ScriptRunner {
     ) -> Result<Result<FencingToken, HeldByOther>, LockError> {
         let reply: Vec<i64> = self.run(&scripts::TAKE_OVER, key, &[now, ends]).await?;
         match reply[..] {
-            [1, micros] => Ok(Ok(token(micros)?)),
+            [1, micros] => Ok(Ok(number(micros)?.token())),
             [0, ends] => {
                 let left = u64::try_from(ends).unwrap_or_default().saturating_sub(now);
                 let expires_in = Some(Duration::from_millis(left));
-                Ok(Err(HeldByOther { expires_in, first: true, silent: true, last: FencingToken::new(0) }))
+                Ok(Err(HeldByOther { expires_in, first: true, silent: true, last: GrantNumber::NONE }))
             }
             [-1] => Err(LockError::new(
                 ErrorKind::Corrupt,

@@ -4,9 +4,10 @@ use super::node::RedlockServer;
 use super::participant::{Participant, Terms};
 use crate::backend::Claim;
 use crate::backend::redis::keys::Naming;
+use crate::backend::redis::number::GrantNumber;
 use crate::backend::redis::wire::Inbox;
 use crate::error::LockError;
-use crate::lease::{FencingToken, OwnerId};
+use crate::lease::OwnerId;
 use crate::time::Moment;
 use foldhash::HashMap;
 use parking_lot::Mutex;
@@ -44,11 +45,11 @@ impl RedlockAcquisition {
         self.terms.leaving.get_or_init(Moment::now);
     }
 
-    pub(super) fn token(&self) -> Option<FencingToken> {
+    pub(super) fn token(&self) -> Option<GrantNumber> {
         *self.terms.token.lock()
     }
 
-    pub(super) fn set_token(&self, token: Option<FencingToken>) {
+    pub(super) fn set_token(&self, token: Option<GrantNumber>) {
         *self.terms.token.lock() = token;
     }
 }

@@ -61,7 +61,7 @@ use std::time::Duration;
 ///
 /// **Rights.** At every server those listed at [`RedisBackend`](crate::RedisBackend), and with a
 /// [namespace](super::RedlockBackendBuilder::namespace) in it alone. Keys that begin with `dlock:`, and those that hold a name
-/// such as `dlock:q:`, are dlock's own.
+/// such as `dlock:w:`, are dlock's own.
 ///
 /// Clones share the connections, one to each server, which a thread of the library makes and drives. Needs Redis 6.2 or
 /// newer.

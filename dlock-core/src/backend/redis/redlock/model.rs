@@ -2,7 +2,7 @@
 //! rise from grant to grant (I2). Twins that lack one rule each show that the property notices.
 
 use super::votes::{Ballot, Outcome, Vote, proposal};
-use crate::lease::FencingToken;
+use crate::backend::redis::number::GrantNumber;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use std::time::Duration;
@@ -29,12 +29,12 @@ struct ModelServer {
 }
 
 impl ModelServer {
-    fn propose(&mut self, rival: usize, token: FencingToken, flaw: ModelFlaw) -> Vote {
+    fn propose(&mut self, rival: usize, token: GrantNumber, flaw: ModelFlaw) -> Vote {
         if *self.holder.get_or_insert(rival) != rival && flaw != ModelFlaw::AgreesWithoutHolding {
             return Vote::Held(None);
         }
         if token.as_u64() <= self.fence && flaw != ModelFlaw::AgreesToAnything {
-            return Vote::Outbid(FencingToken::new(self.fence));
+            return Vote::Outbid(GrantNumber::new(self.fence));
         }
         self.fence = token.as_u64();
         Vote::Agreed
@@ -44,7 +44,7 @@ impl ModelServer {
 /// One that acquires, again and again.
 #[derive(Debug, Clone)]
 struct Rival {
-    token: FencingToken,
+    token: GrantNumber,
     votes: Vec<(usize, Vote)>,
     /// Whether the lease of this round's requests lasts still, at every server that they reached.
     lasts: bool,
@@ -53,7 +53,7 @@ struct Rival {
 
 impl Rival {
     /// Asks all servers anew, by a clock that shows `micros`.
-    fn ask(seen: FencingToken, micros: u64) -> Self {
+    fn ask(seen: GrantNumber, micros: u64) -> Self {
         let token = proposal(seen, Duration::from_micros(micros));
         Self { token, votes: Vec::new(), lasts: true, granted: false }
     }
@@ -88,12 +88,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct World {
     servers: Vec<ModelServer>,
     rivals: Vec<Rival>,
-    last: FencingToken,
+    last: GrantNumber,
     flaw: ModelFlaw,
 }
 
 fn run(steps: &[Step], flaw: ModelFlaw) -> TestCaseResult {
-    let (nothing, servers) = (FencingToken::new(0), vec![ModelServer::default(); SERVERS]);
+    let (nothing, servers) = (GrantNumber::NONE, vec![ModelServer::default(); SERVERS]);
     let rivals = (0..RIVALS).map(|rival| Rival::ask(nothing, rival as u64)).collect();
     let mut world = World { servers, rivals, last: nothing, flaw };
     steps.iter().try_for_each(|step| world.take(*step))
@@ -107,7 +107,7 @@ impl World {
             Step::LeaseEnds { server } => self.ends(server, None),
             Step::Leaves { rival, micros } => {
                 (0..SERVERS).for_each(|server| self.ends(server, Some(rival)));
-                self.rivals[rival] = Rival::ask(FencingToken::new(0), micros);
+                self.rivals[rival] = Rival::ask(GrantNumber::NONE, micros);
             }
         }
         Ok(())

@@ -2,12 +2,12 @@
 
 use super::votes::Vote;
 use crate::backend::redis::keys::Keys;
-use crate::backend::redis::replies::{strange, token};
+use crate::backend::redis::number::GrantNumber;
+use crate::backend::redis::replies::{number, strange};
 use crate::backend::redis::script_calls::Calls;
 use crate::backend::redis::scripts;
 use crate::backend::redis::servers::{Reply, Route};
 use crate::error::{ErrorKind, LockError};
-use crate::lease::FencingToken;
 use redis::Cmd;
 use std::time::Duration;
 
@@ -30,12 +30,12 @@ impl RedlockServer {
         keys: &Keys,
         owner: &str,
         ttl_ms: u64,
-        proposed: FencingToken,
+        proposed: GrantNumber,
     ) -> Result<Reply<Vote>, LockError> {
         let arguments = |command: &mut Cmd| _ = command.arg(owner).arg(ttl_ms).arg(proposed.as_u64());
-        let [lock, _, fence, marks] = keys.all();
+        let ([lock, _, marks], fence) = (keys.all(), keys.fence());
         let Calls { servers, limit, .. } = &self.calls;
-        let keys = [lock, fence, marks];
+        let keys = [lock, &fence, marks];
         let proposed = servers.run::<Vec<i64>>(&Route::Keeper, *limit, &scripts::PROPOSE, &keys, arguments);
         let reply = proposed.await?;
         Ok(Reply { value: vote(&reply.value)?, repeated: reply.repeated })
@@ -45,7 +45,7 @@ impl RedlockServer {
 fn vote(reply: &[i64]) -> Result<Vote, LockError> {
     match *reply {
         [1] => Ok(Vote::Agreed),
-        [2, last] => Ok(Vote::Outbid(token(last)?)),
+        [2, last] => Ok(Vote::Outbid(number(last)?)),
         [0, pttl] => Ok(Vote::Held(u64::try_from(pttl).ok().map(Duration::from_millis))),
         [3] => Err(LockError::new(ErrorKind::Lost, "the acquisition was given up before")),
         _ => Err(strange()),
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn votes_are_read_and_strange_ones_refused() {
         assert_eq!(vote(&[1]).unwrap(), Vote::Agreed);
-        assert_eq!(vote(&[2, 7]).unwrap(), Vote::Outbid(FencingToken::new(7)));
+        assert_eq!(vote(&[2, 7]).unwrap(), Vote::Outbid(GrantNumber::new(7)));
         assert_eq!(vote(&[0, 5]).unwrap(), Vote::Held(Some(Duration::from_millis(5))));
         assert_eq!(vote(&[0, -1]).unwrap(), Vote::Held(None));
         assert_eq!(vote(&[3]).unwrap_err().kind(), ErrorKind::Lost);

@@ -5,8 +5,9 @@ use super::node::RedlockServer;
 use super::votes::Vote;
 use crate::backend::redis::caller::Caller;
 use crate::backend::redis::keys::Keys;
+use crate::backend::redis::number::GrantNumber;
 use crate::error::{ErrorKind, LockError};
-use crate::lease::{FencingToken, Ttl};
+use crate::lease::Ttl;
 use crate::time::{Backoff, Moment, sleep};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +20,7 @@ pub(super) struct Terms {
     pub(super) owner: String,
     pub(super) ttl: Ttl,
     /// The token of the grant.
-    pub(super) token: Mutex<Option<FencingToken>>,
+    pub(super) token: Mutex<Option<GrantNumber>>,
     /// Since when the owner leaves, for good: from then on nothing takes the lock for it.
     pub(super) leaving: OnceLock<Moment>,
 }
@@ -72,7 +73,7 @@ impl Participant {
     }
 
     /// Takes the lock here, under a token.
-    pub(super) async fn propose(&self, mut turn: FifoTurn, token: FencingToken) -> Result<Vote, LockError> {
+    pub(super) async fn propose(&self, mut turn: FifoTurn, token: GrantNumber) -> Result<Vote, LockError> {
         turn.come().await;
         self.node.ensure().await?;
         if self.terms.leaving.get().is_some() {

@@ -5,10 +5,10 @@ use super::fan_out::FanOut;
 use super::participant::{LeaveFrom, Participant};
 use super::votes::{Ballot, Outcome, Poll, Verdict, Vote, majority, proposal};
 use crate::backend::Grant;
+use crate::backend::redis::number::GrantNumber;
 use crate::backend::redis::outcome::{grant, not_owner};
 use crate::error::{ErrorKind, LockError};
 use crate::keeper::Keeper;
-use crate::lease::FencingToken;
 use crate::time::{Moment, sleep, unix_time};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(super) async fn ask(acquisition: &RedlockAcquisition) -> RoundOutcome {
 
 /// Proposes tokens, each greater than all that are known by then.
 async fn propose_until_settled(acquisition: &RedlockAcquisition) -> RoundOutcome {
-    let mut seen = FencingToken::new(0);
+    let mut seen = GrantNumber::NONE;
     for _ in 0..=RAISES {
         let (sent, token) = (Moment::now(), proposal(seen, unix_time()));
         let (ballot, failures) = propose(acquisition, token).await;
@@ -55,7 +55,7 @@ async fn propose_until_settled(acquisition: &RedlockAcquisition) -> RoundOutcome
     RoundOutcome::Refused(None)
 }
 
-async fn propose(acquisition: &RedlockAcquisition, token: FencingToken) -> (Ballot, Vec<LockError>) {
+async fn propose(acquisition: &RedlockAcquisition, token: GrantNumber) -> (Ballot, Vec<LockError>) {
     let mut round = FanOut::ask(&acquisition.participants, |participant| {
         let turn = participant.turn();
         async move { participant.propose(turn, token).await }
@@ -75,7 +75,7 @@ async fn propose(acquisition: &RedlockAcquisition, token: FencingToken) -> (Ball
 }
 
 /// The grant, unless the majority took longer than the lease (I3).
-fn believe(acquisition: &RedlockAcquisition, token: FencingToken, sent: Moment) -> RoundOutcome {
+fn believe(acquisition: &RedlockAcquisition, token: GrantNumber, sent: Moment) -> RoundOutcome {
     let valid_until = acquisition.terms.ttl.valid_until(sent);
     if valid_until <= Moment::now() {
         return RoundOutcome::Failed(LockError::new(
@@ -148,7 +148,7 @@ async fn heal(
     participants: Arc<[Arc<Participant>]>,
     mut missing: Vec<usize>,
     mut round: FanOut<Result<bool, LockError>>,
-    token: FencingToken,
+    token: GrantNumber,
     until: Moment,
 ) {
     loop {

@@ -3,7 +3,7 @@
 //! A majority is always one of all servers, never of those that answered: any two majorities share a server,
 //! and a server has one holder.
 
-use crate::lease::FencingToken;
+use crate::backend::redis::number::GrantNumber;
 use std::time::Duration;
 
 /// How many of `servers` are a majority.
@@ -17,7 +17,7 @@ pub(super) enum Vote {
     /// The owner has the lock there, and the token is agreed to.
     Agreed,
     /// The owner has the lock there, but this token was agreed to before.
-    Outbid(FencingToken),
+    Outbid(GrantNumber),
     /// Another has it, for so long; `None` if for ever.
     Held(Option<Duration>),
     /// No answer, or an error.
@@ -30,7 +30,7 @@ pub(super) enum Outcome {
     /// A majority agreed to the token while the owner had the lock there.
     Won,
     /// The owner has the lock at a majority, but the token is no greater than this one.
-    Outbid(FencingToken),
+    Outbid(GrantNumber),
     /// The servers that would make up a majority are another's, or several others'.
     Refused,
     /// Too few servers answer.
@@ -92,12 +92,12 @@ impl Ballot {
         self.count(|vote| matches!(vote, Vote::Agreed | Vote::Outbid(_)))
     }
 
-    fn greatest(&self) -> FencingToken {
+    fn greatest(&self) -> GrantNumber {
         let tokens = self.votes.iter().filter_map(|vote| match vote {
             Vote::Outbid(token) => Some(*token),
             _ => None,
         });
-        tokens.max().unwrap_or(FencingToken::new(0))
+        tokens.max().unwrap_or(GrantNumber::NONE)
     }
 
     fn count(&self, is: impl Fn(&Vote) -> bool) -> usize {
@@ -164,11 +164,11 @@ impl Poll {
 
 /// The next token to propose: greater than all that are known, and if the clock is any good, than all that are
 /// not. A wrong clock costs rounds, never the order.
-pub(super) fn proposal(seen: FencingToken, unix_time: Duration) -> FencingToken {
+pub(super) fn proposal(seen: GrantNumber, unix_time: Duration) -> GrantNumber {
     // The scripts count exactly up to 2^53. A clock that is past the year 2112 must not use that up.
     const LATEST: u64 = 1 << 52;
     let micros = u64::try_from(unix_time.as_micros()).unwrap_or(LATEST).min(LATEST);
-    FencingToken::new(seen.as_u64().saturating_add(1).max(micros))
+    GrantNumber::new(seen.as_u64().saturating_add(1).max(micros))
 }
 
 #[cfg(test)]
@@ -179,7 +179,7 @@ mod tests {
     use proptest::prelude::*;
     use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 
-    const TOKEN: FencingToken = FencingToken::new(7);
+    const TOKEN: GrantNumber = GrantNumber::new(7);
 
     fn outcome(servers: usize, votes: &[Vote]) -> Option<Outcome> {
         Ballot { servers, votes: votes.to_vec() }.outcome()
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(outcome(5, &[Failed, held, Failed, Failed]), Some(Outcome::Unreachable));
         assert_eq!(outcome(3, &[Outbid(TOKEN), Agreed]), None, "the third may agree");
         assert_eq!(outcome(3, &[Outbid(TOKEN), Agreed, Failed]), Some(Outcome::Outbid(TOKEN)));
-        let greater = FencingToken::new(9);
+        let greater = GrantNumber::new(9);
         assert_eq!(outcome(3, &[Outbid(TOKEN), Outbid(greater)]), Some(Outcome::Outbid(greater)));
     }
 
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(proposal(TOKEN, Duration::from_secs(1)).as_u64(), 1_000_000);
         assert_eq!(proposal(TOKEN, Duration::ZERO).as_u64(), 8);
         assert!(proposal(TOKEN, Duration::MAX).as_u64() < 1 << 53);
-        assert_eq!(proposal(FencingToken::new(u64::MAX), Duration::ZERO).as_u64(), u64::MAX);
+        assert_eq!(proposal(GrantNumber::new(u64::MAX), Duration::ZERO).as_u64(), u64::MAX);
     }
 
     /// B06.
@@ -300,7 +300,7 @@ mod tests {
     fn votes() -> impl Strategy<Value = Vec<Vote>> {
         let vote = prop_oneof![
             Just(Vote::Agreed),
-            (0..9_u64).prop_map(|token| Vote::Outbid(FencingToken::new(token))),
+            (0..9_u64).prop_map(|token| Vote::Outbid(GrantNumber::new(token))),
             Just(Vote::Held(None)),
             Just(Vote::Failed),
         ];

@@ -10,59 +10,56 @@
 -- ARGV[5] prefix of the shard channels of this slot []
 -- ARGV[6] how long a server grants nothing after it was started or promoted, in ms [0]
 --
--- Returns token                     granted, with a block of tokens that begins with this one; an owner that had
---                                   the lock already gets its old block
+-- Returns number                    granted, under this number, as text; an owner that had the lock already gets its old
+--                                   one
 --         {0, left, first, foreign, last}  not granted: what is left of the holder's lease in ms (-1: it never
 --                                   expires, or an earlier waiter asks at its end), or after how many ms to ask
 --                                   again if nobody has it; 1 if the owner is the first that waits, 1 if the
---                                   holder is no dlock client, and the last token of the key
+--                                   holder is no dlock client, and, as text, a number that no grant before this
+--                                   answer has a greater one than, 0 if the owner does not wait
 --         {2}                       the owner gave up: this request comes late
 --         {3, left}                 no grants for so many ms yet
 --         error WRONGTYPE           a key is of another type
---         error DLOCKCORRUPT        the fence is no token
 
 local me, ttl_ms, waits = ARGV[1], ARGV[2], ARGV[3] ~= '0'
 local barging, prefix = ARGV[4] == '1', ARGV[5] or ''
 
 -- Before the first write: an error later on would not undo it.
-local last = token_in(redis.call('GET', fence))
-if not last then return redis.error_reply('DLOCKCORRUPT the fence holds no token') end
 local quarantined = quarantine_left(tonumber(ARGV[6] or 0))
-
 if redis.call('ZSCORE', marks, me) then return {2} end
 
 local holder = redis.call('GET', lock)
-if holder == me then
+if is_of(holder, me) then
   redis.call('PEXPIRE', lock, ttl_ms)
-  if last == 0 then return grant(me, ttl_ms, last) end
-  return last - TOKENS + 1
+  return string.match(holder, '^%d+', #me + 1)
 end
 
-local gap_ms = holder and 0 or gap_left(server_millis())
+local now = server_micros()
+local gap_ms = holder and 0 or gap_left(millis_of(now))
 local free = not holder and quarantined == 0 and gap_ms == 0
 if free and barging then
   redis.call('ZREM', queue, me)
-  return grant(me, ttl_ms, last)
+  return grant(me, ttl_ms)
 end
 
-local first = waits and enqueue(me, ttl_ms, redis.call('EXISTS', queue) == 1)
+local first = waits and enqueue(me, ttl_ms, redis.call('EXISTS', queue) == 1, now)
 if quarantined > 0 then return {3, quarantined} end
 
+local next
 if free then
-  local next
-  next, last = hand_off(prefix, me, last, 0)
+  next = hand_off(prefix, me, 0)
   if next == 'me' or next == 'nobody' then
-    local token = grant(me, ttl_ms, last)
+    local number = grant(me, ttl_ms)
     redis.call('ZREM', queue, me)
-    return token
+    return number
   end
   holder, first = redis.call('GET', lock), waits and redis.call('ZRANK', queue, me) == 0
 end
 
--- A gap, or there were too many dead waiters for one call.
-local left_ms, foreign = gap_ms, 0
+-- A gap; or there were too many dead waiters for one call; or a waiter of another build was told.
+local left_ms, foreign = next == 'other' and 100 or gap_ms, 0
 if holder then
-  local longest_ms = string.match(holder, OWNER_TTL)
+  local longest_ms = string.match(holder, HOLDER)
   foreign = longest_ms and 0 or 1
   if waits and not first then
     left_ms = -1
@@ -70,4 +67,4 @@ if holder then
     left_ms = longest_ms and left_of_lease(longest_ms) or redis.call('PTTL', lock)
   end
 end
-return {0, left_ms, first and 1 or 0, foreign, last}
+return {0, left_ms, first and 1 or 0, foreign, waits and newest(now) or '0'}

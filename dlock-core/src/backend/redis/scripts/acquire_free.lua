@@ -6,12 +6,8 @@ local there = redis.call('EXISTS', lock, queue, marks, marks)
 local is_usual = (ARGV[6] or '0') == '0'
 
 if is_usual and there == 0 then
-  local last, time = token_in(redis.pcall('GET', fence)), redis.call('TIME')
-  local now = time[1] * 1000000 + time[2]
-  -- A fence ahead of the clock is for tokens.lua. What EXISTS does not count, a SET destroys no part of.
-  if last and last < now and redis.pcall('SET', lock, ARGV[1], 'PX', ARGV[2]).ok then
-    write_fence(fence, last, now + TOKENS - 1, now)
-    return now
-  end
+  local number = next_number(counter)
+  -- What EXISTS does not count, a SET destroys no part of.
+  if number and redis.pcall('SET', lock, ARGV[1] .. number, 'PX', ARGV[2]).ok then return number end
 end
 

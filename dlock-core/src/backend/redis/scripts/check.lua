@@ -1,6 +1,6 @@
 -- Tries every command that the other scripts use, on keys of its own that it leaves no trace of.
 --
--- KEYS[1] a string   KEYS[2] a sorted set
+-- KEYS[1] a string   KEYS[2] a sorted set   KEYS[3] the counter, which is only named: all may have to lie in one slot
 -- ARGV[1] the channel of the caller's own inbox   ARGV[2] PUBLISH or SPUBLISH
 -- ARGV[3] 1 if INFO is needed
 --
@@ -23,9 +23,9 @@ end
 
 try('TIME')
 try('SET', text, '1', 'NX', 'PX', '1000')
+try('SET', text, '1', 'GET')
 try('GET', text)
 try('MGET', text)
-try('INCRBY', text, '1')
 try('EXISTS', text, set)
 try('PTTL', text)
 try('PEXPIRE', text, '1000')

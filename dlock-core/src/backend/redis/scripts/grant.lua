@@ -2,14 +2,25 @@
 --
 -- KEYS    as in keys.lua
 
-local function server_millis()
-  return math.floor(server_micros() / 1000)
+-- So many microseconds, given as text, in ms.
+local function millis_of(micros)
+  return math.floor(tonumber(micros) / 1000)
 end
 
--- Makes `owner` the holder.
-local function grant(owner, ttl_ms, last)
-  redis.call('SET', lock, owner, 'PX', ttl_ms)
-  return issue_tokens(last)
+local function server_millis()
+  return millis_of(server_micros())
+end
+
+-- Makes `owner` the holder. Returns the number of the grant.
+local function grant(owner, ttl_ms)
+  local number = next_number(counter)
+  if not number then
+    -- Asked again, the server refuses in its own words.
+    redis.call('SET', counter, '0', 'NX')
+    error('DLOCKCORRUPT the clock of the server is past the year 2112', 0)
+  end
+  redis.call('SET', lock, owner .. number, 'PX', ttl_ms)
+  return number
 end
 
 -- What is left at `now` of the time for which the lock is left free. More than the whole of it means that the
@@ -22,25 +33,28 @@ local function gap_left(now)
 end
 
 -- Grants the free lock to the first waiter whose process listens. `me` is granted by the caller instead, and `passed`
--- dead waiters were passed over before.
--- Returns 'me', 'other', 'nobody' if the queue is empty, or 'unknown' after the longest walk; and the last token.
-local function hand_off(prefix, me, last, passed)
+-- dead waiters were passed over before. A waiter of another build is told that the lock is free: only such a build knows
+-- how it is to have it.
+-- Returns 'me', 'other', 'nobody' if the queue is empty, or 'unknown' after the longest walk.
+local function hand_off(prefix, me, passed)
   for _ = passed + 1, LONGEST_WALK do
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
-    if not head then return 'nobody', last end
-    if head == me then return 'me', last end
-    local inbox, ttl_ms = string.match(head, OWNER)
+    if not head then return 'nobody' end
+    if head == me then return 'me' end
+    local inbox, ttl_ms = string.match(head, WAITER)
+    local other = not inbox and string.match(head, OTHER_WAITER)
     if inbox then
-      local first = grant(head, ttl_ms, last)
-      last = first + TOKENS - 1
+      local number = grant(head, ttl_ms)
       redis.call('ZREM', queue, head)
-      if tell(prefix, inbox, head .. '|' .. string.format('%.0f', first) .. '|' .. lock) > 0 then return 'other', last end
+      if tell(prefix, inbox, head .. number .. '|' .. lock) > 0 then return 'other' end
       redis.call('DEL', lock)
+    elseif other and tell(prefix, other, head .. '0|' .. lock) > 0 then
+      return 'other'
     else
       redis.call('ZREM', queue, head)
     end
   end
-  return 'unknown', last
+  return 'unknown'
 end
 
 -- Tells the first waiter whose process listens to ask for the lock, and leaves it in its place.
@@ -48,8 +62,8 @@ local function wake_first(prefix)
   for _ = 1, LONGEST_WALK do
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
     if not head then return end
-    local inbox = string.match(head, OWNER)
-    if inbox and tell(prefix, inbox, head .. '|0|' .. lock) > 0 then return end
+    local inbox = string.match(head, OTHER_WAITER)
+    if inbox and tell(prefix, inbox, head .. '0|' .. lock) > 0 then return end
     redis.call('ZREM', queue, head)
   end
 end

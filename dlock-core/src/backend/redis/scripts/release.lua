@@ -48,13 +48,12 @@ local function is_gap()
 end
 
 local function pass_on()
-  local last = token_in(redis.call('GET', fence))
-  if not last then return end
   if barging or is_gap() or quarantine_left(quarantine_ms) > 0 then return wake_first(prefix) end
-  hand_off(prefix, nil, last, passed)
+  hand_off(prefix, nil, passed)
 end
 
-local had_it = passed > 0 or redis.call('GET', lock) == me
+local queued = redis.call('EXISTS', queue) == 1 or passed > 0
+local had_it = passed > 0 or is_of(redis.call('GET', lock), me)
 if had_it then
   -- First, because a full server refuses a SET as a script's first write, but not after another write.
   redis.call('DEL', lock)
