@@ -2,14 +2,20 @@
 
 use super::{Cycle, LEASE, Locks};
 use anyhow::Result;
+use dlock_core::backend::redis::Recipe;
 use dlock_core::{
     EmbeddedBackend, HandOver, LockError, LockGuard, LockManager, RedisBackend, ZooKeeperBackend,
 };
 use dlock_core::{backend::Backend, distributed_lock};
 use std::time::Duration;
 
-pub(crate) async fn over_redis(address: &str, lease: Duration, hand_over: HandOver) -> Result<LockManager> {
-    let backend = RedisBackend::builder().url(address).build().await?;
+pub(crate) async fn over_redis(
+    address: &str,
+    lease: Duration,
+    recipe: Recipe,
+    hand_over: HandOver,
+) -> Result<LockManager> {
+    let backend = RedisBackend::builder().url(address).recipe(recipe).build().await?;
     manager(backend, lease, hand_over)
 }
 

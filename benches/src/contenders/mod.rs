@@ -14,6 +14,7 @@ mod zookeeper_recipe;
 use crate::loads::Visitor;
 use crate::servers::Kind;
 use anyhow::{Result, bail};
+use dlock_core::backend::redis::Recipe;
 use dlock_core::{HandOver, LockManager};
 use serde::{Deserialize, Serialize};
 use std::future::Future;
@@ -54,6 +55,8 @@ pub(crate) enum Contender {
     DlockOneThread,
     /// The same without a hand-over inside the process.
     DlockInLine,
+    /// By the recipe without a queue, which promises what the raw commands do, and a token.
+    DlockPlain,
     /// SET NX PX and a script that compares and deletes, over one multiplexed connection.
     RawRedis,
     RawRedisOneThread,
@@ -86,6 +89,7 @@ impl Contender {
             Self::Dlock => "dlock",
             Self::DlockOneThread => "dlock, 1 thread",
             Self::DlockInLine => "dlock, hand-over off",
+            Self::DlockPlain => "dlock, Recipe::Plain",
             Self::DlockZooKeeper => "dlock, ZooKeeper",
             Self::DlockZooKeeperInLine => "dlock, ZooKeeper, hand-over off",
             Self::RawRedis => "raw commands",
@@ -140,7 +144,7 @@ impl Contender {
         match self {
             Self::DlockZooKeeper | Self::DlockZooKeeperInLine => Kind::ZooKeeper,
             Self::RawZooKeeper | Self::ZooKeeperRecipe => Kind::ZooKeeper,
-            Self::Dlock | Self::DlockOneThread | Self::DlockInLine => Kind::Redis,
+            Self::Dlock | Self::DlockOneThread | Self::DlockInLine | Self::DlockPlain => Kind::Redis,
             Self::RawRedis | Self::RawRedisOneThread | Self::Baton => Kind::Redis,
             Self::Rslock | Self::Redlock | Self::DistributedLock => Kind::Redis,
             Self::DlockEmbedded | Self::ShardedMutex | Self::Annotated | Self::HandWritten => Kind::Nowhere,
@@ -152,7 +156,8 @@ impl Contender {
     pub(crate) fn sends(self, command: &str) -> bool {
         match command {
             "evalsha" | "eval" | "fcall" | "subscribe" | "ssubscribe" | "ping" | "wait" | "blpop" => true,
-            "set" | "lpush" => !self.is_ours(),
+            "set" => !self.is_ours() || self == Self::DlockPlain,
+            "lpush" => !self.is_ours(),
             "packets" => true,
             _ => command.starts_with("client|") && command != "client|list",
         }
@@ -166,9 +171,10 @@ impl Contender {
     async fn manager(self, address: &str, lease: Duration) -> Result<LockManager> {
         match self {
             Self::Dlock | Self::DlockOneThread => {
-                dlock::over_redis(address, lease, HandOver::default()).await
+                dlock::over_redis(address, lease, Recipe::Fair, HandOver::default()).await
             }
-            Self::DlockInLine => dlock::over_redis(address, lease, HandOver::OFF).await,
+            Self::DlockInLine => dlock::over_redis(address, lease, Recipe::Fair, HandOver::OFF).await,
+            Self::DlockPlain => dlock::over_redis(address, lease, Recipe::Plain, HandOver::default()).await,
             Self::DlockZooKeeper => dlock::over_zookeeper(address, lease, HandOver::default()).await,
             Self::DlockZooKeeperInLine => dlock::over_zookeeper(address, lease, HandOver::OFF).await,
             Self::DlockEmbedded => dlock::embedded(lease),
@@ -188,6 +194,7 @@ impl Contender {
             Self::Dlock
             | Self::DlockOneThread
             | Self::DlockInLine
+            | Self::DlockPlain
             | Self::DlockZooKeeper
             | Self::DlockZooKeeperInLine
             | Self::DlockEmbedded => visitor.drive(self.manager(address, lease).await?).await,
