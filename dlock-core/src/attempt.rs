@@ -33,8 +33,6 @@ pub(crate) struct Wanted {
 /// Dropped before it is settled, its owner leaves in the background (I4): the guard is there from the start.
 pub(crate) struct Attempt {
     guard: LockGuard,
-    /// Seen to be here, if the backend is outside of this process.
-    keeper: Option<&'static Keeper>,
     wait: Duration,
     span: AcquireSpan,
 }
@@ -45,10 +43,9 @@ impl Attempt {
         let key = key.map_err(|error| error.with_operation(Operation::Acquire))?;
         let name = |error: LockError| manager.named(error.with_operation(Operation::Acquire), &key);
         let ttl = ttl.map_or(Ok(manager.ttl), Ttl::new).map_err(name)?;
-        let keeper = match manager.backend.is_local() {
-            true => None,
-            false => Some(Keeper::here().map_err(name)?),
-        };
+        if !manager.backend.is_local() {
+            Keeper::here().map_err(name)?;
+        }
         // What a backend outside of this process is asked with has an owner of its own, which no other process has.
         let claim = Claim { owner: OwnerId::local(), ttl, key: key.clone() };
         let (wait, span) = (wait.unwrap_or(manager.wait), AcquireSpan::new(&claim, &*manager.backend));
@@ -58,7 +55,7 @@ impl Attempt {
             true => acquisition,
             false => acquisition.tell_causes(),
         });
-        Ok(Self { guard: LockGuard::pending(manager, acquisition), keeper, wait, span })
+        Ok(Self { guard: LockGuard::pending(manager, acquisition), wait, span })
     }
 
     /// What there is to say without waiting: a refusal, or the grant of a backend inside this process. Most locks
@@ -91,12 +88,14 @@ impl Attempt {
             self.guard.set_to_release(true);
             let outcome = {
                 let (request, manager) = (self.request(), self.guard.manager());
+                // It was seen to be here when the request was prepared.
+                let keeper = if manager.backend.is_local() { None } else { Keeper::started() };
                 let mut asked = manager.backend.acquire(&request);
                 tokio::select! {
                     biased;
                     outcome = poll_fn(|context| self.span.within(|| asked.as_mut().poll(context))) => outcome,
                     () = manager.closed.cancelled() => Err(manager.closed_error(self.guard.key())),
-                    () = manager.clock.sleep(self.wait, self.keeper), if request.mode == Mode::Wait => {
+                    () = manager.clock.sleep(self.wait, keeper), if request.mode == Mode::Wait => {
                         Err(request.progress.verdict(self.wait))
                     }
                 }

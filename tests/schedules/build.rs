@@ -137,7 +137,7 @@ const FLAWS: [(&str, &str, Edit); 28] = [
     (
         "parks_for_ever",
         "what_is_not_taken_goes_back",
-        edit("queue.rs", "self.waiters.unpark(place);\n        match", "match"),
+        edit("queue.rs", "self.waiters.change(|line| line.unpark(place));\n        match", "match"),
     ),
     (
         "does_not_wake_who_is_parked",

@@ -66,9 +66,9 @@ impl HandOverState {
             return Ok(self.came_too_late(lane, owner, competitor));
         }
         let (grant, loss) = self.step(lane, |entry, _, now| {
-            entry.progress().queued();
             let grant = entry.queue.granted_in_place(owner, &granted, now);
             if grant.is_some() {
+                entry.note_grant();
                 entry.in_place = None;
             }
             (grant, entry.relay.as_ref().and_then(|relay| relay.loss))

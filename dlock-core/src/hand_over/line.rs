@@ -5,11 +5,16 @@ use crate::error::LockError;
 use crate::lease::OwnerId;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::sync::Arc;
+
+/// The line of one key. While nothing waits there is none: a lock that is held takes no room for waiters.
+#[derive(Debug, Default)]
+pub(super) struct Line(Option<Box<LineInUse>>);
 
 /// First come, first served. A waiter that is *parked* keeps its place and is not served.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct LineInUse {
     waiters: VecDeque<LineWaiter>,
     /// How many are parked.
     parked: usize,
@@ -44,22 +49,61 @@ impl LineWaiter {
     }
 }
 
-impl Line {
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiters.is_empty()
-    }
+static NO_WAITERS: LineInUse = LineInUse { waiters: VecDeque::new(), parked: 0, to_wake: 0 };
 
+impl Deref for Line {
+    type Target = LineInUse;
+
+    fn deref(&self) -> &LineInUse {
+        self.0.as_deref().unwrap_or(&NO_WAITERS)
+    }
+}
+
+impl Line {
     /// What it is woken by.
     pub(super) fn enter_last(&mut self, owner: OwnerId) -> Arc<Bell<LockError>> {
-        let entered = LineWaiter::new(owner);
-        let bell = Arc::clone(&entered.called.bell);
-        self.waiters.push_back(entered);
-        bell
+        self.0.get_or_insert_default().enter_last(owner)
     }
 
     /// It has asked for itself, and waits from here on.
     pub(super) fn enter_first(&mut self, owner: OwnerId) {
-        self.waiters.push_front(LineWaiter::new(owner));
+        self.0.get_or_insert_default().waiters.push_front(LineWaiter::new(owner));
+    }
+
+    pub(super) fn remove(&mut self, place: usize) {
+        self.change(|line| {
+            line.unpark(place);
+            line.waiters.remove(place);
+        });
+        if self.is_empty() {
+            self.0 = None;
+        }
+    }
+
+    /// All of them leave.
+    pub(super) fn take_all(&mut self) -> CalledWaiters {
+        let waiters = self.0.take().map(|line| line.waiters).unwrap_or_default();
+        waiters.into_iter().map(|waiting| waiting.called).collect()
+    }
+
+    /// Has what stands in the line changed.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut LineInUse)) {
+        if let Some(line) = &mut self.0 {
+            change(line);
+        }
+    }
+}
+
+impl LineInUse {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    fn enter_last(&mut self, owner: OwnerId) -> Arc<Bell<LockError>> {
+        let entered = LineWaiter::new(owner);
+        let bell = Arc::clone(&entered.called.bell);
+        self.waiters.push_back(entered);
+        bell
     }
 
     /// Most often it is the first.
@@ -84,20 +128,6 @@ impl Line {
 
     pub(super) fn has_candidates(&self) -> bool {
         self.count_candidates() > 0
-    }
-
-    pub(super) fn remove(&mut self, place: usize) {
-        self.unpark(place);
-        self.waiters.remove(place);
-        if self.waiters.is_empty() {
-            // A lock that is held takes no room for waiters.
-            self.waiters = VecDeque::new();
-        }
-    }
-
-    /// All of them leave.
-    pub(super) fn take_all(&mut self) -> CalledWaiters {
-        std::mem::take(self).waiters.into_iter().map(|waiting| waiting.called).collect()
     }
 
     /// It was polled.

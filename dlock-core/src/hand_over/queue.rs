@@ -13,7 +13,7 @@
 //! does not within [`PATIENCE`], the offer widens to the next one as well. A waiter that let an offer or an invitation pass
 //! is parked, and counts again once it is polled.
 
-use super::line::{Called, CalledWaiters, Line};
+use super::line::{Called, CalledWaiters, Line, LineInUse};
 use super::share::{GrantShare, HandOver};
 use crate::backend::bell::Bell;
 use crate::backend::{Grant, Mode};
@@ -136,6 +136,15 @@ impl KeyQueue {
         self.waiters.is_empty() && matches!(self.stage, Stage::Free)
     }
 
+    /// Whether this process has what was asked for.
+    pub(super) fn is_granted(&self) -> bool {
+        matches!(self.stage, Stage::Offered { .. } | Stage::Held { .. })
+    }
+
+    pub(super) fn has_waiters(&self) -> bool {
+        !self.waiters.is_empty()
+    }
+
     /// Somebody wants the lock.
     pub(super) fn enter(&mut self, owner: OwnerId, mode: Mode) -> EnterOutcome {
         if let Some(grant) = self.held(owner) {
@@ -203,7 +212,7 @@ impl KeyQueue {
     pub(super) fn follow(&mut self) {
         if let Stage::InPlace { owner, competitor, .. } = self.stage {
             self.waiters.enter_first(owner);
-            self.waiters.park_first();
+            self.waiters.change(LineInUse::park_first);
             self.stage = Stage::Asking { competitor };
         }
     }
@@ -322,14 +331,14 @@ impl KeyQueue {
         if let Stage::Invited { owner, .. } = self.stage {
             to_wake.extend(self.waiters.candidates().find(|first| first.owner == owner).cloned());
         }
-        self.waiters.take_to_wake(&mut to_wake);
+        self.waiters.change(|line| line.take_to_wake(&mut to_wake));
         to_wake
     }
 
     /// This waiter was polled. What it gets, if it is offered something: those before it let that pass.
     pub(super) fn take(&mut self, owner: OwnerId, now: Moment) -> TakeOutcome {
         let Some(place) = self.waiters.place_of(owner) else { return TakeOutcome::Wait };
-        self.waiters.unpark(place);
+        self.waiters.change(|line| line.unpark(place));
         match std::mem::take(&mut self.stage) {
             Stage::Invited { owner: invited, since } if invited == owner => {
                 self.stage = Stage::Invited { owner, since };
@@ -339,7 +348,7 @@ impl KeyQueue {
                 if share.valid_until > now && self.is_reached(owner, since, now) =>
             {
                 self.waiters.remove(place);
-                self.waiters.park(place);
+                self.waiters.change(|line| line.park(place));
                 TakeOutcome::Has(self.hold(owner, share))
             }
             other => {
@@ -473,7 +482,7 @@ impl KeyQueue {
             Stage::InPlace { owner, competitor, mode, .. } if is_displaced => {
                 if mode == Mode::Wait {
                     self.waiters.enter_first(owner);
-                    self.waiters.park_first();
+                    self.waiters.change(LineInUse::park_first);
                 }
                 self.stage = Stage::ForKeeper;
                 TimePassed { displaced: Some((owner, competitor)), ..TimePassed::default() }
@@ -483,7 +492,7 @@ impl KeyQueue {
                 TimePassed::default()
             }
             Stage::Offered { share, since } if ends_at(&share, since) <= now => {
-                self.waiters.park_candidates(reach(since, now));
+                self.waiters.change(|line| line.park_candidates(reach(since, now)));
                 TimePassed { returned: Some(share.competitor), ..TimePassed::default() }
             }
             Stage::Held { holder, share, .. } if share.valid_until <= now => {
@@ -499,7 +508,7 @@ impl KeyQueue {
     /// Who was invited did not come: the keeper asks, if anybody else waits.
     fn pass_invitation(&mut self, owner: OwnerId) {
         if let Some(place) = self.waiters.place_of(owner) {
-            self.waiters.park(place + 1);
+            self.waiters.change(|line| line.park(place + 1));
         }
         if self.waiters.has_candidates() {
             self.stage = Stage::ForKeeper;

@@ -61,7 +61,22 @@ impl QueueEntry {
 
     /// What the competitor waits for.
     pub(super) fn progress(&mut self) -> &Arc<Progress> {
-        self.progress.get_or_insert_default()
+        let is_granted = self.queue.is_granted();
+        self.progress.get_or_insert_with(|| {
+            let progress = Progress::default();
+            if is_granted {
+                progress.queued();
+            }
+            Arc::new(progress)
+        })
+    }
+
+    /// The competitor has the lock. A lock that is held keeps no progress for waiters that are not there.
+    pub(super) fn note_grant(&mut self) {
+        match self.queue.has_waiters() {
+            true => self.progress().queued(),
+            false => self.progress = None,
+        }
     }
 
     /// What the next competitor is to wait for, when it is `own` that asks. All here follow it.

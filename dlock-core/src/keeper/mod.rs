@@ -66,6 +66,11 @@ impl Keeper {
         if keeper.process.is_this() { Ok(keeper) } else { Err(forked()) }
     }
 
+    /// The keeper that was started before, in this process or in the one that it was forked from. For a caller that knows which.
+    pub(crate) fn started() -> Option<&'static Self> {
+        KEEPER.get()
+    }
+
     /// Whether this process was forked from the one that has the keeper. Takes no lock.
     pub(crate) fn is_forked() -> bool {
         KEEPER.get().is_some_and(|keeper| !keeper.process.is_this())

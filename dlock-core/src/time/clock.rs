@@ -1,9 +1,10 @@
 //! What leases and waits are measured by.
 
 use super::moment::Moment;
-use super::sleep::{sleep, sleep_by, sleep_until};
+use super::sleep::{Sleep, sleep, sleep_by, sleep_until};
 use super::test_clock::TestClock;
 use crate::keeper::Keeper;
+use futures_util::future::{BoxFuture, Either};
 use std::time::Duration;
 
 /// What the leases and the waits of one backend are measured by: the lease clock, or one that a test moves.
@@ -39,15 +40,21 @@ impl Clock {
         }
     }
 
-    /// Waits for `span` of the time that the machine is awake, or of the time of the test. `keeper` is the one that was
-    /// seen to be here, if it was looked at.
-    pub(crate) async fn sleep(&self, span: Duration, keeper: Option<&'static Keeper>) {
+    /// Waits for `span` of the time that the machine is awake, or of the time of the test. The time runs from this call on.
+    /// `keeper` is the one that was seen to be here, if it was looked at.
+    pub(crate) fn sleep(&self, span: Duration, keeper: Option<&'static Keeper>) -> ClockSleep {
         match &self.0 {
-            None => keeper.map_or_else(|| sleep(span), |keeper| sleep_by(keeper, span)).await,
-            Some(test) => test.sleep_until(test.now().after(span)).await,
+            None => Either::Left(keeper.map_or_else(|| sleep(span), |keeper| sleep_by(keeper, span))),
+            Some(test) => {
+                let (test, until) = (test.clone(), test.now().after(span));
+                Either::Right(Box::pin(async move { test.sleep_until(until).await }))
+            }
         }
     }
 }
+
+/// A wait by a clock. Each request that waits has one, so it is no larger than it has to be.
+type ClockSleep = Either<Sleep, BoxFuture<'static, ()>>;
 
 impl From<TestClock> for Clock {
     fn from(test: TestClock) -> Self {
