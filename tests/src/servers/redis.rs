@@ -89,6 +89,14 @@ impl RedisServer {
         self.try_command(command).or_fail()
     }
 
+    /// Has a node of a cluster serve every slot. Redis 6.2 takes no range of them.
+    #[track_caller]
+    pub fn serve_all_slots(&self) {
+        let slots: Vec<String> = (0..16_384).map(|slot: u16| slot.to_string()).collect();
+        let slots = slots.iter().map(String::as_str);
+        self.command(&["CLUSTER", "ADDSLOTS"].into_iter().chain(slots).collect::<Vec<_>>());
+    }
+
     /// As [`command`](Self::command), but gives an error back: [`HarnessError::Reply`] is the server's.
     pub fn try_command(&self, command: &[&str]) -> Result<String, HarnessError> {
         log_in(self.address(), self.login.as_ref(), PATIENCE)?.call(command)

@@ -97,9 +97,7 @@ async fn a_demoted_primary_of_redis_6_2_is_left() {
 #[tokio::test]
 async fn a_cluster_of_redis_6_2_is_refused() {
     let node = RedisServer::builder().kind(RedisKind::Redis62).config("cluster-enabled yes").start();
-    let slots: Vec<String> = (0..16_384).map(|slot: u16| slot.to_string()).collect();
-    let slots = slots.iter().map(String::as_str);
-    node.command(&["CLUSTER", "ADDSLOTS"].into_iter().chain(slots).collect::<Vec<_>>());
+    node.serve_all_slots();
     let url = format!("redis+cluster://{}", node.address());
     let refused = RedisBackend::builder().url(url).build().await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unsupported, "{refused}");

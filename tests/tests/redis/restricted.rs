@@ -183,7 +183,7 @@ async fn a_server_that_takes_clients_again_is_used_again() {
 #[tokio::test]
 async fn where_keys_of_different_slots_are_refused_each_slot_has_a_counter() {
     let server = RedisServer::builder().config("cluster-enabled yes").start();
-    server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    server.serve_all_slots();
     wait_until_async("the cluster is up", PATIENCE, async || {
         server.command(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
     })
