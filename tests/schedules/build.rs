@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// The sources of the layer: the shell, its pure parts, its table of queues, and that of whom to wake.
+/// The sources of the layer: the shell, its pure parts, its table of queues, and the bell that wakes a waiter.
 const SOURCES: [(&str, &str); 13] = [
     ("mod.rs", "hand_over/mod.rs"),
     ("state.rs", "hand_over/state.rs"),

@@ -303,7 +303,8 @@ impl RedisBackend {
 /// It cannot say how long it was on its way. But the last request, sent at `sent`, was answered with "held",
 /// so the grant came after that was carried out: its lease lasts until at least a ttl after `sent` (I3). And a
 /// number that is no greater than the last one in that answer belongs to a grant from before it, long over
-/// (I2); that one is no less than the server's time of the answer, so it is so too for a counter that was lost. A grant with less than half of its lease left is asked about instead, which also renews it.
+/// (I2). The last one in the answer is no less than the server's time then, so this holds for a lost counter too. A grant
+/// with less than half of its lease left is asked about instead, which also renews it.
 fn believe(number: GrantNumber, last: GrantNumber, ttl: Ttl, sent: Moment, now: Moment) -> Option<Grant> {
     let valid_until = ttl.valid_until(sent);
     let fresh = number > last && valid_until.since(now) >= ttl.as_duration() / 2;
