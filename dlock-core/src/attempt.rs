@@ -7,6 +7,7 @@ use crate::error::{ErrorKind, LockError, Operation};
 use crate::guard::LockGuard;
 use crate::keeper::Keeper;
 use crate::key::LockKey;
+use crate::label::Label;
 use crate::lease::{OwnerId, Ttl};
 use crate::scope;
 use crate::shared::Shared;
@@ -21,13 +22,25 @@ use std::time::Duration;
 /// A request that waits.
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<LockGuard, LockError>> + Send>>;
 
-/// What a request asks for. The key is as its caller gave it: a wrong one is told when the request is awaited.
+/// What a request asks for. The key is as its caller gave it: a wrong one, or a wrong label, is told when the request is
+/// awaited.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) manager: Arc<Shared>,
     pub(crate) key: Result<LockKey, LockError>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) wait: Option<Duration>,
+    pub(crate) label: Option<Label>,
+}
+
+impl Wanted {
+    /// The request fails with `error` when it is awaited, unless its key is wrong already.
+    pub(crate) fn refuse(&mut self, error: LockError) {
+        if let Ok(key) = &self.key {
+            let error = self.manager.named(error, key);
+            self.key = Err(error);
+        }
+    }
 }
 
 /// Dropped before it is settled, its owner leaves in the background (I4): the guard is there from the start.
@@ -39,7 +52,7 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn prepare(wanted: Wanted) -> Result<Self, LockError> {
-        let Wanted { manager, key, ttl, wait } = wanted;
+        let Wanted { manager, key, ttl, wait, label } = wanted;
         let key = key.map_err(|error| error.with_operation(Operation::Acquire))?;
         let name = |error: LockError| manager.named(error.with_operation(Operation::Acquire), &key);
         let ttl = ttl.map_or(Ok(manager.ttl), Ttl::new).map_err(name)?;
@@ -47,7 +60,8 @@ impl Attempt {
             Keeper::here().map_err(name)?;
         }
         // What a backend outside of this process is asked with has an owner of its own, which no other process has.
-        let claim = Claim { owner: OwnerId::local(), ttl, key: key.clone() };
+        let label = label.or_else(|| manager.label.clone());
+        let claim = Claim { owner: OwnerId::local(), ttl, key: key.clone(), label };
         let (wait, span) = (wait.unwrap_or(manager.wait), AcquireSpan::new(&claim, &*manager.backend));
         let acquisition = Acquisition::new(claim, manager.clock.clone(), manager.backend.name())
             .in_namespace(manager.backend.namespace());

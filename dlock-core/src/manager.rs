@@ -6,6 +6,7 @@ use crate::hand_over::{HandOver, HandOverBackend};
 use crate::handles::Handles;
 use crate::keeper::Background;
 use crate::key::{LockKey, Namespace};
+use crate::label::Label;
 use crate::lease::Ttl;
 use crate::renewal::Renewal;
 use crate::request::LockRequest;
@@ -73,6 +74,7 @@ impl LockManager {
     /// | [`hand_over`](LockManagerBuilder::hand_over) | `off`, or holders and a duration: `16,10ms` |
     /// | [`flush_on_drop`](LockManagerBuilder::flush_on_drop) | a duration |
     /// | [`token_floor`](LockManagerBuilder::token_floor) | a number |
+    /// | [`label`](LockManagerBuilder::label) | text |
     /// | `namespace` | the [namespace](LockManagerBuilder::namespace) of the backend, from the first connection on: `shop:` |
     ///
     /// The `url` methods of the backends' builders list those of one backend.
@@ -346,14 +348,40 @@ impl LockManagerBuilder {
         self
     }
 
+    /// What this process calls itself as a holder and as a waiter, by default nothing: 1 to 64 bytes of text, such as a host
+    /// and a process id. A [request](crate::LockRequest::label) may set another one.
+    ///
+    /// People see it when they look who holds a lock. On Redis it stands in the owner's text, on ZooKeeper in the data of the
+    /// owner's node, so a lock without a label costs nothing for it. A recipe that keeps no owner
+    /// (`Recipe::Timestamp`) keeps no label.
+    ///
+    /// ```
+    /// use dlock_core::{EmbeddedBackend, ErrorKind, LockManager};
+    ///
+    /// # fn main() -> Result<(), dlock_core::LockError> {
+    /// let builder = || LockManager::builder(EmbeddedBackend::new());
+    /// builder().label(format!("worker-7:{}", std::process::id())).build()?;
+    /// assert_eq!(builder().label("").build().unwrap_err().kind(), ErrorKind::InvalidOption);
+    /// # Ok(()) }
+    /// ```
+    pub fn label<L>(mut self, label: L) -> Self
+    where
+        L: TryInto<Label>,
+        L::Error: Into<LockError>,
+    {
+        self.settings.label = Some(label.try_into().map_err(Into::into));
+        self
+    }
+
     /// The manager. Starts the library's own thread, `dlock-keeper`, if no other manager of this process has.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] if the ttl or the hand-over is out of its range or the namespace is none,
+    /// [`ErrorKind::InvalidOption`] if the ttl, the hand-over or the label is out of its range or the namespace is none,
     /// [`ErrorKind::Unavailable`] if the system gives no thread, and [`ErrorKind::NotConfigured`] in a process that was forked after a manager was built.
     pub fn build(mut self) -> Result<LockManager, LockError> {
-        let ManagerSettings { ttl, wait, hand_over, flush_on_drop, token_floor, namespace } = self.settings;
-        let ttl = Ttl::new(ttl)?;
+        let ManagerSettings { ttl, wait, hand_over, flush_on_drop, token_floor, namespace, label } =
+            self.settings;
+        let (ttl, label) = (Ttl::new(ttl)?, label.transpose()?);
         if !(1..=HandOver::MOST).contains(&hand_over.max) {
             let detail = "a hand-over is of 1 to 64 holders; 1 turns it off";
             return Err(LockError::new(ErrorKind::InvalidOption, detail));
@@ -373,6 +401,7 @@ impl LockManagerBuilder {
             backend: self.backend,
             ttl,
             wait,
+            label,
             renewal,
             closed: CancellationToken::new(),
             handles: Handles::new(flush_on_drop),

@@ -4,6 +4,7 @@ use crate::attempt::{Attempt, Waiting, Wanted};
 use crate::error::{ErrorKind, LockError};
 use crate::guard::LockGuard;
 use crate::key::LockKey;
+use crate::label::Label;
 use crate::shared::Shared;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -25,7 +26,7 @@ pub struct LockRequest(Option<Wanted>);
 
 impl LockRequest {
     pub(crate) fn new(manager: Arc<Shared>, key: Result<LockKey, LockError>) -> Self {
-        Self(Some(Wanted { manager, key, ttl: None, wait: None }))
+        Self(Some(Wanted { manager, key, ttl: None, wait: None, label: None }))
     }
 
     /// The length of the lease, renewed while the guard lives: 100 ms to 24 h, by default the manager's.
@@ -37,6 +38,25 @@ impl LockRequest {
     /// [`Duration::MAX`] waits without end.
     pub fn wait(self, wait: Duration) -> Self {
         self.with(|wanted| wanted.wait = Some(wait))
+    }
+
+    /// What the caller calls itself as the holder and as a waiter, by default the manager's [label](Label).
+    ///
+    /// Requests of one process with different labels stand in different lines: the lock is handed over from one
+    /// to the other by the backend, not inside the process. So prefer a label for each process or kind of work to one for
+    /// each request.
+    ///
+    /// A label that is not valid is reported when the request is awaited.
+    pub fn label<L>(self, label: L) -> Self
+    where
+        L: TryInto<Label>,
+        L::Error: Into<LockError>,
+    {
+        let label = label.try_into().map_err(Into::into);
+        self.with(|wanted| match label {
+            Ok(label) => wanted.label = Some(label),
+            Err(error) => wanted.refuse(error),
+        })
     }
 
     fn with(mut self, set: impl FnOnce(&mut Wanted)) -> Self {
@@ -51,7 +71,7 @@ impl LockRequest {
     /// - [`ErrorKind::Reentrant`]: the caller is inside the scope of this very lock ([`LockGuard::run`], an annotated
     ///   function, a layer). It fails at once, since it would wait for itself.
     /// - [`ErrorKind::Unavailable`]: the backend did not answer in time.
-    /// - [`ErrorKind::InvalidKey`], [`ErrorKind::InvalidOption`]: the key or the ttl is out of its range.
+    /// - [`ErrorKind::InvalidKey`], [`ErrorKind::InvalidOption`]: the key, the ttl or the label is out of its range.
     /// - [`ErrorKind::Closed`]: the manager was closed before or meanwhile.
     /// - [`ErrorKind::NotConfigured`]: called in a process that was forked after the manager was built.
     /// - [`ErrorKind::Auth`], [`ErrorKind::Corrupt`], [`ErrorKind::Unsupported`]: the backend refuses.

@@ -1,8 +1,10 @@
 //! The settings of a manager, and their names in a URL.
 
 use crate::backend::url_options::{UrlOption, Wrong, duration, number};
+use crate::error::LockError;
 use crate::hand_over::HandOver;
 use crate::handles::DEFAULT_PATIENCE;
+use crate::label::Label;
 use crate::lease::Ttl;
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ pub(crate) struct ManagerSettings {
     pub(crate) token_floor: u64,
     /// In a URL it is the backend's.
     pub(crate) namespace: Option<String>,
+    /// As it was given: a wrong one is told when the manager is built.
+    pub(crate) label: Option<Result<Label, LockError>>,
 }
 
 /// How long a request waits unless it says otherwise.
@@ -30,6 +34,7 @@ impl Default for ManagerSettings {
             flush_on_drop: DEFAULT_PATIENCE,
             token_floor: 0,
             namespace: None,
+            label: None,
         }
     }
 }
@@ -54,6 +59,10 @@ pub(crate) const OPTIONS: &[UrlOption<ManagerSettings>] = &[
     }),
     UrlOption::new("token_floor", |settings, value| {
         settings.token_floor = number(value)?;
+        Ok(())
+    }),
+    UrlOption::new("label", |settings, value| {
+        settings.label = Some(Label::new(value));
         Ok(())
     }),
 ];

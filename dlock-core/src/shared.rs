@@ -6,6 +6,7 @@ use crate::error::{ErrorKind, LockError, Operation};
 use crate::handles::Handles;
 use crate::keeper::{Background, Keeper};
 use crate::key::LockKey;
+use crate::label::Label;
 use crate::lease::Ttl;
 use crate::release;
 use crate::renewal::Renewal;
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) ttl: Ttl,
     pub(crate) wait: Duration,
+    pub(crate) label: Option<Label>,
     pub(crate) renewal: Renewal,
     pub(crate) closed: CancellationToken,
     pub(crate) handles: Handles,

@@ -2,6 +2,7 @@
 
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::LockKey;
+use crate::label::Label;
 use crate::lease::{OwnerId, Ttl};
 
 /// Who wants which key for how long: the same in every request of one acquisition.
@@ -14,15 +15,23 @@ pub struct Claim {
     pub owner: OwnerId,
     /// The length of the lease.
     pub ttl: Ttl,
+    /// What the holder calls itself.
+    pub label: Option<Label>,
 }
 
 impl Claim {
-    /// A claim of a new owner.
+    /// A claim of a new owner, without a label.
     ///
     /// # Errors
     /// As [`OwnerId::random`].
     pub fn new(key: LockKey, ttl: Ttl) -> Result<Self, LockError> {
-        Ok(Self { key, owner: OwnerId::random()?, ttl })
+        Ok(Self { key, owner: OwnerId::random()?, ttl, label: None })
+    }
+
+    /// The same with a label.
+    #[must_use]
+    pub fn with_label(self, label: Option<Label>) -> Self {
+        Self { label, ..self }
     }
 
     /// Says in an error what was done about which key.

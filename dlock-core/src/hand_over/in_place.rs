@@ -22,7 +22,7 @@ impl HandOverState {
         request: &AcquireRequest,
         now: Moment,
     ) -> Result<InPlace, LockError> {
-        let claim = Claim::new(lane.key.clone(), lane.ttl)?;
+        let claim = lane.claim(OwnerId::random()?);
         let observer = self.observer(lane, &claim);
         entry.queue.ask_in_place(request.claim.owner, claim.owner, request.mode, now);
         let progress = entry.progress_of(&request.progress);

@@ -2,20 +2,23 @@
 
 use crate::backend::Claim;
 use crate::key::LockKey;
+use crate::label::Label;
 use crate::lease::{OwnerId, Ttl};
 
-/// Which queue: acquisitions of different lengths compete by themselves, since one lease cannot have two.
+/// Which queue: acquisitions of different lengths compete by themselves, since one lease cannot have two. So do those of
+/// different labels.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Lane {
     pub(super) key: LockKey,
     pub(super) ttl: Ttl,
     /// Whose queue it is, where each acquisition has its own; else [`OwnerId::NONE`].
     pub(super) whose: OwnerId,
+    pub(super) label: Option<Label>,
 }
 
 impl Lane {
     /// An acquisition that competes for this queue.
     pub(super) fn claim(&self, owner: OwnerId) -> Claim {
-        Claim { key: self.key.clone(), owner, ttl: self.ttl }
+        Claim { key: self.key.clone(), owner, ttl: self.ttl, label: self.label.clone() }
     }
 }

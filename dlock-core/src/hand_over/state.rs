@@ -128,7 +128,7 @@ impl HandOverState {
     /// Each acquisition stands in a queue of its own where nothing is handed over.
     fn lane(&self, claim: &Claim) -> Lane {
         let whose = if self.hand_over.max > 1 { OwnerId::NONE } else { claim.owner };
-        Lane { key: claim.key.clone(), ttl: claim.ttl, whose }
+        Lane { key: claim.key.clone(), ttl: claim.ttl, whose, label: claim.label.clone() }
     }
 
     /// Changes a queue, and does what follows from it.
@@ -259,7 +259,7 @@ impl HandOverState {
 
     /// Decides what the keeper asks for, under a new owner: requests of an earlier one may still be under way.
     fn begin_asking(&self, lane: &Lane, entry: &mut QueueEntry) -> Option<AskErrand> {
-        let competitor = Claim::new(lane.key.clone(), lane.ttl).ok()?;
+        let competitor = lane.claim(OwnerId::random().ok()?);
         let (progress, observer) =
             (Arc::new(entry.progress().asked_again()), self.observer(lane, &competitor));
         entry.progress().follow(&progress);

@@ -23,6 +23,8 @@ mod guard;
 pub mod keeper;
 #[path = "../../../dlock-core/src/key/mod.rs"]
 pub mod key;
+#[path = "../../../dlock-core/src/label.rs"]
+pub mod label;
 mod layers;
 #[path = "../../../dlock-core/src/lease/mod.rs"]
 pub mod lease;

@@ -57,6 +57,7 @@ const PURE: &[&str] = &[
     "backend/redis/servers/slots.rs",
     "backend/redis/wire.rs",
     "backend/redis/words.rs",
+    "backend/zookeeper/label.rs",
     "backend/zookeeper/path.rs",
     "backend/zookeeper/recipe/dialect.rs",
     "backend/zookeeper/recipe/order.rs",

@@ -13,7 +13,7 @@ struct Layer {
 }
 
 const LAYERS: &[Layer] = &[
-    Layer { name: "errors", files: &["error.rs", "key/", "template.rs"], below: &[] },
+    Layer { name: "errors", files: &["error.rs", "key/", "label.rs", "template.rs"], below: &[] },
     Layer { name: "keeper", files: &["keeper/"], below: &["errors"] },
     Layer { name: "leases", files: &["lease/", "time/"], below: &["errors", "keeper"] },
     Layer { name: "seam", files: &["backend/"], below: &["errors", "keeper", "leases"] },

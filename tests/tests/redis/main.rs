@@ -17,6 +17,7 @@ mod fencing;
 mod foreign;
 mod half_open;
 mod kinds;
+mod labels;
 mod late_requests;
 mod namespaces;
 mod older_builds;
@@ -40,8 +41,8 @@ mod urls;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use dlock_core::{
-    ErrorKind, FencingToken, GuardState, HandOver, LockError, LockGuard, LockKey, LockManager, LossReason,
-    Moment, Operation, RedisBackend, Ttl,
+    ErrorKind, FencingToken, GuardState, HandOver, Label, LockError, LockGuard, LockKey, LockManager,
+    LossReason, Moment, Operation, RedisBackend, Ttl,
 };
 use dlock_tests::{RedisServer, Relay, RespConnection, fresh_key, shared_redis, wait_until_async};
 use std::sync::Arc;

@@ -337,6 +337,16 @@ fn a_held_lock_whose_foreign_holder_is_not_known() {
 }
 
 #[test]
+fn a_holder_with_a_label_that_passes_for_a_foreign_one() {
+    is_noticed(FAIR, "'^dl2|%x+|%x+|(%d+)[^|]*|%d'", "'^dl2|%x+|%x+|(%d+)|%d'");
+}
+
+#[test]
+fn a_waiter_with_a_label_that_passes_for_another_build_s() {
+    is_noticed(FAIR, "'^dl2|(%x+)|%x+|(%d+)[^|]*|$'", "'^dl2|(%x+)|%x+|(%d+)|$'");
+}
+
+#[test]
 fn a_held_lock_s_lease_without_an_end() {
     is_noticed(FAIR, "  redis.call('PEXPIRE', lock, longest_ms)\n", "");
 }

@@ -323,7 +323,7 @@ const NEXT_GAP: &str = "|next";
 /// What PTTL says of a key without an expiry.
 const FOR_EVER: i64 = -1;
 
-/// An owner of dlock: `dl2|<inbox>|<id>|<ttl in ms>|`.
+/// An owner of dlock: `dl2|<inbox>|<id>|<ttl in ms>|`, or `dl2|<inbox>|<id>|<ttl in ms>=<label>|`.
 pub(crate) struct Owner {
     pub(crate) inbox: String,
     pub(crate) ttl: i64,
@@ -335,6 +335,7 @@ impl Owner {
         let hex = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_hexdigit());
         match *parts {
             ["dl2", inbox, id, ttl, ""] if hex(inbox) && hex(id) => {
+                let ttl = ttl.split_once('=').map_or(ttl, |(ttl, _label)| ttl);
                 Some(Self { inbox: inbox.to_owned(), ttl: ttl.parse().ok()? })
             }
             _ => None,

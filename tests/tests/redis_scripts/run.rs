@@ -151,7 +151,7 @@ impl<'a> Run<'a> {
     fn owner(&mut self, place: Place) -> String {
         self.owners += 1;
         let inbox = self.processes[place.process].inbox.as_ref().map_or("", |inbox| &inbox.name);
-        format!("dl2|{inbox}|{:032x}|{}|", self.owners, ttl(place))
+        format!("dl2|{inbox}|{:032x}|{}{}|", self.owners, ttl(place), label(place))
     }
 
     fn outside(&mut self, key: usize, what: Outside) {
@@ -308,6 +308,11 @@ impl<'a> Run<'a> {
 fn ttl(place: Place) -> i64 {
     let number = place.process * PLACES + place.number;
     600_000 * (1 + i64::try_from(number).unwrap())
+}
+
+/// Every other place has a label.
+fn label(place: Place) -> &'static str {
+    if place.number % 2 == 1 { "=web-7%7C%201:2" } else { "" }
 }
 
 const LATE: i64 = 650_000;

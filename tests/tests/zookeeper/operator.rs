@@ -79,6 +79,15 @@ impl Operator {
         self.ask(op_code::SET_DATA, &[text(path), bytes(data), int(-1)].concat()).unwrap();
     }
 
+    /// The data of a node.
+    pub(super) fn read(&self, path: &str) -> Vec<u8> {
+        let answer = self.ask(op_code::GET_DATA, &[text(path), vec![0]].concat()).unwrap();
+        let (length, rest) = answer.split_at(4);
+        // No data is of the length -1.
+        let length = i32::from_be_bytes(length.try_into().unwrap());
+        rest[..usize::try_from(length).unwrap_or_default()].to_vec()
+    }
+
     pub(super) fn delete(&self, path: &str) {
         self.ask(op_code::DELETE, &[text(path), int(-1)].concat()).unwrap();
     }

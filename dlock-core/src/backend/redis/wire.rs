@@ -3,11 +3,12 @@
 use super::number::GrantNumber;
 use crate::backend::Claim;
 use crate::lease::OwnerId;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 
 /// The name of one backend value in its channels and the texts of its owners: where its waiters are told of a hand-off.
 ///
-/// An owner is `dl2|<inbox>|<id>|<ttl in ms>|`, so that whoever releases can grant the lock to the next waiter
+/// An owner is `dl2|<inbox>|<id>|<ttl in ms>|`, or with a label `dl2|<inbox>|<id>|<ttl in ms>=<label>|`, so that whoever releases can grant the lock to the next waiter
 /// and tell its process without knowing more than the waiter's entry in the queue. What has the lock is the owner with the
 /// number of its grant behind it; the bar between them keeps a ttl of 300 from being the beginning of one of 30000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,10 @@ impl Inbox {
         text.push_str(const_hex::Buffer::<16>::new().format(&claim.owner.as_u128().to_be_bytes()));
         text.push('|');
         text.push_str(itoa::Buffer::new().format(claim.ttl.as_millis()));
+        if let Some(label) = &claim.label {
+            text.push('=');
+            text.extend(utf8_percent_encode(label.as_str(), ENCODED));
+        }
         text.push('|');
         text
     }
@@ -55,6 +60,17 @@ impl Inbox {
 
 /// The form of the owners.
 const VERSION: &str = "dl2|";
+/// What a label has encoded: the `|` that ends it, and all that a console shows badly.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b':')
+    .remove(b'/')
+    .remove(b'@')
+    .remove(b'=')
+    .remove(b'+')
+    .remove(b',');
 /// The longest ttl has eight digits.
 const OWNER_LENGTH: usize = VERSION.len() + 16 + 1 + 32 + 1 + 8 + 1;
 

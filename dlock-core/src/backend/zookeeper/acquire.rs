@@ -14,6 +14,7 @@ use super::session::transactions::Enqueued;
 use crate::backend::answers::busy;
 use crate::backend::{AcquireRequest, Grant, Mode};
 use crate::error::{ErrorKind, LockError};
+use crate::label::Label;
 use crate::lease::OwnerId;
 use crate::time::{Backoff, Moment, sleep, within};
 use std::sync::Arc;
@@ -45,6 +46,11 @@ impl<'a> Acquire<'a> {
 
     pub(super) fn owner(&self) -> OwnerId {
         self.request.claim.owner
+    }
+
+    /// What the owner's node is called, and what the owner calls itself.
+    fn name(&self) -> (&str, Option<&Label>) {
+        (&self.prefix, self.request.claim.label.as_ref())
     }
 
     /// Tries once, or waits through everything that may pass.
@@ -145,7 +151,7 @@ impl<'a> Acquire<'a> {
     async fn enqueue(&self, session: &Arc<Session>) -> Result<QueuedNode, LockError> {
         self.shared.acquisitions.enter(self.owner(), session);
         for attempt in 0..MOST_ATTEMPTS {
-            match session.enqueue(&self.dir, &self.prefix, attempt > 0).await {
+            match session.enqueue(&self.dir, self.name(), attempt > 0).await {
                 Ok(Enqueued { node, is_alone }) => {
                     self.shared.acquisitions.place(self.owner(), Some(&node));
                     return Ok(QueuedNode { node, position: is_alone.then_some(Position::First) });

@@ -5,6 +5,7 @@ mod acquisitions;
 mod backend;
 mod config;
 mod failure;
+mod label;
 mod locks;
 mod node;
 mod path;

@@ -1,6 +1,7 @@
 //! Asking a holder to let go, as Curator does: `__REVOKE__` is written into the data of its node.
 
 use super::failure::{classify, unavailable};
+use super::label::REQUEST;
 use super::locks::ZooKeeperLocks;
 use super::path;
 use super::recipe::Recipe;
@@ -12,8 +13,6 @@ use crate::key::LockKey;
 use crate::time::{Backoff, sleep};
 use std::time::Duration;
 use zookeeper::Error;
-
-const REQUEST: &[u8] = b"__REVOKE__";
 
 /// Whether a node with this data is asked for. The simple recipe keeps the owner's mark behind the request.
 fn is_request(data: &[u8]) -> bool {

@@ -8,6 +8,7 @@ use crate::backend::answers::busy;
 use crate::backend::zookeeper::acquire::{Acquire, MOST_ATTEMPTS};
 use crate::backend::zookeeper::acquisitions::{Acquisitions, Release};
 use crate::backend::zookeeper::failure::{classify, unavailable};
+use crate::backend::zookeeper::label;
 use crate::backend::zookeeper::node::LockNode;
 use crate::backend::zookeeper::session::liveness::Link;
 use crate::backend::zookeeper::session::requests::{Seen, Session};
@@ -39,7 +40,7 @@ enum Whose {
 fn whose(seen: &Seen, session: i64, owner: OwnerId) -> Whose {
     match seen.stat.ephemeral_owner {
         0 => Whose::Nobody,
-        // Who asks the holder to let go writes before the mark.
+        // A label stands before the mark, and so does what asks the holder to let go.
         maker if maker == session && seen.data.ends_with(mark(owner).as_bytes()) => Whose::Own,
         _ => Whose::Other,
     }
@@ -54,8 +55,9 @@ impl Acquire<'_> {
         }
         self.shared.acquisitions.enter(self.owner(), session);
         let mut attempts = 0;
+        let data = label::before_mark(self.request.claim.label.as_ref(), &mark(self.owner()));
         while attempts < MOST_ATTEMPTS {
-            match session.create_plain(&self.dir, mark(self.owner()).as_bytes()).await {
+            match session.create_plain(&self.dir, &data).await {
                 Ok(node) => return Ok(self.placed(node)),
                 Err(Error::NoNode) => session.make_base(self.shared.base()).await.map_err(classify)?,
                 Err(Error::NodeExists) => match self.give_way(session, &mut link).await? {

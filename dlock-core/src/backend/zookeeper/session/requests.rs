@@ -10,6 +10,7 @@ use crate::backend::LossSignal;
 use crate::backend::zookeeper::config::settings::Settings;
 use crate::backend::zookeeper::node::LockNode;
 use crate::keeper::{Background, Keeper};
+use crate::label::Label;
 use crate::time::{Moment, within};
 use futures_util::future::{OptionFuture, join};
 use parking_lot::Mutex;
@@ -153,11 +154,18 @@ impl Session {
         stat.ephemeral_owner == self.id()
     }
 
-    /// Makes a node at the end of the queue in `dir`, and before it the directory if it may not be there.
-    pub(crate) async fn enqueue(&self, dir: &str, prefix: &str, make_dir: bool) -> Result<Enqueued, Error> {
+    /// Makes a node at the end of the queue in `dir`, named and labelled, and before it the directory if it may not be
+    /// there.
+    pub(crate) async fn enqueue(
+        &self,
+        dir: &str,
+        (prefix, label): (&str, Option<&Label>),
+        make_dir: bool,
+    ) -> Result<Enqueued, Error> {
         let made =
             make_dir.then(|| self.client.create(dir, &[], &self.settings.dir_options(self.dir_mode())));
-        let written = self.write(Write::Enqueue { dir: dir.to_owned(), prefix: prefix.to_owned() });
+        let (dir, prefix, label) = (dir.to_owned(), prefix.to_owned(), label.cloned());
+        let written = self.write(Write::Enqueue { dir, prefix, label });
         let (made, written) = self.within(join(OptionFuture::from(made), written)).await?;
         match (written, self.check_made(made)) {
             (Ok(enqueued), _) => enqueued.ok_or_else(unasked),

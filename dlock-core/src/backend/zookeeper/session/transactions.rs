@@ -1,6 +1,7 @@
 //! What acquisitions write, and what of it goes in one transaction. Pure.
 
 use crate::backend::zookeeper::node::LockNode;
+use crate::label::Label;
 use zookeeper::{Error, MultiWriteResult};
 
 /// A write of one owner.
@@ -12,7 +13,7 @@ pub(crate) enum Write {
     /// there are, and by which transaction. No node with a lower number can come later, so who is alone holds
     /// the lock. A list in a request of its own would cost a second flight, since the client's small packets
     /// wait for one another.
-    Enqueue { dir: String, prefix: String },
+    Enqueue { dir: String, prefix: String, label: Option<Label> },
     /// Removes a node whose path no other owner's node can have.
     Remove { path: String },
 }
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     fn enqueue(dir: &str) -> Write {
-        Write::Enqueue { dir: dir.to_owned(), prefix: "lock-".to_owned() }
+        Write::Enqueue { dir: dir.to_owned(), prefix: "lock-".to_owned(), label: None }
     }
 
     fn remove(path: &str) -> Write {

@@ -14,7 +14,7 @@ use super::liveness::Liveness;
 use super::transactions::{Enqueued, Order, Write, transactions};
 use crate::backend::gather::{Carrier, Gatherer};
 use crate::backend::zookeeper::config::settings::Settings;
-use crate::backend::zookeeper::path;
+use crate::backend::zookeeper::{label, path};
 use crate::time::Moment;
 use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _, ready};
 use std::future::Future;
@@ -99,9 +99,9 @@ impl Writer {
 
     fn add(&self, writer: &mut MultiWriter<'_>, write: &Write) -> Result<(), Error> {
         match write {
-            Write::Enqueue { dir, prefix } => {
+            Write::Enqueue { dir, prefix, label } => {
                 let options = self.settings.node_options(CreateMode::EphemeralSequential);
-                writer.add_create(&path::join(dir, prefix), &[], &options)?;
+                writer.add_create(&path::join(dir, prefix), label::written(label.as_ref()), &options)?;
                 writer.add_set_data(dir, &[], None)
             }
             Write::Remove { path } => writer.add_delete(path, None),
