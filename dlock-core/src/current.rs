@@ -1,4 +1,4 @@
-//! Which manager annotations use that name none.
+//! The manager of annotations that name none.
 
 use crate::error::{ErrorKind, LockError};
 use crate::manager::LockManager;
@@ -11,14 +11,15 @@ use std::sync::Arc;
 static INSTALLED: RwLock<Option<LockManager>> = RwLock::new(None);
 
 impl LockManager {
-    /// Makes `manager` the one that [`LockManager::installed`] returns and that annotations use which name
-    /// none. Returns the one installed before.
+    /// Makes `manager` the installed manager: annotations that name no manager use it. Returns the one that was
+    /// installed before.
     pub fn install(manager: Self) -> Option<Self> {
         INSTALLED.write().replace(manager)
     }
 
-    /// As [`install`](Self::install), until what is returned is dropped. A manager that stays installed is never dropped;
-    /// this one is, and then waits for the releases that are pending.
+    /// As [`install`](Self::install), but only until the returned value is dropped. A manager that stays installed is
+    /// never dropped, so nothing waits for its pending releases at the end of the program. This one is dropped, and
+    /// waits.
     ///
     /// ```
     /// use dlock_core::LockManager;
@@ -49,8 +50,8 @@ impl LockManager {
         })
     }
 
-    /// The manager of annotations that name none: that of the innermost [`with_locks`](crate::with_locks) around
-    /// the caller, or the installed one.
+    /// The manager that an annotation without one would use here: that of the innermost
+    /// [`with_locks`](crate::with_locks) around the caller, or else the installed one.
     ///
     /// # Errors
     /// [`ErrorKind::NotConfigured`] if there is neither.
@@ -84,8 +85,8 @@ impl fmt::Debug for InstalledManager {
     }
 }
 
-/// Runs `work` with `locks` as the manager of annotations that name none; for tests, mostly. It comes before the
-/// one that is [installed](LockManager::install), and holds for what `work` awaits, not for what it spawns.
+/// Runs `work` with `locks` as the manager of annotations that name none; this is mostly for tests. It wins over the
+/// [installed](LockManager::install) one. It holds for what `work` awaits, and not for tasks that `work` spawns.
 ///
 /// # Cancel safety
 /// Dropping the future drops `work`.

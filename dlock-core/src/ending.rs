@@ -19,8 +19,8 @@ impl LockManager {
         self.shared().closed.is_cancelled()
     }
 
-    /// Grants no more locks: a waiter, and every later request, gets [`ErrorKind::Closed`](crate::ErrorKind::Closed). Locks that are
-    /// held stay held and renewed.
+    /// Grants no more locks: waiters and later requests get [`ErrorKind::Closed`](crate::ErrorKind::Closed). Held locks
+    /// stay held and renewed.
     pub fn close(&self) {
         self.shared().closed.cancel();
     }
@@ -32,7 +32,7 @@ impl LockManager {
     /// As [`shutdown_within`](Self::shutdown_within).
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the releases going on in the background.
+    /// The releases go on in the background.
     ///
     /// ```
     /// use dlock_core::{ErrorKind, LockManager};

@@ -7,10 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Why a lock could not be acquired, renewed or released.
+/// Why something could not be done with a lock.
 ///
-/// Match on [`kind`](LockError::kind); the text names the operation, the key, what happened and what helps.
-/// The text is of this layer alone: the cause is in [`source`](StdError::source). Clones share the cause.
+/// Match on [`kind`](LockError::kind). The text names the operation, the key, what happened and what helps. It leaves
+/// out the cause, which is in [`source`](StdError::source). Clones share the cause.
 ///
 /// ```
 /// use dlock_core::{EmbeddedBackend, ErrorKind, LockManager};
@@ -60,22 +60,22 @@ enum Remainder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Another owner held the lock for as long as the caller wanted to wait. Try again later.
+    /// Another owner held the lock for the whole wait. Try again later.
     Busy,
-    /// The backend did not answer in time, or could not be reached. Whether a request was carried out is
-    /// unknown; what it may have left is being undone. Try again later.
+    /// The backend did not answer in time, or could not be reached. It is unknown whether a request was carried out;
+    /// whatever it may have left is undone in the background. Try again later.
     Unavailable,
     /// The caller is inside the scope of this very lock, and would wait for itself. The backend was not asked.
     Reentrant,
     /// The lease is over: it expired, or the backend gave the lock to another owner.
     Lost,
-    /// The key is empty, too long, or not of a form the backend can take.
+    /// The key is empty, too long, or not of a form that the backend can store.
     InvalidKey,
     /// A setting (a duration, a URL, a root) is out of its range.
     InvalidOption,
     /// The backend refused the credentials, or the account lacks a right.
     Auth,
-    /// Something that dlock did not write stands where it keeps its own data.
+    /// The backend holds data at dlock's place that dlock did not write.
     Corrupt,
     /// The manager was closed.
     Closed,
@@ -83,15 +83,15 @@ pub enum ErrorKind {
     NotConfigured,
     /// The backend cannot do what was asked.
     Unsupported,
-    /// The numbers by which waiters of this key are kept in order are nearly used up. An operator has to act: the
-    /// text says how they start again.
+    /// ZooKeeper's numbers for the waiters of this key are nearly used up. An operator has to act: the text says how to
+    /// start them again.
     SequenceExhausted,
     /// The lock has no holder that could be asked to let go.
     NotHeld,
 }
 
 impl ErrorKind {
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later although nothing was changed.
     #[must_use]
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Busy | Self::Unavailable)
@@ -151,8 +151,8 @@ impl fmt::Display for Operation {
 }
 
 impl LockError {
-    /// An error of `kind`. `detail` says what happened and what helps, without secrets, without the cause's
-    /// own text.
+    /// An error of `kind`. `detail` says what happened and what helps. It holds no secret, and not the cause's own
+    /// text.
     ///
     /// Backends of other crates build their errors with this and the `with_…` methods.
     #[must_use]
@@ -312,7 +312,7 @@ impl LockError {
         self.0.backend
     }
 
-    /// The server that was spoken to, where the backend knows it: a host and a port, or a list of them.
+    /// The server that the request went to, if the backend knows it: a host and a port, or a list of them.
     #[must_use]
     pub fn server(&self) -> Option<&str> {
         self.0.server.as_deref()

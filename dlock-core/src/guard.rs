@@ -26,7 +26,7 @@ use std::time::Duration;
 /// timing assumption fails.
 ///
 /// Dropping the guard releases the lock in the background: the drop never blocks, never panics and needs no
-/// runtime. [`release`](LockGuard::release) does the same and reports.
+/// runtime. [`release`](LockGuard::release) does the same and reports the outcome.
 ///
 /// Bind the guard to a name. `let _ = locks.lock(key).await?` drops it in the same statement, so no lock is held;
 /// `let _guard = …` holds it to the end of the scope. A [`LockRequest`](crate::LockRequest) that is not awaited asks for
@@ -69,7 +69,7 @@ impl LockGuard {
         &self.manager
     }
 
-    /// What is locked, as the caller named it: without the namespace of the manager.
+    /// The key that is locked, as the caller named it: without the namespace of the manager.
     #[must_use]
     pub fn key(&self) -> &LockKey {
         self.lease.key()
@@ -81,7 +81,7 @@ impl LockGuard {
         self.lease.token()
     }
 
-    /// Whether the lease is valid now, by the clock. Once false it stays false.
+    /// Whether the lease is valid now, by the clock. Once this is false, it stays false.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.lease.is_valid()
@@ -93,7 +93,7 @@ impl LockGuard {
         self.lease.remaining()
     }
 
-    /// Whether the lock is held, in doubt, or lost. Reads the clock and what is known here; sends nothing.
+    /// Whether the lock is held, in doubt, or lost. It reads the clock and what this process knows, and sends nothing.
     ///
     /// ```
     /// use dlock_core::GuardState;
@@ -109,8 +109,8 @@ impl LockGuard {
         self.lease.state()
     }
 
-    /// Waits until the state differs from `seen`, and returns it. A state that came and went between two
-    /// calls is not returned. After [`GuardState::Lost`] there is none.
+    /// Waits until the state differs from `seen`, and returns it. A state that came and went between two calls is not
+    /// returned. No state follows [`GuardState::Lost`].
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
@@ -118,8 +118,8 @@ impl LockGuard {
         self.lease.state_changed(seen).await
     }
 
-    /// Waits until the lock is lost, and says why. Fires at the lease's deadline at the latest, whether or
-    /// not the backend can be reached.
+    /// Waits until the lock is lost, and says why. It returns at the lease's deadline at the latest, whether or not the
+    /// backend can be reached.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
@@ -129,8 +129,9 @@ impl LockGuard {
 
     /// Waits until another client asks the holder to let go. The lock stays held: the holder decides what to do.
     ///
-    /// ZooKeeper's holders can be asked, by `ZooKeeperBackend::revoke` or by the `Revoker` of Apache Curator; there,
-    /// each call costs a request and a watch on the lock's node. With other backends no client can ask, and this never resolves.
+    /// Over ZooKeeper a client can ask, with `ZooKeeperBackend::revoke` or with the `Revoker` of Apache Curator. There
+    /// each call costs a request, and a watch on the lock's node. With other backends no client can ask, and this never
+    /// returns.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind. A request made meanwhile is seen by the next call.
@@ -138,25 +139,25 @@ impl LockGuard {
         self.manager.backend.revoked(&self.lease.acquisition().claim).await;
     }
 
-    /// A view of the lease that can be passed around. It does not keep the lock.
+    /// A view of the lease that can be passed around. Keeping it does not keep the lock.
     #[must_use]
     pub fn lease(&self) -> Lease {
         self.lease.clone()
     }
 
-    /// The scope of this lock, for futures that are written by hand; [`run`](LockGuard::run) enters it.
+    /// The scope of this lock, for hand-written futures. [`run`](LockGuard::run) enters it by itself.
     pub fn scope(&self) -> LockScope {
         LockScope::of(&self.manager, &self.lease)
     }
 
-    /// Runs `work` for as long as the lock is held: if it is lost, `work` is dropped at its next await. Inside, asking
-    /// the same manager for the same key is [`ErrorKind::Reentrant`].
+    /// Runs `work` while the lock is held. If the lock is lost, `work` is dropped at its next await. Inside `work`,
+    /// asking the same manager for the same key fails with [`ErrorKind::Reentrant`].
     ///
     /// # Errors
     /// [`ErrorKind::Lost`] if the lock was lost before `work` was done.
     ///
     /// # Cancel safety
-    /// Dropping the future drops `work`; the guard stays.
+    /// Dropping the future drops `work`. The guard still holds the lock.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
@@ -191,7 +192,7 @@ impl LockGuard {
     /// backend did not confirm; the release is then repeated in the background.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the release going on in the background.
+    /// The release goes on in the background.
     pub async fn release(mut self) -> Result<(), LockError> {
         if !self.manager.backend.is_local() {
             Keeper::here().map_err(|error| self.name(error, Operation::Release))?;

@@ -94,11 +94,11 @@ pub use scope::LockScope;
 pub use template::KeyTemplate;
 pub use time::{Clock, Moment, TestClock, sleep_until};
 
-/// Panics in a debug build unless the code that runs is under the lock on a key: in an annotated function, in
-/// [`LockGuard::run`] or in another [`LockScope`]. In a release build it does nothing, and the key is not made.
+/// Panics in a debug build unless the code runs under the lock on this key: in an annotated function, in
+/// [`LockGuard::run`] or in another [`LockScope`]. In a release build it does nothing, and does not even make the key.
 ///
-/// The key is a string as that of an annotation, whose placeholders name what is in scope, or an expression: a
-/// [`LockKey`], what one can be made of, or a `Result` of that.
+/// The key is written as in an annotation: a string whose placeholders name variables in scope. Or it is an expression:
+/// a [`LockKey`], a value that can become one, or a `Result` of either.
 ///
 /// ```
 /// use dlock_core::{LockError, LockManager, assert_locked, distributed_lock};

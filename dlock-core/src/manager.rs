@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Hands out locks kept by one backend. Cheap to clone; clones are the same manager.
+/// Hands out locks that one backend keeps. It is cheap to clone, and all clones are one manager.
 ///
 /// ```
 /// use dlock_core::{EmbeddedBackend, LockManager};
@@ -35,8 +35,8 @@ use tokio_util::sync::CancellationToken;
 /// # Ok(()) }
 /// ```
 ///
-/// When the last clone is dropped, it waits for the releases that are still pending, for 200 ms at most: so a program
-/// that just ends leaves no lock behind. See [`flush_on_drop`](LockManagerBuilder::flush_on_drop).
+/// The drop of the last clone waits for pending releases, for 200 ms at most. So a program that just ends usually
+/// leaves no lock behind. See [`flush_on_drop`](LockManagerBuilder::flush_on_drop).
 pub struct LockManager {
     shared: Arc<Shared>,
 }
@@ -64,8 +64,8 @@ impl LockManager {
     ///
     /// # Options
     /// Options follow a question mark: `redis://10.0.0.5/?ttl=30s&wait=5s&quarantine=30s`. Each has the name of the
-    /// builder's method. A duration is a number and a unit: `500ms`, `30s`, `5m` or `1h`. Percent-encode what has a
-    /// meaning in a URL. An option that is not known is refused by its name.
+    /// builder's method. A duration is a number and a unit: `500ms`, `30s`, `5m` or `1h`. Percent-encode characters
+    /// that have a meaning in a URL. An unknown option is an error that names it.
     ///
     /// | option of every backend | value |
     /// |---|---|
@@ -102,8 +102,8 @@ impl LockManager {
         Self::builder_from_url(url).await?.build()
     }
 
-    /// As [`connect`](Self::connect), for settings that are not in the URL: what is set by the builder wins over the
-    /// options of the URL.
+    /// A builder with what the URL says, for settings that are not in the URL. A setter of the builder wins over an
+    /// option of the URL.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -129,7 +129,7 @@ impl LockManager {
         Ok(LockManagerBuilder { backend, settings })
     }
 
-    /// A request for the lock on `key`: set what it needs, then `.await` it.
+    /// A request for the lock on `key`. Set its options, then `.await` it.
     ///
     /// A key that is not valid is reported when the request is awaited.
     pub fn lock<K>(&self, key: K) -> LockRequest
@@ -140,8 +140,8 @@ impl LockManager {
         LockRequest::new(Arc::clone(&self.shared), key.try_into().map_err(Into::into))
     }
 
-    /// Acquires the lock on `key`, runs `work` under it and releases it; `work` is dropped at its next await
-    /// if the lock is lost.
+    /// Acquires the lock on `key`, runs `work` under it and releases it. If the lock is lost, `work` is dropped at its
+    /// next await.
     ///
     /// # Errors
     /// As [`LockRequest::acquire`], and [`ErrorKind::Lost`] if the lock was lost while `work` ran. A failed
@@ -221,33 +221,34 @@ pub struct LockManagerBuilder {
 }
 
 impl LockManagerBuilder {
-    /// The length of a lease: how long a dead holder's lock stays closed. A living holder's lock is renewed
-    /// at a third of it. 100 ms to 24 h, by default 30 seconds.
+    /// The length of a lease: how long the lock of a dead holder stays taken. A live holder's lease is renewed when a
+    /// third of it has passed. 100 ms to 24 h, by default 30 seconds.
     ///
-    /// ZooKeeper ends a dead holder's lock with its session; there this is only the longest time between two
-    /// looks at the session.
+    /// ZooKeeper ends a dead holder's lock with its session. There the ttl only bounds the time between two checks of
+    /// the session.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.settings.ttl = ttl;
         self
     }
 
-    /// How long a request waits for its turn unless it says otherwise, by default 60 seconds.
-    /// [`Duration::MAX`] waits without end, zero tries once.
+    /// How long a request waits for its turn, unless the request says otherwise. By default 60 seconds;
+    /// [`Duration::MAX`] waits without end, and zero tries once.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.settings.wait = wait;
         self
     }
 
-    /// How far a grant may go round inside this process before other processes have their turn, by default
-    /// 64 holders and 50 ms.
+    /// How far a grant may go round inside this process before another process has its turn. By default 64 holders and
+    /// 50 ms.
     ///
-    /// The waiters of this process stand in line here, first come, first served, and one of them asks the backend for
-    /// all. Processes take turns: while others wait, one of them gets a bounded number of grants in a row, for a bounded time.
-    /// With [`HandOver::OFF`] each waiter asks for itself, and the order is strict over all processes.
+    /// The waiters of this process stand in one line, first come, first served, and the process asks the backend once
+    /// for all of them. Processes take turns: while others wait, a process gets a bounded number of grants in a row,
+    /// within a bounded time. With [`HandOver::OFF`] each waiter asks the backend itself, and the order is strict over
+    /// all processes.
     ///
-    /// It takes a backend that gives tokens in blocks: Redis with a queue, a majority of Redis servers, ZooKeeper. With
-    /// others the waiters stand in line here, and every release goes to the backend all the same. The embedded backend
-    /// is in the process already and needs none of this: there the order is strict over all managers.
+    /// It needs a backend that gives tokens in blocks: Redis with a queue, a majority of Redis servers, or ZooKeeper.
+    /// With others the waiters stand in line too, but every release goes to the backend. The embedded backend is in the
+    /// process itself and needs none of this: there the order is strict over all managers.
     ///
     /// ```
     /// use dlock_core::{EmbeddedBackend, ErrorKind, HandOver, LockManager};
@@ -266,12 +267,12 @@ impl LockManagerBuilder {
         self
     }
 
-    /// Lifts all tokens above `floor`, by default 0, at most 2^62: for a program that kept its locks elsewhere before, where
-    /// tokens were greater. [`FencingToken`](crate::FencingToken) says which backends can follow each other without it.
+    /// Lifts all tokens above `floor`, by default 0, at most 2^62. It is for a program that moves to a backend whose
+    /// tokens are smaller. [`FencingToken`](crate::FencingToken) says which backends can follow each other without it.
     ///
-    /// Choose the greatest token that the old backend gave, as the store that tokens protect has seen it. Every process
-    /// of the program must have the same floor: tokens of different floors do not rise together. To raise it later, end
-    /// all processes first.
+    /// Choose the greatest token that the old backend gave: the greatest fence in the store that the tokens protect.
+    /// Every process of the program must have the same floor: tokens of different floors do not rise together. To raise
+    /// it later, end all processes first.
     ///
     /// ```
     /// use dlock_core::{EmbeddedBackend, LockManager};
@@ -287,18 +288,17 @@ impl LockManagerBuilder {
         self
     }
 
-    /// How long the drop of the manager's last clone waits at most for releases that are pending, by default 200 ms.
-    /// All managers of a process wait for no longer than this together. Zero turns it off.
+    /// How long the drop of the manager's last clone waits for pending releases, by default 200 ms at most. All
+    /// managers of a process together wait no longer than this. Zero turns it off.
     ///
-    /// The drop blocks the thread meanwhile; the releases go on. A [`shutdown`](LockManager::shutdown) before leaves
-    /// nothing to wait for.
+    /// The drop blocks the thread meanwhile. After a [`shutdown`](LockManager::shutdown) there is nothing to wait for.
     pub fn flush_on_drop(mut self, patience: Duration) -> Self {
         self.settings.flush_on_drop = patience;
         self
     }
 
-    /// What stands before every key of this manager, such as `shop:`, by default nothing. A [`Namespace`] keeps apart
-    /// applications that share servers.
+    /// What stands before every key of this manager, such as `shop:`; by default nothing. A [`Namespace`] keeps
+    /// applications apart that share servers.
     ///
     /// | backend | the key `order:42` in `shop:` |
     /// |---|---|
@@ -309,10 +309,10 @@ impl LockManagerBuilder {
     /// Guards, errors and `assert_locked!` name the key without it: `order:42`. Error texts and
     /// spans name the namespace beside it. Annotations and the HTTP layer use the keys of their manager.
     ///
-    /// A Redis account for one namespace needs the builder of the backend to know it, since that checks the account when
-    /// it connects: `RedisBackend::builder().namespace("shop:")`, or `?namespace=shop:` in the URL. A namespace of the
-    /// manager comes after one of its backend, and so after that of a URL. A Redis backend opens connections of its own for
-    /// a namespace of the manager, with the first lock.
+    /// If a Redis account is limited to one namespace, set the namespace on the backend's builder, since that builder
+    /// checks the account when it connects: `RedisBackend::builder().namespace("shop:")`, or `?namespace=shop:` in the
+    /// URL. If both have one, the backend's stands first. For a namespace of the manager, a Redis backend opens
+    /// connections of its own with the first lock.
     ///
     /// Programs in other languages must lock the whole name: `shop:order:42` on Redis, `/locks/shop:/order:42` on
     /// ZooKeeper.
@@ -320,15 +320,15 @@ impl LockManagerBuilder {
     /// # Changing it
     /// The same key in two namespaces is two locks. So while old and new processes run side by side, an old and a new
     /// one can hold a key at once. To change the namespace safely, stop all old processes, wait for one ttl (on
-    /// ZooKeeper for one session timeout), and start the new ones. Where the service must go on, run a release in
-    /// between that takes both locks, the old one first, and then one that takes the new one alone.
+    /// ZooKeeper for one session timeout), and start the new ones. If the service must not stop, deploy a version in
+    /// between that takes both locks, the old one first, and then a version that takes the new one alone.
     ///
-    /// Fencing tokens go on: on ZooKeeper they follow its transactions, and on Redis the server's clock, as long as that
-    /// does not step back. A quarantine of Redis begins again for each namespace.
+    /// Fencing tokens go on rising: on ZooKeeper with its transactions, and on Redis with the server's clock, as long
+    /// as that does not step back. A quarantine of Redis begins again for each namespace.
     ///
     /// On Redis, the key `order:42` in `shop:` and the key `shop:order:42` without a namespace exclude each other, but
-    /// have two queues and two counters: neither the order of waiters nor that of tokens holds across them. Spell a lock
-    /// in one way.
+    /// have two queues and two counters. Neither the order of waiters nor that of tokens holds across them. Name each
+    /// lock in one way only.
     ///
     /// ```
     /// use dlock_core::{EmbeddedBackend, LockManager};
@@ -373,11 +373,13 @@ impl LockManagerBuilder {
         self
     }
 
-    /// The manager. Starts the library's own thread, `dlock-keeper`, if no other manager of this process has.
+    /// Makes the manager. The first one in a process starts the library's own thread, `dlock-keeper`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] if the ttl, the hand-over or the label is out of its range or the namespace is none,
-    /// [`ErrorKind::Unavailable`] if the system gives no thread, and [`ErrorKind::NotConfigured`] in a process that was forked after a manager was built.
+    /// [`ErrorKind::InvalidOption`] if the ttl, the hand-over or the label is out of its range or the namespace is not
+    /// valid,
+    /// [`ErrorKind::Unavailable`] if the system gives no thread, and [`ErrorKind::NotConfigured`] in a process that was
+    /// forked after a manager was built.
     pub fn build(mut self) -> Result<LockManager, LockError> {
         let ManagerSettings { ttl, wait, hand_over, flush_on_drop, token_floor, namespace, label } =
             self.settings;

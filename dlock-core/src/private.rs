@@ -71,8 +71,8 @@ impl<T, E> LockedResult for Result<T, E> {
 
 /// What `key = …` may be: a key, what one can be made of, or a `Result` of either. `Form` tells them apart.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no lock key",
-    label = "not a `LockKey`, nor what one can be made of, nor a `Result` of that"
+    message = "`{Self}` is not a lock key",
+    label = "neither a `LockKey`, nor a value that can become one, nor a `Result` of either"
 )]
 pub trait IntoKey<Form> {
     /// The key, or what is wrong with it.
@@ -177,7 +177,7 @@ pub fn attend(work: impl Future<Output = ()> + Send + 'static) -> Option<Attende
 pub fn is_locked(key: Result<LockKey, LockError>) -> Result<(), String> {
     match key {
         Ok(key) if scope::is_locked(&key) => Ok(()),
-        Ok(key) => Err(format!("no lock on \"{key}\" is held by the code that runs here")),
+        Ok(key) => Err(format!("the lock on \"{key}\" is not held here")),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -16,10 +16,10 @@ use std::time::Duration;
 
 /// A request for one lock. Awaiting it is [`acquire`](LockRequest::acquire).
 ///
-/// Waiters are served in the order in which they came, as long as they are polled. A future that is pinned and not polled,
-/// such as the losing branch of a loop around `select!`, keeps its place and holds up no other waiter. When its turn comes and
-/// it is not polled within 50 ms, waiters behind it may pass. Its grant goes to one of them, or back to the backend after a
-/// second. Once it is polled again it goes on waiting.
+/// Waiters are served in the order in which they came, as long as they are polled. A future that is pinned and not
+/// polled, such as the losing branch of a loop around `select!`, keeps its place and holds up no other waiter. If its
+/// turn comes and it is not polled within 50 ms, waiters behind it may pass. The grant goes to one of them, or back to
+/// the backend after a second. Once the future is polled again, it goes on waiting.
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is awaited"]
 pub struct LockRequest(Option<Wanted>);
@@ -67,12 +67,12 @@ impl LockRequest {
     /// Waits for the lock's turn and acquires it.
     ///
     /// # Errors
-    /// - [`ErrorKind::Busy`]: another owner held it for the whole wait.
+    /// - [`ErrorKind::Busy`]: another owner held the lock for the whole wait.
     /// - [`ErrorKind::Reentrant`]: the caller is inside the scope of this very lock ([`LockGuard::run`], an annotated
     ///   function, a layer). It fails at once, since it would wait for itself.
     /// - [`ErrorKind::Unavailable`]: the backend did not answer in time.
     /// - [`ErrorKind::InvalidKey`], [`ErrorKind::InvalidOption`]: the key, the ttl or the label is out of its range.
-    /// - [`ErrorKind::Closed`]: the manager was closed before or meanwhile.
+    /// - [`ErrorKind::Closed`]: the manager is closed, or was closed during the wait.
     /// - [`ErrorKind::NotConfigured`]: called in a process that was forked after the manager was built.
     /// - [`ErrorKind::Auth`], [`ErrorKind::Corrupt`], [`ErrorKind::Unsupported`]: the backend refuses.
     /// - [`ErrorKind::SequenceExhausted`]: ZooKeeper's numbers for this key are nearly used up.
@@ -80,14 +80,13 @@ impl LockRequest {
     /// Whatever a failed request may have left with the backend is undone in the background.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the queue; a grant that was on its way is given back in the background
-    /// (I4).
+    /// Dropping the future leaves the queue. A grant that was on its way is given back in the background.
     pub async fn acquire(self) -> Result<LockGuard, LockError> {
         self.into_future().await
     }
 
-    /// As [`acquire`](Self::acquire), for a thread that may block: one of the program's own, or one of
-    /// `spawn_blocking` or `block_in_place`. In async code it blocks the runtime's thread.
+    /// As [`acquire`](Self::acquire), for a thread that may block: a plain thread, or one inside `spawn_blocking` or
+    /// `block_in_place`. In async code it blocks the runtime's thread.
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire).
@@ -106,8 +105,7 @@ impl LockRequest {
         pollster::block_on(self.into_future())
     }
 
-    /// Acquires the lock if it is free and has no waiters; `None` if not. Ignores
-    /// [`wait`](LockRequest::wait).
+    /// Acquires the lock if it is free and has no waiters; otherwise `None`. It ignores [`wait`](LockRequest::wait).
     ///
     /// # Errors
     /// As [`acquire`](LockRequest::acquire), without [`ErrorKind::Busy`] and [`ErrorKind::Reentrant`]: a lock that the caller
@@ -123,8 +121,8 @@ impl LockRequest {
         }
     }
 
-    /// Acquires the lock, runs `work` under it and releases it; `work` gets the guard and is dropped at its next await
-    /// if the lock is lost. What an annotated function does, without the annotation.
+    /// Acquires the lock, runs `work` under it and releases it. `work` gets the guard. If the lock is lost, `work` is
+    /// dropped at its next await. This is what an annotated function does, without the annotation.
     ///
     /// # Errors
     /// As [`acquire`](LockRequest::acquire), and [`ErrorKind::Lost`] if the lock was lost while `work` ran. A failed

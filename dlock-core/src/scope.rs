@@ -29,9 +29,9 @@ enum Level {
 /// The scope of a lock: code inside it that asks the same manager for the same key gets
 /// [`ErrorKind::Reentrant`] at once, since it would wait for itself.
 ///
-/// [`LockGuard::run`](crate::LockGuard::run) enters it for a future, so do annotated functions. This is for futures
-/// that are written by hand: they [`enter`](LockScope::enter) it at each poll. The scope says what is held; it does
-/// not keep the lock, and once the lock is lost or released no code is inside.
+/// [`LockGuard::run`](crate::LockGuard::run) and annotated functions enter it by themselves. A hand-written future
+/// [`enter`](LockScope::enter)s it at each poll. The scope says what is held. It does not keep the lock, and once the
+/// lock is lost or released, no code is inside.
 ///
 /// Spawned tasks are outside: they wait for the lock as any other task does. The tasks of a `LocalSet` that is
 /// itself driven inside are inside.
@@ -60,8 +60,7 @@ impl LockScope {
         Self(Level::Held { manager: manager.number, lease: lease.clone() })
     }
 
-    /// Runs `step` inside. A future that is written by hand calls this at each poll, with the poll of what it
-    /// wraps as `step`.
+    /// Runs `step` inside. A hand-written future calls this at each poll, with the poll of its inner future as `step`.
     ///
     /// ```
     /// use dlock_core::LockScope;
@@ -121,7 +120,7 @@ pub(crate) fn locks() -> Option<Arc<Shared>> {
     })
 }
 
-/// Refuses a key that the code that asks for it is under the lock of.
+/// Refuses the key of a lock that the asking code already runs under.
 pub(crate) fn check(manager: &Shared, key: &LockKey) -> Result<(), LockError> {
     let held = |level: &Level| match level {
         Level::Held { manager: holder, lease } => {
@@ -141,8 +140,8 @@ pub(crate) fn is_locked(key: &LockKey) -> bool {
     find(held).is_some()
 }
 
-const WAITS_FOR_ITSELF: &str = "the caller is under this very lock, and would wait for itself; lock once, outside, \
-    and call what needs no lock of its own";
+const WAITS_FOR_ITSELF: &str = "the caller already holds this lock, and would wait for itself; lock once, \
+    outside, and call functions that do not lock";
 
 /// The innermost level that is wanted. A thread that is ending is inside of nothing.
 fn find<T>(wanted: impl Fn(&Level) -> Option<T>) -> Option<T> {

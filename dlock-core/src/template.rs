@@ -17,7 +17,7 @@ use std::fmt::{self, Write as _};
 /// # Ok::<(), dlock_core::LockError>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "a template is no key until `finish` is called"]
+#[must_use = "a template does nothing until `finish` is called"]
 pub struct KeyTemplate {
     text: String,
     empty_value: bool,

@@ -65,8 +65,8 @@ where
 /// A value is text. Where the handler, or the annotated function, reads it as a number or an id, add
 /// [`parsed_as`](Self::parsed_as), so that all spellings of one value are one key.
 ///
-/// Put what tells tenants apart into the key, from an extension that an outer layer has checked. Otherwise a tenant
-/// can lock the things of other tenants.
+/// Put the tenant into the key, from an extension that an outer layer has checked. Otherwise a tenant can lock the
+/// things of other tenants.
 ///
 /// ```
 /// use dlock_tower::{Key, KeyFromRequest};
@@ -131,12 +131,12 @@ impl Key {
         self.add_header(name, false)
     }
 
-    /// Adds what `value` makes of the request's extension of type `T`, such as the tenant that an
-    /// authentication layer, which stands outside this one, has put there. A request without the extension,
-    /// or whose value is empty or too long, is answered 500: the client cannot help it.
+    /// Adds what `value` makes of the request's extension of type `T`, such as a tenant that an outer authentication
+    /// layer put there. A request without the extension, or with an empty or too long value, is answered 500, since it
+    /// is not the client's fault.
     ///
-    /// What the value prints is the key. So it has to print one text for one thing: two equal values that print
-    /// different texts are two keys.
+    /// The printed value is the key. So it must print one text for one thing: two equal values that print different
+    /// texts are two keys.
     pub fn ext<T, V>(self, value: impl Fn(&T) -> V + Send + Sync + 'static) -> Self
     where
         T: Send + Sync + 'static,
@@ -163,11 +163,11 @@ impl Key {
     ///   it means. So is a path that is not UTF-8 when it is decoded, and a URI without a path.
     /// - The scheme and the host are left out: several hosts of one server share keys.
     ///
-    /// A router may tell two paths apart that are one key here. Their requests then wait for each other.
+    /// A router may distinguish two paths that are one key here. Their requests then wait for each other.
     ///
-    /// axum's `nest` cuts off the prefix that it matched. With the feature `axum` the key has the whole path all the
-    /// same: order 42 of one shop is not order 42 of another. Without the feature, and with other routers, the path is
-    /// what the router left: add what it cut off, or two resources share a key.
+    /// axum's `nest` cuts off the prefix that it matched. With the feature `axum` the key still has the whole path:
+    /// order 42 of one shop is not order 42 of another. Without the feature, and with other routers, the key has only
+    /// what the router left. Then add what it cut off, or two resources share a key.
     ///
     /// ```
     /// use dlock_tower::{Key, KeyFromRequest};
@@ -192,8 +192,8 @@ impl Key {
     /// Reads the part added just before as a `T`, and adds what the `T` prints instead. Spellings of one value are
     /// then one key: `42`, `042` and `+42` of a number, or capital and small letters of a UUID.
     ///
-    /// Use it wherever the handler reads a value as something else than text, such as `Path<u64>`. Without it a client
-    /// can write order 42 as `/orders/042`, and gets another lock for it. A part that cannot be read as a `T` is
+    /// Use it wherever the handler reads a value as something other than text, such as `Path<u64>`. Without it a client
+    /// can write order 42 as `/orders/042`, and gets a different lock for it. A part that cannot be read as a `T` is
     /// answered 400. Behind [`lit`](Self::lit) there is nothing to read, and requests are answered 500.
     ///
     /// ```
@@ -215,11 +215,11 @@ impl Key {
         self
     }
 
-    /// Makes one of `stripes` keys of all that the parts can say: values that clients choose freely then cannot make
-    /// more keys than that. Things that fall on one stripe wait for each other. Not the default.
+    /// Maps all values of the parts to `stripes` keys. So values that clients choose freely cannot make more keys than
+    /// that. Things on one stripe wait for each other. It is off by default.
     ///
-    /// Which stripe it is depends on the parts and on `stripes` alone, so all processes have to use one number; zero is
-    /// answered 500.
+    /// The stripe depends only on the parts and on `stripes`, so all processes must use the same number. With zero,
+    /// requests are answered 500.
     ///
     /// ```
     /// use dlock_tower::{Key, KeyFromRequest};

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower_layer::Layer;
 
-/// Locks what a request is about before the inner service sees it. Cheap to clone; clones share what
-/// [`max_waiting`](Self::max_waiting) counts, and the locks themselves are the manager's.
+/// Locks what a request is about before the inner service sees it. It is cheap to clone. Clones share the count of
+/// [`max_waiting`](Self::max_waiting).
 ///
 /// The [crate's page](crate) is the guide.
 ///
@@ -71,8 +71,8 @@ impl<M> LockLayer<M> {
         self.with(|settings| settings.wait = wait)
     }
 
-    /// Answers a request as busy at once if another has the lock or waits for it: a [`wait`](Self::wait) of
-    /// zero. Not the default.
+    /// Answers a request as busy at once if another request has the lock or waits for it: a [`wait`](Self::wait) of
+    /// zero. It is off by default.
     pub fn try_once(self) -> Self {
         self.wait(Duration::ZERO)
     }
@@ -83,20 +83,20 @@ impl<M> LockLayer<M> {
         self.with(|settings| settings.ttl = Some(ttl))
     }
 
-    /// How long a request may hold its lock, its response's body included, by default 60 seconds. Then the lock
-    /// is treated as lost, see [`OnLost`]: a client that reads a stream slowly, or a handler that hangs, cannot
-    /// keep it for ever. [`Duration::MAX`] sets no limit.
+    /// How long a request may hold its lock, including the time for the response's body; by default 60 seconds. After
+    /// that the lock is treated as lost, see [`OnLost`]. So neither a client that reads a stream slowly nor a handler
+    /// that hangs can keep it for ever. [`Duration::MAX`] sets no limit.
     ///
     /// A guard from [`Locked::hold`](crate::Locked::hold) is not bound by it: the code that keeps the guard decides.
     pub fn max_hold(self, max_hold: Duration) -> Self {
         self.with(|settings| settings.max_hold = max_hold)
     }
 
-    /// How many requests may wait, for one key and in all, by default 64 and 4,096; one at least. Those beyond
-    /// are answered 429 at once, and nothing is asked of the backend for them.
+    /// How many requests may wait, for one key and in all; by default 64 and 4,096, and at least one. Further requests
+    /// are answered 429 at once, without a request to the backend.
     ///
-    /// Counted are the requests of this layer and its clones that have asked for their lock and do not have it
-    /// yet. With [`try_once`](Self::try_once) no request waits, and none is counted.
+    /// This counts the requests of this layer and its clones that have asked for their lock and do not have it yet.
+    /// With [`try_once`](Self::try_once) no request waits, and none is counted.
     pub fn max_waiting(self, per_key: usize, total: usize) -> Self {
         self.with(|settings| settings.wait_limit = Arc::new(WaitLimit::new(per_key, total)))
     }
@@ -106,13 +106,12 @@ impl<M> LockLayer<M> {
         self.with(|settings| settings.hold = until)
     }
 
-    /// What becomes of a request whose lock is lost while it is handled, by default [`OnLost::Abort`].
+    /// What happens to a request whose lock is lost while it is handled; by default [`OnLost::Abort`].
     pub fn on_lost(self, on_lost: OnLost) -> Self {
         self.with(|settings| settings.on_lost = on_lost)
     }
 
-    /// What becomes of a request whose lock cannot be asked for because the backend is out of reach, by default
-    /// [`OnUnavailable::Reject`].
+    /// What happens to a request while the backend cannot be reached; by default [`OnUnavailable::Reject`].
     pub fn on_unavailable(self, on_unavailable: OnUnavailable) -> Self {
         self.with(|settings| settings.on_unavailable = on_unavailable)
     }
@@ -120,11 +119,11 @@ impl<M> LockLayer<M> {
     /// Reads the body of a request before its lock is asked for, so that a slow upload does not hold the lock.
     /// By default it is read by the handler, under the lock.
     ///
-    /// A body of more than `bytes` is answered 413, one that breaks off 400. The handler gets it in one piece;
-    /// trailers are left out. So the request's body has to be one that can be made of `Bytes`, such as axum's
-    /// `Body` or [`Full<Bytes>`](http_body_util::Full). A request that is not locked is passed on unread.
+    /// A body of more than `bytes` is answered 413, and one that breaks off 400. The handler gets the body in one
+    /// piece, without trailers. So the body's type must be one that can be made from `Bytes`, such as axum's `Body` or
+    /// [`Full<Bytes>`](http_body_util::Full). A request that is not locked is passed on unread.
     ///
-    /// How long a client may take for its body is for a timeout outside to say.
+    /// This sets no time for the client to send its body: put a timeout layer outside.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -150,15 +149,15 @@ impl<M> LockLayer<M> {
         LockLayer::of(self.with(|settings| settings.read_first = bytes).settings)
     }
 
-    /// The status of the answer to a request whose lock stayed busy, by default 409 Conflict. Prefer 4xx:
-    /// load balancers take a server that answers 5xx for ill, when it is the key that is busy.
+    /// The status of the answer to a request whose lock stayed busy, by default 409 Conflict. Prefer 4xx: load
+    /// balancers take a server that answers 5xx for unhealthy, though only the key is busy.
     pub fn busy_status(self, status: StatusCode) -> Self {
         self.with(|settings| settings.answering.busy_status = status)
     }
 
-    /// What `Retry-After` tells a client whose request was not handled, by default 1 second. Sent in whole
-    /// seconds, rounded up, never less than one, and up to twice as long at random: clients that were refused
-    /// together shall not come back together.
+    /// What `Retry-After` tells a client whose request was not handled, by default 1 second. It is sent in whole
+    /// seconds, rounded up, at least one. It is made up to twice as long at random, so that clients that were refused
+    /// together do not come back together.
     pub fn retry_after(self, after: Duration) -> Self {
         self.with(|settings| settings.answering.retry_after = after)
     }

@@ -1,10 +1,10 @@
-//! A [Tower](https://docs.rs/tower) layer that locks the resource a route is about.
+//! A [Tower](https://docs.rs/tower) layer that locks the resource of a route.
 //!
-//! [`LockLayer`] reads a key from each request, acquires the lock on it from a
-//! [`LockManager`](dlock_core::LockManager), and only then calls the inner service: requests about one thing
-//! are handled one after the other, in every process that shares the manager's backend. [`Key`] says which
-//! part of a request names the thing, [`Locked`] shows a handler its lock, [`LockRejection`] is the answer to
-//! a request that was not handled.
+//! [`LockLayer`] reads a key from each request and acquires the lock on it from a
+//! [`LockManager`](dlock_core::LockManager). Only then it calls the inner service. So requests about one thing are
+//! handled one after the other, in all processes that share the manager's backend. [`Key`] says which part of a request
+//! names the thing, [`Locked`] shows a handler its lock, and [`LockRejection`] is the answer to a request that was not
+//! handled.
 //!
 //! # With axum
 //!
@@ -65,7 +65,7 @@
 //!
 //! # With any Tower service
 //!
-//! Any `Service<Request<B>>` will do whose response body has `Bytes` for data. The key may be a closure:
+//! Any `Service<Request<B>>` works whose response body has `Bytes` for data. The key may be a closure:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -97,10 +97,10 @@
 //!
 //! # With tonic
 //!
-//! A layer on tonic's server, on one of its services or on its client answers gRPC requests in their own way, by their
-//! content type; it needs no feature for that. The key can be [`Key::uri_path`], which is the method's name, together
-//! with a header. The feature `tonic` adds `NamedService` for [`Lock`], which a service of a server has to be, and
-//! `tonic::Status` of a [`LockRejection`] for methods that lock by themselves.
+//! The layer can stand on tonic's server, on one of its services or on its client. It recognizes gRPC requests by their
+//! content type and answers them as gRPC does, without any feature. The key can be [`Key::uri_path`], which is the
+//! method's name, together with a header. The feature `tonic` implements `NamedService` for [`Lock`], which a service
+//! of a server needs. It also makes a `tonic::Status` of a [`LockRejection`], for methods that lock by hand.
 //!
 //! ```
 //! # #[cfg(feature = "tonic")]
@@ -135,7 +135,7 @@
 //!
 //! # Options
 //!
-//! Each is a setter of [`LockLayer`], where more is said about it.
+//! Each is a setter of [`LockLayer`], which says more about it.
 //!
 //! | option | unit | default | example | meaning |
 //! |---|---|---|---|---|
@@ -180,8 +180,8 @@
 //!
 //! # How a service ends
 //!
-//! It closes the manager, lets the server drain, and shuts the manager down. Without the first step the server waits for
-//! requests that wait for locks.
+//! It closes the manager, lets the server finish its requests, and shuts the manager down. Without the first step, the
+//! server waits for requests that still wait for locks.
 //!
 //! ```
 //! # use dlock_core::LockManager;

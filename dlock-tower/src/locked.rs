@@ -7,11 +7,10 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// The lock of the request at hand: an extension of every request that a [`LockLayer`](crate::LockLayer)
-/// locked, and with the feature `axum` an extractor. If several layers locked the request, that of the
-/// innermost.
+/// The lock of the current request. It is an extension of every request that a [`LockLayer`](crate::LockLayer) locked,
+/// and with the feature `axum` an extractor. If several layers locked the request, it is the lock of the innermost one.
 ///
-/// It is a view: keeping it does not keep the lock. [`hold`](Locked::hold) does.
+/// It is a view. Keeping it does not keep the lock; [`hold`](Locked::hold) does.
 ///
 /// ```
 /// use dlock_tower::Locked;
@@ -35,8 +34,8 @@ pub struct Locked {
 }
 
 impl Locked {
-    /// The view that a handler gets of a lock that is held by `guard` and came from `locks`: for a unit test that calls a
-    /// handler without a layer. Only the guard keeps the lock.
+    /// A `Locked` as a handler gets it, for the lock that `guard` holds and that came from `locks`. It is for unit
+    /// tests that call a handler without a layer. Only the guard keeps the lock.
     ///
     /// ```
     /// use dlock_tower::Locked;
@@ -57,7 +56,7 @@ impl Locked {
         Self { lease: guard.lease(), guard: Arc::downgrade(guard), locks: locks.clone(), outer: None }
     }
 
-    /// What is locked.
+    /// The key that is locked.
     #[must_use]
     pub fn key(&self) -> &LockKey {
         self.lease.key()
@@ -69,7 +68,7 @@ impl Locked {
         self.lease.token()
     }
 
-    /// Whether the lease is valid now, by the clock. Once false it stays false.
+    /// Whether the lease is valid now, by the clock. Once this is false, it stays false.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.lease.is_valid()
@@ -83,8 +82,8 @@ impl Locked {
 
     /// Waits until the lock is lost or released, and says why.
     ///
-    /// While the handler runs the layer waits for this too, and drops the handler unless it was told
-    /// [`OnLost::Finish`](crate::OnLost::Finish). It is for handlers that are not dropped, and for work that they
+    /// While the handler runs, the layer waits for this too, and drops the handler, unless it has
+    /// [`OnLost::Finish`](crate::OnLost::Finish). So this is for handlers that are not dropped, and for work that they
     /// started elsewhere.
     ///
     /// # Cancel safety
@@ -94,8 +93,8 @@ impl Locked {
         async move { lease.lost().await }
     }
 
-    /// The guard, which keeps the lock until it is dropped, beyond the response and beyond
-    /// [`LockLayer::max_hold`](crate::LockLayer::max_hold) if need be. `None` once the lock is released.
+    /// The guard. It keeps the lock until it is dropped, even beyond the response and beyond
+    /// [`LockLayer::max_hold`](crate::LockLayer::max_hold). `None` once the lock is released.
     ///
     /// ```
     /// # use dlock_core::{EmbeddedBackend, LockManager};

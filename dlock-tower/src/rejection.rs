@@ -26,13 +26,13 @@ use std::time::Duration;
 /// | `lock_lost` | 500 | 13 INTERNAL | no | the lock was lost while the handler ran |
 ///
 /// `Retry-After` is there exactly when the handler did not run and trying again can help. The body is
-/// `application/problem+json` with `title`, `status` and `code`. The answer to a gRPC request, which is one whose
-/// content type is `application/grpc` or has a suffix, such as `application/grpc+proto`, is in its headers: `grpc-status` and
-/// `grpc-message`. The key is in none of them.
+/// `application/problem+json` with `title`, `status` and `code`. A gRPC request has the content type
+/// `application/grpc`, perhaps with a suffix, such as `application/grpc+proto`. Its answer is in the headers:
+/// `grpc-status` and `grpc-message`. No answer contains the key.
 ///
-/// Handlers with the attribute `#[distributed_lock]` can return `Result<_, LockRejection>`: it is made of a
-/// [`LockError`](dlock_core::LockError). An error of anything but acquiring, such as a failed release, counts as `lock_lost`, since
-/// the work was begun.
+/// Handlers with the attribute `#[distributed_lock]`, and handlers that call such functions, can return `Result<_,
+/// LockRejection>`: `?` makes it from a [`LockError`](dlock_core::LockError). An error that did not come from
+/// acquiring, such as a failed release, counts as `lock_lost`, since the work had begun.
 ///
 /// ```
 /// use dlock_core::{ErrorKind, LockError};
@@ -139,8 +139,8 @@ impl LockRejection {
         }
     }
 
-    /// After how long to try again, if that can help: whole seconds, from what
-    /// [`LockLayer::retry_after`](crate::LockLayer::retry_after) says up to twice that.
+    /// After how many whole seconds to try again, if that can help: at random between
+    /// [`LockLayer::retry_after`](crate::LockLayer::retry_after) and twice that.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let helps = matches!(
@@ -162,7 +162,7 @@ impl LockRejection {
         response
     }
 
-    /// The answer over gRPC. It has no body: what are trailers elsewhere is in the headers.
+    /// The answer over gRPC. It has no body, and what would be trailers is in the headers.
     #[must_use]
     pub fn to_grpc(&self) -> Response<Bytes> {
         let mut response = self.response("application/grpc");

@@ -18,36 +18,36 @@ pub type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, LockError>
 /// What [`Backend::revoked`] returns.
 pub type RevokedFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Keeps locks: the implementor's side of this crate.
+/// Keeps locks: implement this to add a backend.
 ///
-/// An *owner* is one acquisition (I8). Every request of one acquisition carries the same [`Claim`], so each
-/// of them can be repeated: a lost reply is *unknown*, not failed (I5).
+/// An *owner* is one acquisition. Every request of one acquisition carries the same [`Claim`], so each request can be
+/// repeated: a lost reply is *unknown*, not failed.
 ///
-/// Every method returns within a time the backend bounds by itself, save an acquire that waits.
+/// Every method returns within a time that the backend bounds by itself, except an acquire that waits.
 ///
 /// The library polls these futures on a thread of its own, in a Tokio runtime: they must not block it. An acquire may
-/// also be polled by the caller first, in a runtime of its own or in none, and go on elsewhere. What panics fails the
-/// one request.
+/// also be polled by the caller first, in any runtime or in none, and be moved later. A panic fails only the request
+/// that panicked.
 ///
-/// A backend may say that it keeps no queue. Of its promises those of the order among waiters (I6) fall away:
-/// the first to ask for a free lock may be granted it, and waiters ask again by themselves.
+/// A backend may say that it keeps no queue. Then it need not keep the order of waiters: the first owner to ask for a
+/// free lock may be granted it, and waiters ask again by themselves.
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The backend's name in errors and traces, such as `"redis"`.
     fn name(&self) -> &'static str;
 
-    /// Whether the locks are kept in this process. Then a queue in front of the backend gains nothing, and owners need
-    /// be unique in this process alone.
+    /// Whether the locks are kept in this process. Then a queue in front of the backend gains nothing, and owners only
+    /// need to be unique in this process.
     fn is_local(&self) -> bool {
         false
     }
 
-    /// What the leases are measured by. Only a backend in this process can have another clock than the default.
+    /// The clock of the leases. Only a backend in this process can have another clock than the default.
     fn clock(&self) -> Clock {
         Clock::default()
     }
 
-    /// For how long at most the servers keep what this owner has if they hear no more of it: by default the claim's ttl.
-    /// Until that is over a release that is not confirmed is repeated.
+    /// How long at most the servers keep what this owner has if they hear nothing more of it; by default the claim's
+    /// ttl. For that long an unconfirmed release is repeated.
     fn longest_lease(&self, claim: &Claim) -> Duration {
         claim.ttl.as_duration()
     }
@@ -55,25 +55,24 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Acquires the lock for the claim's owner.
     ///
     /// # Behavior
-    /// - While one owner's grant is valid no other owner is granted the key (I1).
-    /// - Tokens of one key strictly rise in grant order (I2).
-    /// - [`Grant::valid_until`] is counted from before the request was sent (I3).
+    /// - While one owner's grant is valid, no other owner is granted the key.
+    /// - Tokens of one key strictly rise in grant order.
+    /// - [`Grant::valid_until`] is counted from before the request was sent.
     /// - [`Mode::Try`](super::Mode::Try) answers [`ErrorKind::Busy`](crate::ErrorKind::Busy) at once if another owner
     ///   has the key or waits for it, and then leaves nothing behind.
-    /// - [`Mode::Wait`](super::Mode::Wait) waits without end, first come first served (I6), through reconnects. It tells
+    /// - [`Mode::Wait`](super::Mode::Wait) waits without end, first come, first served, through reconnects. It tells
     ///   [`AcquireRequest::progress`] what it is waiting for, and returns an error only if waiting cannot help.
-    /// - An owner that has the key already is granted it again, with the same token (I5).
-    /// - The future may be dropped at any await, and may return an error with its effect unknown. The caller
-    ///   then calls [`release`](Backend::release), which must undo all that the acquire left or may still
-    ///   leave (I4).
-    /// - If the backend learns later that the grant is gone, it says so on [`AcquireRequest::loss`]. If it learns
-    ///   that it cannot vouch for it for the moment, it may say that there, too, and takes it back once it can.
+    /// - An owner that already has the key is granted it again, with the same token.
+    /// - The future may be dropped at any await, and may return an error while its effect is unknown. The caller then
+    ///   calls [`release`](Backend::release), which must undo all that the acquire left or may still leave.
+    /// - If the backend learns later that the grant is gone, it says so on [`AcquireRequest::loss`]. If it cannot vouch
+    ///   for the grant for the moment, it may say that there, too, and takes it back once it can.
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant>;
 
-    /// Renews the owner's lease, and returns until when it is valid now (I3).
+    /// Renews the owner's lease, and returns until when it is valid now.
     ///
     /// # Behavior
-    /// - Only the owner's own lease is renewed (I8); a lock that is gone is not made again.
+    /// - Only the owner's own lease is renewed. A lock that is gone is not made again.
     /// - [`ErrorKind::Lost`](crate::ErrorKind::Lost) says that the owner no longer has the key. Any other error
     ///   leaves the lease as it was.
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment>;
@@ -82,26 +81,26 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// the same owner may still bring about.
     ///
     /// # Behavior
-    /// - The next waiter is granted the key, and it alone is woken (I6).
-    /// - No other owner is touched (I8).
+    /// - The next waiter is granted the key, and no other is woken.
+    /// - No other owner is touched.
     /// - [`ErrorKind::Lost`](crate::ErrorKind::Lost) says that the owner no longer had a grant.
     /// - After [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) the caller repeats the call until the lease is
     ///   over anyway.
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()>;
 
-    /// Acquires the lock without waiting and without asking anybody else. That takes locks that are kept in this
-    /// process; other backends keep the default, which is `None`.
+    /// Acquires the lock without waiting and without asking a server. Only a backend that keeps its locks in this
+    /// process can do that; others keep the default, which is `None`.
     ///
     /// # Behavior
-    /// - As [`acquire`](Backend::acquire) with [`Mode::Try`](super::Mode::Try), but that the grant counts from `now`,
-    ///   which was read just before, and that the backend has nothing to say of it later.
-    /// - `None` says nothing and leaves nothing behind: the caller goes on to `acquire`, with the same owner.
+    /// - As [`acquire`](Backend::acquire) with [`Mode::Try`](super::Mode::Try). But the grant counts from `now`, which
+    ///   was read just before, and the backend reports nothing about it later.
+    /// - `None` leaves nothing behind: the caller goes on to `acquire`, with the same owner.
     fn acquire_at_once(&self, _claim: &Claim, _now: Moment) -> Option<Grant> {
         None
     }
 
-    /// Makes the owner leave without waiting and without asking anybody else, where that is possible; by default it
-    /// is not. It may be called outside of a runtime.
+    /// Makes the owner leave without waiting and without asking a server, if that is possible; by default it is not. It
+    /// may be called outside of a runtime.
     ///
     /// # Behavior
     /// - As [`release`](Backend::release) at `now`, which was read just before.
@@ -110,7 +109,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Waits until another client asks the owner to let go. Never ends where none can ask, which is the default.
+    /// Waits until another client asks the owner to let go. If no client can ask, which is the default, it never ends.
     ///
     /// # Behavior
     /// - The owner keeps the key.
@@ -120,21 +119,21 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Box::pin(std::future::pending())
     }
 
-    /// What stands before every key of this backend, if anything does; by default nothing.
+    /// What stands before every key of this backend; by default nothing.
     fn namespace(&self) -> Option<&Namespace> {
         None
     }
 
-    /// This backend for the keys of a namespace, within the one that it has already. `None`, which is the default, says
-    /// that the backend knows none: then the namespace is put before the keys that it is asked for.
+    /// This backend for the keys of a namespace, inside the one that it already has. `None`, the default, says that the
+    /// backend has no notion of namespaces: then the library puts the namespace before the keys.
     ///
     /// # Behavior
     /// - Claims and errors name a key without its namespace.
-    /// - One key of two namespaces is two locks.
+    /// - The same key in two namespaces is two locks.
     /// - All that the backend keeps of a key lies in the namespace.
     ///
     /// # Errors
-    /// As [`Namespace::within`], and what keeps the backend from being used in another way.
+    /// As [`Namespace::within`], and those of the backend itself.
     fn namespaced(&self, _namespace: &Namespace) -> Result<Option<Arc<dyn Backend>>, LockError> {
         Ok(None)
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 /// The name of what is locked: 1 to 512 bytes, any bytes.
 ///
-/// Two keys are the same lock if and only if their bytes are the same; there is no case folding and no Unicode
-/// normalisation. Backends that cannot take every byte in a name encode it, one name to one key.
+/// Two keys are the same lock if and only if their bytes are the same. There is no case folding and no Unicode
+/// normalization. Backends that do not allow every byte in a name encode the key, one name for each key.
 ///
 /// ```
 /// use dlock_core::{ErrorKind, LockKey};

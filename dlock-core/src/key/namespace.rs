@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 /// What stands before every key of a manager, such as `shop:`: 1 to 128 bytes of text.
 ///
-/// A namespace keeps applications apart that share servers. It is set with
-/// [`LockManagerBuilder::namespace`](crate::LockManagerBuilder::namespace), which says what it means there.
+/// A namespace keeps applications apart that share servers.
+/// [`LockManagerBuilder::namespace`](crate::LockManagerBuilder::namespace) sets it, and says what it means for each
+/// backend.
 ///
-/// Control characters are refused, and so is `dlock:`, which dlock writes into names of its own. Braces may surround a
-/// hash tag, which puts all keys into one slot of a Redis Cluster: `{shop}:`. A brace that surrounds nothing is refused.
+/// Control characters are refused, and so is `dlock:`, which dlock uses in its own names. Braces may surround a hash
+/// tag, which puts all keys into one slot of a Redis Cluster: `{shop}:`. A brace that surrounds nothing is refused.
 ///
 /// ```
 /// use dlock_core::{ErrorKind, LockKey, Namespace};

@@ -8,8 +8,8 @@ impl Namespace {
     /// Checks `text` and makes a namespace of it.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] if it is empty, longer than [`Namespace::MAX_LEN`], or has in it what no namespace may
-    /// have.
+    /// [`ErrorKind::InvalidOption`] if it is empty, longer than [`Namespace::MAX_LEN`], or contains something that a
+    /// namespace may not contain.
     pub fn new(text: impl AsRef<str>) -> Result<Self, LockError> {
         Self::parse(text.as_ref()).map_err(|wrong| LockError::new(ErrorKind::InvalidOption, wrong))
     }

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_is_told_to_the_second_and_never_begins_anew() {
+    fn an_age_is_told_to_the_second_and_never_starts_again() {
         let at = |seconds| Moment::START.after(Duration::from_secs(seconds));
         let (age, begun) = (Age::default(), 100_000);
         age.begin(at(begun));

@@ -8,15 +8,15 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LossReason {
-    /// Its time passed: renewals were asked for, and the backend did not confirm one.
+    /// The lease expired: renewals were sent, and the backend confirmed none.
     Expired,
-    /// Its time passed while the machine slept.
+    /// The lease expired while the machine slept.
     Slept,
-    /// Its time passed and no renewal was even asked for: the process was stopped, or had no time to run.
+    /// The lease expired before a renewal was even sent: the process was stopped, or got no time to run.
     Stopped,
     /// The backend no longer has this owner as the holder.
     NotOwner,
-    /// The session it belonged to is over.
+    /// The session that the lock belonged to is over.
     SessionExpired,
     /// The guard was released, or its manager was shut down.
     Released,
@@ -62,11 +62,11 @@ pub(super) fn cause_of_expiry(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GuardState {
-    /// The lease is valid, and nothing speaks against it.
+    /// The lease is valid, and there is no doubt about it.
     Held,
-    /// The lease is valid, but the last word from the backend was a bad one: a renewal failed, or the session
-    /// is cut off. No other client has the lock yet. It is `Held` again when the backend answers, and `Lost` when
-    /// it does not do so before the deadline: a good moment to begin nothing new.
+    /// The lease is valid, but the last news from the backend was bad: a renewal failed, or the session is cut off. No
+    /// other client has the lock yet. The state is `Held` again when the backend answers, and `Lost` if it does not
+    /// answer before the deadline. Begin nothing new now.
     Suspect,
     /// The lease is over, for good.
     Lost(LossReason),

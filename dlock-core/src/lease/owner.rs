@@ -4,8 +4,8 @@ use crate::error::{ErrorKind, LockError};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One acquisition: 128 bits, random and never reused, so that a late request of an earlier acquisition can
-/// never touch a later one (I8).
+/// One acquisition: 128 random bits that are never reused. So a late request of an earlier acquisition cannot touch a
+/// later one.
 ///
 /// A client that knows the id can release the lock, so neither `Debug` nor a log line shows it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

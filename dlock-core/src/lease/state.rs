@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_another_state_is_told_of_each() {
+    async fn a_caller_that_waits_for_another_state_is_told_of_each() {
         let (lease, clock) = (granted(Moment::now().after(Duration::from_secs(60))), Clock::default());
         let change = async {
             lease.doubt(Doubt::Renewal);
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_nobody_asked_to_renew_was_stopped() {
+    fn a_lease_whose_renewal_was_not_sent_was_stopped() {
         let lease = LeaseState::pending().tell_causes();
         lease.grant(FencingToken::new(7), at(100));
         assert_eq!(lease.loss(at(100)), Some(LossReason::Stopped));

@@ -3,26 +3,27 @@
 use std::fmt;
 use std::time::Duration;
 
-/// So many tokens are for each microsecond.
+/// How many tokens each microsecond has.
 const A_MICROSECOND: u64 = 64;
 
-/// A number that rises with every grant of one key (I2).
+/// A number that rises with every grant of one key.
 ///
-/// Pass it to the store that the lock protects and let the store refuse a smaller one than it has seen: then
-/// a holder that was stopped for longer than its lease cannot overwrite its successor's work.
+/// Pass it to the store that the lock protects, and let the store refuse a token smaller than the greatest it has seen.
+/// Then a holder that was stopped for longer than its lease cannot overwrite its successor's work.
 ///
 /// # Exactness
-/// Tokens are greater than 2^53, where doubles stop being exact, and fit into a signed number of 64 bits. Keep them in a
-/// column of 64-bit integers (`bigint`), or as the decimal text of `Display`. A number of JavaScript, a JSON number that
-/// a program reads as one, and a number of Lua are doubles: they round two tokens to one. Send the text there, and
-/// compare with `BigInt`, or in Lua by length and then as text.
+/// Most tokens are greater than 2^53, where doubles stop being exact. All fit into a signed integer of 64 bits. Keep
+/// them in a column of 64-bit integers (`bigint`), or as the decimal text of `Display`. Numbers in JavaScript and Lua
+/// are doubles, and so are JSON numbers in many programs: they round two tokens to one. Send the text there. Compare it
+/// as a `BigInt`, or in Lua by length and then as text.
 ///
 /// # Another backend
-/// Redis, by any recipe and as a majority of servers, and the embedded backend give tokens on one scale: 64 for each
-/// microsecond since 1970, and never less than the clock says. Each of them can follow another. It takes clocks that
-/// agree better than the time between the last grant of the one and the first of the other, and a counter that is not
-/// ahead of its clock. ZooKeeper's tokens count its transactions, and are much smaller. A program that moves to ZooKeeper
-/// has its tokens lifted above the old ones by [`token_floor`](crate::LockManagerBuilder::token_floor).
+/// Redis (by any recipe, and as a majority of servers) and the embedded backend have one scale of tokens: 64 for each
+/// microsecond since 1970, and never less than the clock says. A program can move from one of them to another, if two
+/// things hold. Their clocks differ by less than the time between the last grant of the one and the first of the other.
+/// And the old counter was not ahead of its clock. ZooKeeper's tokens count its transactions, and are much smaller. A
+/// program that moves to ZooKeeper lifts its tokens above the old ones with
+/// [`token_floor`](crate::LockManagerBuilder::token_floor).
 ///
 /// Do not restore an old copy of a Redis server's counter (`dlock:f`) over a greater one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,7 +42,7 @@ impl FencingToken {
         self.0
     }
 
-    /// The number for a column of the type `BIGINT`. Tokens of every backend are smaller than 2^63; a number that is not
+    /// The number for a column of the type `BIGINT`. Tokens of every backend are smaller than 2^63; a greater number
     /// becomes [`i64::MAX`].
     ///
     /// ```

@@ -13,8 +13,8 @@ pub struct Ttl {
 impl Ttl {
     /// The shortest lease. A shorter one could not be renewed in time over a network.
     pub const MIN: Duration = Duration::from_millis(100);
-    /// The longest lease. A lock is renewed for as long as its guard lives, so only a dead holder's lock
-    /// lasts this long.
+    /// The longest lease. A lock is renewed while its guard lives, so the ttl only bounds how long a dead holder's lock
+    /// lasts.
     pub const MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// Checks `ttl`, which is cut to whole milliseconds.
@@ -46,8 +46,8 @@ impl Ttl {
         self.millis.into()
     }
 
-    /// Until when a lease that was granted or renewed by a request sent at `sent` may be believed (I3):
-    /// counted from before the request left, less 1 % and 2 ms for clocks that run at different rates.
+    /// Until when a lease is valid that a request granted or renewed: the ttl after `sent`, when the request was sent,
+    /// less 1 % and 2 ms for clocks that run at different rates.
     #[must_use]
     pub fn valid_until(self, sent: Moment) -> Moment {
         let ttl = self.as_duration();

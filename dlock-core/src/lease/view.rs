@@ -8,8 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A view of a lock that is held: its token, its deadline, its loss. It does not keep the lock; only the
-/// [`LockGuard`](crate::LockGuard) does.
+/// A view of a held lock: its token, its deadline, its loss. Only the [`LockGuard`](crate::LockGuard) keeps the lock.
 #[derive(Clone)]
 pub struct Lease(Arc<Acquisition>);
 
@@ -22,7 +21,7 @@ impl Lease {
         &self.0
     }
 
-    /// What is locked.
+    /// The key that is locked.
     #[must_use]
     pub fn key(&self) -> &LockKey {
         &self.0.claim.key
@@ -60,7 +59,7 @@ impl Lease {
         self.0.lease().state_other_than(seen, &self.0.clock).await
     }
 
-    /// As [`LockGuard::lost`](crate::LockGuard::lost); also fires when the guard is released.
+    /// As [`LockGuard::lost`](crate::LockGuard::lost); it also returns when the guard is released.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.

@@ -7,7 +7,7 @@ use crate::keeper::Keeper;
 use futures_util::future::{BoxFuture, Either};
 use std::time::Duration;
 
-/// What the leases and the waits of one backend are measured by: the lease clock, or one that a test moves.
+/// The clock of one backend's leases and waits: the lease clock, or one that a test moves.
 #[derive(Debug, Clone, Default)]
 pub struct Clock(Option<TestClock>);
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Waits until the lease clock has reached `until`.
 ///
 /// Timers stand still while the machine sleeps, so the wait is cut into slices: a machine that wakes
-/// up notices within one slice that the moment has passed. It is real time, also in a runtime whose time is paused.
+/// up notices within one slice that the moment has passed. It is real time, even in a runtime whose time is paused.
 ///
 /// # Cancel safety
 /// Dropping the future leaves nothing behind.

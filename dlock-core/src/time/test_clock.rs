@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// A clock that stands still until a test moves it. Leases, renewals, waits and losses of an
+/// A clock that stands still until a test moves it. The leases, renewals, waits and losses of an
 /// [`EmbeddedBackend`](crate::EmbeddedBackend) that was made [with it](crate::EmbeddedBackend::with_clock) follow it.
-/// Clones are the same clock.
+/// Clones are one clock.
 ///
 /// ```
 /// use dlock_core::{EmbeddedBackend, LockManager, LossReason, TestClock};
@@ -39,7 +39,7 @@ impl TestClock {
         Self::default()
     }
 
-    /// Moves the clock forward, and wakes what waited for a moment that has come.
+    /// Moves the clock forward, and wakes everything that waited for a moment up to then.
     pub fn advance(&self, span: Duration) {
         let nanos = Moment::START.after(span).as_nanos();
         let later = |now: u64| Some(now.saturating_add(nanos));

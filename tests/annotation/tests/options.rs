@@ -340,7 +340,7 @@ async fn an_assertion_knows_the_lock_that_is_held() {
     let key = "shelf:7/a%3Ab";
     locks.run(key, async { shelf.fill("a:b") }).await.unwrap();
     let other = locks.run("shelf:8/a", async { fails(&|| shelf.fill("a")) }).await.unwrap();
-    assert_eq!(other, "no lock on \"shelf:7/a\" is held by the code that runs here");
+    assert_eq!(other, "the lock on \"shelf:7/a\" is not held here");
     assert!(fails(&|| shelf.fill("")).contains("is empty"));
     let guard = locks.lock(key).await.unwrap();
     let scope = guard.scope();

@@ -22,47 +22,45 @@ use std::time::Duration;
 
 /// Keeps the locks in Redis: one server, the primary that sentinels name, or a cluster.
 ///
-/// The lock is the plain string key of the user's name, so it excludes every client that locks with
-/// `SET key value NX PX` on the same name. One script acquires and hands out the fencing token, one releases
-/// and grants the lock to the next waiter, whose process is told by a push on the one connection that also
-/// carries the commands, and needs to ask no more; waiters ask by themselves in case a push is lost. A free
-/// lock costs one command, its release another, and a hand-off none. Other ways to keep the lock are
-/// [recipes](super::Recipe).
+/// The lock is the plain string key of the same name, so it excludes every client that locks with `SET key value NX
+/// PX`. One script acquires and hands out the fencing token. Another releases, and grants the lock to the next waiter.
+/// A push tells that waiter's process, on the connection that also carries the commands, so the waiter need not ask. In
+/// case a push is lost, waiters also ask once a second. A free lock costs one command, its release another, and a
+/// hand-off none for the waiter. Other ways to keep the lock are [recipes](super::Recipe).
 ///
-/// The pattern is that of the [Redis documentation][pattern], with the queue, the token and the checks it
-/// leaves to the reader.
+/// The pattern is that of the [Redis documentation][pattern], with the queue, the token and the checks that it leaves
+/// to the reader.
 ///
 /// # Assumptions
 /// Exclusion of valid guards holds while the server keeps its memory, its clock does not jump forward, and clocks
-/// run at rates that differ by less than 1 %. A restart without `appendfsync always`, an eviction or a failover
-/// may forget a lock; replication is asynchronous, so an acknowledged lock can be lost with the primary.
+/// run at rates that differ by less than 1 %. A restart without `appendfsync always`, an eviction or a failover may
+/// forget a lock. Replication is asynchronous, so even an acknowledged lock can be lost with the primary.
 ///
-/// - [`quarantine`](super::RedisBackendBuilder::quarantine) has such a server grant nothing until every forgotten lease
-///   is over: then exclusion holds across restarts, and across failovers if the old primary stops taking writes
-///   (Redis 7.0 or newer, `min-replicas-to-write 1` and `min-replicas-max-lag`).
+/// - With [`quarantine`](super::RedisBackendBuilder::quarantine), such a server grants nothing until every forgotten
+///   lease is over. Then exclusion holds across restarts, and across failovers if the old primary stops accepting
+///   writes (Redis 7.0 or newer, `min-replicas-to-write 1` and `min-replicas-max-lag`).
 /// - [`require_replicas`](super::RedisBackendBuilder::require_replicas) makes the window smaller in which a failover
 ///   forgets a lock. It does not close it.
 ///
 /// Fencing tokens rise across all of that, unless a server's clock had run ahead *and* its data was lost. In a
-/// failover the clocks of the two servers must agree better than the time between the last grant of one and the
-/// first of the other, which a quarantine makes long.
+/// failover, the clocks of the two servers must differ by less than the time between the last grant of the one and the
+/// first of the other. A quarantine makes that time long.
 ///
-/// A dead holder's lock is free after its lease. A waiter that died is passed over when the server knows that its
-/// connection is closed; where the network hid that, it costs one lease.
+/// A dead holder's lock is free after its lease. A dead waiter is passed over if the server knows that its connection
+/// is closed. If the network hid that, it costs one lease.
 ///
 /// # In a cluster
-/// The keys of one lock lie in one slot, whatever its bytes are. Hand-offs are told on shard channels, to which
-/// each process subscribes once for every slot it waits in. While a slot moves, leases in it are renewed, and
-/// no lock is granted until it has moved. With TLS the nodes must announce the names that their certificates
-/// carry (`cluster-preferred-endpoint-type hostname`).
+/// The keys of one lock lie in one slot, whatever its bytes are. Hand-offs are told on shard channels: a process
+/// subscribes to one for each slot it waits in. While a slot moves, leases in it are renewed, but no lock is granted.
+/// With TLS the nodes must announce the names that their certificates carry (`cluster-preferred-endpoint-type
+/// hostname`).
 ///
 /// # Other clients
-/// A lock that another library's client holds is waited for, even if it never expires; the server tells the
-/// first waiter when the key changes, or, where the account may not have itself told, it asks every 100 ms. In
-/// the other direction a lock with waiters of ours is never free, see
-/// [`foreign_gap`](super::RedisBackendBuilder::foreign_gap). Keys that begin with `dlock:` are dlock's own, and so are those
-/// that hold a name such as `dlock:w:`. In a [namespace](super::RedisBackendBuilder::namespace), other clients must lock
-/// the whole name: `shop:order:42`.
+/// dlock waits for a lock that another library's client holds, even if it never expires. The server tells the first
+/// waiter when the key changes. If the account has no right to that, the waiter asks every 100 ms. In the other
+/// direction, a lock with waiters of dlock is never free, see [`foreign_gap`](super::RedisBackendBuilder::foreign_gap).
+/// Keys that begin with `dlock:` are dlock's own, and so are those that hold a name such as `dlock:w:`. In a
+/// [namespace](super::RedisBackendBuilder::namespace), other clients must lock the whole name: `shop:order:42`.
 ///
 /// # Rights
 /// An account needs the keys it locks and the keys `dlock:*`, the channels `dlock:i:*`, and no more commands
@@ -93,14 +91,14 @@ use std::time::Duration;
 /// # Connections
 /// Connections are named `dlock:host:pid` in `CLIENT LIST`, and their library is `dlock`, where the server allows it.
 ///
-/// Clones share the connections. A thread of the library makes and drives one, so callers need no runtime. A Tokio runtime
-/// that sends many requests has one of its own beside it, see
+/// Clones share the connections. A thread of the library makes and drives one, so callers need no runtime. A Tokio
+/// runtime that sends many requests gets a second one of its own, see
 /// [`caller_connections`](super::RedisBackendBuilder::caller_connections).
 ///
-/// A connection whose other end is gone without a word is noticed: all are probed by the system (TCP keepalive), and those
-/// that hear hand-offs are pinged every 5 seconds. The first request after a minute in which nothing was answered is sent
-/// once more, over a new connection, when it is not answered within half of
-/// [`request_timeout`](super::RedisBackendBuilder::request_timeout).
+/// dlock notices a connection whose other end is gone without a word. The system probes all connections (TCP
+/// keepalive), and dlock pings those that hear hand-offs every 5 seconds. The first request after a minute without an
+/// answer is special: if it is not answered within half of
+/// [`request_timeout`](super::RedisBackendBuilder::request_timeout), it is sent again over a new connection.
 ///
 /// The queue needs the protocol RESP3. Where a proxy refuses it, [`Recipe::Plain`](super::Recipe::Plain) works.
 ///
@@ -324,15 +322,15 @@ fn too_late() -> LockError {
 
 /// How often a waiter asks when nothing tells it to.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-/// The same while the holder is a client that tells nobody of its release.
+/// The same while the holder is a client that tells no waiter of its release.
 const SILENT_HOLDER: Duration = Duration::from_millis(100);
 
-/// How long to wait for a push. The first waiter also asks when the holder's lease ends: a dead holder tells
-/// nobody.
+/// How long to wait for a push. The first waiter also asks when the holder's lease ends: a dead holder
+/// tells no waiter.
 fn pause_before_next_question(held: &HeldByOther, silent: bool) -> Duration {
     let regular = jittered(if silent { SILENT_HOLDER } else { SIGN_OF_LIFE });
     match held.expires_in {
-        // Nothing is left where nobody has it: there were too many dead waiters for one answer.
+        // Nothing is left if the lock has no holder: there were too many dead waiters for one answer.
         Some(left) if held.first || left.is_zero() => regular.min(left + Duration::from_millis(1)),
         _ => regular,
     }

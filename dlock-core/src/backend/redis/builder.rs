@@ -18,7 +18,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-/// Settings of a [`RedisBackend`]. A setting that is wrong is reported by [`build`](Self::build).
+/// Settings of a [`RedisBackend`]. [`build`](Self::build) reports a wrong setting.
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct RedisBackendBuilder {
@@ -51,12 +51,12 @@ impl RedisBackendBuilder {
     /// | `redis+sentinel://[user:password@]host[:26379][,…]/service[/db]` | the primary that the sentinels name; user and password are those of the servers |
     /// | `redis+cluster://[user:password@]host[:6379][,…][/db]` | the cluster that these nodes belong to; databases other than 0 need Valkey 9 with `cluster-databases` |
     ///
-    /// `rediss` instead of `redis` asks for TLS (feature `redis-tls`), towards sentinels too. `valkey` and `valkeys` stand
-    /// for `redis` and `rediss`, and a scheme may be in any case.
+    /// `rediss` instead of `redis` asks for TLS (feature `redis-tls`), also to the sentinels. `valkey` and `valkeys`
+    /// stand for `redis` and `rediss`, and a scheme may be in any case.
     ///
     /// # Options
-    /// Settings of this builder may follow, `?recipe=barging&quarantine=30s`, by the names of its methods. The last call
-    /// wins: an option of the URL over what was set before, and a setting over the options of a URL before it.
+    /// Settings of this builder may follow, by the names of its methods: `?recipe=barging&quarantine=30s`. The later
+    /// call wins: an option of the URL over earlier settings, and a later setting over the URL's options.
     ///
     /// | option | value |
     /// |---|---|
@@ -95,9 +95,9 @@ impl RedisBackendBuilder {
         }
     }
 
-    /// The server of a client of the client library that the program made, [`redis::Client`](crate::redis::Client): its
-    /// address, login, database and TLS. Replaces the [`url`](Self::url). Connections are made by dlock, with its own
-    /// timeouts; settings of TLS and [`credentials`](Self::credentials) of this builder win over the client's.
+    /// Takes the server from an existing [`redis::Client`](crate::redis::Client): its address, login, database and TLS.
+    /// This replaces the [`url`](Self::url). dlock makes its own connections, with its own timeouts. Settings of TLS
+    /// and [`credentials`](Self::credentials) of this builder win over the client's.
     ///
     /// ```no_run
     /// use dlock_core::{RedisBackend, redis};
@@ -124,12 +124,12 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// Where servers are reached whose announced addresses are not: behind a NAT, a tunnel, or forwarded ports of
-    /// containers. By default where they say.
+    /// Maps announced addresses that cannot be reached to ones that can: behind a NAT, a tunnel, or forwarded ports of
+    /// containers. By default servers are reached at the addresses that they announce.
     ///
-    /// `map` is given host and port as nodes of a cluster and sentinels name them, and says where to connect. The addresses
-    /// in the URL are taken as they stand. Of a node that announces no host, the host is that of the node that was asked.
-    /// `map` runs on a thread of the library, so it must not block. If it panics, the request fails with
+    /// `map` gets host and port as nodes of a cluster and sentinels announce them, and returns where to connect. The
+    /// addresses in the URL are used as they are. If a node announces no host, its host is that of the node that was
+    /// asked. `map` runs on a thread of the library, so it must not block. If it panics, the request fails with
     /// [`ErrorKind::InvalidOption`].
     ///
     /// ```
@@ -148,14 +148,14 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// Has each connection log in with what `provider` gives at that moment, instead of the login of the URL: for tokens
-    /// that live for some minutes. Sentinels have a login of their own.
+    /// Logs each connection in with fresh credentials from `provider`, instead of the login of the URL. This is for
+    /// tokens that live only some minutes. Sentinels have a login of their own.
     ///
-    /// The provider runs on a thread of its own, in a Tokio runtime with IO and time, and may block. One connection asks at
-    /// a time. It has as long as [`connect_timeout`](Self::connect_timeout).
+    /// The provider runs on a thread of its own, in a Tokio runtime with IO and time, and may block. It is asked for
+    /// one connection at a time, and has as long as [`connect_timeout`](Self::connect_timeout).
     ///
     /// If it fails, panics or takes too long, connecting fails with [`ErrorKind::Unavailable`], and is tried again as
-    /// after any other failure. A provider that returns a [`LockError`] says itself of which kind it is.
+    /// after any other failure. A provider can choose another kind by returning a [`LockError`].
     ///
     /// ```no_run
     /// use dlock_core::{RedisBackend};
@@ -179,16 +179,17 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// The certificates, in PEM, of the authorities that the certificates of `rediss` servers are checked against,
-    /// by default those that the system trusts. In a URL it is the name of a file.
+    /// The authorities, in PEM, that the certificates of `rediss` servers are checked against; by default those that
+    /// the system trusts. In a URL it is the name of a file.
     #[cfg(feature = "redis-tls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.plan.settings.access.tls.roots = Some(pem.into());
         self
     }
 
-    /// Who this client is on TLS, in PEM: its certificate with those that lead to the authority, and the key. A Redis
-    /// server asks for it unless it has `tls-auth-clients no`. In a URL it is the names of two files: `client.crt,client.key`.
+    /// The certificate of this client for TLS, in PEM, with those that lead to the authority, and its key. A Redis
+    /// server asks for it unless it has `tls-auth-clients no`. In a URL it is the names of two files:
+    /// `client.crt,client.key`.
     #[cfg(feature = "redis-tls")]
     pub fn client_certificate(mut self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.plan.settings.access.tls.identity =
@@ -196,16 +197,16 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// The name that the servers' certificates must be for, and that is sent to them (SNI), by default the host that is
-    /// connected to. For servers that are reached by an address that their certificates do not carry.
+    /// The name that the servers' certificates must carry, and that is sent to them (SNI); by default the host of the
+    /// connection. It is for servers whose certificates lack the address by which they are reached.
     #[cfg(feature = "redis-tls")]
     pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
         self.plan.settings.access.tls.server_name = Some(name.into());
         self
     }
 
-    /// Takes whatever certificate a `rediss` server shows. **A machine on the way can then read passwords and grant
-    /// locks**, so a warning is logged each time a backend is built. For trying things out; otherwise see
+    /// Accepts any certificate of a `rediss` server. **A machine on the way can then read passwords and grant locks**,
+    /// so a warning is logged each time a backend is built. This is for experiments; otherwise see
     /// [`root_certificates`](Self::root_certificates).
     #[cfg(feature = "redis-tls")]
     pub fn insecure_skip_verify(mut self) -> Self {
@@ -219,9 +220,9 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// How long the server may take for one answer: 1 ms to 1 hour, by default 1 second. A request that takes longer counts
-    /// as unknown, and the connection is replaced. For as long a server may answer that it cannot for the
-    /// moment (it loads its data, or a slot is being moved) before that is an error.
+    /// How long the server may take for one answer: 1 ms to 1 hour, by default 1 second. After that the outcome of the
+    /// request is unknown, and the connection is replaced. A server may also answer "not now" (it loads its data, or a
+    /// slot moves): dlock asks again for this long before that is an error.
     pub fn request_timeout(mut self, limit: Duration) -> Self {
         self.plan.settings.access.limits.request = limit;
         self
@@ -230,16 +231,17 @@ impl RedisBackendBuilder {
     /// How long [`build`](Self::build) waits for servers that cannot be reached yet, or load their data, by default 5
     /// seconds. An attempt that has begun by then is not cut off. With zero there is one attempt.
     ///
-    /// What does not pass by itself, such as a wrong password, is reported at once.
+    /// An error that does not pass by itself, such as a wrong password, is reported at once.
     pub fn connect_within(mut self, limit: Duration) -> Self {
         self.plan.settings.access.start.connect_within = limit;
         self
     }
 
-    /// Has the first lock connect, instead of [`build`](Self::build). So a service can start before its servers do.
+    /// Connects with the first lock, instead of in [`build`](Self::build). So a service can start before its servers
+    /// do.
     ///
-    /// What `build` would have reported, the locks report then. A request that waits for its lock waits for the servers,
-    /// too, for as long as its `wait` lasts.
+    /// Errors that `build` would have reported come from the locks then. A request that waits for its lock also waits
+    /// for the servers, for as long as its `wait` lasts.
     ///
     /// ```
     /// use dlock_core::{ErrorKind, LockManager, RedisBackend};
@@ -256,32 +258,31 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// Takes the servers for what the URL says, whatever they say of themselves in `INFO`. By default `false`.
+    /// Whether to believe the URL, and not `INFO`, about the kind of the servers. By default `false`.
     ///
-    /// For proxies, and services that are run by others, whose `INFO` is wrong about the kind or the version of the server:
-    /// one endpoint that looks like a node of a cluster, say. What contradicts the URL is logged as a warning, and
-    /// [`build`](Self::build) does not fail for it.
+    /// This is for proxies and hosted services whose `INFO` is wrong about the kind or the version of the server: a
+    /// single endpoint that looks like a node of a cluster, for example. A contradiction is logged as a warning, and
+    /// [`build`](Self::build) does not fail.
     pub fn trust_url(mut self, trust: bool) -> Self {
         self.plan.settings.access.trusts_url = trust;
         self
     }
 
-    /// Which way the locks are kept, by default [`Recipe::Fair`].
+    /// The way the locks are kept; by default [`Recipe::Fair`].
     pub fn recipe(mut self, recipe: Recipe) -> Self {
         self.plan.settings.recipe = recipe;
         self
     }
 
-    /// Lets clients of other libraries have their turn. Where processes of ours wait in line, the lock is
-    /// never free, and a client that polls for a free key never gets it. With this, at most once every `between` a lock
-    /// that has waiters is left free for `gap` instead of being handed off; 0 for `gap` (the default) turns
-    /// it off.
+    /// Gives clients of other libraries a turn. While processes with dlock wait in line, the lock is never free, and a
+    /// client that polls for a free key never gets it. With this, a lock with waiters is left free for `gap` instead of
+    /// being handed off, at most once every `between`. 0 for `gap` (the default) turns it off.
     ///
     /// `between` is up to 24 hours, and `gap` is 1 ms to 1 hour.
     ///
     /// `gap` should be longer than the other clients' pause between two tries, which is 100 ms in the Python
-    /// client and 200 ms in node-redlock. Every process should set the same. Only for [`Recipe::Fair`]: with
-    /// the others a released lock is free anyway.
+    /// client and 200 ms in node-redlock. Every process should set the same values. It is only for [`Recipe::Fair`]:
+    /// with the other recipes a released lock is free anyway.
     pub fn foreign_gap(mut self, between: Duration, gap: Duration) -> Self {
         self.plan.settings.set_gap(between, gap);
         self
@@ -289,13 +290,13 @@ impl RedisBackendBuilder {
 
     /// How many runtimes of the program may have a connection of their own, by default 4; 0 for none.
     ///
-    /// All requests can go over one connection, which a thread of the library drives. To wake that thread costs time, so a
-    /// Tokio runtime that sends many requests gets a connection that it drives itself. It is closed with the runtime, and
-    /// after an idle minute. Renewals, and releases in the background, never use it.
+    /// All requests can go over one connection, which a thread of the library drives. Waking that thread costs time, so
+    /// a Tokio runtime that sends many requests gets a connection that it drives itself. That connection is closed with
+    /// the runtime, and after an idle minute. Renewals and background releases never use it.
     ///
-    /// Only with one server or sentinels, and with the scripts of [`Recipe::Fair`] or [`Recipe::Barging`]. In a program
-    /// that is built with `panic = "abort"` the default is 0: all its runtimes must be able to do IO
-    /// (`enable_io`) if this is set.
+    /// This works only with one server or with sentinels, and with [`Recipe::Fair`] or [`Recipe::Barging`]. In a
+    /// program that is built with `panic = "abort"` the default is 0. If you set it there, all runtimes of the program
+    /// must be able to do IO (`enable_io`).
     pub fn caller_connections(mut self, most: usize) -> Self {
         self.plan.settings.caller_connections = most;
         self
@@ -303,8 +304,8 @@ impl RedisBackendBuilder {
 
     /// How many replicas must have acknowledged a grant, and each renewal, before it counts; by default none.
     ///
-    /// A grant costs one more round trip, and the replicas' answers. It makes the window smaller in which a
-    /// failover forgets a lock; it does not close it: another replica may be promoted.
+    /// A grant costs one more round trip, and the replicas' answers. The window in which a failover forgets a lock
+    /// becomes smaller, but is not closed: another replica may be promoted.
     ///
     /// If fewer acknowledge in time ([`request_timeout`](Self::request_timeout)), the grant is undone and the
     /// acquire fails with [`ErrorKind::Unavailable`], or goes on waiting.
@@ -313,27 +314,27 @@ impl RedisBackendBuilder {
         self
     }
 
-    /// Has a server grant nothing for `duration` after it was started or promoted: 1 ms to 48 hours, by default for no
+    /// How long a server grants nothing after it was started or promoted: 1 ms to 48 hours. By default there is no such
     /// time.
     ///
-    /// Such a server may have forgotten leases that were granted before. If `duration` is at least the
-    /// longest lease anybody uses, all of those are over when it grants again: so no two guards are valid at
-    /// once even though locks were forgotten, as long as clocks run at rates that differ by less than 1 %.
-    /// (That the old primary grants nothing from then on is for `min-replicas-to-write` and
-    /// `min-replicas-max-lag` to see to, on Redis 7.0 or newer; `duration` must be longer by that lag.)
+    /// Such a server may have forgotten leases. If `duration` is at least the longest lease of any client, all of those
+    /// are over when the server grants again. So no two guards are valid at once, even if locks were forgotten, as long
+    /// as clocks run at rates that differ by less than 1 %. The old primary must also stop granting:
+    /// `min-replicas-to-write` and `min-replicas-max-lag` do that on Redis 7.0 or newer, and `duration` must be longer
+    /// by that lag.
     ///
-    /// The server is told by its run id and its replication id, which a script compares with a note in the
-    /// key `dlock:m`, behind the [namespace](Self::namespace), in a cluster one for each slot. Where there is no note, as on
-    /// a server or in a slot that is used for the first time, the same time passes; a slot that moved counts as promoted.
-    /// Every process must set the same. A longer ttl is refused.
+    /// A script knows the server by its run id and its replication id, and compares both with a note in the key
+    /// `dlock:m` (behind the [namespace](Self::namespace); in a cluster one for each slot). Without a note, as on a
+    /// server or in a slot that is used for the first time, the quarantine passes as well. A slot that moved counts as
+    /// promoted. Every process must set the same duration. A ttl longer than this is refused.
     pub fn quarantine(mut self, duration: Duration) -> Self {
         self.plan.settings.options.quarantine = duration;
         self
     }
 
-    /// What stands before every key and every channel, such as `shop:`, by default nothing. It means what
-    /// [`LockManagerBuilder::namespace`](crate::LockManagerBuilder::namespace) says, and holds from the first connection
-    /// on. So an account can connect that has rights in this namespace alone:
+    /// What stands before every key and every channel, such as `shop:`; by default nothing.
+    /// [`LockManagerBuilder::namespace`](crate::LockManagerBuilder::namespace) says what it means. It holds from the
+    /// first connection on, so the account needs rights in this namespace only:
     ///
     /// ```text
     /// ACL SETUSER shop on >… resetkeys ~shop:* resetchannels &shop:* …
@@ -352,14 +353,14 @@ impl RedisBackendBuilder {
         }
     }
 
-    /// Connects, and looks at the server and the account. Waits for servers that are not there yet, see
+    /// Connects, and checks the server and the account. It waits for servers that are not up yet, see
     /// [`connect_within`](Self::connect_within).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] for a URL or a namespace of another form, for a duration out of its range, for options
-    /// that do not go together, and for a server of another kind than the URL says; [`ErrorKind::Auth`] if the server refuses the user or a right
-    /// is missing; [`ErrorKind::Unsupported`] if it is older than Redis 6.2, in a cluster 7.0;
-    /// [`ErrorKind::Unavailable`] if it does not answer in time or is a replica.
+    /// [`ErrorKind::InvalidOption`] for a malformed URL or namespace, for a duration out of its range, for options that
+    /// do not go together, and for a server of another kind than the URL says; [`ErrorKind::Auth`] if the server
+    /// refuses the user or a right is missing; [`ErrorKind::Unsupported`] if it is older than Redis 6.2, in a cluster
+    /// 7.0; [`ErrorKind::Unavailable`] if it does not answer in time or is a replica.
     ///
     /// # Cancel safety
     /// Dropping the future gives the connection up.

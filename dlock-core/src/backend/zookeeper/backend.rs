@@ -14,13 +14,12 @@ use std::time::Duration;
 
 /// Keeps the locks in a ZooKeeper ensemble.
 ///
-/// Every key has a directory below the root, and every acquisition an ephemeral sequential node in it. The
-/// node with the lowest number holds the lock; each other waits for the one ahead of it, so a release wakes
-/// one waiter. This is the recipe of the [ZooKeeper documentation][recipe], with the node names of Apache
-/// Curator: Java programs that use its `InterProcessMutex` on `/locks/order:42`, and dlock with the key
-/// `order:42`, exclude each other, and so do clients of go-zookeeper. A lock that is free costs one request, a
-/// release another; those that many tasks ask for at once go in one. For keys that are tried rather than waited for
-/// there is [`Recipe::Simple`](super::Recipe::Simple).
+/// Every key has a directory below the root, and every acquisition an ephemeral sequential node in it. The node with
+/// the lowest number holds the lock, and each other waits for the one ahead of it. So a release wakes one waiter. This
+/// is the recipe of the [ZooKeeper documentation][recipe], with the node names of Apache Curator: Java programs that
+/// use its `InterProcessMutex` on `/locks/order:42`, and dlock with the key `order:42`, exclude each other, and so do
+/// clients of go-zookeeper. A free lock costs one request, and its release another. Requests of many tasks at once
+/// share one. For keys that are tried and not waited for, there is [`Recipe::Simple`](super::Recipe::Simple).
 ///
 /// ```no_run
 /// use dlock_core::{LockManager, ZooKeeperBackend};
@@ -38,47 +37,46 @@ use std::time::Duration;
 /// # guard.release().await }
 /// ```
 ///
-/// For Python's kazoo, and for all of them at once, see [`Dialect`](super::Dialect).
+/// To share locks with Python's kazoo, or with all of them at once, see [`Dialect`](super::Dialect).
 ///
 /// # The lease is the session's
 ///
-/// All locks of one backend value live in one session. A dead holder's lock is free when the servers end its
-/// session: after the *negotiated* session timeout, whatever the `ttl` says; that one only sets how often the
-/// session is looked at. The session is confirmed by heartbeats that the leader answers. A guard is valid for at
-/// most six tenths of the session timeout, unless set otherwise, after the last of them was sent, counted here, so
-/// a holder that was cut off, even behind a server that still answers it, ends before the next one is granted. Its
-/// node is removed then, if the session turns out to live on. A node that another client removes ends its guard by
-/// the next heartbeat or so (with ZooKeeper 3.6 or newer).
+/// All locks of one backend value live in one session. A dead holder's lock is free when the servers end its session:
+/// after the *negotiated* session timeout, whatever the `ttl` says. The `ttl` only sets how often the session is
+/// checked. Heartbeats that the leader answers confirm the session. A guard is valid for at most six tenths of the
+/// session timeout (by default) after the last answered heartbeat was sent, by the clock of this machine. So the guard
+/// of a holder that was cut off ends before the next one is granted, even behind a server that still answers. If the
+/// session turns out to live on, the holder's node is removed then. With ZooKeeper 3.6 or newer, a node that another
+/// client removes ends its guard by about the next heartbeat.
 ///
-/// **Assumptions.** Exclusion of valid guards holds while clocks run at rates that differ by less than 1 %,
-/// a session timeout is two ticks or longer, and no other client removes lock nodes. It depends on no clock's
-/// time of day, and survives the loss of a minority of the servers and changes of the leader. A fencing
-/// token is 64 times the `czxid` of the lock node, which rises across leaders and also when a directory is removed
-/// and made again; the numbers up to the next one are for a [hand-over](crate::LockManagerBuilder::hand_over). A majority of the servers must be up. A key can be locked about 2^31 times before its directory,
-/// which the servers remove when it has been empty for a while, must have been removed once: near that end
-/// acquiring fails with [`ErrorKind::SequenceExhausted`](crate::ErrorKind::SequenceExhausted), and from half of it on
-/// a warning is logged.
+/// **Assumptions.** Exclusion of valid guards holds while clocks run at rates that differ by less than 1 %, a session
+/// timeout is two ticks or longer, and no other client removes lock nodes. It does not depend on the time of day of any
+/// clock. It survives the loss of a minority of the servers and changes of the leader; a majority must be up. A fencing
+/// token is 64 times the `czxid` of the lock node. That rises across leaders, and when a directory is removed and made
+/// again. The numbers up to the next multiple of 64 are for a [hand-over](crate::LockManagerBuilder::hand_over). A key
+/// can be locked about 2^31 times before its directory must be removed once, which the servers do when it has been
+/// empty for a while. From half of that on a warning is logged, and near the end acquiring fails with
+/// [`ErrorKind::SequenceExhausted`](crate::ErrorKind::SequenceExhausted).
 ///
 /// Lock directories are dlock's own: their data is overwritten, and they are made as container nodes (except with
-/// [`Dialect::Kazoo`](super::Dialect::Kazoo)). Keys are
-/// one path segment each; what ZooKeeper does not take in one is percent-encoded, as is all that is not ASCII.
-/// At debug level the client library logs the names of nodes. A client that knows one and may write there can free
-/// the lock.
+/// [`Dialect::Kazoo`](super::Dialect::Kazoo)). Each key is one path segment. Bytes that ZooKeeper does not allow in
+/// one, and all that are not ASCII, are percent-encoded. At debug level the client library logs the names of nodes. A
+/// client that knows such a name, and may write there, can free the lock.
 ///
 /// A [namespace](crate::LockManagerBuilder::namespace) is a directory in the root, and the keys' directories lie in it:
-/// `/locks/shop:/order:42`, which is what a program in another language has to lock. The directory is named as a key of
-/// that name would be, so do not lock such a key without a namespace.
+/// `/locks/shop:/order:42`. That is what a program in another language has to lock. The directory has the name that a
+/// key `shop:` would have, so do not lock such a key without a namespace.
 ///
-/// Clones share the session, and so do namespaces. It lives on a thread of the library's own, and hangs on no runtime of a
-/// caller.
+/// Clones share the session, and so do namespaces. It lives on a thread of the library's own, and depends on no runtime
+/// of a caller.
 ///
 /// # Servers
-/// Needs ZooKeeper 3.5 or newer. Building a backend looks whether the servers know its requests, also where they speak
-/// ZooKeeper's protocol in part:
+/// It needs ZooKeeper 3.5 or newer. Building a backend checks which requests the servers know, since some speak only a
+/// part of ZooKeeper's protocol:
 ///
-/// | without | |
+/// | what is missing | what happens |
 /// |---|---|
-/// | `sync`, or `create2` | refused, for no recipe can be |
+/// | `sync`, or `create2` | refused: no recipe works without them |
 /// | `create2` in transactions | refused; [`Recipe::Simple`](super::Recipe::Simple) needs none |
 /// | container nodes | a warning: the directory of a key stays, as with [`Dialect::Kazoo`](super::Dialect::Kazoo) |
 /// | `getEphemerals` (before ZooKeeper 3.6) | a warning: a guard does not notice that its node was removed by hand |
@@ -92,9 +90,9 @@ impl ZooKeeperBackend {
         Self(locks)
     }
 
-    /// This backend for the keys of a namespace, within the one that it has already. It shares the session.
-    /// [`LockManagerBuilder::namespace`](crate::LockManagerBuilder::namespace) calls this; it is of use for
-    /// [`revoke`](Self::revoke).
+    /// This backend for the keys of a namespace, inside the one that it already has. It shares the session.
+    /// [`LockManagerBuilder::namespace`](crate::LockManagerBuilder::namespace) calls this. Call it yourself to
+    /// [`revoke`](Self::revoke) in a namespace.
     ///
     /// # Errors
     /// As [`Namespace::within`].
@@ -102,17 +100,17 @@ impl ZooKeeperBackend {
         Ok(Self(Arc::new(self.0.namespaced(namespace)?)))
     }
 
-    /// Asks the present holder of `key` to let go, in the way of Apache Curator: [`LockGuard::revoked`] of a holder that
-    /// waits for it resolves, as does the listener of a Java program that made its mutex revocable. The holder keeps
-    /// the lock until it releases it, which it need not do.
+    /// Asks the present holder of `key` to let go, in the way of Apache Curator. If the holder waits for
+    /// [`LockGuard::revoked`], that returns; in a Java program that made its mutex revocable, the listener is called.
+    /// The holder keeps the lock until it releases it, and it need not release it.
     ///
     /// # Errors
     /// [`ErrorKind::NotHeld`] if no client has the lock, [`ErrorKind::Auth`] if the holder's node belongs to another
-    /// account, and [`ErrorKind::Unavailable`] if the servers do not answer: whether the holder was asked is unknown
-    /// then, and asking again does no harm.
+    /// account, and [`ErrorKind::Unavailable`] if the servers do not answer. Then it is unknown whether the holder was
+    /// asked, and asking again does no harm.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the holder asked or not.
+    /// If the future is dropped, the holder may or may not have been asked.
     ///
     /// [`LockGuard::revoked`]: crate::LockGuard::revoked
     /// [`ErrorKind::NotHeld`]: crate::ErrorKind::NotHeld

@@ -20,9 +20,8 @@ pub enum Recipe {
     /// per second, as a lock need not wait for the process whose turn it is, but no order, and a waiter may be
     /// passed by any number of times.
     Barging,
-    /// For servers that forbid scripts, or publishing, and for proxies that refuse the protocol RESP3: `SET NX PX` and
-    /// compare-and-delete, no queue, no push.
-    /// Waiters ask about every 100 ms, in no order.
+    /// For servers that forbid scripts or publishing, and for proxies that refuse the protocol RESP3. It is `SET NX PX`
+    /// and compare-and-delete, without a queue and without a push. Waiters ask about every 100 ms, in no order.
     ///
     /// The comparison is done by `DELEX` and `SET IFEQ` where the server has them, else by a script, else by
     /// `WATCH` on a connection of its own. Tokens are the server's time in microseconds: they rise as long as
@@ -32,14 +31,14 @@ pub enum Recipe {
     /// milliseconds since 1970, and a client that finds that time passed replaces the value. Only for sharing keys with
     /// services that still lock this way.
     ///
-    /// **It depends on the clocks of all clients**, ours and theirs, since nothing else says when a lock is over:
-    /// one whose clock is ahead by more than what is left of a lease takes a lock that is held. So exclusion
-    /// holds only while all clocks agree better than the margin that the shortest lease leaves, and there is
-    /// nothing the server could do about it. The owner is known by the time alone, which two clients may
-    /// choose alike, so after a lost answer an owner does not believe to have the lock: it is free when its
-    /// time is over. Foreign clients that use the bare `GETSET` overwrite the value even when they lose the
-    /// race for a stale lock; a holder whose value was overwritten has lost the lock.
+    /// **It depends on the clocks of all clients**, dlock's and others', since nothing else says when a lock is over. A
+    /// client whose clock is ahead by more than what is left of a lease takes a lock that is held. So exclusion holds
+    /// only while all clocks agree better than the margin that the shortest lease leaves. The server cannot prevent
+    /// that. The value names no owner, only a time, and two clients may choose the same one. So after a lost answer,
+    /// the owner does not assume that it has the lock, which is free when its time is over. Foreign clients that use
+    /// the bare `GETSET` overwrite the value even when they lose the race for a stale lock. A holder whose value was
+    /// overwritten has lost the lock.
     ///
-    /// Values in seconds are understood, as is a fraction; ours are whole milliseconds.
+    /// Values in seconds, and with a fraction, are understood. dlock writes whole milliseconds.
     Timestamp,
 }

@@ -41,27 +41,26 @@ use std::time::Duration;
 /// # Ok(()) }
 /// ```
 ///
-/// **Assumptions.** Exclusion of valid guards holds if of every majority the servers keep their memory, or come
-/// back no sooner than the longest lease after they forgot it (a restart without `appendfsync always`, or an
-/// eviction, may forget a lock: delay restarts by the longest ttl); if no server's clock jumps forward; and if
-/// clocks run at rates that differ by less than 1 %. Nothing here depends on what the clocks show.
+/// **Assumptions.** Exclusion of valid guards holds under three conditions. Every server keeps its memory, or after
+/// losing it stays away for the longest lease. (A restart without `appendfsync always`, or an eviction, may forget a
+/// lock: delay restarts by the longest ttl.) No server's clock jumps forward. And clocks run at rates that differ by
+/// less than 1 %. What time the clocks show does not matter.
 ///
-/// Fencing tokens rise if the servers keep their fences, whatever the clocks show; and if servers forgot them,
-/// as long as the clients' clocks differ by less than the time between the two grants. A holder that was
-/// stopped for longer than its lease, and writes after it, is stopped by no lock, with one server or with many:
-/// pass the token to the store, and let it refuse smaller ones.
+/// Fencing tokens rise if the servers keep their fences, whatever the clocks show. If servers forgot them, tokens still
+/// rise as long as the clients' clocks differ by less than the time between the two grants. No lock, with one server or
+/// with many, can stop a holder that was stopped for longer than its lease and then writes. Pass the token to the
+/// store, and let it refuse smaller ones.
 ///
-/// **No order.** The queues of several servers would soon differ, so there are none: who waits asks again after
-/// a random pause (10 to 250 ms, more over slow networks), and may be passed by any number of times. For a fair
-/// lock use [`RedisBackend`](crate::RedisBackend) or ZooKeeper.
+/// **No order.** The queues of several servers would soon differ, so there are none. A waiter asks again after a random
+/// pause (10 to 250 ms, more over slow networks), and may be passed any number of times. For a fair lock use
+/// [`RedisBackend`](crate::RedisBackend) or ZooKeeper.
 ///
-/// **Failures.** Up to half of the servers, less one if their number is even, may be away. Three tolerate one,
-/// five two; four tolerate one as well. If a majority is away, nothing is granted or renewed, and holders lose
-/// their locks at the deadlines of their leases.
+/// **Failures.** A majority must be up. Three or four servers tolerate the loss of one, five that of two. Without a
+/// majority nothing is granted or renewed, and holders lose their locks at the deadlines of their leases.
 ///
-/// **Rights.** At every server those listed at [`RedisBackend`](crate::RedisBackend), and with a
-/// [namespace](super::RedlockBackendBuilder::namespace) in it alone. Keys that begin with `dlock:`, and those that hold a name
-/// such as `dlock:w:`, are dlock's own.
+/// **Rights.** At every server those listed at [`RedisBackend`](crate::RedisBackend). With a
+/// [namespace](super::RedlockBackendBuilder::namespace), only the keys and channels in it. Keys that begin with
+/// `dlock:`, and those that hold a name such as `dlock:w:`, are dlock's own.
 ///
 /// Clones share the connections, one to each server, which a thread of the library makes and drives. Needs Redis 6.2 or
 /// newer.

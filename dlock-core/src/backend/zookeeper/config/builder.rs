@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Settings of a [`ZooKeeperBackend`]. A setting that is wrong is reported by [`build`](Self::build).
+/// Settings of a [`ZooKeeperBackend`]. [`build`](Self::build) reports a wrong setting.
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ZooKeeperBackendBuilder {
@@ -32,15 +32,15 @@ impl ZooKeeperBackend {
 }
 
 impl ZooKeeperBackendBuilder {
-    /// All of it in one line: `zookeeper://[user:password@]host[:2181][,host[:2181]…][/root]`, with user and
-    /// password percent-encoded. What the URL does not name stays as it was.
+    /// All settings in one line: `zookeeper://[user:password@]host[:2181][,host[:2181]…][/root]`, with user and
+    /// password percent-encoded. Settings that the URL does not name stay as they were.
     ///
     /// `zookeeper+tls://…` connects over TLS (feature `zookeeper-tls`), and needs `root_certificates`. A scheme may be in
     /// any case.
     ///
     /// # Options
-    /// Settings of this builder may follow, `?session_timeout=10s`, by the names of its methods. The last call wins: an
-    /// option of the URL over what was set before, and a setting over the options of a URL before it.
+    /// Settings of this builder may follow, by the names of its methods: `?session_timeout=10s`. The later call wins:
+    /// an option of the URL over earlier settings, and a later setting over the URL's options.
     ///
     /// | option | value |
     /// |---|---|
@@ -78,11 +78,12 @@ impl ZooKeeperBackendBuilder {
         }
     }
 
-    /// The servers, separated by commas, by default `127.0.0.1:2181`. One that can be reached is enough.
+    /// The servers, separated by commas; by default `127.0.0.1:2181`. It is enough if one of them can be reached.
     ///
-    /// A name is looked up again whenever a connection is made, so servers may move while the program runs. A name may stand
-    /// for several servers, as that of a headless service of Kubernetes does: each of its addresses is tried, and one that is
-    /// dead keeps no connection from the others. Over TLS such a name is tried as a whole, so name each server by itself.
+    /// A name is looked up again whenever a connection is made, so servers may move while the program runs. A name may
+    /// stand for several servers, as that of a headless service of Kubernetes does. Each of its addresses is tried, and
+    /// a dead one does not keep the client from the others. Over TLS such a name is tried as a whole, so name each
+    /// server there.
     pub fn hosts(self, hosts: impl AsRef<str>) -> Self {
         self.set(|settings| settings.set_hosts(hosts.as_ref()))
     }
@@ -92,60 +93,61 @@ impl ZooKeeperBackendBuilder {
         self.set(|settings| settings.set_root(root.as_ref()))
     }
 
-    /// What stands before every key, such as `shop:`, by default nothing: a directory in the root, in which the keys have
-    /// theirs. It means what [`LockManagerBuilder::namespace`](crate::LockManagerBuilder::namespace) says.
+    /// What stands before every key, such as `shop:`; by default nothing. It is a directory in the root, with the
+    /// directories of the keys in it. [`LockManagerBuilder::namespace`](crate::LockManagerBuilder::namespace) says what
+    /// it means.
     pub fn namespace(self, namespace: impl AsRef<str>) -> Self {
         self.set(|settings| settings.set_namespace(namespace.as_ref()))
     }
 
-    /// Whose names the lock nodes bear, by default [`Dialect::Curator`]. It matters only if programs in other
-    /// languages lock the same keys.
+    /// How lock nodes are named; by default [`Dialect::Curator`]. It matters only if programs in other languages lock
+    /// the same keys.
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.settings.set_dialect(dialect);
         self
     }
 
-    /// How long the servers keep the locks of a process that they do not hear of: 50 ms to 24 h, by default 10
-    /// seconds. The servers move it into their own bounds, two to twenty ticks unless set otherwise.
+    /// How long the servers keep the locks of a process that they do not hear from: 50 ms to 24 h, by default 10
+    /// seconds. The servers limit it to their own bounds, by default two to twenty ticks.
     ///
-    /// A guard is lost after a part of it without an answer, see
-    /// [`lost_after_percent`](Self::lost_after_percent). Connecting is given up after all of it, too.
+    /// A guard is lost after a part of this time without an answer, see
+    /// [`lost_after_percent`](Self::lost_after_percent). An attempt to connect also ends after this time.
     pub fn session_timeout(self, timeout: Duration) -> Self {
         self.set(|settings| settings.set_session_timeout(timeout))
     }
 
     /// How long a guard outlives the last answer of the leader, in percent of the session timeout that the servers
-    /// grant: 40 to 75, by default 60. More of it keeps locks through longer outages; less tells a holder that is
-    /// cut off earlier, and leaves more time until the next one is granted. In no case does a guard outlive the
-    /// moment from which the leader may end the session: heartbeats that came irregularly shorten it.
+    /// grant: 40 to 75, by default 60. A greater value keeps locks through longer outages. A smaller one ends the guard
+    /// of a holder that is cut off earlier, and leaves more time until the next one is granted. A guard never outlives
+    /// the moment from which the leader may end the session: irregular heartbeats shorten it.
     pub fn lost_after_percent(self, percent: u32) -> Self {
         self.set(|settings| settings.set_lost_after_percent(percent))
     }
 
-    /// How long the servers may take for one answer: 50 ms to 1 h, by default 3 seconds. Whether a request
-    /// that takes longer was carried out is found out later.
+    /// How long the servers may take for one answer: 50 ms to 1 h, by default 3 seconds. If a request takes longer,
+    /// dlock finds out later whether it was carried out.
     pub fn request_timeout(self, timeout: Duration) -> Self {
         self.set(|settings| settings.set_request_timeout(timeout))
     }
 
-    /// Who this client is, by the scheme `digest`. What it makes then belongs to this account, and to those of
-    /// [`share_with`](Self::share_with): others may see its lock nodes, and neither change them nor use its
-    /// directories. Without it anybody may do anything.
+    /// The account of this client, by the scheme `digest`. What the client makes then belongs to this account, and to
+    /// those of [`share_with`](Self::share_with). Others may see its lock nodes, but may neither change them nor use
+    /// its directories. Without an account every client may do everything.
     ///
-    /// The account needs the rights to create, read, write and delete in the root and in the directories of the
-    /// locks. Where it made them itself it has them, so a tenant needs no more than a directory of its own, below
-    /// which the [`root`](Self::root) lies. Behind a node that this account may not read, as some clients make them,
-    /// a waiter looks twice a second whether it is gone.
+    /// The account needs the rights to create, read, write and delete in the root and in the directories of the locks.
+    /// It has them where it made these itself. So a tenant needs only a directory of its own, with the
+    /// [`root`](Self::root) below it. Some clients make nodes that this account may not read. A waiter behind such a
+    /// node looks twice a second whether it is gone.
     ///
-    /// The servers compare nothing when a client connects: a wrong password is noticed when the root or a lock
+    /// The servers do not check the password when a client connects. A wrong one is noticed when the root or a lock
     /// turns out to belong to another account. Without TLS the password travels in clear text.
     pub fn digest_auth(self, user: impl AsRef<str>, password: impl AsRef<str>) -> Self {
         self.set(|settings| settings.access_mut().set_digest(user.as_ref(), password.as_ref().as_bytes()))
     }
 
-    /// Who this client is, by SASL's DIGEST-MD5: a user of the servers' JAAS configuration (feature `zookeeper-sasl`). It is
-    /// told at each connection. What the client makes then belongs to this account, as with
-    /// [`digest_auth`](Self::digest_auth), and to those of [`share_with`](Self::share_with), where such a user is named
+    /// The account of this client, by SASL's DIGEST-MD5: a user of the servers' JAAS configuration (feature
+    /// `zookeeper-sasl`). The client logs in at each connection. What it makes then belongs to this account, as with
+    /// [`digest_auth`](Self::digest_auth), and to those of [`share_with`](Self::share_with). There such a user is
     /// `share_with("sasl", "user")`.
     ///
     /// ```text
@@ -153,8 +155,8 @@ impl ZooKeeperBackendBuilder {
     /// ```
     ///
     /// The servers check the password when a client connects. With `enforce.auth.enabled=true` and
-    /// `enforce.auth.schemes=sasl` (ZooKeeper 3.7) they let in no client without one. The password does not travel, but
-    /// DIGEST-MD5 is weak by today's measure, and locks can be read on the way: use TLS where others share the network.
+    /// `enforce.auth.schemes=sasl` (ZooKeeper 3.7) they let in no client without one. The password does not travel. But
+    /// DIGEST-MD5 is weak by today's standards, and locks can be read on the way: use TLS if others share the network.
     /// Kerberos (GSSAPI) is not supported.
     ///
     /// ```no_run
@@ -170,9 +172,9 @@ impl ZooKeeperBackendBuilder {
         self
     }
 
-    /// Lets others use the root and the directories that this client makes from now on, and so take the same locks:
-    /// an account, as access lists name it by scheme and id (`"digest"`, `"user:HASH"`), or all clients of an
-    /// address (`"ip"`, `"10.0.0.0/8"`). Called again it adds to them. Needs [`digest_auth`](Self::digest_auth), or
+    /// Lets others use the root and the directories that this client makes from now on, and so take the same locks.
+    /// Others are an account, by scheme and id as in access lists (`"digest"`, `"user:HASH"`), or all clients of an
+    /// address (`"ip"`, `"10.0.0.0/8"`). Further calls add to them. It needs [`digest_auth`](Self::digest_auth) or
     /// `sasl_digest_md5`.
     ///
     /// An account that may take a lock may also free it while another account holds it.
@@ -193,22 +195,22 @@ impl ZooKeeperBackendBuilder {
         self.set(|settings| settings.access_mut().share_with(scheme.as_ref(), id.as_ref()))
     }
 
-    /// Connects over TLS, to servers whose certificates are signed by one of these authorities, in PEM, and for the
-    /// host that was named. The servers listen for it on a port of its own (`secureClientPort`). There is no
-    /// default: what the system trusts is not trusted.
+    /// The authorities, in PEM, that the certificates of the servers are checked against. The connection is then over
+    /// TLS, and the certificates must be for the hosts that were named. The servers listen for TLS on a port of its own
+    /// (`secureClientPort`). There is no default: the authorities that the system trusts are not used.
     #[cfg(feature = "zookeeper-tls")]
     pub fn root_certificates(self, pem: impl AsRef<[u8]>) -> Self {
         self.set(|settings| settings.tls_mut().set_roots(pem.as_ref()))
     }
 
-    /// Who this client is on TLS, in PEM: its certificate, and the key of that. Servers ask for it unless they have
+    /// The certificate of this client for TLS, and its key, in PEM. Servers ask for it unless they have
     /// `ssl.clientAuth=none`.
     #[cfg(feature = "zookeeper-tls")]
     pub fn client_certificate(self, certificate: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
         self.set(|settings| settings.tls_mut().set_identity(certificate.as_ref(), key.as_ref()))
     }
 
-    /// Which way the locks are kept, by default [`Recipe::Sequential`].
+    /// The way the locks are kept; by default [`Recipe::Sequential`].
     pub fn recipe(self, recipe: Recipe) -> Self {
         self.set(|settings| {
             settings.set_recipe(recipe);
@@ -219,16 +221,17 @@ impl ZooKeeperBackendBuilder {
     /// How long [`build`](Self::build) waits for servers that cannot be reached yet, or have no leader, by default 5
     /// seconds. An attempt that has begun by then is not cut off. With zero there is one attempt.
     ///
-    /// What does not pass by itself, such as a root that belongs to another account, is reported at once.
+    /// An error that does not pass by itself, such as a root that belongs to another account, is reported at once.
     pub fn connect_within(mut self, limit: Duration) -> Self {
         self.settings.start_mut().connect_within = limit;
         self
     }
 
-    /// Has the first lock connect, instead of [`build`](Self::build). So a service can start before its servers do.
+    /// Connects with the first lock, instead of in [`build`](Self::build). So a service can start before its servers
+    /// do.
     ///
-    /// What `build` would have reported, the locks report then. A request that waits for its lock waits for the servers,
-    /// too, for as long as its `wait` lasts.
+    /// Errors that `build` would have reported come from the locks then. A request that waits for its lock also waits
+    /// for the servers, for as long as its `wait` lasts.
     ///
     /// ```
     /// use dlock_core::{ErrorKind, LockManager, ZooKeeperBackend};
@@ -257,12 +260,13 @@ impl ZooKeeperBackendBuilder {
         self
     }
 
-    /// Connects. Waits for servers that are not there yet, see [`connect_within`](Self::connect_within).
+    /// Connects. It waits for servers that are not up yet, see [`connect_within`](Self::connect_within).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] for a setting that is wrong, [`ErrorKind::Unavailable`] if no server takes
-    /// the connection in time or the system gives no thread for the session, [`ErrorKind::Auth`] if the root belongs
-    /// to another account, [`ErrorKind::Unsupported`] if the servers do not know a request that the recipe needs, and [`ErrorKind::NotConfigured`] in a process that was forked from one with locks.
+    /// [`ErrorKind::InvalidOption`] for a wrong setting, [`ErrorKind::Unavailable`] if no server accepts the connection
+    /// in time or the system gives no thread for the session, [`ErrorKind::Auth`] if the root belongs to another
+    /// account, [`ErrorKind::Unsupported`] if the servers do not know a request that the recipe needs, and
+    /// [`ErrorKind::NotConfigured`] in a process that was forked after a manager was built.
     ///
     /// # Cancel safety
     /// Dropping the future gives the connection up.

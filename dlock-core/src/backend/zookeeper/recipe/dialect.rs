@@ -1,12 +1,12 @@
-//! Whose names the lock nodes bear, and whose are known. Pure.
+//! How lock nodes are named, and which names of other clients are known. Pure.
 
 use crate::lease::OwnerId;
 
-/// Whose names the lock nodes bear, so that programs in other languages know them.
+/// How lock nodes are named, so that programs in other languages recognize them.
 ///
 /// Every acquisition makes a node in the directory of its key, `/locks/order:42` for the key `order:42` below the
-/// default root. That path is the one to give to the other client. ZooKeeper appends ten digits to the node's
-/// name, and the lowest number holds the lock. Clients differ in what stands before the digits:
+/// default root. Give that path to the other client. ZooKeeper appends ten digits to the node's name, and the lowest
+/// number holds the lock. Clients differ in what stands before the digits:
 ///
 /// | who | its nodes | it waits for |
 /// |---|---|---|
@@ -17,8 +17,8 @@ use crate::lease::OwnerId;
 /// | kazoo's `Lock` with `extra_lock_patterns=["lock-"]` | the same | `…lock-0000000000` too |
 /// | kazoo's `ReadLock` | `<32 hex digits>__rlock__0000000000` | `…__lock__0000000000` |
 ///
-/// dlock waits for all of them whatever its dialect, and its two dialects exclude each other; a holder with the
-/// one and a waiter with the other are fine. Which dialect is right depends on who else uses the directory:
+/// dlock waits for all of them, whatever its dialect. Its two dialects exclude each other: a holder may use the one and
+/// a waiter the other. Which dialect is right depends on the other clients of the directory:
 ///
 /// | with dlock | use | and there |
 /// |---|---|---|
@@ -28,24 +28,24 @@ use crate::lease::OwnerId;
 /// | Curator *and* kazoo | `Curator` | a kazoo that also makes nodes with Curator's names: a subclass of `Lock` with `_NODE_NAME = "lock-"` and `_EXCLUDE_NAMES = ["lock-"]` |
 /// | the same | either | kazoo with `extra_lock_patterns=["lock-"]`, and Curator with a driver: a subclass of `StandardLockInternalsDriver` whose `fixForSorting` gives the last ten characters |
 ///
-/// **The wrong dialect is two holders at once, silently.** Curator sorts a node without `lock-` behind all others, so
-/// it takes a lock that `Kazoo` or kazoo holds; kazoo without `extra_lock_patterns` takes one that `Curator` or Curator
-/// holds. Only the other direction waits, as dlock is the one that looks. By the same names Curator and kazoo, each
-/// as it comes, never exclude each other.
+/// **The wrong dialect means two holders at once, without an error.** Curator sorts a node without `lock-` behind all
+/// others, so it takes a lock that `Kazoo` or kazoo holds. kazoo without `extra_lock_patterns` takes one that `Curator`
+/// or Curator holds. Only dlock waits for both. For the same reason Curator and kazoo, with their defaults, never
+/// exclude each other.
 ///
 /// dlock's locks are exclusive: they exclude kazoo's `ReadLock` and `WriteLock`, but not Curator's
-/// `InterProcessReadWriteLock`, whose nodes are named otherwise.
+/// `InterProcessReadWriteLock`, whose nodes have other names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Dialect {
-    /// Those of Apache Curator, which go-zookeeper has as well. The default.
+    /// The names of Apache Curator, which go-zookeeper uses as well. The default.
     #[default]
     Curator,
-    /// Those of kazoo.
+    /// The names of kazoo.
     ///
-    /// Directories are made as kazoo makes them, to stay: a `Lock` of kazoo makes its directory only once, and fails
-    /// with `NoNodeError` when it is used again after the servers removed it, as they do with the empty directories
-    /// of `Curator`. So they are yours to remove.
+    /// The directories stay, as those of kazoo do, and you have to remove them. (A `Lock` of kazoo makes its directory
+    /// only once. If the servers removed it, as they remove the empty directories of `Curator`, the next use would fail
+    /// with `NoNodeError`.)
     Kazoo,
 }
 

@@ -1,7 +1,7 @@
 //! The lock recipe as pure functions of what a lock's directory holds: whose turn it is, and whom to watch.
 //!
-//! Every contender has an ephemeral sequential node in the directory of the key; the lowest one holds. Whoever
-//! made it, and in whichever [dialect](super::Dialect): one directory may hold nodes of all.
+//! Every contender has an ephemeral sequential node in the directory of the key, and the node with the lowest number holds
+//! the lock. One directory may hold nodes of several clients and [dialects](super::Dialect).
 
 use super::dialect::is_of_a_contender;
 use std::cmp::Ordering;

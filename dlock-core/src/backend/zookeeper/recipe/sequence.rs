@@ -1,7 +1,7 @@
 //! How much is left of the numbers that a directory gives out. Pure.
 //!
-//! ZooKeeper counts in 31 bits and gives the last number again and again when they are used up. Then nobody can
-//! tell by the numbers who came first, and Curator gives one lock to two clients.
+//! ZooKeeper counts in 31 bits. When the numbers are used up, it gives the last one again and again. Then the numbers do not
+//! tell which client came first, and Curator gives one lock to two clients.
 
 /// What a node's number says about its directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -70,7 +70,7 @@ impl Acquire<'_> {
             }
             attempts += 1;
         }
-        Err(unavailable("the node or its root went as often as it was looked for; try again later"))
+        Err(unavailable("the node or its root was removed as often as it was looked for; try again later"))
     }
 
     fn placed(&self, node: LockNode) -> LockNode {
