@@ -74,7 +74,7 @@ impl Background {
         let tasks = self.tasks.clone();
         self.keeper.spawn(async move {
             tasks.wait().await;
-            // Whoever gave up does not listen.
+            // A caller that gave up does not listen.
             let _ = done.send(());
         });
         let _ = told.recv_timeout(limit);

@@ -139,13 +139,15 @@ impl Keeper {
 }
 
 fn no_thread(cause: io::Error) -> LockError {
-    let detail = "the system gave no thread for the keeper, which renews and releases; raise its limit";
+    let detail =
+        "the system gives no thread to the keeper, which renews and releases; raise the limit of threads";
     LockError::new(ErrorKind::Unavailable, detail).with_source(cause)
 }
 
 #[cfg(feature = "redis")]
 fn not_completed(cause: JoinError) -> LockError {
-    LockError::new(ErrorKind::Unavailable, "the request ended in a panic, which says more").with_source(cause)
+    LockError::new(ErrorKind::Unavailable, "the request panicked; the panic's own message says where")
+        .with_source(cause)
 }
 
 fn not_started() -> LockError {

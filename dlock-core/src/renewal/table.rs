@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_are_renewed_at_a_time_and_beyond_that_who_cannot_wait() {
+    fn a_limited_number_is_renewed_at_a_time_and_beyond_it_urgent_leases() {
         let mut table = Table::default();
         let leases: Vec<_> = std::iter::repeat_with(held).take(AT_ONCE + 2).collect();
         leases.iter().for_each(|held| _ = table.enter(Arc::clone(held), at(20)));
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_done_makes_room_for_what_was_put_off() {
+    fn a_finished_renewal_makes_room_for_one_that_was_put_off() {
         let mut table = Table::default();
         (0..AT_ONCE).for_each(|_| _ = table.enter(held(), at(10)));
         let renewed = table.take_due(at(10)).to_renew.remove(0);

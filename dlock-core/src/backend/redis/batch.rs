@@ -2,9 +2,9 @@
 //!
 //! Requests gather for each connection, and are carried by tasks of the runtime that drives it.
 //!
-//! Few requests under way go alone. Further ones wait for one of the carriers, tasks that each take what waits, have
-//! it done and take what waits then; and while there is a carrier, every other one does. Nobody waits for a request that
-//! went alone: its future may not be polled for a while.
+//! A few requests at a time go alone. Further ones wait for a carrier: a task that takes all requests that wait, has them
+//! done in one call, and takes those that wait then. While there is a carrier, every further request waits for it. No
+//! request waits for one that went alone: the future of that one may not be polled for a while.
 
 use super::caller::Caller;
 use super::failure::breaks_connection;
@@ -21,11 +21,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// So many requests go alone at a time: up to here what carriers do takes longer than what they save.
+/// How many requests go alone at a time. With no more than these, a carrier costs more time than it saves.
 const ALONE: usize = 16;
-/// Of renewals, one. Many come due together, and nobody waits for them.
+/// How many renewals go alone: many come due together, and no caller waits for them.
 const RENEWALS_ALONE: usize = 1;
-/// So many calls of several requests are under way at a time.
+/// How many calls of several requests are under way at a time.
 const CARRIERS: usize = 2;
 /// The longest batch: it takes the server a fraction of a millisecond.
 const LARGEST: usize = 64;
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_asked_for_nobody() {
+    fn nothing_is_asked_without_a_waiter() {
         let (mut waiting, mut receivers): (Vec<_>, Vec<_>) =
             (0..3).map(|number| item(number, BatchOp::Acquire, 100)).unzip();
         receivers.remove(1);

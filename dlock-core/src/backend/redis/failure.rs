@@ -28,7 +28,7 @@ pub(super) fn classify_greeting(cause: RedisError) -> LockError {
         return classify(cause);
     }
     let detail = "the server ended the connection when it was greeted (HELLO 3); if it goes on, check that Redis listens \
-                  there, with TLS if the URL asks for it (rediss) and else without, and no proxy that knows no HELLO";
+                  there, with TLS if the URL asks for it (rediss) and else without, and no proxy that does not know HELLO";
     with_words_of_system(ErrorKind::Unavailable, detail, cause)
 }
 
@@ -50,8 +50,8 @@ fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
         }
         Some("NOPERM") => (
             ErrorKind::Auth,
-            "the user lacks a right; it needs the keys, the keys dlock:* and the channels dlock:i:* (or all of a namespace \
-             that the builder is told), and the commands of the scripts",
+            "the user lacks a right; it needs the locks' keys, the keys dlock:* and the channels dlock:i:* \
+             (or all of the namespace that is set on the builder), and the commands of the scripts",
         ),
         Some("WRONGTYPE") => (
             ErrorKind::Corrupt,
@@ -79,7 +79,7 @@ fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
         }
         Some("NOPROTO") => (ErrorKind::Unsupported, NO_RESP3),
         Some("DENIED") => {
-            (ErrorKind::Auth, "the server takes no clients from here; check its protected mode")
+            (ErrorKind::Auth, "the server accepts no clients from this address; check its protected mode")
         }
         Some("OOM") => (ErrorKind::Unavailable, "the server is out of memory; raise maxmemory or free some"),
         _ => meaning_of_connecting(cause)
@@ -97,13 +97,13 @@ fn meaning_of_connecting(cause: &RedisError) -> Option<(ErrorKind, &'static str)
     let text = cause.to_string().to_ascii_lowercase();
     let says = |words: &str| text.contains(words);
     if cause.is_io_error() && says("invalid peer certificate") {
-        let detail = "the server's certificate is not to be trusted; check root_certificates, and the name in it \
-                      (tls_server_name)";
+        let detail = "the server's certificate is not trusted; check root_certificates, and the name in the \
+                      certificate (tls_server_name)";
         return Some((ErrorKind::Unavailable, detail));
     }
     if cause.is_io_error() && says("received fatal alert") && (says("certificate") || says("unknownca")) {
         let detail =
-            "the server does not take this client's certificate, or asks for one; check client_certificate";
+            "the server refuses this client's certificate, or asks for one; check client_certificate";
         return Some((ErrorKind::Auth, detail));
     }
     if says("refused to switch database") && says("permission") {
@@ -120,7 +120,7 @@ fn meaning_by_text(cause: &RedisError) -> Option<(ErrorKind, &'static str)> {
     let text = cause.to_string().to_ascii_lowercase();
     if has_too_many_clients(&text) {
         let detail =
-            "the server has as many clients as it takes; raise its maxclients, or close idle clients";
+            "the server has as many clients as it accepts; raise its maxclients, or close idle clients";
         return Some((ErrorKind::Unavailable, detail));
     }
     if is_unknown_hello(&text) {
@@ -142,11 +142,11 @@ fn meaning_of_unknown_command(text: &str) -> Option<(ErrorKind, &'static str)> {
     let names =
         |command: &str| text.contains(&format!("'{command}'")) || text.contains(&format!("`{command}`"));
     let detail = if names("sentinel") {
-        "the server is no sentinel; name the sentinels, mostly at port 26379, or use redis:// for one server"
+        "the server is not a sentinel; name the sentinels, usually at port 26379, or use redis:// for one server"
     } else if names("cluster") {
-        "the server knows no command CLUSTER; use redis+cluster:// for the nodes of a cluster alone"
+        "the server has no command CLUSTER; use redis+cluster:// only for nodes of a cluster"
     } else if text.contains("script") {
-        "the server knows no scripts; for a sentinel use redis+sentinel://, else Recipe::Plain"
+        "the server has no scripts; for a sentinel use redis+sentinel://, else Recipe::Plain"
     } else {
         return None;
     };
@@ -176,10 +176,9 @@ fn meaning_by_kind(cause: &RedisError) -> (ErrorKind, &'static str) {
             (ErrorKind::InvalidOption, "the URL is not of the form redis://[user:password@]host[:port][/db]")
         }
         redis::ErrorKind::RESP3NotSupported => (ErrorKind::Unsupported, NO_RESP3),
-        redis::ErrorKind::UnexpectedReturnType | redis::ErrorKind::Parse => (
-            ErrorKind::Unsupported,
-            "the server gave an answer that Redis does not give; check what listens there",
-        ),
+        redis::ErrorKind::UnexpectedReturnType | redis::ErrorKind::Parse => {
+            (ErrorKind::Unsupported, "the answer is not one of Redis; check what listens there")
+        }
         redis::ErrorKind::Server(ServerErrorKind::ResponseError) => (
             ErrorKind::Unsupported,
             "the server refused a command that dlock needs; Redis 6.2 and newer know them",
@@ -192,13 +191,13 @@ fn meaning_by_kind(cause: &RedisError) -> (ErrorKind, &'static str) {
             ErrorKind::Unavailable,
             "the server cannot be reached; check the address, the server and the network",
         ),
-        _ => (ErrorKind::Unavailable, "the server does not serve for now"),
+        _ => (ErrorKind::Unavailable, "the server cannot serve requests for now"),
     }
 }
 
-/// Whether the connection is of no use any more. A reply that did not come in time counts: what answers later
-/// could be taken for the reply to something else. So does a primary that became a replica: another server is
-/// the primary by now. And so does a server that demands a new login: a new connection makes it.
+/// Whether the connection must be replaced. It must be after a reply that did not come in time: when that reply comes
+/// later, it could be taken for the reply to something else. So it must be when a primary became a replica, since another
+/// server is the primary by now, and when a server demands a new login, which a new connection makes.
 pub(super) fn breaks_connection(cause: &RedisError) -> bool {
     let demoted = cause.kind() == ServerErrorKind::ReadOnly.into();
     let dead = cause.is_timeout() || cause.is_unrecoverable_error() || cause.is_connection_dropped();
@@ -292,9 +291,9 @@ mod tests {
         for (line, remedy) in [
             (
                 "ERR unknown command 'SENTINEL', with args beginning with: 'GET-MASTER-ADDR-BY-NAME' 'main' ",
-                "no sentinel",
+                "not a sentinel",
             ),
-            ("ERR unknown command `SENTINEL`, with args beginning with: `x`", "no sentinel"),
+            ("ERR unknown command `SENTINEL`, with args beginning with: `x`", "not a sentinel"),
             ("ERR unknown command 'CLUSTER', with args beginning with: 'SLOTS' ", "nodes of a cluster"),
             ("ERR unknown command 'SCRIPT', with args beginning with: 'LOAD' ", "redis+sentinel://"),
         ] {

@@ -3,7 +3,7 @@
 //! Requests of one owner may travel over two connections: that of a caller's runtime, and the keeper's. So an owner is in
 //! doubt from before a request is sent until its only copy is answered. A request that ran out of time, or whose future
 //! was dropped, may still lie unread in the server's socket, also after its connection was closed. Carried out after the
-//! owner's release it would take the lock for nobody. So the release of such an owner leaves word with the server, and an
+//! owner's release, it would take the lock for an owner that has left. So the release of such an owner leaves word with the server, and an
 //! owner that was released while a request of it was open is released again when the request is over (I4, I5).
 
 use crate::backend::Claim;

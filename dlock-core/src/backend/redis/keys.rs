@@ -44,7 +44,7 @@ impl Naming {
             namespace.check_length(key)?;
         }
         if key.as_bytes().starts_with(RESERVED) || is_own(key.as_bytes()) {
-            let detail = "names that begin with \"dlock:\", and those that hold a name such as \"dlock:w:\", are \
+            let detail = "names that begin with \"dlock:\" or contain a name such as \"dlock:w:\" are \
                           dlock's own on Redis; choose another";
             return Err(LockError::new(ErrorKind::InvalidKey, detail));
         }

@@ -45,7 +45,7 @@ impl Pushes {
         self.wakeups.enter(owner)
     }
 
-    /// The owner leaves: what it is granted from here on is for nobody.
+    /// The owner leaves: a grant to it is a stray from here on.
     pub(super) fn forget(&self, owner: OwnerId) {
         self.known.lock().remove(&owner);
     }
@@ -65,12 +65,12 @@ impl Pushes {
         self.watched.lock().len()
     }
 
-    /// What to do about a grant for nobody. It is called where it must not block.
+    /// Sets what to do about a grant to an owner that has left. It is called where it must not block.
     pub(super) fn on_stray(&self, give_back: impl Fn(Stray) + Send + Sync + 'static) {
         let _ = self.on_stray.set(Box::new(give_back));
     }
 
-    /// Has everybody ask again: a push may have been missed.
+    /// Has every waiter ask again: a push may have been missed.
     pub(super) fn wake_all(&self) {
         self.wakeups.wake_all();
     }
@@ -117,7 +117,7 @@ pub(super) struct Receiver {
     pub(super) broken: Broken,
 }
 
-/// Set when a connection is of no use any more.
+/// Set when a connection has failed.
 pub(super) type Broken = Arc<AtomicBool>;
 
 impl Receiver {

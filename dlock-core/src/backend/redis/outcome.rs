@@ -13,7 +13,7 @@ pub(super) enum AskOutcome {
         held: HeldByOther,
         sent: Moment,
     },
-    /// Nobody is granted anything for this long.
+    /// The server grants nothing for this long.
     Quarantined(Duration),
 }
 
@@ -24,9 +24,9 @@ pub(super) struct HeldByOther {
     pub(super) expires_in: Option<Duration>,
     /// Whether the asking owner is the first in the queue.
     pub(super) first: bool,
-    /// Whether nobody will tell of the holder's release.
+    /// Whether the holder will release without telling any waiter.
     pub(super) silent: bool,
-    /// No grant before the answer has a greater number: a hand-off with no greater one is an old story.
+    /// No grant before the answer has a greater number. A hand-off whose number is not greater is from before the answer.
     pub(super) last: GrantNumber,
 }
 

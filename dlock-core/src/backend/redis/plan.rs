@@ -141,7 +141,7 @@ impl RedisPlan {
         let (service, database) = url.path();
         if service.is_empty() {
             return Err(invalid(
-                "the URL does not say what the sentinels call the primary: redis+sentinel://host/service",
+                "the URL lacks the service, the sentinels' name for the primary: write redis+sentinel://host/service",
             ));
         }
         let to_servers = self.connector(url.to_one("sentinels", database)?)?;

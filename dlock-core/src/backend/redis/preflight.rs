@@ -48,7 +48,7 @@ pub(super) async fn check(servers: &Servers, asker: &Asker, needs: Needs) -> Res
             tracing::warn!(
                 backend = "redis",
                 %error,
-                "the server does not say what it is (INFO); it is taken for what the URL says, and may evict locks"
+                "the server does not say what it is (INFO); dlock believes the URL, and the server may evict locks"
             );
         }
         Err(error) => return Err(error),
@@ -64,7 +64,7 @@ impl Needs {
         tracing::warn!(
             backend = "redis",
             error = %wrong,
-            "the server says that it is not what the URL says; it is used all the same, as trust_url asks for"
+            "the server says that it is not what the URL says; dlock believes the URL, as trust_url asks for"
         );
         Ok(())
     }

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 /// How many replicas must have a lease before it counts, and the connections that ask them.
 ///
-/// `WAIT` waits for the writes of its own connection. A grant may have been written by another one, that of
-/// whoever handed the lock off; a renewal written by this one comes after it in the one stream that replicas
-/// follow, so who has the renewal has the grant.
+/// `WAIT` waits for the writes of its own connection. The grant may have been written over another connection, that of the
+/// releaser. A renewal over this one comes after the grant in the one stream that replicas follow. So a replica that has
+/// the renewal has the grant.
 pub(super) struct Replicas {
     pub(super) required: usize,
     /// How long they may take.

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// How the scripts are to act, the same in every call of one backend value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ScriptOptions {
-    /// Whether a free lock goes to whoever asks first.
+    /// Whether a free lock goes to the first owner that asks, even if others wait.
     pub(super) barging: bool,
     /// How long a server grants nothing after it was started or promoted.
     pub(super) quarantine: Duration,

@@ -41,7 +41,7 @@ impl Script {
     }
 }
 
-/// So many arguments, of so many bytes together, mostly follow the keys.
+/// How many arguments mostly follow the keys, and how many bytes they have together.
 const ARGUMENTS: (usize, usize) = (4, 128);
 
 fn call(name: &str, script: &str, keys: &[&[u8]]) -> Cmd {

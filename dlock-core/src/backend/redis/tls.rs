@@ -65,8 +65,8 @@ impl TlsSettings {
     /// [`ErrorKind::InvalidOption`] if a certificate, a key or the name is none, and if no authority is trusted.
     pub(super) fn encryption(&self) -> Result<Encryption, LockError> {
         let server_name = self.server_name.clone().map(ServerName::try_from).transpose();
-        let server_name =
-            server_name.map_err(|_| invalid("tls_server_name is no name that a certificate can be for"))?;
+        let server_name = server_name
+            .map_err(|_| invalid("tls_server_name is not a name that a certificate can be for"))?;
         Ok(Encryption { config: Arc::new(self.config()?), server_name })
     }
 
@@ -113,14 +113,10 @@ impl TlsSettings {
 impl ClientIdentity {
     fn parse(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), LockError> {
         let chain = certificates(&self.chain).filter(|chain| !chain.is_empty());
-        let chain =
-            chain.ok_or_else(|| invalid("the client's certificate is no PEM with a certificate in it"))?;
+        let chain = chain.ok_or_else(|| invalid("the client's certificate is not in PEM"))?;
         // Without the cause, which might show some of it.
         let key = PrivateKeyDer::from_pem_slice(&self.key);
-        Ok((
-            chain,
-            key.map_err(|_| invalid("the key of the client's certificate is no PEM with a key in it"))?,
-        ))
+        Ok((chain, key.map_err(|_| invalid("the key of the client's certificate is not in PEM"))?))
     }
 }
 
@@ -141,7 +137,7 @@ fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
 }
 
 fn own_roots(pem: &[u8]) -> Result<RootCertStore, LockError> {
-    let wrong = || invalid("the root certificates are no PEM with certificates in it");
+    let wrong = || invalid("root_certificates contains no certificates in PEM");
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem).ok_or_else(wrong)? {
         roots.add(certificate).map_err(|_| wrong())?;
@@ -167,7 +163,7 @@ fn usable_roots(
         );
     }
     match usable {
-        0 => Err(invalid("the system trusts no authority that could be read; give root_certificates")),
+        0 => Err(invalid("no certificate authority of the system can be read; set root_certificates")),
         _ => Ok(roots),
     }
 }
@@ -243,7 +239,7 @@ mod tests {
         for wrong in [&b""[..], b"marker", b"-----BEGIN CERTIFICATE-----\nmarker\n-----END CERTIFICATE-----"]
         {
             let text = refused(&of_roots(wrong));
-            assert!(text.contains("root certificates") && !text.contains("marker"), "{text}");
+            assert!(text.contains("root_certificates") && !text.contains("marker"), "{text}");
             let identity = Some(ClientIdentity { chain: wrong.to_vec(), key: b"marker".to_vec() });
             let text = refused(&TlsSettings { identity, skips_verification: true, ..TlsSettings::default() });
             assert!(text.contains("client's certificate") && !text.contains("marker"), "{text}");

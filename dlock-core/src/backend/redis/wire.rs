@@ -6,11 +6,12 @@ use crate::lease::OwnerId;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 
-/// The name of one backend value in its channels and the texts of its owners: where its waiters are told of a hand-off.
+/// The name of one backend value: its waiters are told of hand-offs by this name, and its owners carry it.
 ///
-/// An owner is `dl2|<inbox>|<id>|<ttl in ms>|`, or with a label `dl2|<inbox>|<id>|<ttl in ms>=<label>|`, so that whoever releases can grant the lock to the next waiter
-/// and tell its process without knowing more than the waiter's entry in the queue. What has the lock is the owner with the
-/// number of its grant behind it; the bar between them keeps a ttl of 300 from being the beginning of one of 30000.
+/// An owner is `dl2|<inbox>|<id>|<ttl in ms>|`, or with a label `dl2|<inbox>|<id>|<ttl in ms>=<label>|`. So a releaser
+/// needs no more than the first entry of the queue to grant the lock to that waiter, and to tell its process. The value
+/// of a lock is the owner with the number of its grant behind it. The last bar keeps a ttl of 300 from being the
+/// beginning of one of 30000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Inbox(u64);
 

@@ -35,7 +35,7 @@ enum AcquisitionState {
 
 /// What is known of an owner's node that is to be removed.
 pub(super) enum Release {
-    /// It is there, unless somebody else removed it.
+    /// It is there, unless another client removed it.
     First(LockNode),
     /// It may have been removed by an earlier request.
     Again(LockNode),
@@ -110,8 +110,8 @@ impl Acquisitions {
         Some(Arc::clone(&entry.session))
     }
 
-    /// The owner's node before it is removed. From the first call on nobody looks whether it is there, and nobody
-    /// else removes it.
+    /// The owner's node before it is removed. From the first call on, no search looks for it, and no other request removes
+    /// it.
     pub(super) fn begin_release(&self, owner: OwnerId) -> Release {
         let mut entries = self.0.lock();
         let Some(entry) = entries.get_mut(&owner) else { return Release::Unknown };

@@ -1,4 +1,4 @@
-//! What a failed request means to whoever asked for the lock.
+//! What a failed request means to the caller that asked for the lock.
 
 use crate::error::{ErrorKind, LockError};
 

@@ -19,8 +19,8 @@ fn is_request(data: &[u8]) -> bool {
     data.starts_with(REQUEST)
 }
 
-/// Waits until the claim's owner is asked to let go. Never ends if it has no grant any more: that is told by other
-/// means.
+/// Waits until the claim's owner is asked to let go. Never ends once the owner has no grant: its guard learns of that in
+/// other ways.
 pub(super) async fn requested(shared: &ZooKeeperLocks, claim: &Claim) {
     let mut pauses = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     while let Some((session, node)) = shared.acquisitions.granted(claim.owner) {
@@ -37,7 +37,7 @@ pub(super) async fn requested(shared: &ZooKeeperLocks, claim: &Claim) {
     std::future::pending::<()>().await;
 }
 
-/// Asks whoever holds `key` now.
+/// Asks the present holder of `key`.
 pub(super) async fn ask(shared: &ZooKeeperLocks, key: &LockKey) -> Result<(), LockError> {
     let session = shared.sessions.current().await?;
     let dir = shared.dir(key);

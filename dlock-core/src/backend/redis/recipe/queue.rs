@@ -102,7 +102,8 @@ impl Queue {
                     tracing::warn!(
                         backend = "redis",
                         %error,
-                        "the account may not have itself told of other clients' releases; asking every 100 ms instead"
+                        "the account may not use CLIENT TRACKING to hear of other clients' releases; dlock \
+                         asks every 100 ms instead"
                     );
                 }
                 Watching::Not
@@ -121,7 +122,7 @@ impl Queue {
         Ok(reply.value.0)
     }
 
-    /// Makes an owner leave that nobody here knows, who was granted a lock all the same.
+    /// Makes an owner leave that was granted a lock, though it is not known here.
     pub(crate) async fn give_back(&self, stray: Stray) -> Result<(), LockError> {
         let keys = self.calls.naming.keys_at(&stray.key);
         let caller = Caller { keys: &keys, owner: &stray.owner, ttl_ms: 0 };
@@ -160,7 +161,7 @@ impl Queue {
 }
 
 fn given_up() -> LockError {
-    LockError::new(ErrorKind::Lost, "the acquisition was given up before")
+    LockError::new(ErrorKind::Lost, "the acquisition was already given up")
 }
 
 /// How long a mark lasts. A request that comes after it costs one lease, so the mark is as long as that. It is longer where

@@ -5,9 +5,9 @@ use crate::keeper::Keeper;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// The answers of all servers to one question, in the order in which they come. Each question is a task of its
-/// own, on the keeper, and goes on when the round is dropped: nobody waits for a slow server once the others have decided, but
-/// its answer must be taken care of (I5).
+/// The answers of all servers to one question, in the order in which they come. Each question is a task of its own, on the
+/// keeper, and goes on when the round is dropped. No caller waits for a slow server once the others have decided, but the
+/// late answer must be taken care of (I5).
 pub(super) struct FanOut<T>(mpsc::UnboundedReceiver<(usize, T)>);
 
 impl<T: Send + 'static> FanOut<T> {
@@ -52,7 +52,7 @@ pub(super) struct AnswerSender<T> {
 
 impl<T> AnswerSender<T> {
     pub(super) fn send(self, answer: T) {
-        // An error says that nobody listens any more: the question was settled without this answer.
+        // An error says that the round was dropped: the question was settled without this answer.
         let _ = self.answers.send((self.server, answer));
     }
 }

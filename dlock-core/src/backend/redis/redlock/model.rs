@@ -17,7 +17,7 @@ enum ModelFlaw {
     CountsTheAnswers,
     /// A server agrees to a token that is not greater than its fence.
     AgreesToAnything,
-    /// A server raises its fence for who does not hold.
+    /// A server raises its fence for an owner that does not hold the lock.
     AgreesWithoutHolding,
 }
 
@@ -52,7 +52,7 @@ struct Rival {
 }
 
 impl Rival {
-    /// Asks all servers anew, by a clock that shows `micros`.
+    /// Asks all servers again, by a clock that shows `micros`.
     fn ask(seen: GrantNumber, micros: u64) -> Self {
         let token = proposal(seen, Duration::from_micros(micros));
         Self { token, votes: Vec::new(), lasts: true, granted: false }
@@ -67,7 +67,7 @@ enum Step {
     LeasesEnd { rival: usize },
     /// The lease ends at one server, and elsewhere will end later.
     LeaseEnds { server: usize },
-    /// A rival gives back what it has and asks anew.
+    /// A rival gives back what it has and asks again.
     Leaves { rival: usize, micros: u64 },
 }
 

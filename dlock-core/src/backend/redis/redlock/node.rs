@@ -47,7 +47,7 @@ fn vote(reply: &[i64]) -> Result<Vote, LockError> {
         [1] => Ok(Vote::Agreed),
         [2, last] => Ok(Vote::Outbid(number(last)?)),
         [0, pttl] => Ok(Vote::Held(u64::try_from(pttl).ok().map(Duration::from_millis))),
-        [3] => Err(LockError::new(ErrorKind::Lost, "the acquisition was given up before")),
+        [3] => Err(LockError::new(ErrorKind::Lost, "the acquisition was already given up")),
         _ => Err(strange()),
     }
 }

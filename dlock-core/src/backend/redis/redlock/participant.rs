@@ -77,7 +77,7 @@ impl Participant {
         turn.come().await;
         self.node.ensure().await?;
         if self.terms.leaving.get().is_some() {
-            return Err(LockError::new(ErrorKind::Lost, "the acquisition was given up before"));
+            return Err(LockError::new(ErrorKind::Lost, "the acquisition was already given up"));
         }
         let Terms { keys, owner, ttl, .. } = &*self.terms;
         self.may_hold.store(true, Ordering::Release);

@@ -105,8 +105,8 @@ pub(super) async fn give_back(acquisition: &RedlockAcquisition) {
     drain(&mut round, started).await;
 }
 
-/// Makes the owner leave. Servers that do not answer are asked again in the background. That it left a majority
-/// is enough, even if it is not known any more whether it had one: the lock is free.
+/// Makes the owner leave. Servers that do not answer are asked again in the background. It is enough that the owner left a
+/// majority: the lock is free, even if it is not known whether the owner still had a majority.
 pub(super) async fn leave(acquisition: &RedlockAcquisition, which: LeaveFrom) -> Result<(), LockError> {
     acquisition.begin_leaving();
     let started = Moment::now();
@@ -209,8 +209,8 @@ impl Polled {
     }
 }
 
-/// Waits for the other answers as long again as the decision took since it was asked for: most come at once,
-/// and who ends its process after a release wants no server left out. A server that is away is not worth more.
+/// Waits for the other answers, for as long again as the decision took. Most answers come at once, and a process that ends
+/// after a release should leave its lock at no server. A server that is away is not worth a longer wait.
 async fn drain<T: Send + 'static>(round: &mut FanOut<T>, asked: Moment) {
     let rest = async { while round.next().await.is_some() {} };
     tokio::select! {

@@ -18,7 +18,7 @@ const WIDEST_SPREAD: Duration = Duration::from_millis(240);
 
 impl RetryPauses {
     /// The pause after an attempt that took `attempt` and was refused. `free_in` is when the lock will be free
-    /// at a majority, if nobody releases or renews it before. `random` is from 0 to 1.
+    /// at a majority, if no holder releases or renews it before. `random` is from 0 to 1.
     pub(super) fn next(&mut self, attempt: Duration, free_in: Option<Duration>, random: f64) -> Duration {
         let narrow = FIRST_SPREAD.max(attempt.saturating_mul(4));
         let widest = WIDEST_SPREAD.max(attempt.saturating_mul(8));
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_sleeps_long_past_the_end_of_the_lease_and_not_all_wake_at_once() {
+    fn no_waiter_sleeps_long_past_the_end_of_the_lease_and_not_all_wake_at_once() {
         let mut pauses = RetryPauses { attempts: 9 };
         let early = pauses.next(MILLI, Some(MILLI), 0.0);
         let late = pauses.next(MILLI, Some(MILLI), 1.0);

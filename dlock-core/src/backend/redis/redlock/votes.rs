@@ -45,7 +45,7 @@ pub(super) struct Ballot {
 }
 
 impl Ballot {
-    /// Of so many servers.
+    /// With this number of servers.
     pub(super) fn of(servers: usize) -> Self {
         Self { servers, votes: Vec::with_capacity(servers) }
     }
@@ -76,7 +76,7 @@ impl Ballot {
         Some(if reachable { Outcome::Refused } else { Outcome::Unreachable })
     }
 
-    /// When leases will have ended at so many servers that a majority is free, as far as is known.
+    /// In how long enough leases will have ended for a majority to be free, as far as is known.
     pub(super) fn free_in(&self) -> Option<Duration> {
         let missing = majority(self.servers).saturating_sub(self.holds());
         let held = self.votes.iter().filter_map(|vote| match vote {
@@ -110,7 +110,7 @@ impl Ballot {
 pub(super) enum Verdict {
     /// A majority said yes.
     Yes,
-    /// So many said no that there is no majority for a yes, whatever the others would say.
+    /// Too many said no: whatever the others say, no majority can say yes.
     No,
     /// Neither.
     Unsure,
@@ -126,7 +126,7 @@ pub(super) struct Poll {
 }
 
 impl Poll {
-    /// Of so many servers.
+    /// With this number of servers.
     pub(super) fn of(servers: usize) -> Self {
         Self { servers, ..Self::default() }
     }
@@ -265,7 +265,7 @@ mod tests {
         }
     }
 
-    /// Servers that can be reached, and who holds each: the first of two rivals or the second.
+    /// For each server whether it can be reached, and which of two rivals holds it.
     fn servers() -> impl Strategy<Value = Vec<(bool, bool, bool)>> {
         prop::collection::vec(any::<(bool, bool, bool)>(), 1..8)
     }

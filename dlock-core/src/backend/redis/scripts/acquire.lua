@@ -4,21 +4,23 @@
 -- KEYS    as in keys.lua
 -- ARGV[1] owner
 -- ARGV[2] ttl in ms
--- The following are left out from where on all are as said in brackets:
+-- The following may be left out, together with all behind it, where all of them are as said in brackets:
 -- ARGV[3] 1 to wait in the queue, 0 to be answered only [1]
--- ARGV[4] 1 if a free lock goes to whoever asks first, whoever waits [0]
+-- ARGV[4] 1 if a free lock goes to the first owner that asks, even if others wait [0]
 -- ARGV[5] prefix of the shard channels of this slot []
 -- ARGV[6] how long a server grants nothing after it was started or promoted, in ms [0]
 --
 -- Returns number                    granted, under this number, as text; an owner that had the lock already gets its old
 --                                   one
---         {0, left, first, foreign, last}  not granted: what is left of the holder's lease in ms (-1: it never
---                                   expires, or an earlier waiter asks at its end), or after how many ms to ask
---                                   again if nobody has it; 1 if the owner is the first that waits, 1 if the
---                                   holder is no dlock client, and, as text, a number that no grant before this
---                                   answer has a greater one than, 0 if the owner does not wait
+--         {0, left, first, foreign, last}  not granted:
+--                                   left: how many ms of the holder's lease are left; -1 if it never expires, or if
+--                                   an earlier waiter asks at its end; without a holder, after how many ms to ask again
+--                                   first: 1 if the owner is the first that waits
+--                                   foreign: 1 if the holder is no dlock client
+--                                   last: a number, as text; no grant before this answer has a greater one. 0 if the
+--                                   owner does not wait
 --         {2}                       the owner gave up: this request comes late
---         {3, left}                 no grants for so many ms yet
+--         {3, left}                 no grants for this many ms yet
 --         error WRONGTYPE           a key is of another type
 
 local me, ttl_ms, waits = ARGV[1], ARGV[2], ARGV[3] ~= '0'

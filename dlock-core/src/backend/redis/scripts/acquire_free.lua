@@ -1,4 +1,4 @@
--- What most acquires come to: the lock is free, nobody waits, and nothing is noted about it. All else is left to what
+-- What most acquires come to: the lock is free, no owner waits, and there are no marks. All else is left to what
 -- follows, before the first write.
 
 -- How many there are of the lock, 1, the queue, 1, and the marks, 2: a key that is named twice counts twice.

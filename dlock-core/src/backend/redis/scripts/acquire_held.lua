@@ -15,7 +15,7 @@ end
 local function left_of_lease(longest_ms)
   local left_ms = redis.call('PTTL', lock)
   if left_ms >= 0 and left_ms <= tonumber(longest_ms) then return left_ms end
-  -- The server's clock went back, or somebody took the expiry away.
+  -- The server's clock went back, or another client took the expiry away.
   redis.call('PEXPIRE', lock, longest_ms)
   return tonumber(longest_ms)
 end
@@ -37,7 +37,7 @@ if is_usual and there > 0 then
     if ARGV[3] == '0' then return {0, left_of_lease(longest_ms), 0, 0, '0'} end
     local now = server_micros()
     local first = enqueue(ARGV[1], ARGV[2], there % 2 == 0, now)
-    -- Who is not the first does not ask at the end of the lease.
+    -- A waiter that is not the first does not ask at the end of the lease.
     return {0, first and left_of_lease(longest_ms) or -1, first and 1 or 0, 0, newest(now)}
   end
 end

@@ -1,5 +1,5 @@
--- What most requests come to, for many locks in one call: free locks are granted, and who has a lock releases or
--- renews it. Whatever is more than that is left as it is, to be asked for alone.
+-- What most requests come to, for many locks in one call: free locks are granted, and holders release or renew theirs.
+-- Whatever needs more than that is left untouched, to be asked for alone.
 --
 -- KEYS[1]  counter
 -- KEYS[2]  and so on: of the acquires: their locks, then of each the queue and the marks; of the releases: their locks,

@@ -2,7 +2,7 @@
 --
 -- KEYS    as in keys.lua
 
--- So many microseconds, given as text, in ms.
+-- Microseconds, given as text, in whole ms.
 local function millis_of(micros)
   return math.floor(tonumber(micros) / 1000)
 end

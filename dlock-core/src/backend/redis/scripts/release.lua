@@ -2,8 +2,8 @@
 --
 -- KEYS    as in keys.lua
 -- ARGV[1] owner
--- The following are left out from where on all are as said in brackets:
--- ARGV[2] how long a request of this owner may still be under way, in ms; 0 if none can be [0]
+-- The following may be left out, together with all behind it, where all of them are as said in brackets:
+-- ARGV[2] how long a request of this owner may still be under way, in ms; 0 if there can be none [0]
 -- ARGV[3] 1 if the next waiter is only told that the lock is free [0]
 -- ARGV[4] prefix of the shard channels of this slot []
 -- ARGV[5] as ARGV[6] of acquire.lua [0]
@@ -12,14 +12,14 @@
 --
 -- Returns 1                the owner had the lock
 --         0                it had not
---         error WRONGTYPE  the lock is of another type; or the marks are, and the lock is released. Past any other
---                          key of another type the lock is released as well, and handed to nobody
+--         error WRONGTYPE  the lock is of another type; or the marks are, and the lock is released. If any other key
+--                          is of another type, the lock is released without an error, and handed to no waiter
 
 local me, late_ms = ARGV[1], tonumber(ARGV[2] or 0)
 local barging, prefix, quarantine_ms = ARGV[3] == '1', ARGV[4] or '', tonumber(ARGV[5] or 0)
 local between_ms, gap_ms = tonumber(ARGV[6] or 0), tonumber(ARGV[7] or 0)
 
--- How long it is remembered that gaps are due, after a release to a queue.
+-- How long gaps are remembered after a release to a queue.
 local GAP_MEMORY_MS = 60000
 
 -- Notes for `keep_ms` at least.
@@ -34,7 +34,7 @@ local function is_gap()
   local now = server_millis()
   if gap_left(now) > 0 then return true end
   local next = redis.call('ZSCORE', marks, '|next')
-  -- Further away than it can be: the clock went back.
+  -- It is further away than it can be: the clock went back.
   local until_next = next and -tonumber(next) - now or 0
   if until_next > 0 and until_next <= between_ms + gap_ms then return false end
   if not next then

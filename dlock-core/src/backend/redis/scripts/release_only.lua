@@ -1,4 +1,4 @@
--- What most calls of release.lua come to: the owner has the lock, nobody waits, and no request is under way.
+-- What most calls of release.lua come to: the owner has the lock, no owner waits, and no request is under way.
 
 local head
 local is_usual = (ARGV[2] or '0') == '0' and ARGV[3] ~= '1' and (ARGV[5] or '0') == '0' and (ARGV[7] or '0') == '0'

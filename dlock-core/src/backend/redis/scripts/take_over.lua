@@ -1,5 +1,5 @@
--- Takes a lock whose value is the time of its end, by the clock of whoever took it: a free one, or one whose
--- time is over.
+-- Takes a lock whose value is the time of its end, by the clock of the client that took it. The lock must be free, or its
+-- time over.
 --
 -- KEYS[1] lock
 -- ARGV[1] now, in ms since 1970

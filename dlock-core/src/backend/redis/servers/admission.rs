@@ -4,10 +4,11 @@ use crate::backend::single_attempt::Perishable;
 use foldhash::HashMap;
 use std::hash::Hash;
 
-/// A runtime has one made once it has sent so many requests over another's: runtimes that live shortly get none.
+/// How many requests a runtime sends over the keeper's connection before it gets one of its own. Short-lived runtimes get
+/// none.
 pub(super) const EARNED_BY: u32 = 64;
 
-/// Of so many runtimes requests are counted. Past that, counting begins again.
+/// For how many runtimes requests are counted. Past that, counting begins again.
 const COUNTED: usize = 64;
 
 /// Which runtimes, by their ids, have a connection or may have one.
@@ -22,7 +23,7 @@ pub(super) struct Admission<K, C> {
 
 #[derive(Debug)]
 enum Standing<C> {
-    /// So many requests went over the keeper's connection.
+    /// How many requests went over the keeper's connection.
     Counting(u32),
     /// The attempt with this number makes a connection.
     Making(u64),

@@ -50,9 +50,9 @@ struct ClusterNode {
 
 /// How many redirections one request follows.
 pub(super) const REDIRECTIONS: usize = 8;
-/// Whoever finds the map younger than this does not ask for another one.
+/// A map that is younger than this is not asked for again.
 const FRESH: Duration = Duration::from_millis(100);
-/// So long one node is asked for the map before the next one is, too.
+/// How long the first node is asked alone before the next one is asked as well.
 const ALONE: Duration = Duration::from_millis(250);
 
 impl Cluster {
@@ -252,8 +252,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// The first map that one of them gives. They are asked one after the other, and the next one also while the one before
-    /// has not answered for a while: one that hangs holds nobody up.
+    /// The first map that a node gives. The nodes are asked one after the other. A node that does not answer for a while holds
+    /// nothing up: the next one is asked beside it.
     async fn ask_one_of(&self, addresses: &[Address]) -> Result<(Address, SlotMap), LockError> {
         let (mut asking, mut next) = (FuturesUnordered::new(), addresses.iter());
         let mut failure = unavailable("no node of the cluster is named");
@@ -350,7 +350,7 @@ impl CallError {
 
 /// The nodes contradict each other, as they do for a moment when a slot has moved.
 pub(super) fn in_a_circle() -> LockError {
-    unavailable("the cluster's nodes send us from one to the other")
+    unavailable("the cluster's nodes redirect the request in a circle")
 }
 
 fn on_its_way() -> LockError {

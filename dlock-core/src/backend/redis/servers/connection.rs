@@ -1,4 +1,4 @@
-//! The keeper's connection to one server, made anew by itself, and those of callers' runtimes beside it.
+//! The keeper's connection to one server, which reconnects by itself, and those of callers' runtimes beside it.
 
 use super::live::{LiveConnection, Opening, Source, connect};
 use super::per_runtime::{Route, RuntimeConnections};

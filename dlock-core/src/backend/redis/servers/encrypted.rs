@@ -36,7 +36,7 @@ impl EncryptedTransport {
 
     async fn shake_hands(&self, info: &ConnectionInfo) -> io::Result<TlsStream<TcpStream>> {
         let ConnectionAddr::TcpTls { host, port, .. } = info.addr() else {
-            return Err(io::Error::other("a socket of this machine has no TLS"));
+            return Err(io::Error::other("a Unix socket has no TLS"));
         };
         let name = match &self.0.server_name {
             Some(name) => name.clone(),

@@ -101,8 +101,7 @@ impl Exclusive {
         Err(in_a_circle())
     }
 
-    /// Does a job at one server. An idle connection may have died unnoticed; then the job is done again on another
-    /// one.
+    /// Does a job at one server. An idle connection may have died unnoticed; then the job is done again on a new one.
     async fn run_at<J: Job, C>(
         &self,
         connect: impl FnOnce() -> C,

@@ -70,8 +70,8 @@ impl LastAnswer {
     }
 }
 
-/// So long without an answer, a connection may be one that a balancer or a firewall has forgotten: it swallows what is
-/// sent, and nobody is told.
+/// After this long without an answer, a balancer or a firewall may have forgotten the connection. Then requests get lost on
+/// the way, without an error.
 pub(super) const IDLE: Duration = Duration::from_secs(60);
 
 impl Perishable for LiveConnection {

@@ -29,8 +29,8 @@ pub(super) struct RuntimeConnections {
 pub(crate) struct RuntimeConnection {
     attempt: u64,
     live: LiveConnection,
-    /// Whether the keeper's connection is of no use any more that was there when this one was made. Where the waiters of
-    /// this process cannot be told, none may be queued.
+    /// Whether the keeper's connection has failed that existed when this one was made. Waiters of this process are told of
+    /// hand-offs over that one, so without it none may be queued.
     deaf: Broken,
     runtime: Handle,
     /// Whether it was used since the last look.

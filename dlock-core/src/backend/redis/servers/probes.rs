@@ -4,15 +4,15 @@ use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
 use std::time::Duration;
 
-/// A connection that nothing comes over is probed after so long by the system,
+/// The system probes a connection after this long in which nothing came,
 const PROBED_AFTER: Duration = Duration::from_secs(15);
-/// as often as this,
+/// then again after each such pause,
 #[cfg(any(target_vendor = "apple", target_os = "android", target_os = "linux", target_os = "windows"))]
 const PROBED_EVERY: Duration = Duration::from_secs(5);
-/// and is over when so many probes are not answered,
+/// and ends it when this many probes are not answered,
 #[cfg(any(target_vendor = "apple", target_os = "android", target_os = "linux", target_os = "windows"))]
 const PROBES: u32 = 3;
-/// or what was sent is not taken for as long as that.
+/// or when what was sent is not acknowledged for this long.
 #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
 const NOT_TAKEN: Duration = Duration::from_secs(30);
 

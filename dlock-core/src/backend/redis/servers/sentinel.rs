@@ -55,9 +55,9 @@ impl Sentinels {
         self.addresses.lock().len()
     }
 
-    /// A connection to the server that most sentinels call the primary and that thinks so itself: right after a failover
-    /// the old one does too, until it is told. What it sends unasked goes to what `receiver` gives. The flag is set when
-    /// the connection is of no use any more.
+    /// A connection to the server that most sentinels call the primary and that calls itself one. Right after a failover
+    /// the old primary does so too, until it is told. What the server sends unasked goes to the receiver that `receiver`
+    /// makes. Its flag is set when the connection has failed.
     pub(super) async fn connect_to_primary(
         &self,
         receiver: impl Fn(&Broken) -> Option<Receiver>,
@@ -159,6 +159,6 @@ async fn is_primary(connection: &mut TimedConnection) -> Result<bool, LockError>
 }
 
 fn replica_still(server: &Address) -> LockError {
-    let detail = format!("{server} is named as the primary, but is a replica still");
+    let detail = format!("{server} is named as the primary, but is still a replica");
     LockError::new(ErrorKind::Unavailable, detail)
 }

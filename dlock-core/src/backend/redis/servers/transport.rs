@@ -28,7 +28,7 @@ impl Transport {
             }
             _ if access.tls.is_set() => Err(LockError::new(
                 crate::error::ErrorKind::InvalidOption,
-                "there are settings of TLS, but the URL asks for none; write rediss:// instead of redis://",
+                "there are settings of TLS, but the URL does not ask for TLS; write rediss:// instead of redis://",
             )),
             _ => Ok(Self::Library),
         }

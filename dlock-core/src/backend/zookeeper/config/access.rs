@@ -1,4 +1,4 @@
-//! Who a client is, and who may use what it makes.
+//! The account of a client, and the accounts that may use the nodes it makes.
 
 use crate::backend::url_options::Wrong;
 use zookeeper::{Acl, Acls, AuthId, Connector, Permission};

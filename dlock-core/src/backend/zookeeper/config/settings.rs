@@ -60,7 +60,7 @@ impl Settings {
 
     pub(crate) fn set_root(&mut self, root: &str) -> Result<(), Wrong> {
         if !path::is_root(root) {
-            let wrong = "the root is no path that ZooKeeper takes; use one such as \"/locks\", with no slash at the end";
+            let wrong = "the root is not a path that ZooKeeper accepts; use one such as \"/locks\", with no slash at the end";
             return Err(wrong.into());
         }
         root.clone_into(&mut self.root);
@@ -188,16 +188,16 @@ fn what_is_wrong(host: &str) -> Option<&'static str> {
         return Some("a host is empty; name servers as \"zk1:2181,zk2:2181\"");
     }
     if host.contains(['/', '@']) {
-        return Some("a host has a slash or an @ in it; the root and the user have settings of their own");
+        return Some("a host contains a slash or an @; set the root and the user by their own settings");
     }
     if host.contains(|character: char| character.is_whitespace() || character.is_control()) {
-        return Some("a host has a blank in it; separate servers by commas");
+        return Some("a host contains a space; separate servers by commas");
     }
     if name.contains(':') && !(name.starts_with('[') && name.ends_with(']')) {
         return Some("a host has more than one colon; write IPv6 addresses as \"[::1]:2181\"");
     }
     if !port.parse::<u16>().is_ok_and(|port| port != 0) {
-        return Some("a host's port is no number from 1 to 65535");
+        return Some("a host's port is not a number from 1 to 65535");
     }
     None
 }

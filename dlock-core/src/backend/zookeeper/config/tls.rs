@@ -52,8 +52,7 @@ impl Tls {
 
     pub(crate) fn set_roots(&mut self, pem: &[u8]) -> Result<(), Wrong> {
         let roots = text(pem)?;
-        zookeeper::TlsCa::from_pem(&roots)
-            .map_err(|_| "the root certificates are no PEM with a certificate in it")?;
+        zookeeper::TlsCa::from_pem(&roots).map_err(|_| "root_certificates contains no certificate in PEM")?;
         (self.demanded, self.roots) = (true, Some(roots));
         Ok(())
     }
@@ -61,7 +60,7 @@ impl Tls {
     pub(crate) fn set_identity(&mut self, certificate: &[u8], key: &[u8]) -> Result<(), Wrong> {
         let (certificate, key) = (text(certificate)?, text(key)?);
         zookeeper::TlsIdentity::from_pem(&certificate, &key)
-            .map_err(|_| "the client's certificate or its key is no PEM")?;
+            .map_err(|_| "the client's certificate or its key is not in PEM")?;
         (self.demanded, self.identity) = (true, Some((certificate, key)));
         Ok(())
     }
@@ -79,7 +78,7 @@ impl Tls {
         }
         match hosts.split(',').all(can_be_certified) {
             true => Ok(()),
-            false => Err("a host is no name that a certificate can be for".into()),
+            false => Err("a host is not a name that a certificate can be for".into()),
         }
     }
 
@@ -104,7 +103,7 @@ impl Tls {
 
 #[cfg(feature = "zookeeper-tls")]
 fn text(pem: &[u8]) -> Result<String, Wrong> {
-    String::from_utf8(pem.to_vec()).map_err(|_| "a certificate or a key is no text; use PEM".into())
+    String::from_utf8(pem.to_vec()).map_err(|_| "a certificate or a key is not text; use PEM".into())
 }
 
 #[cfg(feature = "zookeeper-tls")]

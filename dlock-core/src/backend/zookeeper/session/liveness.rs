@@ -34,7 +34,7 @@ pub(crate) struct Liveness {
 }
 
 impl Liveness {
-    /// A guard outlives the last acknowledgement by so many percent of the timeout.
+    /// A guard outlives the last acknowledgement by `percent` percent of the timeout.
     pub(crate) fn new(timeout: Duration, percent: u32, sent: Moment) -> Self {
         let validity = Mutex::new(Validity::new(timeout, percent, sent));
         let (link, news) = (watch::Sender::new(Link::Up), watch::Sender::new(()));
@@ -214,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn a_session_nobody_looks_after_is_over_by_the_clock() {
+    fn a_session_without_heartbeats_is_over_by_the_clock() {
         let liveness =
             Liveness::new(Duration::from_secs(10), 60, Moment::now().before(Duration::from_secs(15)));
         assert!(liveness.is_over());
     }
 
     #[tokio::test]
-    async fn who_waits_for_a_confirmation_learns_of_the_end() {
+    async fn a_caller_that_waits_for_a_confirmation_learns_of_the_end() {
         let liveness =
             Liveness::new(Duration::from_secs(10), 60, Moment::now().before(Duration::from_secs(5)));
         let end = async {

@@ -97,7 +97,7 @@ impl Monitor {
         }
     }
 
-    /// Makes the session's guards suspect while nobody vouches for it, at once and not at their next renewal.
+    /// Makes the session's guards suspect while no server vouches for it: at once, and not at their next renewal.
     async fn follow_doubt(&self) {
         loop {
             self.liveness.disquieted().await;
@@ -134,7 +134,7 @@ impl Monitor {
         }
     }
 
-    /// Compares what is granted with what is there, for nodes that somebody else removed.
+    /// Compares the grants with the nodes that exist, to find nodes that another client removed.
     async fn look_for_removed(&self) {
         loop {
             let Some(granted) =

@@ -95,7 +95,7 @@ fn spare(session: &Session, ability: Ability) {
             session.abilities().lacks_containers();
             tracing::warn!(
                 backend = "zookeeper",
-                "the servers know no container nodes, so the directory of an unused key stays; remove those directories \
+                "the servers have no container nodes, so the directories of unused keys stay; remove them \
                  from time to time"
             );
         }

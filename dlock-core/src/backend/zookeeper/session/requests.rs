@@ -297,8 +297,8 @@ impl Session {
         }
     }
 
-    /// The same for a node that may not be read. Servers say whether it is there, but newer ones tell nobody who may
-    /// not read it when it goes, though they take the watch.
+    /// The same for a node that the account may not read. Servers say whether it is there. But newer ones do not tell such an
+    /// account when it goes, though they accept the watch.
     async fn look_from_outside(&self, path: &str) -> Result<Option<(Seen, Option<NodeWatch>)>, Error> {
         let seen = self.see_from_outside(path).await?;
         Ok(seen.map(|seen| (seen, Some(NodeWatch::by_asking_again()))))

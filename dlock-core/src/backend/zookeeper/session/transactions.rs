@@ -78,7 +78,8 @@ impl<A> Order<A> {
     }
 }
 
-/// So many writes with the longest paths are far from the megabyte that a server takes in one request.
+/// How many writes one transaction has at most. Even with the longest paths they are far from the megabyte that a server
+/// takes in one request.
 const MOST: usize = 64;
 
 /// The transactions for these writes, in their order.

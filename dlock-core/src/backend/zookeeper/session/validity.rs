@@ -48,9 +48,9 @@ impl Validity {
         }
     }
 
-    /// Until when no other client can have been granted what this session holds (I3): so many percent of
-    /// the timeout after the last acknowledged request, and never later than the leader waits from when it
-    /// certainly heard of the session, less 1 % and 2 ms for clocks that run at different rates.
+    /// Until when no other client can have been granted what this session holds (I3): the chosen percentage of the timeout,
+    /// after the last acknowledged request was sent. It is never later than the leader waits after it certainly heard of the
+    /// session, less 1 % and 2 ms for clocks that run at different rates.
     pub(crate) fn valid_until(&self) -> Moment {
         let margin = self.timeout / 100 + Duration::from_millis(2);
         let expiry = self.heard.after(self.timeout.saturating_sub(margin));

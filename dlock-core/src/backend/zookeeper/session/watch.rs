@@ -37,7 +37,7 @@ impl NodeWatch {
     /// or it is simply time to.
     pub(crate) async fn fired(&mut self) {
         match &mut self.0 {
-            // The other end is only ever dropped, when the watch fires or cannot fire any more.
+            // Nothing is ever sent. The other end is dropped when the watch fires, or when it can no longer fire.
             WatchKind::Set { fired, .. } => drop(fired.await),
             WatchKind::ByAskingAgain => sleep(jittered(Duration::from_millis(500))).await,
         }

@@ -6,9 +6,9 @@
 //!
 //! A transaction is carried out as a whole or not at all. If one write of it cannot be, each of them is sent alone.
 //!
-//! Invariant (I4): a place that an owner gave up asking for has been asked for before its next request, or never will
-//! be. A removal is sent in any case; it may come after later requests, which harms nobody, since no other node ever
-//! has that path.
+//! Invariant (I4): an owner that gives up asking for a place knows that the request was sent before its next request, or
+//! never will be. A removal is sent in any case. It may come after later requests, which does no harm, since no other node
+//! ever has that path.
 
 use super::liveness::Liveness;
 use super::transactions::{Enqueued, Order, Write, transactions};
@@ -49,7 +49,7 @@ impl Writer {
         (asked, carrier.map(|carrier| Arc::clone(self).carry(carrier).boxed()))
     }
 
-    /// Sends what is asked for. It has a task of its own: no owner has to wait until another one is polled.
+    /// Sends what is asked for. It has a task of its own, so that no owner waits for the future of another owner to be polled.
     async fn carry(self: Arc<Self>, carrier: Carrier<PendingOrder>) {
         // Sent while no owner can give anything up.
         let send =
