@@ -55,12 +55,12 @@ impl History {
         Self(all)
     }
 
-    /// How often somebody had the lock before the one before had given it up.
+    /// How often a holder had the lock before the previous one had given it up.
     pub(crate) fn overlaps(&self) -> usize {
         self.pairs().filter(|((_, before), (_, after))| after.had < before.gave).count()
     }
 
-    /// How long the lock was on its way from one process to another one that waited for it already.
+    /// How long the lock was on its way from one process to another that already waited for it.
     pub(crate) fn hand_offs_to_another_process(&self) -> Vec<u64> {
         let waited = |((from, before), (to, after)): &(&(usize, Stamp), &(usize, Stamp))| {
             from != to && after.wanted < before.gave

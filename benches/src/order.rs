@@ -12,7 +12,7 @@ pub(crate) struct Order {
     pub(crate) load: Load,
     /// How to connect to the server; empty where there is none.
     pub(crate) address: String,
-    /// What all keys begin with, another one for each measurement.
+    /// What all keys begin with, different for each measurement.
     pub(crate) prefix: String,
 }
 

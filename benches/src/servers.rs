@@ -162,8 +162,8 @@ impl Counters {
         self.calls_since(before, |command| contender.sends(command)).count
     }
 
-    /// How many leases were made longer, where nothing else is done. One script may do that for many, and some set
-    /// the lock anew.
+    /// How many leases were made longer, where nothing else is done. One script may do that for many locks, and some
+    /// clients set the lock again.
     pub(crate) fn renewals_since(&self, before: &Self) -> f64 {
         self.calls_since(before, |command| matches!(command, "pexpire" | "set")).count
     }

@@ -419,7 +419,7 @@ mod answers {
     }
 
     #[tokio::test]
-    async fn a_closed_manager_is_unavailable_also_to_those_who_wait() {
+    async fn a_closed_manager_is_unavailable_also_to_waiting_requests() {
         let probe = Probe::default();
         let locks = probe.manager();
         let _holder = locks.lock("order:7").await.unwrap();

@@ -133,7 +133,7 @@ async fn a_buffer_inside_has_a_slot_reserved_for_the_call() {
 }
 
 #[tokio::test]
-async fn a_limit_outside_counts_those_who_wait() {
+async fn a_limit_outside_counts_waiting_requests() {
     let probe = Probe::default();
     let locks = probe.manager();
     let holder = locks.lock(KEY).await.unwrap();

@@ -135,7 +135,7 @@ mod max_hold {
     }
 
     #[tokio::test]
-    async fn whoever_keeps_the_guard_is_not_bound_by_it() {
+    async fn code_that_keeps_the_guard_is_not_bound_by_it() {
         let locks = Probe::default().manager();
         let (keep, kept) = oneshot::channel();
         let keep = Arc::new(Mutex::new(Some(keep)));
@@ -221,7 +221,7 @@ mod max_waiting {
     }
 
     #[tokio::test]
-    async fn who_does_not_wait_is_not_counted() {
+    async fn a_request_that_does_not_wait_is_not_counted() {
         let locks = Probe::default().manager();
         let _holder = locks.lock(KEY).await.unwrap();
         let service = layer(&locks).max_waiting(1, 1).try_once().layer(service_fn(never_called));

@@ -16,7 +16,7 @@ const SCENARIOS: &[Scenario] = &[
     ),
     (
         "the body is unread, the client closes",
-        &["sockets::one_whose_body_nobody_reads_holds_until_the_handler_ends"],
+        &["sockets::one_whose_body_is_not_read_holds_until_the_handler_ends"],
     ),
     (
         "the body is being read, the client closes",
@@ -60,20 +60,20 @@ const SCENARIOS: &[Scenario] = &[
         "a body in one piece",
         &[
             "axum::a_body_in_one_piece_lets_go_however_slowly_the_client_reads",
-            "service::a_body_releases_with_its_last_frame_even_if_nobody_asks_for_the_end",
+            "service::a_body_releases_with_its_last_frame_even_if_its_end_is_not_polled",
         ],
     ),
     (
         "a stream that nobody reads",
         &[
-            "sockets::a_stream_that_nobody_reads_holds_until_the_client_leaves",
-            "sockets::max_hold_ends_a_stream_that_nobody_reads",
+            "sockets::an_unread_stream_holds_until_the_client_leaves",
+            "sockets::max_hold_ends_an_unread_stream",
         ],
     ),
     (
         "HTTP/2 with a closed window",
         &[
-            "sockets::over_http2_a_body_in_one_piece_lets_go_though_nobody_takes_it",
+            "sockets::over_http2_a_body_in_one_piece_lets_go_even_if_it_is_not_read",
             "sockets::over_http2_a_stream_holds_until_it_is_reset",
         ],
     ),
@@ -106,7 +106,7 @@ const SCENARIOS: &[Scenario] = &[
         &[
             "axum::work_that_outlives_the_response_can_keep_the_lock",
             "service::a_view_does_not_keep_the_lock_and_its_guard_does",
-            "options::whoever_keeps_the_guard_is_not_bound_by_it",
+            "options::code_that_keeps_the_guard_is_not_bound_by_it",
         ],
     ),
     // Nesting.
@@ -173,7 +173,7 @@ const SCENARIOS: &[Scenario] = &[
         &[
             "contract::a_buffer_outside_passes_requests_on",
             "contract::a_buffer_inside_has_a_slot_reserved_for_the_call",
-            "contract::a_limit_outside_counts_those_who_wait",
+            "contract::a_limit_outside_counts_waiting_requests",
             "contract::load_shed_outside_sheds_nothing_for_a_busy_lock",
             "contract::load_shed_inside_sheds_and_the_lock_is_released",
         ],
@@ -247,7 +247,7 @@ const SCENARIOS: &[Scenario] = &[
         "the server shuts down",
         &[
             "sockets::a_server_that_shuts_down_sends_waiters_away_and_lets_holders_finish",
-            "axum::a_closed_manager_is_unavailable_also_to_those_who_wait",
+            "axum::a_closed_manager_is_unavailable_also_to_waiting_requests",
         ],
     ),
     (
@@ -255,7 +255,7 @@ const SCENARIOS: &[Scenario] = &[
         &[
             "options::those_beyond_are_answered_at_once_and_not_queued",
             "options::a_waiter_that_leaves_or_is_served_makes_room",
-            "options::who_does_not_wait_is_not_counted",
+            "options::a_request_that_does_not_wait_is_not_counted",
             "options::waiters_are_served_in_order",
         ],
     ),

@@ -274,7 +274,7 @@ mod waiting {
     }
 
     #[tokio::test]
-    async fn a_closed_manager_is_answered_as_closed_even_to_those_who_wait() {
+    async fn a_closed_manager_is_answered_as_closed_even_to_waiting_requests() {
         let probe = Probe::default();
         let locks = probe.manager();
         let _holder = locks.lock(KEY).await.unwrap();
@@ -511,7 +511,7 @@ mod holding {
     }
 
     #[tokio::test]
-    async fn a_body_releases_with_its_last_frame_even_if_nobody_asks_for_the_end() {
+    async fn a_body_releases_with_its_last_frame_even_if_its_end_is_not_polled() {
         let locks = Probe::default().manager();
         let mut body = answer_with(layer(&locks), Full::from("all of it")).await.into_body();
         assert_eq!(body.size_hint().exact(), Some(9));

@@ -109,7 +109,7 @@ mod vanishing_clients {
     }
 
     #[tokio::test]
-    async fn one_whose_body_nobody_reads_holds_until_the_handler_ends() {
+    async fn one_whose_body_is_not_read_holds_until_the_handler_ends() {
         let (probe, gate) = (Probe::default(), Gate::default());
         let address = serve(on_order(&probe.manager(), gate.route())).await;
         let part = "PUT /orders/7 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nabc";
@@ -188,7 +188,7 @@ mod slow_clients {
     }
 
     #[tokio::test]
-    async fn a_stream_that_nobody_reads_holds_until_the_client_leaves() {
+    async fn an_unread_stream_holds_until_the_client_leaves() {
         let probe = Probe::default();
         let locks = probe.manager();
         let (feed, body) = Fed::new();
@@ -203,7 +203,7 @@ mod slow_clients {
 
     /// A server does not poll the body of a client that does not read.
     #[tokio::test]
-    async fn max_hold_ends_a_stream_that_nobody_reads() {
+    async fn max_hold_ends_an_unread_stream() {
         let probe = Probe::default();
         let (feed, body) = Fed::new();
         let layer = layer(&probe.manager()).max_hold(Duration::from_millis(20));
@@ -365,7 +365,7 @@ mod bodies {
     }
 
     #[tokio::test]
-    async fn over_http2_a_body_in_one_piece_lets_go_though_nobody_takes_it() {
+    async fn over_http2_a_body_in_one_piece_lets_go_even_if_it_is_not_read() {
         let locks = Probe::default().manager();
         let address = serve(on_order(&locks, answer_with(Body::from("all of it")))).await;
         let mut client = closed_window(address).await;

@@ -79,7 +79,7 @@ fn view(file: &str) -> &'static str {
 
 /// What must be noticed, and the scenario that notices it.
 const FLAWS: [(&str, &str, Edit); 28] = [
-    // Somebody who is forgotten.
+    // A waiter that is forgotten.
     (
         "wakes_only_who_waits_already",
         "turmoil",
@@ -87,17 +87,17 @@ const FLAWS: [(&str, &str, Edit); 28] = [
     ),
     (
         "does_not_wake_at_an_offer",
-        "nobody_is_forgotten",
+        "no_waiter_is_forgotten",
         edit("state.rs", "to_wake.into_iter().for_each(|called| called.bell.ring(None));", "drop(to_wake);"),
     ),
     (
         "never_asks_for_who_waits",
-        "nobody_is_forgotten",
+        "no_waiter_is_forgotten",
         edit("state.rs", "errands.ask = self.begin_asking(lane, entry).map(Box::new);", ""),
     ),
     (
         "never_widens",
-        "nobody_is_forgotten",
+        "no_waiter_is_forgotten",
         edit(
             "queue.rs",
             "usize::try_from(passed).unwrap_or(usize::MAX).saturating_add(1)",
@@ -106,17 +106,17 @@ const FLAWS: [(&str, &str, Edit); 28] = [
     ),
     (
         "invites_for_ever",
-        "nobody_is_forgotten",
+        "no_waiter_is_forgotten",
         edit("queue.rs", "if since.after(PATIENCE) <= now =>", "if since.after(PATIENCE) <= now && false =>"),
     ),
     (
         "keeps_no_place_for_those_behind",
-        "nobody_is_forgotten",
+        "no_waiter_is_forgotten",
         edit("queue.rs", "LeaveOutcome::Followed(competitor)\n", "LeaveOutcome::Quietly\n"),
     ),
     (
         "follows_nobody_who_is_not_polled",
-        "nobody_is_forgotten",
+        "no_waiter_is_forgotten",
         edit("queue.rs", "self.displaced_at().is_some_and(|at| at <= now)", "false"),
     ),
     (
@@ -126,7 +126,7 @@ const FLAWS: [(&str, &str, Edit); 28] = [
     ),
     (
         "does_not_undo_who_is_displaced",
-        "nobody_is_forgotten",
+        "no_waiter_is_forgotten",
         edit("state.rs", "errands.undo = Some(Box::new((claim, asker)));", ""),
     ),
     (
@@ -160,7 +160,7 @@ const FLAWS: [(&str, &str, Edit); 28] = [
     ),
     (
         "undoes_while_the_caller_asks",
-        "nobody_is_forgotten",
+        "no_waiter_is_forgotten",
         edit("state.rs", "Asker::Caller(in_place) => in_place.end().await,", "Asker::Caller(_) => {}"),
     ),
     (
@@ -168,7 +168,7 @@ const FLAWS: [(&str, &str, Edit); 28] = [
         "a_silent_end",
         edit("queue.rs", "(!self.waiters.is_empty()).then_some(share.valid_until)", "None"),
     ),
-    ("looks_no_earlier", "nobody_is_forgotten", edit("watch.rs", "self.earlier.notify_one();", "")),
+    ("looks_no_earlier", "no_waiter_is_forgotten", edit("watch.rs", "self.earlier.notify_one();", "")),
     ("has_a_try_wait", "a_try_never_waits", edit("queue.rs", "if mode == Mode::Try {", "if false {")),
     // Two holders, or the same token twice.
     (
@@ -183,7 +183,7 @@ const FLAWS: [(&str, &str, Edit); 28] = [
     ),
     (
         "hands_the_same_token_over",
-        "nobody_is_forgotten",
+        "no_waiter_is_forgotten",
         edit("share.rs", "self.token = self.token.next();", ""),
     ),
     // A holder that is not told.

@@ -88,7 +88,7 @@ impl Link {
         self.shared.change(|state| state.delay = each_way);
     }
 
-    /// From here on nothing gets through, and nobody is told: a black hole.
+    /// From here on nothing gets through, and neither side is told: a black hole.
     pub fn block(&self) {
         self.shared.change(|state| state.way = Way::Blocked);
     }
@@ -112,8 +112,8 @@ impl Link {
         self.shared.state.lock().connects
     }
 
-    /// How often clients had to send anew after they were told something: so many times they waited for a way
-    /// forth and back. What is sent without waiting for an answer belongs to one flight.
+    /// How often clients sent something after an answer had come: that is how many round trips they waited for. What is
+    /// sent without waiting for an answer belongs to one flight.
     #[must_use]
     pub fn flights(&self) -> usize {
         self.shared.state.lock().flights

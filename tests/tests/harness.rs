@@ -254,7 +254,7 @@ mod ensemble {
     }
 
     #[test]
-    fn a_follower_that_is_cut_off_serves_nobody_until_it_is_reconnected() {
+    fn a_follower_that_is_cut_off_serves_no_client_until_it_is_reconnected() {
         let ensemble = ZooKeeperEnsemble::start_with_links();
         assert_eq!(modes(&ensemble), ["follower", "follower", "leader"]);
         let follower = (ensemble.leader() + 1) % 3;

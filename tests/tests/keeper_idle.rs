@@ -36,7 +36,7 @@ async fn comes_to_rest() {
 }
 
 #[tokio::test]
-async fn the_keeper_sleeps_while_nothing_is_held_and_through_locks_that_nobody_else_wants() {
+async fn the_keeper_sleeps_while_nothing_is_held_and_through_uncontended_locks() {
     // The last look at leases that were renewed is due after a third of the ttl.
     let locks = LockManager::builder(EmbeddedBackend::new()).ttl(Duration::from_secs(3)).build().unwrap();
     comes_to_rest().await;

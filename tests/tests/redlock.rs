@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 const LONG: Duration = Duration::from_secs(60 * 60);
 const BRIEF: Duration = Duration::from_millis(600);
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Longer than a test is patient: whoever waited for such a request would fail it.
+/// Longer than a test waits: a caller that waited for such a request would fail the test.
 const NEVER: Duration = Duration::from_secs(600);
 
 fn start<const N: usize>() -> [RedisServer; N] {
@@ -297,7 +297,7 @@ impl History {
         self.tokens.lock().len()
     }
 
-    /// So many more grants than now: what was granted before is over.
+    /// Waits for this many more grants: what was granted before is over by then.
     async fn goes_on(&self, more: usize) {
         let until = self.grants() + more;
         wait_until_async("there are more grants", PATIENCE, async || self.grants() >= until).await;
@@ -419,7 +419,7 @@ async fn a_server_that_forgot_the_lock_is_healed_by_a_renewal() {
     free_everywhere(&servers, "order:42").await;
 }
 
-/// B48: an owner that lost its majority is told so, and gets nothing again, even where nobody else has it.
+/// B48: an owner that lost its majority is told so. It gets nothing again, even at servers where the lock is free.
 #[tokio::test]
 async fn an_owner_that_lost_its_majority_is_not_healed() {
     let servers = start::<5>();
@@ -484,7 +484,7 @@ async fn a_proposal_that_was_slow_to_be_raised_cannot_outrank_the_next_holder() 
     }
 }
 
-/// A token is greater than all before it, though the clock of whoever asks is behind.
+/// A token is greater than all before it, even if the asking client's clock is behind.
 #[tokio::test]
 async fn a_clock_that_is_behind_costs_a_round_and_not_the_order() {
     let servers = start::<3>();
@@ -539,7 +539,7 @@ async fn work_goes_on_without_two_of_five() {
     history.end().await;
 }
 
-/// Without a majority nothing is granted, and who holds loses the lock at its deadline.
+/// Without a majority nothing is granted, and a holder loses the lock at its deadline.
 #[tokio::test]
 async fn without_a_majority_nothing_is_granted_and_holders_lose_the_lock() {
     let mut servers = start::<3>();

@@ -188,8 +188,8 @@ async fn compare(subject: impl Backend, steps: &[(usize, Step)]) -> Result<(), T
     Ok(())
 }
 
-/// A hand-off is under way for a moment. Both must come to the same holder; a waiter that is the first where
-/// nobody holds cannot be.
+/// A hand-off is under way for a moment. Both must come to the same holder. A first waiter of a lock without a holder
+/// must not remain.
 async fn settle(reference: &mut Player, subject: &mut Player) {
     wait_until_async("both have the same holder", PATIENCE, async || {
         let waits = |player: &Player| player.owners.iter().flatten().count() > 0;

@@ -116,7 +116,7 @@ async fn a_failed_renewal_and_a_lost_lock_are_events() {
     assert!(told.lines_with(&["WARN", "renewal failed", "order:42"]) >= 1, "{}", told.text());
 }
 
-/// Nobody looks at the lease for as long as it is not to be renewed.
+/// No renewal looks at the lease yet: it is not due.
 #[tokio::test]
 async fn a_loss_that_the_backend_tells_of_is_an_event_at_once() {
     let (told, _listening) = Told::listen();

@@ -31,7 +31,7 @@ impl Baton {
 impl Locks for Baton {
     type Held = (String, MultiplexedConnection);
 
-    /// Whoever is the first puts the token there.
+    /// The first process puts the token there.
     async fn prepare(&self, key: &str) -> Result<()> {
         let mut connection = self.connection().await?;
         let first: Option<String> = redis::cmd("SET")

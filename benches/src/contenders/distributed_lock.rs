@@ -1,5 +1,5 @@
-//! The crate distributed-lock-redis. It does not wait for a lock that is held, whatever timeout it is given (0.2.0):
-//! so whoever waits tries again after a millisecond.
+//! The crate distributed-lock-redis. It does not wait for a lock that is held, whatever timeout it is given (0.2.0). So
+//! a waiter tries again after a millisecond.
 
 use super::Locks;
 use anyhow::Result;

@@ -32,7 +32,7 @@ pub(crate) fn embedded(lease: Duration) -> Result<LockManager> {
     manager(EmbeddedBackend::new(), lease, HandOver::default())
 }
 
-/// Whoever waits, waits without end: a benchmark has no use for who gives up.
+/// A waiter waits without end: a benchmark has no use for one that gives up.
 fn manager(backend: impl Backend, lease: Duration, hand_over: HandOver) -> Result<LockManager> {
     Ok(LockManager::builder(backend).ttl(lease).wait(PATIENCE).hand_over(hand_over).build()?)
 }

@@ -109,7 +109,7 @@ impl Contender {
         }
     }
 
-    /// What a contender is measured against, as opposed to what somebody would use instead of it.
+    /// Whether dlock is measured against this, as opposed to something that a program would use instead of dlock.
     pub(crate) fn is_reference(self) -> bool {
         matches!(
             self,
@@ -132,7 +132,7 @@ impl Contender {
         matches!(self, Self::DlockOneThread | Self::RawRedisOneThread)
     }
 
-    /// How many places in the server's queue so many waiters of one process take.
+    /// How many places in the server's queue this many waiters of one process take.
     pub(crate) fn places(self, waiters: usize) -> usize {
         match self {
             Self::DlockInLine | Self::DlockZooKeeperInLine => waiters,

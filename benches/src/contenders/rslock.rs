@@ -56,7 +56,7 @@ impl Locks for Renewed {
         let ((has, acquired), (done, end)) = (oneshot::channel(), oneshot::channel());
         let task = tokio::spawn(async move {
             let work = async || {
-                // Nobody listens if the worker is about to end.
+                // The receiver is gone if the worker is about to end.
                 _ = has.send(());
                 _ = end.await;
             };

@@ -1,4 +1,4 @@
-//! What somebody would write who needs locks by key inside one process: a map in shards, and in it mutexes.
+//! What a program would use that needs locks by key inside one process: a sharded map of mutexes.
 
 use super::Locks;
 use anyhow::Result;
@@ -27,7 +27,7 @@ impl ShardedMutex {
         shard.map(|mut shard| Arc::clone(shard.entry(key.to_owned()).or_default())).unwrap_or_default()
     }
 
-    /// Forgets the key if nobody uses it, so that the map does not grow without end.
+    /// Forgets the key if it is not in use, so that the map does not grow without end.
     fn forget(&self, key: &str) {
         if let Some(mut shard) = self.shard(key).map(Mutex::lock)
             && shard.get(key).is_some_and(|mutex| Arc::strong_count(mutex) == 1)

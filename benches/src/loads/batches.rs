@@ -7,7 +7,7 @@ use anyhow::Result;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Acquires and releases one key that nobody else wants.
+/// Acquires and releases one key that no other task wants.
 pub(super) struct OneKey<L> {
     pub(super) locks: Arc<L>,
     pub(super) key: String,
@@ -29,7 +29,7 @@ pub(super) async fn work(cycle: impl Cycle, span: Duration) -> Result<()> {
     report(tally(count, seconds, cpu))
 }
 
-/// In a task: whoever locks runs on a worker of the runtime.
+/// In a task: the code that locks runs on a worker of the runtime.
 async fn repeat(cycle: &Arc<impl Cycle>, span: Duration) -> Result<u64> {
     let cycle = Arc::clone(cycle);
     let task = tokio::spawn(async move {

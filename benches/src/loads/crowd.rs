@@ -6,8 +6,8 @@ use anyhow::Result;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
-/// A peer that is asked for all at once runs into its own timeouts and asks again, without end; and what so many
-/// acquisitions need for the moment would be counted as memory of what is held.
+/// How many acquisitions are asked for at once. With all of them a peer would run into its own timeouts and ask again,
+/// without end, and the memory that they need for a moment would count as memory of held locks.
 const AT_ONCE: usize = 64;
 
 pub(super) async fn acquire<L: Locks>(locks: &Arc<L>, prefix: &str, count: usize) -> Result<Vec<L::Held>> {

@@ -19,7 +19,7 @@ pub(super) async fn work<L: Locks>(locks: &Arc<L>, prefix: &str, held: usize, sp
     Ok(())
 }
 
-/// In a task: whoever locks runs on a worker of the runtime.
+/// In a task: the code that locks runs on a worker of the runtime.
 async fn cycle<L: Locks>(locks: &Arc<L>, key: &str, span: Duration) -> Result<u64> {
     let (locks, key) = (Arc::clone(locks), key.to_owned());
     let task = tokio::spawn(async move {

@@ -26,7 +26,7 @@ pub(super) struct Plan<'a> {
 /// once, it is here that they meet.
 const WARM_UP: Duration = Duration::from_millis(400);
 
-/// So many cycles of each task are kept for the percentiles.
+/// How many cycles of each task are kept for the percentiles.
 const KEPT: usize = 50_000;
 
 pub(super) async fn work<L: Locks>(locks: &Arc<L>, prefix: &str, plan: Plan<'_>) -> Result<()> {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_granted_at_once_wakes_nobody() {
+    async fn what_is_granted_at_once_wakes_no_task() {
         assert_eq!(acquire(&Yields(0), "k").await.1, 0);
         assert_eq!(acquire(&Yields(3), "k").await.1, 3);
     }

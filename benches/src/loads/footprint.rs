@@ -1,5 +1,4 @@
-//! Keys that nobody used before are locked, all at once, then released: what that takes from a server, and what it
-//! leaves there.
+//! New keys are locked, all at once, and then released: what that takes of a server's memory, and what stays there.
 
 use super::{crowd, report};
 use crate::contenders::Locks;

@@ -1,4 +1,4 @@
-//! Locks inside one process that nobody else wants, beside what somebody would write without a library.
+//! Uncontended locks inside one process, beside what a program would do without a library.
 
 use super::Bound::AtMost;
 use super::{Goal, Spans, Workload};

@@ -132,7 +132,7 @@ impl Goal {
         Self { judged: Judged::Difference, ..Self::ratio(ours, quantity, against) }
     }
 
-    /// Shown beside another one, to be judged by its value.
+    /// Shown beside another contender, and judged by its value.
     fn beside(self, against: Contender) -> Self {
         Self { against: Some(against), ..self }
     }
@@ -153,7 +153,7 @@ impl Goal {
 /// How long things are done.
 #[derive(Clone, Copy)]
 struct Spans {
-    /// Where nobody waits.
+    /// Where no task waits.
     short: Duration,
     /// Where fairness takes its time to show.
     long: Duration,

@@ -1,4 +1,4 @@
-//! W1: one task, one key. What an acquisition costs that nobody else wants.
+//! W1: one task, one key. What an uncontended acquisition costs.
 
 use super::Bound::{AtLeast, Exactly};
 use super::{Goal, Spans, Workload, cycles};

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentile_is_the_time_that_so_many_needed_at_most() {
+    fn a_percentile_is_the_longest_time_of_that_share() {
         let hundred = (1..=100).rev().map(|millis| outcome(millis, Some(Answer::Empty))).collect();
         let tally = Tally::new(hundred, Duration::from_secs(1));
         assert_eq!([1, 50, 99, 100].map(|percent| tally.waited(percent).as_millis()), [1, 50, 99, 100]);

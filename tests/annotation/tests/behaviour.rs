@@ -370,7 +370,7 @@ async fn runs_until(locks: &LockManager, end: oneshot::Receiver<()>) -> Result<(
 }
 
 #[tokio::test]
-async fn a_close_ends_who_waits_and_lets_who_runs_finish() {
+async fn a_close_ends_waiting_requests_and_lets_running_ones_finish() {
     let (stage, (finish, end), (_never, other_end)) = (Stage::new(), oneshot::channel(), oneshot::channel());
     let mut running = pin!(runs_until(&stage.locks, end));
     assert!(poll(running.as_mut()).is_pending());

@@ -38,7 +38,7 @@ impl Stuck {
         (store, stuck, locks)
     }
 
-    /// Waits until a release was asked for so many times in all.
+    /// Waits until a release was asked for this many times in all.
     async fn asked_to_release(&self, times: usize) {
         soon(async {
             while self.releases.load(Ordering::SeqCst) < times {

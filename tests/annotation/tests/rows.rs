@@ -314,7 +314,7 @@ const SITUATIONS: &[Row] = &[
     ),
     (
         "shutdown: who waits is told at once, who runs finishes and releases",
-        &["behaviour::a_close_ends_who_waits_and_lets_who_runs_finish"],
+        &["behaviour::a_close_ends_waiting_requests_and_lets_running_ones_finish"],
     ),
     (
         "the way out: the release is waited for, or not",

@@ -75,10 +75,10 @@ impl LeaseObserver for Guard {
 pub struct Ledger(Mutex<Vec<(FencingToken, Arc<Guard>)>>);
 
 impl Ledger {
-    /// Enters a granted guard. One that was lost on its way is nobody's.
+    /// Enters a granted guard. A guard that was lost on its way is not entered.
     ///
     /// # Panics
-    /// If another one is valid (I1), or if a greater token or the same has been seen (I2).
+    /// If another guard is valid (I1), or if this token or a greater one has been seen (I2).
     pub fn enter(&self, token: FencingToken, guard: &Arc<Guard>) {
         let mut grants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if guard.is_valid() {

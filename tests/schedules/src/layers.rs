@@ -11,7 +11,7 @@ pub trait Shell: Backend {
     fn is_clean(&self) -> bool;
 }
 
-/// Puts a local layer over the backend, which hands over to so many and for so long.
+/// Puts a local layer over the backend. It hands over to this many holders, and for this long.
 pub type Open = fn(Arc<dyn Backend>, u32, Duration, Background) -> Arc<dyn Shell>;
 
 macro_rules! layer {

@@ -80,6 +80,6 @@ pub enum Asked {
     Granted(FencingToken),
     /// It only tried, and has left nothing.
     Refused,
-    /// Nobody knows what it has left.
+    /// It is not known what it has left.
     Failed,
 }

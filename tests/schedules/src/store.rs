@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// The lock, and who waits for it.
+/// The lock and its waiters.
 #[derive(Debug, Default)]
 pub struct Store {
     /// No task waits while it has this, so it needs no place in the schedule.
@@ -53,7 +53,7 @@ impl Store {
         self.state().has_refused
     }
 
-    /// Whether nobody has the lock or waits for it.
+    /// Whether the lock has neither a holder nor a waiter.
     #[must_use]
     pub fn is_free(&self) -> bool {
         let mut state = self.state();
@@ -61,7 +61,7 @@ impl Store {
         state.holder.is_none() && state.queue.is_empty()
     }
 
-    /// Waits until somebody has the lock and was told so.
+    /// Waits until an owner has the lock and was told so.
     pub async fn held(&self) {
         loop {
             let changed = self.changed.notified();
@@ -103,7 +103,7 @@ impl Store {
         Some(held.tokens())
     }
 
-    /// The grant that somebody knows of.
+    /// The grant that its owner was told of.
     fn told(&self) -> Option<Held> {
         self.state().holder.clone().and_then(|(_, held)| held)
     }

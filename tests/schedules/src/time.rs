@@ -28,7 +28,7 @@ pub fn restart() {
     MOVER.take();
 }
 
-/// Moves the clock on to `moment`, unless it is past it, and wakes whoever sleeps until then.
+/// Moves the clock on to `moment`, unless it is past it, and wakes the tasks that sleep until then.
 pub fn advance_to(moment: Moment) {
     let now = Moment::now().max(moment);
     NOW.set(now);
@@ -40,8 +40,8 @@ pub fn advance_to(moment: Moment) {
     due.into_values().chain(MOVER.take()).for_each(Waker::wake);
 }
 
-/// Moves the clock on to the next moment that a task sleeps until, one step in so many, for as long as none is further
-/// away than `stride`.
+/// Moves the clock on to the next moment that a task sleeps until, while that moment is no further away than `stride`.
+/// It does so in one of `one_in` steps of the schedule.
 pub async fn pass(stride: Duration, one_in: u32) {
     loop {
         poll_fn(|context| next_within(stride, context)).await;

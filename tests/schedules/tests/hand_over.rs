@@ -1,6 +1,6 @@
 //! The hand-over inside a process, by schedules of shuttle's: at every lock and every await another task may go on.
-//! Whoever waits without end is noticed, since nothing is left to run: the clock is moved only as far as a scenario may
-//! need.
+//! A waiter that waits without end is noticed, since nothing is left to run: the clock is moved only as far as a
+//! scenario may need.
 
 #![allow(
     clippy::unwrap_used,
@@ -72,7 +72,7 @@ impl World {
         holder
     }
 
-    /// Does this to the store at some time when somebody has the lock.
+    /// Does this to the store at some time when an owner has the lock.
     fn meanwhile(&self, deed: impl FnOnce(&Store) + Send + 'static) -> JoinHandle<()> {
         let store = Arc::clone(&self.store);
         spawn(async move {
@@ -82,8 +82,8 @@ impl World {
         })
     }
 
-    /// Waits for the owners, and for nothing that was to be done meanwhile. Then nobody has the lock or waits for it,
-    /// and nothing is left of those who did.
+    /// Waits for the owners, and for nothing that was to be done meanwhile. Then the lock has no holder and no waiter,
+    /// and nothing is left of earlier ones.
     fn end<const N: usize>(self, owners: Vec<JoinHandle<()>>, meanwhile: [JoinHandle<()>; N]) {
         join(owners);
         meanwhile.into_iter().for_each(stop);
@@ -113,9 +113,9 @@ fn any<T: Copy, const N: usize>(of: [T; N]) -> T {
     of[thread_rng().gen_range(0..N)]
 }
 
-/// Whoever wants the lock tries or waits, with more patience or less, is polled or not, holds it or drops it, and renews it
-/// meanwhile or not, while requests and answers are lost and a grant is lost or expires. There are never two holders, tokens
-/// rise, nobody waits without end, and nothing is left.
+/// Each owner tries or waits, with more patience or less, is polled or not, holds the lock or drops it, and renews it
+/// meanwhile or not. Requests and answers are lost, and a grant is lost or expires. There are never two holders, tokens
+/// rise, no owner waits without end, and nothing is left.
 fn turmoil(open: Open) {
     let world = World::new(open, 2, any([1, 2, 64]), Store::failing_once_in(8), ENDING);
     let owners = [0, 0, 0, 1].map(|process| spawn(visit(world.owner(process, any([TTL, TTL, 2 * TTL])))));
@@ -149,7 +149,7 @@ async fn visit(owner: Owner) {
     }
 }
 
-/// What comes of it within so many steps.
+/// What comes of it within this many steps.
 async fn within<T>(steps: Option<u32>, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
@@ -164,9 +164,9 @@ fn renew(owner: &Arc<Owner>) -> JoinHandle<()> {
     spawn(async move { owner.renew().await })
 }
 
-/// Some who want the lock are not polled any more, are dropped or only try. All others have it before one of those who are
-/// not polled is: no lease ends.
-fn nobody_is_forgotten(open: Open) {
+/// Some owners are no longer polled, are dropped, or only try. All others have the lock before one of the first kind is
+/// polled: no lease ends.
+fn no_waiter_is_forgotten(open: Open) {
     // Where each asks for itself, what one may have got that is not polled comes back with its lease.
     let (share, fails, stride) =
         any([(2, 0, WIDENING), (64, 0, WIDENING), (64, 6, RETURNING), (1, 0, ENDING)]);
@@ -289,7 +289,7 @@ fn a_try_never_waits(open: Open) {
     world.end(others.into(), []);
 }
 
-/// Grants are lost until nobody wants any more: whoever holds the lock of one learns it.
+/// Grants are lost until no owner wants the lock. The holder of a lost grant learns of it.
 fn losses(open: Open) {
     let world = World::of_one(open, WIDENING);
     let owners = [(); 3].map(|()| spawn(stay(world.owner(0, TTL), any([true, false]))));
@@ -329,7 +329,7 @@ async fn know(owner: Owner, doubted: Arc<Mutex<Option<Range<FencingToken>>>>) {
     owner.leave().await;
 }
 
-/// The store forgets a grant, and a renewal of whoever had it first finds out when another has it.
+/// The store forgets a grant. A renewal by the holder of that grant finds this out when another owner has the lock.
 fn a_renewal_finds_out(open: Open) {
     let world = World::of_one(open, WIDENING);
     let [first, next] = [(); 2].map(|()| Arc::new(world.owner(0, TTL)));
@@ -347,7 +347,7 @@ fn a_renewal_finds_out(open: Open) {
     world.end(vec![], []);
 }
 
-/// A holder that is gone with its runtime tells nobody: the next has the lock when its lease is over.
+/// A holder that is gone with its runtime releases nothing: the next owner has the lock when the lease is over.
 fn a_silent_end(open: Open) {
     let world = World::of_one(open, ENDING);
     let [silent, next] = [(); 2].map(|()| world.owner(0, TTL));
@@ -374,7 +374,7 @@ macro_rules! scenarios {
 
 scenarios![
     turmoil,
-    nobody_is_forgotten,
+    no_waiter_is_forgotten,
     what_is_not_taken_goes_back,
     what_is_not_collected_goes_back,
     a_process_closes,

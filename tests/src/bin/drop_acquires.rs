@@ -1,8 +1,8 @@
 //! Drops acquires of one lock that another process holds, for the test that looks what is left of them.
 //!
-//! The arguments are the hosts of ZooKeeper and the key. To each line of its input, a number, it drops so many
-//! acquires, each at another moment, waits until the servers have confirmed that nothing of them is left, and says how
-//! many KiB of memory it has then. Ends with its input.
+//! The arguments are the hosts of ZooKeeper and the key. Each line of its input is a number. It drops this many
+//! acquires, each at a different moment, and waits until the servers have confirmed that nothing of them is left. Then
+//! it says how many KiB of memory it has. Ends with its input.
 
 use dlock_core::{HandOver, LockManager, ZooKeeperBackend};
 use std::error::Error;

@@ -30,7 +30,7 @@ pub enum Violation {
 }
 
 impl History {
-    /// No guard was valid while another one of its key was, and tokens rose in grant order (I1, I2).
+    /// No two guards of one key were valid at once, and tokens rose in grant order (I1, I2).
     ///
     /// # Errors
     /// The first violation.
@@ -39,8 +39,8 @@ impl History {
         self.by_key().values().try_for_each(|sections| check_exclusion(sections))
     }
 
-    /// Only that no token was given twice, and that who came after another one had the greater (I2): for locks that
-    /// may be forgotten, so that two guards may be valid at once.
+    /// Only that no token was given twice, and that a later grant had a greater one (I2). This is for locks that may be
+    /// forgotten, so that two guards may be valid at once.
     ///
     /// # Errors
     /// The first violation.
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_never_valid_was_in_nobodys_way() {
+    fn a_guard_that_was_never_valid_contradicts_none() {
         history(&[(1, None), (2, Some((0, 10))), (3, None)]).check().unwrap();
     }
 

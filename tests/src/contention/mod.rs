@@ -78,14 +78,14 @@ impl Contention {
         self.run.failures.lock().clone()
     }
 
-    /// Waits for so many more turns: the locks are not lost for good.
+    /// Waits for this many more turns: the locks are not lost for good.
     #[track_caller]
     pub fn more_turns(&self, turns: usize) -> impl Future<Output = ()> {
         let wanted = self.turns() + turns;
         wait_until_async("they take turns", LIMIT, async move || self.turns() >= wanted)
     }
 
-    /// Ends all, and checks that no guard was valid while another one was, and that tokens rose (I1, I2).
+    /// Ends all, and checks that no two guards were valid at once, and that tokens rose (I1, I2).
     pub async fn end(self) {
         if let Err(violation) = self.stop().await.check() {
             fail(&violation);

@@ -24,7 +24,7 @@ pub struct ForeignClient(Dialogue);
 pub enum ZooKeeperKind {
     /// Java's `InterProcessMutex`, of Apache Curator.
     Curator,
-    /// The same with a driver that takes every node's number for its place, whoever named the node.
+    /// The same with a driver that takes every node's number for its place, in whichever dialect the node is named.
     CuratorByNumber,
     /// Python's `Lock`, of the package kazoo.
     Kazoo,

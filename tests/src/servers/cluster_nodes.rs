@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_that_agree_are_equal_whoever_speaks() {
+    fn nodes_that_agree_are_equal_in_any_order() {
         let lines: Vec<&str> = ANSWER.lines().rev().collect();
         let other = lines.join("\n").replace("myself,", "").replace("0 1 2", "0 7 2");
         assert_eq!(ClusterNodes::parse(ANSWER), ClusterNodes::parse(&other));

@@ -91,8 +91,8 @@ impl ZooKeeperEnsemble {
         self.server_mut(index).resume();
     }
 
-    /// Cuts one server off from whoever it follows: nothing gets through, and nobody is told. Clients still reach
-    /// it, and it them, until it gives its leader up after five seconds. Elections still reach it as well.
+    /// Cuts one server off from its leader: nothing gets through, and neither is told. Clients and this server still
+    /// reach each other, until it gives its leader up after five seconds. Elections still reach it as well.
     #[track_caller]
     pub fn cut_off(&self, index: usize) {
         self.ways(index).for_each(Link::block);

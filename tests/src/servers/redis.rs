@@ -178,7 +178,7 @@ impl RedisServer {
         self.login.iter().flat_map(|Login { user, password }| ["AUTH2", user, password]).collect()
     }
 
-    /// What the server says about whom it follows and who follows it; none while it does not answer.
+    /// What the server says about its primary and its replicas; none while it does not answer.
     pub(super) fn replication(&self) -> Option<String> {
         self.probe(&["INFO", "replication"])
     }
@@ -254,7 +254,7 @@ impl RedisServerBuilder {
     }
 
     /// As [`replica_of`](Self::replica_of), for a primary that is not of this process or is reached by a
-    /// [`Relay`](crate::Relay). `start` blocks its thread, so the relay needs another one to run on.
+    /// [`Relay`](crate::Relay). `start` blocks its thread, so the relay needs another thread to run on.
     pub fn replica_of_address(mut self, primary: SocketAddr) -> Self {
         self.primary = Some(primary);
         self.config(&format!("replicaof {} {}", primary.ip(), primary.port()))

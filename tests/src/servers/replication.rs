@@ -36,7 +36,7 @@ mod tests {
         slave1:ip=127.0.0.1,port=7002,state=wait_bgsave,offset=0,lag=0\r\n";
 
     #[test]
-    fn a_primary_tells_who_keeps_up() {
+    fn a_primary_tells_which_replicas_keep_up() {
         assert!(is_primary(PRIMARY));
         assert!(keeps_up(PRIMARY, 7001));
         assert!(!keeps_up(PRIMARY, 7002), "not online");

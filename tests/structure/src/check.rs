@@ -76,7 +76,7 @@ const PURE: &[&str] = &[
 /// Files of dlock-core that call scripts.
 const CONSTANT: &[&str] = &["backend/redis/script_calls.rs", "backend/redis/scripts.rs"];
 
-/// Of a hundred types, this many may share their name with another one.
+/// Of a hundred types, this many may share their name with another type.
 const MOST_SHARED: f64 = 10.0;
 
 fn impure(core: &Crate, file: &str) -> Vec<String> {

@@ -4,7 +4,7 @@ use crate::references::{Written, paths};
 use crate::source::{Crate, Module, ModulePath};
 use std::collections::BTreeSet;
 
-/// One file uses another one, by the item that it names.
+/// One file uses another, by the item that it names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Use {
     /// The file that names the item.

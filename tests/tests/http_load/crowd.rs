@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Barrier, Semaphore};
 use tokio::task::JoinSet;
 
-/// So many connections, each of which asks again and again until the crowd leaves.
+/// Connections that each ask again and again until the crowd leaves.
 pub(crate) struct Crowd {
     clients: JoinSet<()>,
     shared: Arc<Shared>,
@@ -42,11 +42,11 @@ impl Crowd {
         Self { clients, shared }
     }
 
-    /// Waits until so many more requests were served.
+    /// Waits until this many more requests were served.
     pub(crate) async fn more_served(&self, requests: usize) {
         let served = || self.shared.tally.lock().of(&Answer::Served);
         let wanted = served() + requests;
-        until("so many requests are served", async || served() >= wanted).await;
+        until("enough requests are served", async || served() >= wanted).await;
     }
 
     /// Waits until every request under way is answered, closes all connections, and tells what the answers were.

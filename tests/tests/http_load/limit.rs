@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Lets this process, and those that it starts, have so many connections and what they need besides.
+/// Lets this process, and those that it starts, have this many connections and the files that they need besides.
 pub(crate) fn allow_connections(connections: usize) {
     let wanted = u64::try_from(connections).unwrap() + 500;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

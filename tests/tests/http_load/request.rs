@@ -82,7 +82,7 @@ pub(crate) async fn whole(address: SocketAddr, key: &str) {
     assert_eq!(answer, Answer::Served);
 }
 
-/// Reads the body, at most so many pieces of it.
+/// Reads the body, at most `most` pieces of it.
 async fn read(response: Response<Incoming>, most: usize) -> Answer {
     let (status, retry_after) = (response.status().as_u16(), response.headers().contains_key(RETRY_AFTER));
     let mut body = response.into_body();

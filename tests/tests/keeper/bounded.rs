@@ -32,7 +32,7 @@ fn a_second_shutdown_is_no_error(place: Place) {
     }
 }
 
-/// I10: two locks of three cannot be released any more.
+/// I10: two locks of three can no longer be released.
 fn a_shutdown_that_could_not_release_says_what_is_left(place: Place) {
     let link = Link::to(place.address());
     let locks = place.client_over(&link, LONG);

@@ -57,7 +57,7 @@ impl Scene {
         first
     }
 
-    /// A further waiter, which goes on by itself. There are so many then.
+    /// A further waiter, which goes on by itself. With it there are `count` waiters.
     fn next(&self, count: usize) -> JoinHandle<Result<LockGuard, LockError>> {
         let mut next = self.waiter();
         if self.hand_over == HandOver::OFF {

@@ -199,8 +199,8 @@ async fn is_free(observer: &LockManager, key: &str) -> bool {
     }
 }
 
-/// Polls `waiter` in `runtime` until so many are in the server's queue for `key`, and then no more. In memory the first
-/// poll enters the queue.
+/// Polls `waiter` in `runtime` until `count` waiters are in the server's queue for `key`, and not again. In memory the
+/// first poll enters the queue.
 #[track_caller]
 pub(crate) fn queue_up<F>(runtime: &Runtime, place: Place, key: &str, count: usize, waiter: &mut F)
 where

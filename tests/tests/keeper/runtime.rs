@@ -15,7 +15,7 @@ pub(crate) fn kept() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A runtime with so many workers of its own.
+/// A runtime with this many workers of its own.
 pub(crate) fn threaded(workers: usize) -> Runtime {
     Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap()
 }

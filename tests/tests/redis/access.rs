@@ -192,7 +192,7 @@ async fn a_password_changed_in_service_is_told_and_not_tried_again_and_again() {
     wait_until_async("it comes back by itself", PATIENCE, is_back).await;
 }
 
-/// S15: a right is withdrawn in service. A guard goes on to its deadline, and who waits is told.
+/// S15: a right is withdrawn in service. A guard goes on to its deadline, and a waiter is told.
 #[tokio::test]
 async fn a_right_withdrawn_in_service_is_told() {
     let (server, url) = with_account().await;

@@ -83,8 +83,8 @@ async fn a_held_lock_among_free_ones_is_waited_for() {
     assert_eq!(held(&server), 0);
 }
 
-/// A key that the account may not use, and one that another program uses, are refused to who asks for them, and to
-/// nobody else in the same call.
+/// A key that the account may not use, and one that another program uses, are refused to the requests that ask for
+/// them, and to no other in the same call.
 #[tokio::test]
 async fn what_is_wrong_with_one_key_is_told_for_it_alone() {
     let server = RedisServer::start();
@@ -131,7 +131,7 @@ async fn requests_given_up_leave_nothing() {
 /// The connection is lost with a call of many under way, before the server has it or after: everybody is granted the
 /// lock in the end, once.
 #[tokio::test]
-async fn a_connection_lost_under_many_requests_costs_nobody_the_lock() {
+async fn a_connection_lost_under_many_requests_costs_no_owner_the_lock() {
     let server = RedisServer::start();
     let (relay, backend) = relayed(&server, PATIENCE).await;
     let locks = over(backend, LONG);
@@ -160,8 +160,8 @@ async fn a_connection_lost_under_many_requests_costs_nobody_the_lock() {
     }
 }
 
-/// A runtime ends with requests of many tasks under way and waiting. They leave nothing, and another one goes on with the
-/// same backend.
+/// A runtime ends with requests of many tasks under way and waiting. They leave nothing, and another runtime goes on
+/// with the same backend.
 #[test]
 fn a_runtime_that_ends_takes_no_request_of_another_with_it() {
     let mut server = RedisServer::start();

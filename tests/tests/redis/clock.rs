@@ -34,8 +34,8 @@ async fn waiters_are_served_when_the_servers_clock_jumps() {
     }
 }
 
-/// B29: a clock that goes back makes the lease of a dead holder an hour longer at the server. Whoever asks cuts it
-/// down to the length that the lease has by its own word.
+/// B29: a clock that goes back makes the lease of a dead holder an hour longer at the server. The next request cuts it
+/// down to the length that stands in the lock's value.
 #[tokio::test]
 async fn a_lease_made_longer_by_the_servers_clock_is_cut() {
     let server = with_movable_clock().await;

@@ -384,8 +384,8 @@ async fn a_lock_whose_keys_are_apart_is_tried_again(cluster: &RedisCluster) {
     assert_eq!(cluster.command_for("order:42", &["EXISTS", "order:42"]), "0");
 }
 
-/// A slot that nobody serves: each script is tried again until somebody does. Who asks the one node that knows is
-/// told at once that nobody does, and asks again by itself, as managers do.
+/// A slot that no node serves: each script is tried again until one does. A client that asks the one node that knows is
+/// told so at once, and asks again by itself, as managers do.
 async fn every_script_outlasts_a_slot_that_is_not_served(cluster: &RedisCluster) {
     let builder = RedisBackend::builder().url(cluster.url()).request_timeout(PATIENCE);
     let (backend, mine) = (builder.build().await.unwrap(), claim("order:42"));

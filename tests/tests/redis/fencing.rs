@@ -54,7 +54,7 @@ async fn tokens_rise_over_every_mishap() {
 }
 
 /// B81: a token is that of its grant. A stale holder keeps its own, through renewals and its loss, and a store
-/// refuses it. Whoever asked for the current token instead would be let in: the control.
+/// refuses it. The control: a holder that asked for the current token instead would be let in.
 #[tokio::test]
 async fn a_stale_holder_has_its_own_token() {
     let server = RedisServer::start();
@@ -73,8 +73,8 @@ async fn a_stale_holder_has_its_own_token() {
     assert!(store.write(current * 64), "the control");
 }
 
-/// B82: tokens are exact up to the last, which all who count with signed numbers of 64 bits can hold. After that the
-/// counter is taken for lost, and begins anew by the clock.
+/// B82: tokens are exact up to the last one, which a signed number of 64 bits can hold. After that the counter is taken
+/// for lost, and starts again from the clock.
 #[tokio::test]
 async fn tokens_are_exact_up_to_the_last() {
     let server = RedisServer::start();

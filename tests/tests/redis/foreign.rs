@@ -33,7 +33,7 @@ async fn keys_of_another_kind_are_refused_and_left_alone() {
 
 /// B82, S17: what others wrote to the counter is no number, and stops no lock.
 #[tokio::test]
-async fn a_counter_that_holds_no_number_begins_anew() {
+async fn a_counter_that_holds_no_number_starts_again() {
     let server = RedisServer::start();
     let locks = manager(&server).await;
     let mut last = locks.lock("order:42").await.unwrap().token();
@@ -49,9 +49,9 @@ async fn a_counter_that_holds_no_number_begins_anew() {
     assert!(locks.lock("order:42").await.unwrap().token() > last);
 }
 
-/// B31: the server tells of a foreign release, and nobody polls for it.
+/// B31: the server tells of a foreign release, and no waiter polls for it.
 #[tokio::test]
-async fn a_foreign_release_wakes_the_first_waiter_and_nobody_polls() {
+async fn a_foreign_release_wakes_the_first_waiter_and_none_polls() {
     let server = RedisServer::start();
     let locks = manager(&server).await;
     server.command(&["SET", "order:42", "another library's token"]);
@@ -190,7 +190,7 @@ async fn side_keys_of_another_kind_are_refused_and_left_alone() {
     }
 }
 
-/// S18: an expiry that an operator takes away is given back by whoever asks, so that a dead holder's lock ends.
+/// S18: an expiry that an operator takes away is given back by the next request, so that a dead holder's lock ends.
 #[tokio::test]
 async fn a_lease_without_its_expiry_gets_one_again() {
     let server = RedisServer::start();

@@ -1,4 +1,4 @@
-//! Connections whose other end is gone, and nobody was told.
+//! Connections whose other end is gone without a word.
 
 use super::runtimes::busy_until;
 use super::*;

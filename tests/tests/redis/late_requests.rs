@@ -1,4 +1,4 @@
-//! Requests that arrive when nobody waits for them any more (I4, I5).
+//! Requests that arrive after their caller gave up (I4, I5).
 
 use super::*;
 
@@ -75,10 +75,10 @@ async fn a_request_that_comes_after_its_future_was_dropped_takes_no_lock() {
     assert_eq!(server.command(&["EXISTS", "dlock:w:p:{order:42}"]), "0");
 }
 
-/// B03: where nobody remembers that the owner gave up, a late request takes the lock for one lease at most, and
-/// nobody believes to have it.
+/// B03: where the server has forgotten that the owner gave up, a late request takes the lock for one lease at most, and
+/// no guard is made of it.
 #[tokio::test]
-async fn a_late_request_that_nobody_remembers_costs_one_lease() {
+async fn a_late_request_of_a_forgotten_owner_costs_one_lease() {
     let server = RedisServer::start();
     let (relay, locks) = behind_a_relay(&server).await;
     let (scripts, ttl) = (script_calls(&server), Duration::from_secs(60));

@@ -16,7 +16,7 @@ async fn a_server_that_forgot_the_scripts_is_taught_them_again() {
 
 /// B22, S9.
 #[tokio::test]
-async fn a_killed_connection_is_made_anew_for_holders_and_waiters() {
+async fn a_killed_connection_is_replaced_for_holders_and_waiters() {
     let server = RedisServer::start();
     let (holding, waiting) = (brief_manager(&server).await, brief_manager(&server).await);
     let guard = holding.lock("order:42").await.unwrap();

@@ -91,7 +91,7 @@ async fn a_lock_deleted_by_hand_is_lost_and_goes_to_the_next_waiter() {
     assert!(waiter.await.unwrap().unwrap().token() > guard.token());
 }
 
-/// The pushes of `owner`'s inbox, as whoever believes all of them would hear them.
+/// The pushes of `owner`'s inbox, as a client that believes all of them would hear them.
 fn listen(server: &RedisServer, owner: &str) -> RespConnection {
     let mut inbox = server.connect();
     inbox.send(&[["SUBSCRIBE", &format!("dlock:i:{}", owner.split('|').nth(1).unwrap())]]).unwrap();
@@ -106,7 +106,7 @@ fn first_waiter(server: &RedisServer, key: &str) -> String {
 
 /// B20, B21: the network holds up what a waiter is told, and what it asks, until the lease that it was told of
 /// is over and another has the lock. Then the waiter must not begin, whether it has asked meanwhile or not.
-/// Whoever believed every push would: the control hears that push while another holds.
+/// The control: a client that believes every push would begin, since it hears that push while another holds.
 #[tokio::test]
 async fn a_push_that_comes_after_its_lease_is_not_believed() {
     for asks_meanwhile in [false, true] {
@@ -139,8 +139,8 @@ async fn a_push_that_comes_after_its_lease_is_not_believed() {
     }
 }
 
-/// B22: the push is lost with its connection. The waiter asks as soon as it has another one, and finds that it
-/// has the lock: since the release, and with the token of then.
+/// B22: the push is lost with its connection. The waiter asks as soon as it has a new connection, and finds that it has
+/// the lock: since the release, and with the token of that moment.
 #[tokio::test]
 async fn a_push_lost_with_its_connection_costs_a_question() {
     let server = RedisServer::start();
@@ -179,7 +179,7 @@ async fn a_waiter_that_is_gone_without_a_word_costs_one_lease() {
     assert_eq!(calls(&server, "publish"), tokens, "and it was granted the lock only once");
 }
 
-/// Puts so many waiters into the queue whose processes are gone, ahead of everybody.
+/// Puts `dead` waiters whose processes are gone into the queue, ahead of all others.
 fn crowd(server: &RedisServer, key: &str, dead: usize) {
     let queue = format!("dlock:w:p:{{{key}}}");
     let member = |number| format!("dl2|00000000deadbeef|{number:032x}|3600000|");
@@ -199,7 +199,7 @@ async fn a_crowd_of_dead_waiters_is_walked_over_in_bounded_steps() {
     let waiter = queued(other, claim("order:42")).await;
     let (told, scripts) = (calls(&server, "publish"), script_calls(&server));
     let walked = || (calls(&server, "publish") - told, script_calls(&server) - scripts);
-    // The waiter may have shown that it lives just before, which walks over nobody while the lock is held.
+    // The waiter's sign of life may have come just before. It passes no dead waiter over while the lock is held.
     one.release(&holding).await.unwrap();
     wait_until_async("a question walks on", PATIENCE, async || walked().0 >= 128).await;
     let (over, asked) = walked();
@@ -224,8 +224,7 @@ async fn a_free_lock_behind_a_crowd_is_asked_for_again_at_once() {
     granted(waiter).await;
 }
 
-/// B25: a waiter leaves while the grant is on its way to it. The lock passes on to the next, and the queue keeps
-/// nobody.
+/// B25: a waiter leaves while the grant is on its way to it. The lock passes on to the next, and the queue is empty.
 #[tokio::test]
 async fn a_waiter_that_leaves_while_it_is_granted_passes_the_lock_on() {
     let server = RedisServer::start();
@@ -244,10 +243,10 @@ async fn a_waiter_that_leaves_while_it_is_granted_passes_the_lock_on() {
     assert_eq!(waiters(&server, "order:42"), 0);
 }
 
-/// B03, B25: a place in the queue whose owner nobody knows any more is granted the lock: its process lives, and
-/// hears of it. Who is told of a grant that nobody waits for is to give it back.
+/// B03, B25: a place in the queue is granted the lock, though its owner is no longer known: its process lives, and
+/// hears of it. A process that is told of a grant to an unknown owner gives it back.
 #[tokio::test]
-async fn a_grant_for_a_waiter_that_nobody_knows_is_given_back() {
+async fn a_grant_for_an_unknown_waiter_is_given_back() {
     let server = RedisServer::start();
     let (one, other, holding) = (backend(&server).await, backend(&server).await, claim("order:42"));
     tried(&one, &holding).await.unwrap();
@@ -261,8 +260,8 @@ async fn a_grant_for_a_waiter_that_nobody_knows_is_given_back() {
     granted(waiter).await;
 }
 
-/// B26: the holder is dead and nobody else comes. The first waiter asks when the lease ends, and has it: two or
-/// three questions in all, and no second lease.
+/// B26: the holder is dead and no other client comes. The first waiter asks when the lease ends, and has the lock: two
+/// or three questions in all, and no second lease.
 #[tokio::test]
 async fn the_first_waiter_asks_when_a_dead_holders_lease_ends() {
     let server = RedisServer::start();
@@ -275,8 +274,8 @@ async fn the_first_waiter_asks_when_a_dead_holders_lease_ends() {
     assert!((2..=3).contains(&asked), "{asked}");
 }
 
-/// B28: a queue lasts as long as somebody in it shows that it lives, however long that is; and one that was
-/// taken away is there again with the next sign of life.
+/// B28: a queue lasts as long as a waiter in it shows that it lives, however long that is. A queue that was deleted is
+/// there again with the next sign of life.
 #[tokio::test]
 async fn a_waiter_that_lives_keeps_its_queue() {
     let server = RedisServer::start();

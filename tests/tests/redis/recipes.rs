@@ -33,7 +33,7 @@ async fn contend(backends: Vec<RedisBackend>, key: &str, turns: usize) -> Vec<u6
     tokens.lock().clone()
 }
 
-/// I1, I2: whatever the recipe of each process, nobody holds at the same time, and tokens rise.
+/// I1, I2: whatever the recipe of each process, no two hold at the same time, and tokens rise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recipes_on_one_key_exclude_each_other() {
     let server = shared_redis();

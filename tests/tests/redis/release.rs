@@ -67,8 +67,8 @@ async fn a_release_dropped_half_way_does_not_need_its_first_request() {
     assert!(relay.kept() > 0, "the first request has not come");
 }
 
-/// B62: the answer of a release is lost in time-out: that is unknown, not done. It is repeated in the
-/// background, to whose answer "not the owner" nobody listens, and the lock is free.
+/// B62: the answer of a release is lost in time-out: that is unknown, not done. It is repeated in the background. The
+/// answer to that, "not the owner", is dropped, and the lock is free.
 #[tokio::test]
 async fn a_release_whose_answer_does_not_come_is_unknown_and_repeated() {
     let server = RedisServer::start();

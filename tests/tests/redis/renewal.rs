@@ -119,9 +119,8 @@ impl Heard {
     }
 }
 
-/// B43, B45: nothing is renewed any more that was released, whose guard was dropped, or whose task panicked,
-/// while another lock of the same manager goes on to be renewed: by requests of one key each, which no proxy and
-/// no cluster refuses.
+/// B43, B45: a lock is no longer renewed once it is released, its guard is dropped, or its task panics. Another lock of
+/// the same manager is still renewed, by requests of one key each, which no proxy and no cluster refuses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_that_was_given_back_is_not_renewed() {
     let server = RedisServer::start();
@@ -146,8 +145,8 @@ async fn a_lock_that_was_given_back_is_not_renewed() {
     }
 }
 
-/// B44: a lock is renewed though an earlier one of the same manager on the same key was lost, and though another
-/// one fails all the time.
+/// B44: a lock is renewed even if an earlier one of the same manager on the same key was lost, and even if another
+/// lock's renewal fails all the time.
 #[tokio::test]
 async fn a_lock_is_renewed_after_an_earlier_one_on_its_key_was_lost() {
     let server = RedisServer::start();

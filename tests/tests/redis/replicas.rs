@@ -64,7 +64,7 @@ async fn a_lock_that_is_handed_off_is_acknowledged_too() {
 /// B92: while one grant waits for replicas that do not answer, others are not held up: the wait has a connection
 /// of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn waiting_for_replicas_holds_nobody_up() {
+async fn waiting_for_replicas_holds_up_no_other_request() {
     let primary = RedisServer::start();
     let builder = RedisBackend::builder().url(primary.url()).require_replicas(1).request_timeout(PATIENCE);
     let backend = builder.build().await.unwrap();

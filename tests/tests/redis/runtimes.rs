@@ -25,7 +25,7 @@ async fn take_turns(locks: &LockManager, key: &str, turns: usize) {
 /// More requests than a runtime needs to send to have a connection of its own.
 const MANY_TURNS: usize = 100;
 
-/// Sends requests until there are so many connections.
+/// Sends requests until there are `number` connections.
 pub(crate) async fn busy_until(server: &RedisServer, locks: &LockManager, key: &str, number: usize) {
     wait_until_async("the runtime has a connection of its own", PATIENCE, async || {
         take_turns(locks, key, MANY_TURNS).await;
@@ -109,7 +109,7 @@ fn a_runtime_that_ends_in_the_midst_of_requests_fails_none_of_another() {
     }
 }
 
-/// A runtime is kept, and not driven any more: it holds up no request, not even one that is sent in its context.
+/// A runtime is kept, and no longer driven: it holds up no request, not even one that is sent in its context.
 #[test]
 fn a_runtime_that_is_only_kept_holds_up_no_request() {
     let (server, kept, driven) = (RedisServer::start(), current_thread(), current_thread());

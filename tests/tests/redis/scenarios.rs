@@ -84,8 +84,8 @@ const ACQUIRE: &[Scenario] = &[
             "late_requests::a_request_that_was_repeated_takes_no_lock_when_it_comes_at_last",
             "late_requests::a_refused_try_that_was_repeated_takes_no_lock_when_it_comes_at_last",
             "late_requests::a_request_that_comes_after_its_future_was_dropped_takes_no_lock",
-            "late_requests::a_late_request_that_nobody_remembers_costs_one_lease",
-            "queue::a_grant_for_a_waiter_that_nobody_knows_is_given_back"],
+            "late_requests::a_late_request_of_a_forgotten_owner_costs_one_lease",
+            "queue::a_grant_for_an_unknown_waiter_is_given_back"],
     ),
     shown(
         "B04",
@@ -205,7 +205,7 @@ const QUEUE: &[Scenario] = &[
         "A push that is lost costs a question, not a lease.",
         &[
             "queue::a_push_lost_with_its_connection_costs_a_question",
-            "outages::a_killed_connection_is_made_anew_for_holders_and_waiters",
+            "outages::a_killed_connection_is_replaced_for_holders_and_waiters",
         ],
     ),
     shown(
@@ -236,7 +236,7 @@ const QUEUE: &[Scenario] = &[
         &[
             "queue::a_waiter_that_leaves_while_it_is_granted_passes_the_lock_on",
             "conformance::a_waiter_that_leaves_keeps_the_others_in_order",
-            "queue::a_grant_for_a_waiter_that_nobody_knows_is_given_back",
+            "queue::a_grant_for_an_unknown_waiter_is_given_back",
         ],
     ),
     shown(
@@ -282,7 +282,7 @@ const QUEUE: &[Scenario] = &[
         "A foreign client's release wakes the waiter; a foreign lock without expiry is waited for, never stolen.",
         &[
             "foreign::a_foreign_lock_on_the_same_key_excludes_us_and_we_exclude_it",
-            "foreign::a_foreign_release_wakes_the_first_waiter_and_nobody_polls",
+            "foreign::a_foreign_release_wakes_the_first_waiter_and_none_polls",
             "foreign::a_foreign_expiry_wakes_the_first_waiter",
             "foreign::a_foreign_release_is_found_by_an_account_that_may_not_watch",
             "cluster::a_foreign_release_wakes_the_waiter",
@@ -502,7 +502,7 @@ const FENCING: &[Scenario] = &[
         "Tokens are exact as numbers of Lua, and refused where those end.",
         &[
             "fencing::tokens_are_exact_up_to_the_last",
-            "foreign::a_counter_that_holds_no_number_begins_anew",
+            "foreign::a_counter_that_holds_no_number_starts_again",
             "redis_scripts/edges::no_number_is_greater_than_the_largest",
         ],
     )
@@ -555,7 +555,7 @@ const REPLICATION: &[Scenario] = &[
     shown(
         "B92",
         "Waiting for replicas holds up nobody else.",
-        &["replicas::waiting_for_replicas_holds_nobody_up"],
+        &["replicas::waiting_for_replicas_holds_up_no_other_request"],
     ),
     shown(
         "B93",
@@ -644,7 +644,7 @@ const SERVERS: &[Scenario] = &[
     shown(
         "S9",
         "Connections that are killed.",
-        &["outages::a_killed_connection_is_made_anew_for_holders_and_waiters"],
+        &["outages::a_killed_connection_is_replaced_for_holders_and_waiters"],
     ),
     shown("S10", "No memory left.", &["outages::a_full_server_still_renews_releases_and_hands_off"]),
     shown(
@@ -692,7 +692,7 @@ const SERVERS: &[Scenario] = &[
         &[
             "foreign::keys_of_another_kind_are_refused_and_left_alone",
             "foreign::side_keys_of_another_kind_are_refused_and_left_alone",
-            "foreign::a_counter_that_holds_no_number_begins_anew",
+            "foreign::a_counter_that_holds_no_number_starts_again",
         ],
     ),
     shown(

@@ -1,4 +1,4 @@
-//! Behind sentinels: whoever is the primary by now.
+//! Behind sentinels, whichever server is the primary by now.
 
 use super::*;
 use dlock_tests::{Contention, Fake, FakeRedis, RedisKind, RedisSentinel};

@@ -5,7 +5,7 @@ use dlock_tests::Holder;
 
 /// B49: a process is stopped for longer than its lease, until another has the lock. The first thing that it can
 /// find when it goes on is that its guard is not valid; and if it wrote without asking, a store would refuse its
-/// token. Whoever went by what it knew before it was stopped would write: the control.
+/// token. The control: a holder that trusted what it knew before it was stopped would write.
 #[tokio::test]
 async fn a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost() {
     let server = RedisServer::start();
@@ -13,7 +13,7 @@ async fn a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost() {
     frozen.ask();
     let known_before = frozen.answer();
     frozen.pause();
-    // Granted only when the lease is over, which was not renewed any more.
+    // This is granted only when the lease is over: it is no longer renewed.
     let next = manager(&server).await.lock("order:42").await.unwrap();
     frozen.ask();
     frozen.resume();

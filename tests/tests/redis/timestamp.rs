@@ -35,7 +35,7 @@ async fn the_value_is_the_time_of_the_end_and_the_key_never_expires() {
 
 /// Two clients that see the same stale lock never both get it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stale_lock_goes_to_one_of_those_who_see_it() {
+async fn a_stale_lock_goes_to_one_of_the_clients_that_see_it() {
     let server = shared_redis();
     let backends = [timestamp(server).await, timestamp(server).await, timestamp(server).await];
     for round in 0..50 {
@@ -52,8 +52,8 @@ async fn a_stale_lock_goes_to_one_of_those_who_see_it() {
     }
 }
 
-/// The same by the bare commands of a service that still does it by itself: whoever gets the stale value back
-/// has the lock, and only one does.
+/// The same by the bare commands of a service without dlock: the client that gets the stale value back has the lock,
+/// and only one does.
 #[tokio::test]
 async fn a_stale_lock_is_taken_by_us_or_by_the_other_service() {
     let server = shared_redis();

@@ -11,7 +11,7 @@ use std::task::Poll;
 
 type Stopped<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Polls a future so many times, whenever it is woken, unless it is not woken any more. What is left of it.
+/// Polls a future up to this many times, each time it is woken. What is left of it, if it is not done.
 async fn polled<T>(future: impl Future<Output = T> + Send + 'static, mut times: usize) -> Option<Stopped<T>> {
     let mut future: Stopped<T> = Box::pin(future);
     let polling = poll_fn(|context| {

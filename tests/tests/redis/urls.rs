@@ -152,7 +152,7 @@ async fn what_a_url_is_wrong_about_is_said_with_the_server_and_the_remedy() {
     let place = place.trim_end_matches('/');
     for (url, kind, remedy) in [
         (format!("{url}/99"), ErrorKind::InvalidOption, "no such database"),
-        (url.replace("redis:", "redis+sentinel:") + "/main", ErrorKind::InvalidOption, "no sentinel"),
+        (url.replace("redis:", "redis+sentinel:") + "/main", ErrorKind::InvalidOption, "not a sentinel"),
         (url.replace("redis:", "redis+cluster:"), ErrorKind::InvalidOption, "redis://"),
         ("redis://127.0.0.1:1".to_owned(), ErrorKind::Unavailable, "onnection refused"),
         ("redis://127.0.0.1:1/?timeout=5".to_owned(), ErrorKind::InvalidOption, "unknown option timeout"),

@@ -34,7 +34,7 @@ async fn the_lock_goes_from_each_kind_to_each() {
     assert!(holder.release().await);
 }
 
-/// All wait at once. Whoever gets it, gives it to the others.
+/// All wait at once. Each gives the lock up when it has had it.
 #[tokio::test]
 async fn of_all_that_wait_each_gets_it() {
     let server = RedisServer::start();

@@ -22,7 +22,7 @@ impl Pair {
         Self { server, holder, rival }
     }
 
-    /// Ends the lease of whoever holds the lock, who has reason to believe in it.
+    /// Ends the present holder's lease early, so that the holder still believes in it.
     fn end_the_lease(&self) {
         assert_eq!(self.server.command(&["PEXPIRE", KEY, "1"]), "1");
     }
@@ -58,7 +58,7 @@ async fn a_crashed_holder_costs_its_lease(holder: Kind, rival: Kind) {
     assert!(rival.release().await);
 }
 
-async fn a_late_release_frees_nobody_elses(holder: Kind, rival: Kind) {
+async fn a_late_release_frees_no_other_lock(holder: Kind, rival: Kind) {
     let mut pair = Pair::start(holder, rival).await;
     assert!(pair.holder.try_acquire(KEY, LONG).await);
     pair.end_the_lease();
@@ -77,7 +77,7 @@ macro_rules! pairs {
                 a_rival_is_refused_until_the_release
                 a_waiting_rival_gets_it_after_the_release
                 a_crashed_holder_costs_its_lease
-                a_late_release_frees_nobody_elses);
+                a_late_release_frees_no_other_lock);
         }
     )*};
     (@cases $holder:ident $rival:ident: $($case:ident)*) => {

@@ -60,7 +60,7 @@ fn a_release_by_anybody() {
 }
 
 #[test]
-fn a_release_by_anybody_while_nobody_waits() {
+fn a_release_by_any_owner_without_a_waiter() {
     is_noticed(FAIR, "if holder and string.find(holder, ARGV[1], 1, true) == 1 then", "if holder then");
 }
 
@@ -178,7 +178,7 @@ fn a_number_that_is_only_a_count() {
 }
 
 #[test]
-fn a_hand_off_that_nobody_hears() {
+fn a_hand_off_that_is_not_heard() {
     is_noticed(
         FAIR,
         "head .. number .. '|' .. lock) > 0 then return 'other' end",
@@ -463,7 +463,7 @@ fn a_straight_hand_off_with_another_token() {
 }
 
 #[test]
-fn a_straight_hand_off_that_nobody_hears() {
+fn a_straight_hand_off_that_is_not_heard() {
     let heard = "if not told or heard > 0 then return 1 end";
     is_noticed(FAIR, heard, "if true then return 1 end");
     breaks("no holder (I7)", FAIR, heard, "if true then return 1 end");
@@ -544,7 +544,7 @@ fn exclusion_is_judged_without_the_model() {
 fn rising_tokens_are_judged_without_the_model() {
     let promise = "numbers rise (I2)";
     breaks(promise, FAIR, "string.format('%.0f', number + 1)", "string.format('%.0f', number)");
-    // It begins anew at 1 when it is lost.
+    // When it is lost, it starts again at 1.
     breaks(
         promise,
         FAIR,

@@ -61,7 +61,7 @@ fn hangs_on(text: &str, other: &str, holds: impl Fn(&Scripts) -> bool) {
     assert!(!holds(&Scripts::with(text, other)), "it holds with {other:?} as well");
 }
 
-/// A release while a living process waits, after these commands. The waiter asks for a lease of so many ms.
+/// A release while a living process waits, after these commands. The waiter asks for a lease of `ttl` ms.
 fn hand_off(redis: &RedisServer, scripts: &Scripts, ttl: i64, before: &[&str]) -> (Outcome, String) {
     let inbox = Inbox::open(redis, "", fresh_key("").replace('-', ""));
     let waiter = format!("dl2|{}|2|{ttl}|", inbox.name);
@@ -196,7 +196,7 @@ fn calls(redis: &RedisServer, command: &str) -> u64 {
 /// The fast paths go on while the counter is ahead of the clock, as it is for all locks after the clock went back an hour:
 /// what is free is taken, and one command more counts.
 #[test]
-fn a_counter_ahead_of_the_clock_sends_nobody_the_long_way() {
+fn a_counter_ahead_of_the_clock_sends_no_request_the_long_way() {
     let redis = RedisServer::start();
     let mut edge = Edge::on(&redis, &Scripts::real());
     let ahead = now(&redis) + 3_600_000_000;
@@ -313,7 +313,7 @@ fn a_full_server_counts_no_grant_and_takes_no_lock() {
     assert_eq!(refused.states[0].lock, Slot::Nothing);
 }
 
-/// Nobody has the lock, so the owner is to ask again at once.
+/// The lock has no holder, so the owner is to ask again at once.
 #[test]
 fn after_the_longest_walk_a_free_lock_is_to_be_asked_for_again_at_once() {
     let mut edge = Edge::new();

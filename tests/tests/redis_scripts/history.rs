@@ -88,7 +88,7 @@ impl Event<'_> {
         answered.map(|token| (self.owner, token)).into_iter().chain(told.filter(|told| told.1 != 0)).collect()
     }
 
-    /// Whether all who were ahead are gone. Whoever releases gives up its own place.
+    /// Whether all owners that were ahead are gone. A releaser gives up its own place.
     fn is_fair(&self, owner: &str) -> bool {
         let Slot::Holds(queue, _) = &self.before.queue else { return true };
         let mut ahead = queue.iter().map(|(member, _)| member.as_str()).take_while(|member| *member != owner);
@@ -99,7 +99,7 @@ impl Event<'_> {
         Owner::parse(owner).is_some_and(|owner| self.alive.contains(&owner.inbox))
     }
 
-    /// Whoever holds now and did not before has asked or been told (I7).
+    /// An owner that holds now and did not before has asked, or has been told (I7).
     fn check_hand_off(&self) -> Result<(), String> {
         let Some(holder) = lock(self.after) else { return Ok(()) };
         let known = lock(self.before) == Some(holder) || holder == self.owner;

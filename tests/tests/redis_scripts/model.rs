@@ -26,12 +26,12 @@ pub(crate) struct Around {
     pub(crate) now: Span,
     /// The server's name for itself in the marker.
     pub(crate) server: String,
-    /// The inboxes that somebody listens to.
+    /// The inboxes that have a listener.
     pub(crate) alive: BTreeSet<String>,
     pub(crate) conduct: Conduct,
 }
 
-/// A message that somebody heard: to which inbox, about which owner, with which number.
+/// A message that was heard: to which inbox, about which owner, with which number.
 pub(crate) type Message = (String, (String, Span));
 
 /// The numbers of the answer, or the error's code.
@@ -310,7 +310,7 @@ impl Model<'_> {
 enum Next {
     Caller,
     Other,
-    /// Nobody waits.
+    /// No owner waits.
     Nobody,
     /// The walk was too long.
     Unknown,

@@ -21,7 +21,7 @@ enum Step {
     Propose(&'static str, i64),
     /// An owner gives up while a proposal of it may be under way.
     GiveUp(&'static str),
-    /// Somebody else writes the lock, with or without an expiry.
+    /// A foreign client writes the lock, with or without an expiry.
     Put(&'static str, bool),
     Fence(&'static str),
     Delete(Part),

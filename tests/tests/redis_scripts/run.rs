@@ -284,7 +284,7 @@ impl<'a> Run<'a> {
         Ok(Some(Outcome { answer: Ok(done), during, states }))
     }
 
-    /// What the living were told since the last time, and who they are.
+    /// What live processes were told since the last time, and their inboxes.
     fn heard(&mut self) -> (Vec<Message>, BTreeSet<String>) {
         let mut inboxes: Vec<_> =
             self.processes.iter_mut().filter_map(|process| process.inbox.as_mut()).collect();
@@ -361,7 +361,8 @@ fn invocation(names: &Names, conduct: Conduct, call: Call, owner: &str, ttl: i64
     Invocation { script, keys, arguments }
 }
 
-/// A batch of the call, and of a release and a renewal by nobody, which do nothing; and the place of the call in it.
+/// A batch of the call, with a release and a renewal by an owner that holds nothing, which do nothing; and the place of
+/// the call in it.
 fn batch(names: &[Names], key: usize, call: Call, owner: &str, ttl: i64) -> (Invocation, usize) {
     let other = &names[(key + 1) % KEYS];
     let (mut items, mine) = (

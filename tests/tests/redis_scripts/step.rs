@@ -32,7 +32,7 @@ pub(crate) enum Action {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Who {
     Place(Place),
-    /// Whoever has the lock.
+    /// The present holder.
     Holder,
 }
 
@@ -129,7 +129,7 @@ const GARBAGE: &[&str] = &[
     "99999999999999999999",
 ];
 
-/// Mostly as a client behaves: anybody asks, and who has the lock renews and leaves.
+/// Mostly as a client behaves: any owner asks, and a holder renews and leaves.
 fn call() -> impl Strategy<Value = (Call, Who)> {
     use Call::*;
     let ask = || select(vec![Try, Wait, Wait, Wait]);

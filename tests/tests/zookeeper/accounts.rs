@@ -54,7 +54,7 @@ fn is_refused_clearly(error: &LockError, operation: Operation, key: &str) {
     assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
 }
 
-/// A directory for each tenant, which belongs to it: its locks work there, and nobody else's do.
+/// A directory for each tenant, which belongs to it: its locks work there, and those of others do not.
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_have_their_locks_to_themselves() {
     let parent = format!("/{}", fresh_key("tenants"));
@@ -111,7 +111,7 @@ async fn what_an_account_makes_is_its_own() {
     guard.release().await.unwrap();
 }
 
-/// Two services with an account each, and nobody else.
+/// Two services with an account each, and no third.
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_that_share_their_locks_exclude_each_other() {
     let root = format!("/{}", fresh_key("shared"));
@@ -144,7 +144,7 @@ async fn digest(name: &str) -> String {
 
 /// A list that no server takes, and one that would never match.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_cannot_be_shared_with_is_refused() {
+async fn an_account_that_cannot_be_shared_with_is_refused() {
     let root = format!("/{}", fresh_key("wrong"));
     for wrong in [
         builder("me", &root).share_with("digest", "other:marker"),
@@ -172,7 +172,7 @@ async fn a_missing_right_is_named_and_leaves_nothing() {
         let (me, locks) = (account("me").await, locks("me", "/locks").await);
         make(&me, &dir, &own(without(missing))).await;
         if missing == Permission::READ {
-            // Who is alone need not look; so somebody is ahead.
+            // A lone contender need not look, so a second node is put ahead.
             me.create(
                 &format!("{dir}/lock-"),
                 b"",
@@ -209,8 +209,8 @@ async fn a_node_that_may_not_be_removed_goes_with_its_session() {
     until("the node is gone", async || children(&me, &dir).await.is_empty()).await;
 }
 
-/// Clients of other libraries may hide their nodes from other accounts. Some servers tell nobody who may not read a
-/// node that it went, so it is looked for now and then.
+/// Clients of other libraries may hide their nodes from other accounts. Some servers do not tell an account that may
+/// not read a node when the node goes. So it is looked for now and then.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_may_not_be_read_is_waited_for() {
     for recipe in [Recipe::Sequential, Recipe::Simple] {
@@ -318,7 +318,7 @@ async fn another_account_is_refused() {
     release(&by_url, &next).await.unwrap();
 }
 
-/// Whoever waits must see the node ahead, whoever's it is.
+/// A waiter must see the node ahead, whichever account made it.
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_that_share_a_directory_wait_for_each_other() {
     let named = at(&shared_zookeeper().hosts()).digest_auth("me", "secret").build().await.unwrap();

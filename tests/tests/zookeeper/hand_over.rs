@@ -123,9 +123,10 @@ async fn the_next_inherits_the_request_of_the_first() {
     assert!(operator.queue(&key).is_empty());
 }
 
-/// S41, I3: the session ends. Who holds by it is told, and who waits behind holds by the next one.
+/// S41, I3: the session ends. The holder of a lock in it is told, and the waiter behind gets the lock in the next
+/// session.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_session_reaches_all_who_hold_by_it() {
+async fn the_end_of_a_session_reaches_all_its_holders() {
     let relay = Relay::to(shared_zookeeper()).await;
     let locks = process(at(&relay.hosts()).build().await.unwrap(), HandOver::default());
     let keys = [(); 2].map(|()| LockKey::new(fresh_key("all")).unwrap());

@@ -101,8 +101,8 @@ async fn clickhouse_keeper_is_told_by_what_it_lacks() {
     }
 }
 
-/// Directories are made that stay, and a node that somebody removes is not noticed. Neither keeps the locks from working,
-/// and the connection is not dropped again and again for the sake of a request that is known to be of no use.
+/// The directories stay, and a node that an operator removes is not noticed. The locks work all the same, and the
+/// connection is not dropped again and again by a request that the server is known to lack.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_containers_and_lists_of_nodes_is_made_do_with() {
     for refusal in REFUSALS {

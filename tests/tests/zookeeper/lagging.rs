@@ -108,8 +108,8 @@ impl Failover {
     }
 }
 
-/// S4, I5: a node is made, nobody says so, and the client comes to a server that does not know the node yet. It finds
-/// the node all the same, and does not wait for itself.
+/// S4, I5: a node is made, the answer is lost, and the client comes to a server that does not know the node yet. It
+/// finds the node all the same, and does not wait for itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_found_again_behind_a_follower_that_does_not_know_it_yet() {
     let failover = Failover::begin().await;
@@ -136,7 +136,7 @@ async fn a_node_is_found_again_behind_a_follower_that_does_not_know_it_yet() {
 
 /// The control: who looks for its node without a sync finds none, makes another, and stands behind itself.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_sync_waits_for_its_own_node() {
+async fn a_client_without_sync_waits_for_its_own_node() {
     let failover = Failover::begin().await;
     let textbook = TextbookClient::at(&failover.hosts(), Duration::from_secs(20), &failover.key).await;
     failover.delay();
@@ -150,8 +150,8 @@ async fn who_does_not_sync_waits_for_its_own_node() {
 }
 
 /// S12, I1, I3: a follower is cut off, and goes on to answer; the leader ends the sessions behind it and gives their
-/// locks to others. A guard there is lost before that. Whoever believes in its connection and in what the follower
-/// says holds on: the control.
+/// locks to others. A guard there is lost before that. The control: a client that trusts its connection and the
+/// follower's answers holds on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_granted() {
     let ensemble = Ensemble::start();

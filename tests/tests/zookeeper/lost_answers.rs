@@ -12,7 +12,7 @@ async fn relayed() -> (Relay, ZooKeeperBackend) {
     (relay, builder.build().await.unwrap())
 }
 
-/// S1, S2, S3, I5: the node is made and nobody says so: the connection ends, is reset, or falls silent for longer
+/// S1, S2, S3, I5: the node is made and the answer is lost: the connection ends, is reset, or falls silent for longer
 /// than a request may take.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_finds_the_node_that_it_made() {
@@ -69,7 +69,7 @@ async fn a_release_is_repeated() {
     }
 }
 
-/// S7, I4: nobody but the manager is left to undo a try that failed, and it does when there is a connection again.
+/// S7, I4: only the manager is left to undo a try that failed, and it does so when there is a connection again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_try_that_failed_leaves_no_node_when_the_connection_is_back() {
     let operator = Operator::of(shared_zookeeper());
@@ -159,7 +159,7 @@ async fn a_node_of_another_session_is_not_adopted() {
 /// The control: who knows its node by the name alone loses it with a session that is not its own, and does not learn
 /// of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_adopts_by_name_alone_holds_beside_another() {
+async fn a_client_that_adopts_by_name_alone_holds_beside_another() {
     let (operator, stranger) = (Operator::of(shared_zookeeper()), Operator::of(shared_zookeeper()));
     let claim = claim(&fresh_key("by name"));
     operator.make(&format!("/locks/{}", claim.key));

@@ -51,7 +51,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Settings for sessions that end soon when nobody keeps them up.
+/// Settings for sessions that end soon without heartbeats.
 fn at(hosts: &str) -> ZooKeeperBackendBuilder {
     ZooKeeperBackend::builder()
         .hosts(hosts)
@@ -124,7 +124,7 @@ impl Waiter {
 }
 
 /// Polls an acquire this often, whenever it wants to be, and drops it. False if it was done, or waits in the queue,
-/// where nobody polls it again.
+/// where it is not polled again.
 async fn poll_and_drop(backend: &ZooKeeperBackend, request: AcquireRequest, polls: usize) -> bool {
     let request = Arc::new(request);
     let mut waiting = JoinSet::new();

@@ -16,7 +16,7 @@ async fn nodes_are_named_as_curator_names_them() {
     release(&backend, &claim).await.unwrap();
 }
 
-/// S22, Z10, I2: the numbers start anew then, and tokens rise all the same.
+/// S22, Z10, I2: the numbers start from 0 again then, and tokens rise all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_servers_remove_an_empty_directory() {
     let (backend, operator) = (backend().await, Operator::of(shared_zookeeper()));
@@ -60,7 +60,7 @@ async fn a_directory_that_is_removed_again_and_again_is_made_again_and_again() {
 
 /// S22, I2.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_is_made_of_the_czxid_and_rises_when_the_directory_is_made_anew() {
+async fn the_token_is_made_of_the_czxid_and_rises_when_the_directory_is_made_again() {
     let (backend, operator) = (backend().await, Operator::of(shared_zookeeper()));
     let key = fresh_key("token");
     let mut last = 0;

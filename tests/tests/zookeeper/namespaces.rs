@@ -60,7 +60,7 @@ async fn a_holder_in_a_namespace_is_asked_there() {
     soon("the holder is asked", guard.revoked()).await;
 }
 
-/// All namespaces of a backend value live in its session: what somebody removes is noticed there, too.
+/// All namespaces of a backend value live in its session: a removed node is noticed there, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_removed_in_a_namespace_ends_its_guard() {
     let (namespace, key) = (fresh_key("shop"), fresh_key("order"));

@@ -115,7 +115,7 @@ impl Dropping {
         Self { process, orders, answers: BufReader::new(answers) }
     }
 
-    /// How much memory it has, in KiB, after so many more acquires.
+    /// How much memory it has, in KiB, after `count` more acquires.
     fn rounds(&mut self, count: usize) -> usize {
         writeln!(self.orders, "{count}").unwrap();
         let mut line = String::new();

@@ -8,10 +8,10 @@ fn holder(key: &LockKey, session_timeout: Duration) -> Holder {
     Holder::start(env!("CARGO_BIN_EXE_hold_lock"), &url, &key.to_string(), session_timeout)
 }
 
-/// S13, I3: a process is stopped until its session is over and another one has the lock. The first thing that it can
-/// find when it goes on is that its guard is not valid; and if it wrote without asking, a store would refuse its
-/// token. Whoever went by what it knew before it was stopped would write, to a store that looks at no token: the
-/// control.
+/// S13, I3: a process is stopped until its session is over and another process has the lock. The first thing that it
+/// can find when it goes on is that its guard is not valid; and if it wrote without asking, a store would refuse its
+/// token. The control: a holder that trusted what it knew before it was stopped would write, to a store that looks at
+/// no token.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost() {
     let (key, mut store) = (LockKey::new(fresh_key("frozen")).unwrap(), FencedStore::default());
@@ -20,7 +20,7 @@ async fn a_process_that_was_stopped_knows_at_once_that_its_lock_is_lost() {
     assert!(frozen.answer(), "the control: what it knew");
     assert!(store.write(frozen.token()));
     frozen.pause();
-    // Granted only when the session is over, which was not kept up any more.
+    // This is granted only when the session is over: it has no more heartbeats.
     let next = manager(backend().await).lock(&key).await.unwrap();
     assert!(store.write(next.token().as_u64()));
     frozen.ask();

@@ -107,9 +107,9 @@ async fn a_request_that_comes_after_its_future_was_dropped_leaves_no_node() {
     assert!(operator.queue(&key).is_empty());
 }
 
-/// Z6, the control: a create of the client library whose future is dropped is carried out, and nobody undoes it.
+/// Z6, the control: a create of the client library whose future is dropped is carried out, and nothing undoes it.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_drops_a_create_leaves_its_node() {
+async fn a_dropped_create_leaves_its_node() {
     let relay = Relay::to(shared_zookeeper()).await;
     let (key, operator) = (LockKey::new(fresh_key("left")).unwrap(), Operator::of(shared_zookeeper()));
     operator.make(&format!("/locks/{key}"));

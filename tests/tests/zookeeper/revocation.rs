@@ -93,7 +93,7 @@ async fn a_simple_lock_that_was_asked_for_is_released_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_wait_to_be_asked_pays_nothing() {
+async fn a_holder_that_does_not_wait_to_be_asked_pays_nothing() {
     let relay = Relay::to(shared_zookeeper()).await;
     let locks = manager(patient(&relay.hosts()).build().await.unwrap());
     locks.lock(fresh_key("warm")).await.unwrap().release().await.unwrap();

@@ -24,7 +24,7 @@ async fn lasting() -> ZooKeeperBackend {
     patient(&shared_zookeeper().hosts()).build().await.unwrap()
 }
 
-/// Waits for longer than a session lives that nobody keeps up.
+/// Waits for longer than a session lives without heartbeats.
 async fn until_it_would_be_over(begun: Moment) {
     until("the session would be over", async || Moment::now().since(begun) > SHORT * 3).await;
 }
@@ -58,7 +58,7 @@ fn session_of(key: &LockKey) -> u64 {
     operator.owner(&format!("/locks/{key}/{}", operator.queue(key)[0]))
 }
 
-/// What is tried: a holder that blocks its only thread for longer than a session lives that nobody keeps up.
+/// What is tried: a holder that blocks its only thread for longer than a session lives without heartbeats.
 #[allow(clippy::disallowed_methods, reason = "to block is the point")]
 fn block_thread() {
     thread::sleep(SHORT * 3);

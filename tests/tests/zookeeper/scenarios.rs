@@ -66,7 +66,7 @@ const NODES: &[Scenario] = &[
             "zookeeper_ensemble/follower::a_follower_that_lags_behind_costs_time_alone",
         ],
     )
-    .control(&["lagging::who_does_not_sync_waits_for_its_own_node"]),
+    .control(&["lagging::a_client_without_sync_waits_for_its_own_node"]),
     shown(
         "S5",
         "An acquire that is dropped while its request is under way leaves no node, and the next one gets the lock.",
@@ -77,7 +77,7 @@ const NODES: &[Scenario] = &[
             "conformance::an_acquire_dropped_at_any_await_leaves_nothing",
         ],
     )
-    .control(&["queue::who_drops_a_create_leaves_its_node", "flaws::cancellation_anywhere"]),
+    .control(&["queue::a_dropped_create_leaves_its_node", "flaws::cancellation_anywhere"]),
     shown(
         "S6",
         "A waiter that leaves the middle of the queue changes nobody's place, and nobody is granted early.",
@@ -97,7 +97,7 @@ const NODES: &[Scenario] = &[
             "simple::a_try_that_failed_is_undone",
         ],
     )
-    .control(&["queue::who_drops_a_create_leaves_its_node"]),
+    .control(&["queue::a_dropped_create_leaves_its_node"]),
     shown(
         "S8",
         "A waiter that loses its connection between its node and its look at the queue keeps its place.",
@@ -109,7 +109,7 @@ const NODES: &[Scenario] = &[
         &[
             "lost_answers::a_release_without_connection_does_not_block_the_own_process",
             "lost_answers::a_release_is_repeated",
-            "simple::a_repeated_release_touches_nobody_else",
+            "simple::a_repeated_release_touches_no_other_owner",
         ],
     ),
     shown(
@@ -117,7 +117,7 @@ const NODES: &[Scenario] = &[
         "A node with the owner's name that another session made is never taken for the owner's own.",
         &["lost_answers::a_node_of_another_session_is_not_adopted"],
     )
-    .control(&["lost_answers::who_adopts_by_name_alone_holds_beside_another"]),
+    .control(&["lost_answers::a_client_that_adopts_by_name_alone_holds_beside_another"]),
 ];
 
 const LOST_ANSWERS: &[&str] = &[
@@ -200,7 +200,7 @@ const SESSIONS: &[Scenario] = &[
         &[
             "sessions::a_guard_is_lost_while_the_server_stands_still_and_stays_lost",
             "states::a_guard_that_stays_cut_off_is_suspect_then_lost_and_stays_so",
-            "simple::a_late_release_after_a_lapse_touches_nobody_else",
+            "simple::a_late_release_after_a_lapse_touches_no_other_owner",
         ],
     )
     .control(&["sessions::a_guard_is_lost_while_the_server_stands_still_and_stays_lost"]),
@@ -210,7 +210,7 @@ const SESSIONS: &[Scenario] = &[
         &[
             "outages::a_server_that_is_away_is_not_asked_again_and_again",
             "connecting::a_host_that_cannot_be_reached_is_unavailable",
-            "zookeeper_ensemble/minority::without_a_majority_nobody_is_granted_anything",
+            "zookeeper_ensemble/minority::without_a_majority_nothing_is_granted",
         ],
     ),
     shown(
@@ -238,7 +238,7 @@ const ORDER: &[Scenario] = &[
             "core/backend/zookeeper/recipe/order::the_counter_is_followed_past_its_sign_change",
             "core/backend/zookeeper/recipe/order::predecessors_are_a_chain_in_order_of_arrival",
             "core/backend/zookeeper/recipe/sequence::past_the_sign_change_nothing_is_left",
-            "sequence::near_the_end_of_the_numbers_nobody_is_granted_the_lock",
+            "sequence::near_the_end_of_the_numbers_the_lock_is_not_granted",
             "sequence::a_node_found_again_is_refused_as_well",
         ],
     )
@@ -249,7 +249,7 @@ const ORDER: &[Scenario] = &[
         &[
             "names::the_servers_remove_an_empty_directory",
             "names::a_directory_that_is_removed_again_and_again_is_made_again_and_again",
-            "names::the_token_is_made_of_the_czxid_and_rises_when_the_directory_is_made_anew",
+            "names::the_token_is_made_of_the_czxid_and_rises_when_the_directory_is_made_again",
         ],
     ),
     shown(
@@ -391,7 +391,7 @@ const HAND_OVER: &[Scenario] = &[
         "S41",
         "The end of the session reaches all that hold by it, and those behind them hold by the next one.",
         &[
-            "hand_over::the_end_of_a_session_reaches_all_who_hold_by_it",
+            "hand_over::the_end_of_a_session_reaches_all_its_holders",
             "core/hand_over/tests::a_lost_lease_goes_to_the_next_waiter",
         ],
     ),
@@ -445,7 +445,7 @@ const FAULTS: &[Scenario] = &[
     .control(&[
         "zookeeper_ensemble/follower::a_holder_that_trusts_its_session_is_one_of_two",
         "lagging::a_guard_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_granted",
-        "lost_answers::who_adopts_by_name_alone_holds_beside_another",
+        "lost_answers::a_client_that_adopts_by_name_alone_holds_beside_another",
     ]),
     shown(
         "Z2",
@@ -456,7 +456,7 @@ const FAULTS: &[Scenario] = &[
             "zookeeper_ensemble/leader::the_leader_is_killed_and_comes_back",
             "zookeeper_ensemble/leader::the_leader_stands_still_and_is_deposed",
             "zookeeper_ensemble/restarts::every_member_is_restarted_in_turn",
-            "zookeeper_ensemble/minority::without_a_majority_nobody_is_granted_anything",
+            "zookeeper_ensemble/minority::without_a_majority_nothing_is_granted",
         ],
     ),
     shown(
@@ -491,7 +491,7 @@ const FAULTS: &[Scenario] = &[
     shown(
         "Z6",
         "A node of a session that lives, which nobody remembers.",
-        &["queue::who_drops_a_create_leaves_its_node"],
+        &["queue::a_dropped_create_leaves_its_node"],
     )
     .note("a control: what the client library leaves, and the tests of S5 look for"),
     shown(
@@ -512,7 +512,7 @@ const FAULTS: &[Scenario] = &[
         "Z9",
         "The end of a directory's numbers.",
         &[
-            "sequence::near_the_end_of_the_numbers_nobody_is_granted_the_lock",
+            "sequence::near_the_end_of_the_numbers_the_lock_is_not_granted",
             "sequence::a_node_found_again_is_refused_as_well",
         ],
     )
@@ -542,7 +542,7 @@ const FAULTS: &[Scenario] = &[
             "zookeeper_ensemble/follower::a_holder_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_granted",
             "zookeeper_ensemble/follower::a_node_whose_answer_was_lost_is_found_behind_a_follower_that_lags",
             "zookeeper_ensemble/follower::a_follower_that_lags_behind_costs_time_alone",
-            "zookeeper_ensemble/minority::without_a_majority_nobody_is_granted_anything",
+            "zookeeper_ensemble/minority::without_a_majority_nothing_is_granted",
         ],
     )
     .note("sessions that can only read are never asked for"),

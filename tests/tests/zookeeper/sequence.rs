@@ -12,7 +12,7 @@ async fn refusal(backend: &ZooKeeperBackend, mode: Mode) -> LockError {
 
 /// S21, Z9.
 #[tokio::test(flavor = "multi_thread")]
-async fn near_the_end_of_the_numbers_nobody_is_granted_the_lock() {
+async fn near_the_end_of_the_numbers_the_lock_is_not_granted() {
     let mut server = ZooKeeperServer::start();
     restart_with_counter(&mut server, END - 1);
     let (backend, operator) = (at(&server.hosts()).build().await.unwrap(), Operator::of(&server));
@@ -29,7 +29,8 @@ async fn near_the_end_of_the_numbers_nobody_is_granted_the_lock() {
     grant(&backend, &claim("k")).await;
 }
 
-/// The control: the server does give one number to all, and who goes by the number alone is first with all.
+/// The control: the server does give one number to all, and a client that goes by the number alone is the first, as are
+/// all others.
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_end_of_the_numbers_two_nodes_have_one_and_neither_gets_the_lock() {
     let mut server = ZooKeeperServer::start();

@@ -4,7 +4,7 @@ use super::textbook_recipe::TextbookClient;
 use super::*;
 use dlock_tests::Relay as Road;
 
-/// Z1, I1, I3, I7: nobody can tell a holder that is cut off, so it must know by itself, and in time.
+/// Z1, I1, I3, I7: a holder that is cut off cannot be told, so it must know by itself, and in time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_is_cut_off_is_lost_before_the_next_is_granted() {
     for percent in [40, 60, 75] {
@@ -43,9 +43,9 @@ async fn how_long_a_guard_outlives_the_last_answer_is_a_setting() {
     assert!(ends[1] > ends[0].after(LIMIT / 5), "{ends:?}");
 }
 
-/// S11, S17, I3: a server that stands still answers nobody, and its own clock stands still, too. What is lost stays
-/// lost though the session lives on, and the node that is left is removed. Whoever went by the session would hold
-/// again, beside the next: the control.
+/// S11, S17, I3: a server that stands still answers no request, and its own clock stands still, too. A lost lock stays
+/// lost even though the session lives on, and its node is removed. The control: a client that trusted the session would
+/// hold again, beside the next holder.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_is_lost_while_the_server_stands_still_and_stays_lost() {
     let mut server = ZooKeeperServer::start();
@@ -155,7 +155,7 @@ async fn a_guard_survives_a_change_of_the_leader() {
     assert!(next.token() > token, "tokens rise from leader to leader");
 }
 
-/// S16. Whoever went by the session alone would not learn of it: the control.
+/// S16. The control: a client that trusted the session alone would not learn of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_whose_node_an_operator_removes_is_lost() {
     let (locks, operator) = (manager(backend().await), Operator::of(shared_zookeeper()));
@@ -193,7 +193,7 @@ async fn a_waiter_whose_node_an_operator_removes_takes_a_new_place() {
 }
 
 /// S16, I1: an operator removes the node of the next one, then that of the holder. The news of both arrive together, or
-/// in no order after a reconnect. Whoever stands third has the lock then, so the next one must not.
+/// in no order after a reconnect. The third contender has the lock then, so the second must not.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_whose_node_is_removed_before_the_one_ahead_is_not_granted_by_it() {
     for round in 0..20 {

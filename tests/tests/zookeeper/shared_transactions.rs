@@ -67,7 +67,7 @@ async fn many_locks_cost_what_one_does() {
 
 /// I2: a token is that of a transaction, so owners who ask for one key at once need a transaction each.
 #[tokio::test]
-async fn owners_who_ask_at_once_for_one_key_have_tokens_of_their_own() {
+async fn owners_that_ask_at_once_for_one_key_have_tokens_of_their_own() {
     let (relay, backend, [first]) = asked_by().await;
     let claims = [first.clone(), claim(&first.key.to_string()), claim(&first.key.to_string())];
     let waiters = claims.each_ref().map(|claim| Waiter::start(&backend, claim));
@@ -80,10 +80,10 @@ async fn owners_who_ask_at_once_for_one_key_have_tokens_of_their_own() {
     assert_eq!(writes(&relay).iter().filter(|code| **code == op_code::MULTI).count(), 3);
 }
 
-/// I8: one directory is not there, and one node was removed. That fails the transaction that they are in, but nobody
-/// else's lock or release.
+/// I8: one directory is not there, and one node was removed. That fails the transaction that they are in, but no other
+/// lock and no other release.
 #[tokio::test]
-async fn what_one_lacks_is_nobody_else_s_business() {
+async fn what_one_write_lacks_touches_no_other() {
     let (relay, backend, [first, free, removed, held]) = asked_by().await;
     let (operator, new) = (Operator::of(shared_zookeeper()), claim(&fresh_key("new")));
     grant(&backend, &removed).await;
@@ -111,7 +111,7 @@ async fn what_one_lacks_is_nobody_else_s_business() {
     }
 }
 
-/// I4: what is given up before it is sent brings nothing about, save that a release is carried out.
+/// I4: what is given up before it is sent has no effect; only a release is carried out all the same.
 #[tokio::test]
 async fn what_is_given_up_unsent_leaves_nothing() {
     let (relay, backend, [under_way, given_up, held]) = asked_by().await;

@@ -75,7 +75,7 @@ async fn waiters_are_all_served_in_the_end() {
     assert_eq!(tokens.len(), 15);
 }
 
-/// S1, S2, S3, I5: the node is made and nobody says so.
+/// S1, S2, S3, I5: the node is made and the answer is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_finds_the_node_that_it_made() {
     let operator = Operator::of(shared_zookeeper());
@@ -109,7 +109,7 @@ async fn a_try_that_failed_is_undone() {
 
 /// S9, I5, I8: a release whose answer was lost is repeated when the path is another one's.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_release_touches_nobody_else() {
+async fn a_repeated_release_touches_no_other_owner() {
     let other = simple(&shared_zookeeper().hosts()).await;
     for way in WAYS {
         let (relay, backend) = relayed().await;
@@ -128,7 +128,7 @@ async fn a_repeated_release_touches_nobody_else() {
 
 /// S17, I8: a holder that was cut off gives back a lock that is another one's by then, in a session that lives on.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_late_release_after_a_lapse_touches_nobody_else() {
+async fn a_late_release_after_a_lapse_touches_no_other_owner() {
     let mut server = ZooKeeperServer::start();
     let builder = at(&server.hosts()).session_timeout(Duration::from_secs(6)).recipe(Recipe::Simple);
     let locks = manager(builder.build().await.unwrap());

@@ -48,7 +48,7 @@ async fn a_guard_that_stays_cut_off_is_suspect_then_lost_and_stays_so() {
     assert!(matches!(guard.state(), GuardState::Lost(_)));
 }
 
-/// The connection stands, and nobody answers.
+/// The connection stands, and no answer comes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_is_suspect_while_the_server_stands_still() {
     let mut server = ZooKeeperServer::start();

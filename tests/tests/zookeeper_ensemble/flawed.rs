@@ -20,7 +20,7 @@ impl Backend for Trusting {
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         Box::pin(async move {
-            // A request of its own, so that nobody hears when the session is in doubt.
+            // A request of its own, so that no guard hears when the session is in doubt.
             let unheard = AcquireRequest::new(request.claim.clone(), request.mode);
             Ok(Grant::new(self.0.acquire(&unheard).await?.token, for_ever()))
         })

@@ -41,7 +41,7 @@ impl Scene {
     }
 }
 
-/// S12, Z13: nobody tells the holder, and its server goes on answering.
+/// S12, Z13: the holder is not told, and its server goes on answering.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_granted() {
     let scene = Scene::set(over).await;
@@ -53,8 +53,8 @@ async fn a_holder_behind_a_follower_that_is_cut_off_is_lost_before_the_next_is_g
     end(contention, &scene.ensemble, &scene.clients).await;
 }
 
-/// The control of S12 and Z1: whoever trusts its session has the lock at the same time as the next holder, and that
-/// is seen.
+/// The control of S12 and Z1: a client that trusts its session has the lock at the same time as the next holder, and
+/// the check notices.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_that_trusts_its_session_is_one_of_two() {
     let scene = Scene::set(|backend| over(Trusting(backend))).await;
@@ -63,8 +63,8 @@ async fn a_holder_that_trusts_its_session_is_one_of_two() {
     history.check_order().expect("tokens rise all the same");
 }
 
-/// S4, Z3, Z13: the node is made and nobody says so, and the server that is asked next learns of it late. It is found
-/// again: one node, and nobody who waits for itself.
+/// S4, Z3, Z13: the node is made, the answer is lost, and the server that is asked next learns of the node late. The
+/// node is found again: there is only one, and no client waits for itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_answer_was_lost_is_found_behind_a_follower_that_lags() {
     let scene = Scene::set(over).await;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Z2: its followers elect another one, and it comes back as a follower.
+/// Z2: its followers elect another leader, and it comes back as a follower.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_leader_is_killed_and_comes_back() {
     let mut ensemble = ZooKeeperEnsemble::start();

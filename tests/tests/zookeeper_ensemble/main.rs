@@ -30,7 +30,7 @@ const KEYS: [&str; 2] = ["order:1", "order:2"];
 const SESSION: Duration = Duration::from_secs(2);
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A client in a session that ends soon when nobody keeps it up.
+/// A client in a session that ends soon without heartbeats.
 async fn backend(hosts: &str) -> ZooKeeperBackend {
     let builder = ZooKeeperBackend::builder().hosts(hosts).session_timeout(SESSION);
     builder.request_timeout(Duration::from_secs(1)).build().await.unwrap()

@@ -3,9 +3,9 @@
 use super::*;
 use tokio::task::JoinSet;
 
-/// S18, Z2, Z13, I10: nobody is granted anything, everybody is told so in time, and it goes on when one of them is back.
+/// S18, Z2, Z13, I10: nothing is granted, every client is told so in time, and all goes on when one server is back.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_majority_nobody_is_granted_anything() {
+async fn without_a_majority_nothing_is_granted() {
     let mut ensemble = ZooKeeperEnsemble::start();
     let clients = clients(&ensemble).await;
     let contention = Contention::start(&clients, &KEYS);
@@ -29,7 +29,7 @@ async fn without_a_majority_nobody_is_granted_anything() {
     end(Contention::default(), &ensemble, &clients).await;
 }
 
-/// All at once, with a key of their own each, so that nobody is in their way.
+/// All at once, with a key each, so that no other client is in the way.
 async fn all_are_refused_in_time(clients: &[LockManager]) {
     let mut asking = JoinSet::new();
     for (number, locks) in clients.iter().enumerate() {

@@ -48,7 +48,7 @@ async fn a_waiting_rival_gets_it_after_the_release(holder: ZooKeeperKind, rival:
     assert!(holder.try_acquire(&key, TTL).await, "it is free");
 }
 
-async fn a_late_release_frees_nobody_elses(holder: ZooKeeperKind, rival: ZooKeeperKind) {
+async fn a_late_release_frees_no_other_lock(holder: ZooKeeperKind, rival: ZooKeeperKind) {
     let knows_when_it_lost = matches!(holder, ZooKeeperKind::Dlock(..));
     let Pair { directory, key, mut holder, mut rival } = Pair::start(holder, rival).await;
     assert!(holder.try_acquire(&key, TTL).await);
@@ -72,7 +72,7 @@ macro_rules! pairs {
             pairs!(@tests ($holder, $rival)
                 a_rival_is_refused_until_the_release
                 a_waiting_rival_gets_it_after_the_release
-                a_late_release_frees_nobody_elses);
+                a_late_release_frees_no_other_lock);
         }
     )*};
     (@tests $kinds:tt $($case:ident)*) => {

@@ -1,4 +1,4 @@
-//! Many that wait at once: first come, first served, whoever comes.
+//! Many that wait at once: first come, first served, for clients of every library.
 
 use crate::{Directory, Files, PATIENCE, TTL, dlock, dlock_as_kazoo, start};
 use dlock_tests::Counting;
