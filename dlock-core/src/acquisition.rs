@@ -32,7 +32,7 @@ impl Acquisition {
         Self { namespace: namespace.cloned(), ..self }
     }
 
-    /// The same, of which is told apart why its lease expired.
+    /// The same, which tells the causes of an expired lease apart.
     pub(crate) fn tell_causes(self) -> Self {
         Self { lease: self.lease.tell_causes(), ..self }
     }
@@ -44,7 +44,7 @@ impl Acquisition {
 
     pub(crate) fn grant(&self, grant: &Grant) {
         if let Some(reason) = self.lease.grant(grant.token, grant.valid_until) {
-            // The backend took it back before anybody had it.
+            // The backend took it back before its caller had it.
             self.tell(reason);
         }
     }
@@ -58,7 +58,7 @@ impl Acquisition {
         is_valid
     }
 
-    /// Ends the lease. The first reason stays, and is told at once. What only is known to be over is told with its cause.
+    /// Ends the lease. The first reason stays, and is told at once. If only the end is known, the cause is worked out.
     pub(crate) fn end(&self, reason: LossReason) {
         let reason = match reason {
             LossReason::Expired => self.lease.loss(self.clock.now()).unwrap_or(reason),

@@ -154,8 +154,8 @@ impl Attempt {
 }
 
 impl Attempt {
-    /// A wait in vain for a guard of this very manager is mostly a mistake, and one that the key alone does not show. A try
-    /// is asked for by callers that expect to be refused.
+    /// Names the guard of this manager that the wait was for. Such a wait is usually a mistake, and the key alone does
+    /// not show it. A try does not count: its caller expects to be refused.
     fn naming_own_holder(&self, error: LockError) -> LockError {
         if error.kind() != ErrorKind::Busy || self.wait.is_zero() {
             return error;

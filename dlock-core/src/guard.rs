@@ -229,7 +229,7 @@ impl LockGuard {
     /// was.
     fn give_up(&self, now: Moment) -> Option<LossReason> {
         self.manager.renewal.remove(self.lease.acquisition());
-        // A lease whose time passed before anybody looked was lost, whatever its holder does now.
+        // A lease whose time passed before it was looked at was lost, whatever its holder does now.
         let lost = self.lease.acquisition().lease().loss(now);
         self.lease.acquisition().end(lost.unwrap_or(LossReason::Released));
         lost

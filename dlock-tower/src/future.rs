@@ -67,7 +67,7 @@ struct Rules {
 /// What a stage comes to: the next one, or the end of the request without a response of its handler.
 type StageOutcome<E> = ControlFlow<End<E>, RequestStage>;
 
-/// What becomes of a request whose handler was called.
+/// The outcome of a request whose handler was called.
 type Handled<R, E> = Result<Response<LockBody<R>>, End<E>>;
 
 enum End<E> {

@@ -145,8 +145,8 @@
 //! | [`max_hold`](LockLayer::max_hold) | time | 60 s | `.max_hold(Duration::MAX)` | how long a request may hold the lock |
 //! | [`max_waiting`](LockLayer::max_waiting) | requests per key, in all | 64, 4,096 | `.max_waiting(16, 1_000)` | how many may wait |
 //! | [`hold`](LockLayer::hold) | [`HoldUntil`] | `BodyEnd` | `.hold(HoldUntil::Head)` | until when the lock is held |
-//! | [`on_lost`](LockLayer::on_lost) | [`OnLost`] | `Abort` | `.on_lost(OnLost::Finish)` | what becomes of a request whose lock is lost |
-//! | [`on_unavailable`](LockLayer::on_unavailable) | [`OnUnavailable`] | `Reject` | `.on_unavailable(OnUnavailable::Proceed)` | what becomes of one whose backend is away |
+//! | [`on_lost`](LockLayer::on_lost) | [`OnLost`] | `Abort` | `.on_lost(OnLost::Finish)` | what happens to a request whose lock is lost |
+//! | [`on_unavailable`](LockLayer::on_unavailable) | [`OnUnavailable`] | `Reject` | `.on_unavailable(OnUnavailable::Proceed)` | what happens to a request while the backend is away |
 //! | [`read_body_first`](LockLayer::read_body_first) | bytes | off | `.read_body_first(64 * 1024)` | read the request's body before the lock is asked for |
 //! | [`busy_status`](LockLayer::busy_status) | status | 409 | `.busy_status(StatusCode::LOCKED)` | the answer to a busy lock |
 //! | [`retry_after`](LockLayer::retry_after) | time, in whole seconds | 1 s, up to twice that | `.retry_after(Duration::from_secs(3))` | when to try again |

@@ -138,8 +138,7 @@ impl Locked {
         }
     }
 
-    /// Whether the request has the lock on `key` from `locks` already. To wait for it would be to wait for
-    /// oneself.
+    /// Whether the request already has the lock on `key` from `locks`. If it waited for that, it would wait for itself.
     pub(crate) fn covers(parts: &Parts, locks: &LockManager, key: &LockKey) -> bool {
         let innermost = parts.extensions.get::<Self>();
         std::iter::successors(innermost, |locked| locked.outer.as_deref())

@@ -12,7 +12,7 @@ pub enum HoldUntil {
     Head,
 }
 
-/// What becomes of a request whose lock is lost while it is handled, or held for longer than
+/// What happens to a request whose lock is lost while it is handled, or held for longer than
 /// [`LockLayer::max_hold`](crate::LockLayer::max_hold).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -25,7 +25,7 @@ pub enum OnLost {
     Finish,
 }
 
-/// What becomes of a request whose lock cannot be asked for because the backend is out of reach.
+/// What happens to a request while the backend cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnUnavailable {

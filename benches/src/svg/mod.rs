@@ -124,7 +124,7 @@ mod tests {
     use crate::workloads;
     use clap::Parser as _;
 
-    /// A picture of all that the command line names, where everybody needed or did as much as `value` says.
+    /// A picture of all that the command line names, in which each contender needed or did as much as `value` says.
     fn picture_of(name: &str, value: impl Fn(&Workload, Contender) -> f64) -> String {
         let Command { arguments, .. } = Command::parse_from(["dlock-bench", name]);
         let workloads = workloads::choose(&arguments).unwrap();

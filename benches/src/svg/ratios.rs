@@ -1,4 +1,4 @@
-//! Everybody beside a yardstick: how many times better than it, on one axis for all. Pure.
+//! Each contender beside a yardstick: how many times better it is, on one axis for all. Pure.
 
 use super::canvas::Canvas;
 use super::scale::{LogScale, has_place, label};

@@ -77,8 +77,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///   leaves the lease as it was.
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment>;
 
-    /// Makes the owner leave: gives up the grant, the place in the queue, and whatever an earlier request of
-    /// the same owner may still bring about.
+    /// Makes the owner leave: gives up the grant, the place in the queue, and whatever an earlier request of the same
+    /// owner may still get.
     ///
     /// # Behavior
     /// - The next waiter is granted the key, and no other is woken.

@@ -68,7 +68,7 @@ impl LeaseObserver for Nobody {
     fn trust(&self) {}
 }
 
-/// Tells the guard of a grant what becomes of the grant. Does nothing once there is no guard.
+/// Tells the guard of a grant that the grant is gone or in doubt. Does nothing once there is no guard.
 #[derive(Debug, Clone)]
 pub struct LossSignal(Weak<dyn LeaseObserver>);
 

@@ -40,7 +40,7 @@ impl<News> Wakeups<News> {
         self.0.lock().len()
     }
 
-    /// Wakes everybody, to ask again.
+    /// Wakes all waiters, to ask again.
     #[cfg(feature = "redis")]
     pub(crate) fn wake_all(&self) {
         let bells: Vec<_> = self.0.lock().values().cloned().collect();

@@ -1,4 +1,4 @@
-//! What becomes of a lease.
+//! How a lease ends.
 
 use crate::time::Moment;
 use std::fmt;

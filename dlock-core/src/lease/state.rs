@@ -35,7 +35,7 @@ pub(crate) enum Doubt {
     Backend = 2,
 }
 
-/// Wants to know what becomes of a grant.
+/// Is told of the loss and the doubts of a grant.
 pub(crate) trait LeaseObserver: fmt::Debug + Send + Sync {
     /// It is gone.
     fn lose(&self, reason: LossReason);
@@ -60,7 +60,7 @@ impl LeaseState {
         }
     }
 
-    /// From here on it is told apart why the lease expired. That costs a look at two clocks for each answer.
+    /// From here on the causes of an expired lease are told apart. That costs a look at two clocks for each answer.
     pub(crate) fn tell_causes(self) -> Self {
         self.facts.add(TELLS_CAUSES);
         self
@@ -219,7 +219,7 @@ const GRANTED: u16 = 4;
 const WATCHED: u16 = 8;
 /// A renewal was asked for since the last answer.
 const ASKED: u16 = 16;
-/// It is told apart why the lease expired. Stays.
+/// The causes of an expired lease are told apart. Stays.
 const TELLS_CAUSES: u16 = 32;
 /// Above all of these stands how it ended, if it has.
 const ENDED: u32 = 8;

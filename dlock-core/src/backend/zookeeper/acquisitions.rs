@@ -89,7 +89,7 @@ impl Acquisitions {
         }
     }
 
-    /// Whom to tell what becomes of this session. A grant that is entered later looks by itself.
+    /// The guards to tell of a loss or a doubt of this session. A grant that is entered later looks by itself.
     pub(super) fn signals(&self, session: u64) -> Vec<LossSignal> {
         let entries = self.0.lock();
         let of_session = entries.values().filter(|entry| entry.session.number() == session);

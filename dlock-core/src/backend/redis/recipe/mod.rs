@@ -7,8 +7,8 @@ pub(crate) mod timestamp;
 /// Which way a [`RedisBackend`](crate::RedisBackend) keeps its locks.
 ///
 /// All but [`Timestamp`](Recipe::Timestamp) keep the lock as the same plain string key with an expiry, so they
-/// exclude each other, and every client that locks with `SET key value NX PX`. Processes that lock the same
-/// keys should use the same recipe all the same: a fair queue is fair only if everybody keeps to it.
+/// exclude each other, and every client that locks with `SET key value NX PX`. Processes that lock the same keys should
+/// still use the same recipe: a fair queue is fair only if all clients use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Recipe {

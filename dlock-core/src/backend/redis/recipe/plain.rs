@@ -168,7 +168,7 @@ fn is_refused(cause: &RedisError) -> bool {
     kind == ServerErrorKind::NoPerm.into() || kind == ServerErrorKind::ResponseError.into()
 }
 
-/// Compares and changes in two requests; a change by anybody in between makes the second do nothing.
+/// Compares and changes in two requests. If any client changes the key in between, the second does nothing.
 struct WatchAndChange {
     key: Vec<u8>,
     owner: String,

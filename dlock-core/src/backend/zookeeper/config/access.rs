@@ -3,7 +3,7 @@
 use crate::backend::url_options::Wrong;
 use zookeeper::{Acl, Acls, AuthId, Connector, Permission};
 
-/// Without credentials anybody may do anything, as there is no account that anything could belong to.
+/// Without credentials every client may do everything, since there is no account that nodes could belong to.
 #[derive(Clone, Default)]
 pub(crate) struct Access {
     user_and_password: Option<Vec<u8>>,

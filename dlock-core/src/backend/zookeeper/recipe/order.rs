@@ -71,7 +71,7 @@ impl<'a> Contender<'a> {
     }
 
     /// The order of arrival. Numbers are compared as the counter runs, past its sign change; two equal ones,
-    /// which the counter does not make, by name, so that everybody sees the same order.
+    /// which the counter does not make, by name, so that every client sees the same order.
     fn compare(&self, other: &Self) -> Ordering {
         self.sequence.wrapping_sub(other.sequence).cmp(&0).then_with(|| self.name.cmp(other.name))
     }

@@ -28,7 +28,7 @@ impl NodeWatch {
         Self(WatchKind::Set { fired, _task: AbortOnDropHandle::new(task) })
     }
 
-    /// For want of room: no watch, but a pause after which to look again.
+    /// If there is no room for a watch: a pause after which to look again.
     pub(crate) fn by_asking_again() -> Self {
         Self(WatchKind::ByAskingAgain)
     }
