@@ -349,7 +349,7 @@ impl LockManagerBuilder {
     }
 
     /// What this process calls itself as a holder and as a waiter, by default nothing: 1 to 64 bytes of text, such as a host
-    /// and a process id. A [request](crate::LockRequest::label) may set another one.
+    /// and a process id. A [request](crate::LockRequest::label) may set its own.
     ///
     /// People see it when they look who holds a lock. On Redis it stands in the owner's text, on ZooKeeper in the data of the
     /// owner's node, so a lock without a label costs nothing for it. A recipe that keeps no owner
