@@ -1,4 +1,4 @@
-//! The one error.
+//! The error of all operations.
 
 use crate::key::{LockKey, Namespace};
 use std::borrow::Cow;

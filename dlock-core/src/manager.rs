@@ -1,4 +1,4 @@
-//! Where the layers meet: a backend, its renewal, and what happens in the background.
+//! Where the layers meet: a backend, the renewal, and the background work.
 
 use crate::backend::{Backend, prefixed, token_floor};
 use crate::error::{ErrorKind, LockError};

@@ -1,4 +1,4 @@
-//! Making an owner leave in the background, where no caller waits for the answer.
+//! Releasing in the background, where no caller waits for the answer.
 
 use crate::backend::{Backend, Claim};
 use crate::error::{ErrorKind, LockError};

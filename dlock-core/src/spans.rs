@@ -1,4 +1,4 @@
-//! The spans of an acquire and of a hold. They are made where a subscriber listens, and take no room elsewhere.
+//! The spans of an acquire and of a hold. They are made only if a subscriber listens, and take no room otherwise.
 
 use crate::backend::{Backend, Claim};
 use crate::error::ErrorKind;

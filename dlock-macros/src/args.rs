@@ -1,4 +1,4 @@
-//! What stands in the attribute's parentheses: the key, then options.
+//! The attribute's arguments: the key, then options.
 
 use crate::duration;
 use crate::errors::Errors;

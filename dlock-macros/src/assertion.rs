@@ -1,4 +1,4 @@
-//! `assert_locked!`: the key of the assertion is made as that of an annotation.
+//! `assert_locked!`: its key is made like that of an annotation.
 
 use crate::template::Template;
 use proc_macro2::{Group, TokenStream};

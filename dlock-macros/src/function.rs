@@ -1,4 +1,4 @@
-//! The function under the attribute, its parameters, and its body as it was written.
+//! The annotated function, its parameters, and its body as it was written.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,4 +1,4 @@
-//! What stands behind the `=` of an option.
+//! The value of an option, behind its `=`.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};

@@ -1,4 +1,4 @@
-//! What only axum has: path parameters, extractors, responses.
+//! The parts for axum: path parameters, extractors, responses.
 
 use crate::key::{Key, PartText};
 use crate::key_error::{Fault, KeyError};

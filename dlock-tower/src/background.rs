@@ -1,4 +1,4 @@
-//! Work that goes on though no request is polled: on the library's own thread. The one hidden part of dlock-core that the
-//! layer uses; it is not for users, as that thread must not be blocked.
+//! Work that goes on even if no request is polled, on the library's own thread. This is the one hidden part of
+//! dlock-core that the layer uses. It is not for users, since that thread must not be blocked.
 
 pub(crate) use dlock_core::__private::{Attended, attend};

@@ -1,4 +1,4 @@
-//! One request: acquire, ready the inner service, call it, hand the lock on to the body.
+//! One request: acquire the lock, wait until the inner service is ready, call it, and pass the lock on to the body.
 
 use crate::acquiring::Acquiring;
 use crate::body::LockBody;

@@ -1,4 +1,4 @@
-//! What a request is about.
+//! The key of a request.
 
 use crate::key_error::{Fault, KeyError};
 use crate::path::resource_path;

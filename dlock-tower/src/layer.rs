@@ -1,4 +1,4 @@
-//! The layer, and what it can be told.
+//! The layer and its setters.
 
 use crate::key::KeyFromRequest;
 use crate::policy::{HoldUntil, OnLost, OnUnavailable};

@@ -1,4 +1,4 @@
-//! What a layer can be told to do about a lock that is held, lost or out of reach.
+//! What a layer does about a lock that is held, lost or out of reach.
 
 /// Until when a request holds its lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

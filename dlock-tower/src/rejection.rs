@@ -1,4 +1,4 @@
-//! The answers the layer gives itself.
+//! The answers that the layer gives itself.
 
 use crate::key_error::KeyError;
 use bytes::Bytes;

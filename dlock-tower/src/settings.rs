@@ -1,4 +1,4 @@
-//! What the requests of a layer run with.
+//! The settings that the requests of a layer share.
 
 use crate::acquiring::Acquiring;
 use crate::held::HeldLock;

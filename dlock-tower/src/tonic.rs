@@ -1,4 +1,4 @@
-//! What only tonic has: named services, statuses.
+//! The parts for tonic: named services, statuses.
 
 use crate::rejection::LockRejection;
 use crate::service::Lock;

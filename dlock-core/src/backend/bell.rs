@@ -1,14 +1,14 @@
-//! What one waiter is woken by.
+//! How one waiter is woken.
 
 use parking_lot::Mutex;
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
-/// Rung for one waiter, at times with news. Both are kept until the waiter waits.
+/// Rings for one waiter, sometimes with news. Both are kept until the waiter waits.
 #[derive(Debug)]
 pub(crate) struct Bell<News = ()>(Mutex<Ring<News>>);
 
-/// What a waiter was told, or whom to tell.
+/// What the waiter was told, or its waker.
 #[derive(Debug)]
 struct Ring<News> {
     news: Option<News>,
@@ -23,7 +23,7 @@ impl<News> Default for Bell<News> {
 }
 
 impl<News> Bell<News> {
-    /// Wakes the waiter. That is code of others, so nothing may be locked meanwhile.
+    /// Wakes the waiter. A waker is code from outside the library, so nothing may be locked meanwhile.
     pub(crate) fn ring(&self, news: Option<News>) {
         let mut ring = self.0.lock();
         ring.rung = true;

@@ -1,11 +1,11 @@
-//! Who wants what.
+//! What an owner asks for: a key and a ttl.
 
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::LockKey;
 use crate::label::Label;
 use crate::lease::{OwnerId, Ttl};
 
-/// Who wants which key for how long: the same in every request of one acquisition.
+/// The owner, the key and the ttl. It is the same in every request of one acquisition.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Claim {
@@ -34,7 +34,7 @@ impl Claim {
         Self { label, ..self }
     }
 
-    /// Says in an error what was done about which key.
+    /// Adds the operation and the key to an error.
     pub(crate) fn named(&self, operation: Operation) -> impl Fn(LockError) -> LockError + '_ {
         move |error| error.with_operation(operation).with_key(&self.key)
     }

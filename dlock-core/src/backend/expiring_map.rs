@@ -1,11 +1,11 @@
-//! What a process remembers of owners, until it is of no use. Plain data.
+//! What a process remembers of owners, until it is no longer needed. Plain data.
 
 use crate::lease::OwnerId;
 use crate::time::Moment;
 use foldhash::HashMap;
 use std::time::Duration;
 
-/// Something for each owner, until it is removed; or until a moment, for owners whose end is never confirmed.
+/// An entry for each owner, until it is removed, or until a moment for owners whose end is never confirmed.
 ///
 /// Entries whose moment has passed are forgotten by the next call that is told the time.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ struct Remembered<T> {
 /// A sweep looks at every entry, so two of them are never closer together than this.
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(1);
 
-/// A map of so few entries keeps its room.
+/// A map with no more entries than this keeps its room.
 const FEW: usize = 64;
 
 /// For how long a thing is remembered that the servers never confirmed: a lease, or a minute. A request that is under

@@ -1,8 +1,8 @@
-//! Having requests that come while others are under way go together.
+//! Sends requests together that come while others are under way.
 //!
-//! A request that comes while none is carried starts a task, the carrier. It takes what has gathered, carries it out, and
-//! takes what has gathered meanwhile, until nothing has. So requests go in fewer calls the busier the process is, and no
-//! timer is needed.
+//! A request that comes while no other is carried starts a task, the carrier. The carrier takes all requests that have
+//! gathered, carries them out, and takes those that gathered meanwhile, until there are none. So the busier the process
+//! is, the fewer calls it needs, and no timer is needed.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -25,14 +25,14 @@ impl<I> Gatherer<I> {
         Arc::new(Self { gathered: Mutex::new(Gathered { waiting: Vec::new(), carriers: 0 }), most })
     }
 
-    /// Adds a request. The carrier, if one is to be started for it.
+    /// Adds a request. Returns the carrier, if one has to be started for it.
     #[cfg(any(feature = "zookeeper", test))]
     pub(crate) fn add(self: &Arc<Self>, item: I) -> Option<Carrier<I>> {
         let mut gathered = self.gathered.lock();
         self.push(&mut gathered, item)
     }
 
-    /// The same, unless `declines` says, of the number of carriers, that the request goes another way.
+    /// The same, unless `declines` says, given the number of carriers, that the request goes another way.
     #[cfg(any(feature = "redis", test))]
     pub(crate) fn add_unless(
         self: &Arc<Self>,
@@ -67,8 +67,8 @@ pub(crate) struct Carrier<I> {
 }
 
 impl<I> Carrier<I> {
-    /// Carries until nothing waits. `take` makes a batch of what waits, while nothing else can change it; it takes
-    /// something if anything is there that is still wanted.
+    /// Carries until nothing waits. `take` makes a batch of the waiting requests, while nothing else can change them.
+    /// It takes at least one if any is still wanted.
     pub(crate) async fn carry<B>(
         mut self,
         mut take: impl FnMut(&mut Vec<I>) -> Option<B>,
@@ -76,7 +76,7 @@ impl<I> Carrier<I> {
     ) {
         while let Some(batch) = self.take(&mut take) {
             carry_out(batch).await;
-            // The callers that were just answered go first: what they ask for now goes with the rest.
+            // The callers that were just answered run first: what they ask for now goes with the rest.
             yield_now().await;
         }
     }
@@ -92,7 +92,7 @@ impl<I> Carrier<I> {
     }
 }
 
-/// If it ends before, by a panic or with its runtime, the requests that wait are dropped, which tells their callers.
+/// If it ends early, by a panic or with its runtime, the waiting requests are dropped, which tells their callers.
 impl<I> Drop for Carrier<I> {
     fn drop(&mut self) {
         if !self.has_left {

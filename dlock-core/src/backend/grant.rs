@@ -9,10 +9,10 @@ use crate::time::Moment;
 pub struct Grant {
     /// The fencing token of the grant.
     pub token: FencingToken,
-    /// How many tokens are this grant's, from `token` on: no other grant of the key has one of them. That many
-    /// holders of one process can have the lock one after the other, each under a token of its own.
+    /// How many tokens this grant has, from `token` on; no other grant of the key has any of them. So this many holders
+    /// of one process can have the lock one after the other, each under a token of its own.
     pub tokens: u32,
-    /// Until when it may be believed without a renewal.
+    /// Until when the grant is valid without a renewal.
     pub valid_until: Moment,
 }
 

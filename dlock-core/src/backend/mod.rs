@@ -1,4 +1,4 @@
-//! The seam between the locks and what keeps them.
+//! The seam between the locks and the servers that keep them.
 //!
 //! A backend answers three requests about one acquisition: acquire, renew, release. Everything else (options,
 //! deadlines, guards, when to renew, undoing what a dropped future may have left) is done once, above it.

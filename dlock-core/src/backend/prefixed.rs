@@ -1,4 +1,4 @@
-//! A namespace for a backend that knows none: the text stands before each key.
+//! A namespace for a backend without namespaces: its text is put before each key.
 
 use super::claim::Claim;
 use super::contract::{Backend, BackendFuture, RevokedFuture};

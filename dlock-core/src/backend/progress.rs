@@ -14,7 +14,7 @@ enum WaitState {
     #[default]
     Unanswered,
     Queued,
-    /// It was queued, and is asked for once more. There is no answer yet.
+    /// It was queued, and asks once more. There is no answer yet.
     QueuedBefore,
     Failing(LockError),
     /// The wait of another request, which asks for this one too.
@@ -36,7 +36,7 @@ impl Progress {
         }
     }
 
-    /// What is waited for once it is asked for again: until there is an answer, a wait that ends learns of the last one.
+    /// What it waits for once it asks again. Until there is an answer, a wait that ends reports the last one.
     pub(crate) fn asked_again(&self) -> Self {
         let state = if self.was_queued() { WaitState::QueuedBefore } else { WaitState::Unanswered };
         Self(Mutex::new(state))
@@ -49,7 +49,7 @@ impl Progress {
         }
     }
 
-    /// From here on what `other` waits for is waited for here.
+    /// From here on this waits for what `other` waits for.
     pub(crate) fn follow(&self, other: &Arc<Self>) {
         if std::ptr::eq(self, &**other) {
             return;

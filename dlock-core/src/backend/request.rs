@@ -22,7 +22,7 @@ pub struct AcquireRequest {
     pub claim: Claim,
     /// Whether to wait.
     pub mode: Mode,
-    /// Where the backend says what it is waiting for.
+    /// Where the backend reports what it is waiting for.
     pub progress: Arc<Progress>,
     interest: Arc<dyn LeaseObserver>,
 }
@@ -49,7 +49,8 @@ impl AcquireRequest {
         Self::of(claim, self.mode, Arc::clone(&self.progress), Arc::clone(&self.interest))
     }
 
-    /// Where the backend says, after the grant, that it is gone or in doubt. To be kept for as long as the grant lasts.
+    /// Where the backend reports, after the grant, that the grant is gone or in doubt. Keep it for as long as the grant
+    /// lasts.
     #[must_use]
     pub fn loss(&self) -> LossSignal {
         LossSignal(Arc::downgrade(&self.interest))

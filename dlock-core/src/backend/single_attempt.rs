@@ -1,4 +1,4 @@
-//! Making one thing at a time for all that need it, such as a connection or a session.
+//! One attempt at a time, shared by all callers that need the result, such as a connection or a session.
 
 use crate::error::LockError;
 use crate::keeper::Keeper;
@@ -22,13 +22,13 @@ pub(crate) trait Perishable: Clone + Send + 'static {
 /// Makes the attempt with this number, counted from 1.
 pub(crate) type Make<T> = Box<dyn Fn(u64) -> BoxFuture<'static, Result<T, LockError>> + Send + Sync>;
 
-/// The thing in use, and the making of the next one: by one attempt for all callers, and after an attempt that failed
-/// not before a pause is over.
+/// The thing in use, and the attempt to make the next one. All callers share one attempt. After a failed one there is a
+/// pause.
 pub(crate) struct SingleAttempt<T> {
     make: Make<T>,
     /// How long an attempt is waited for: longer than it can take.
     patience: Duration,
-    /// Where the events of the attempts go: where those of the code go that set this up.
+    /// The subscriber for the events of the attempts: that of the code that set this up.
     subscriber: Dispatch,
     slot: Mutex<Slot<T>>,
     settled: Notify,

@@ -1,4 +1,4 @@
-//! The first look at the servers: when a backend is built, or at its first lock.
+//! The first check of the servers: when a backend is built, or at its first lock.
 
 use super::request::{AcquireRequest, Mode};
 use super::single_attempt::{Make, Perishable, SingleAttempt};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Connecting, and the checks that come before the first request. Once they have passed they are over for good.
+/// Connecting, and the checks before the first request. Once they have passed, they are never repeated.
 pub(crate) struct Start {
     has_passed: AtomicBool,
     attempts: Arc<SingleAttempt<Passed>>,
@@ -75,7 +75,7 @@ impl Start {
         }
     }
 
-    /// What a request waits for before it is sent.
+    /// Waits until a request may be sent.
     ///
     /// # Errors
     /// As [`at_build`](Self::at_build), but a request that waits waits for the servers, too.

@@ -1,4 +1,4 @@
-//! A backend whose tokens are lifted: those of the backend that the program had before were smaller than all of these.
+//! A backend whose tokens are lifted above those of the backend that the program had before.
 
 use super::claim::Claim;
 use super::contract::{Backend, BackendFuture, RevokedFuture};

@@ -1,4 +1,4 @@
-//! The options in a URL's query: which there are, and how their values are written. Pure.
+//! The options in a URL's query: their names, and how their values are written. Pure.
 
 use super::durations;
 use crate::error::{ErrorKind, LockError};
@@ -56,7 +56,7 @@ fn pair(text: &str) -> Result<(String, String), LockError> {
     }
 }
 
-/// So that what is shown of a URL is surely a name.
+/// Makes sure that only a name is shown of a URL.
 fn is_name(text: &str) -> bool {
     text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
@@ -68,7 +68,7 @@ fn nameless() -> LockError {
 }
 
 impl GivenOptions {
-    /// Sets what `table` has a name for, and gives back the others.
+    /// Sets the options that `table` names, and gives back the others.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`] if a value is wrong, or an option is there twice.

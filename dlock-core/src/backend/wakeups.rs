@@ -1,4 +1,4 @@
-//! Whom to wake: the waiters of one backend value in this process.
+//! The waiters of one backend value in this process, and how to wake them.
 
 use super::bell::Bell;
 use crate::lease::OwnerId;
@@ -6,8 +6,8 @@ use foldhash::HashMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// The waiters that can be woken, by owner, each with the last news of it. A wake-up for an owner that is not
-/// here has no waiter.
+/// The waiters that can be woken, by owner, each with its last news. A wake-up for an owner that is not here is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Wakeups<News = ()>(Mutex<HashMap<OwnerId, Arc<Bell<News>>>>);
 

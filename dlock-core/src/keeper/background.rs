@@ -1,4 +1,4 @@
-//! What one manager has done in the background.
+//! The background work of one manager.
 
 use super::Keeper;
 use crate::error::LockError;

@@ -1,7 +1,7 @@
 //! The library's own thread: what must happen even if no caller polls happens here.
 //!
-//! There is one for each process. It has a runtime of its own, in real time, and knows nothing of locks. Code of others
-//! that is run here, such as a waker or a backend, is in a task of its own: what panics ends that task alone.
+//! There is one for each process. It has a runtime of its own, in real time, and knows nothing of locks. Code from
+//! outside the library, such as a waker or a backend, runs here in a task of its own, so a panic ends only that task.
 
 mod background;
 mod process;

@@ -1,4 +1,4 @@
-//! Wakers of callers: code of others, which is run wherever a caller is told.
+//! Wakers of callers. They are code from outside the library, and run wherever a caller is told.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};

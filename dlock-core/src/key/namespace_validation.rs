@@ -1,4 +1,4 @@
-//! What may be a namespace, and what stands behind one.
+//! What may be a namespace, and which keys fit behind one.
 
 use super::lock_key::LockKey;
 use super::namespace::Namespace;

@@ -1,4 +1,4 @@
-//! How long an owner has a lock: its time to live, its fencing token, its local deadline.
+//! A lease: its length, its fencing token, its local deadline.
 
 mod age;
 mod loss;

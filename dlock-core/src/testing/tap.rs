@@ -1,4 +1,4 @@
-//! A backend that passes everything on, can be cut off, and remembers who asked.
+//! A backend that passes everything on, can be cut off, and remembers the owners that asked.
 
 use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, RevokedFuture};
 use crate::error::{ErrorKind, LockError};

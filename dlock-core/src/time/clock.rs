@@ -1,4 +1,4 @@
-//! What leases and waits are measured by.
+//! The clock of leases and waits.
 
 use super::moment::Moment;
 use super::sleep::{Sleep, sleep, sleep_by, sleep_until};

@@ -1,9 +1,9 @@
 //! Timers that cost no wake-up unless they fire.
 //!
-//! Most timers are limits that are not reached: of a request, of a wait. A timer of the runtime wakes the thread that
-//! drives it whenever it is the earliest. Here one task on the keeper looks at the earliest timer of all, and is woken
-//! only by one that is due before it would look anyway. Timers that are dropped meanwhile cost nothing more. Threads seldom
-//! wait for each other: each enters its timers in a table of its own, as long as there are tables.
+//! Most timers are limits that are not reached: of a request, of a wait. A new timer of a runtime wakes the thread that
+//! drives it whenever it is the earliest one. Here one task on the keeper looks after all timers, and is woken only by
+//! a timer that is due before it would look anyway. Dropped timers cost nothing more. Threads seldom wait for each
+//! other: each has a table of its own, as long as there are tables.
 
 use crate::keeper::Keeper;
 use parking_lot::Mutex;

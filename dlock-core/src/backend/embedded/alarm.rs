@@ -1,4 +1,4 @@
-//! The task that wakes waiters when it is time, though no owner asks.
+//! The task that wakes waiters when their time has come, even if no owner asks.
 
 use crate::error::LockError;
 use crate::keeper::Keeper;

@@ -59,10 +59,10 @@ impl Lock {
         (Self { tenure: Tenure::Held(holder), queue: VecDeque::new(), look: None }, holder.token)
     }
 
-    /// Brings the lock to `now`: it is free once its holder's lease is over, and an offer that is not taken within
+    /// Moves the lock on to `now`. It is free once its holder's lease is over, and an offer that was not taken within
     /// `patience` is made to the next waiter as well.
     ///
-    /// The time of an offer runs from the look that made it. So no waiter is parked that was not woken before.
+    /// The time of an offer counts from the call that made it. So a waiter is parked only after it was woken.
     pub(super) fn settle(&mut self, patience: Duration, now: Moment) -> Woken {
         match self.tenure {
             Tenure::Held(holder) if holder.expires <= now => self.offer(now),
@@ -90,8 +90,8 @@ impl Lock {
         held.map(|holder| holder.extend(ttl, now)).is_some()
     }
 
-    /// Takes the owner out, as holder and as waiter. Says whether it had the lock, and which waiter it is offered to
-    /// by that.
+    /// Takes the owner out, as holder and as waiter. Says whether it had the lock, and which waiter the lock is offered
+    /// to now.
     pub(super) fn leave(&mut self, owner: OwnerId, now: Moment) -> (bool, Woken) {
         match self.held_by(owner) {
             Some(_) => (true, self.offer(now)),
@@ -141,7 +141,7 @@ impl Lock {
         self.queue.iter_mut().find(|waiter| !waiter.is_parked)
     }
 
-    /// Whether the lock is offered to the owner. One that is not in the queue passes none but parked waiters.
+    /// Whether the lock is offered to the owner. An owner that is not in the queue passes only parked waiters.
     fn admits(&self, owner: OwnerId) -> bool {
         let reach = self.queue.iter().take_while(|waiter| waiter.is_parked).count();
         self.queue.iter().take(reach + 1).any(|waiter| waiter.owner == owner) || reach == self.queue.len()

@@ -21,16 +21,16 @@ use table::LockTable;
 
 /// Keeps the locks in this process.
 ///
-/// For tests, for programs of one process, and as the readable reference of what the other backends mean.
-/// Leases, first-come-first-served waiting and fencing tokens are the real thing: several managers over one
-/// value (clones share it) behave as several processes do.
+/// It is for tests, for programs of one process, and as the readable reference of what every backend promises. Leases,
+/// waiting in order and fencing tokens work as over a server. Several managers over one value (clones share it) behave
+/// as several processes do.
 ///
-/// Waiters are served in order of arrival. One whose future is not polled within 50 ms of its turn may be passed, so that
-/// it does not hold up the others; it keeps its place.
+/// Waiters are served in order of arrival. A waiter whose future is not polled within 50 ms of its turn may be passed,
+/// so that it does not hold up the others. It keeps its place.
 ///
-/// **Assumptions:** none beyond the process itself. Exclusion of valid guards and rising tokens hold for as
-/// long as the process lives; nothing outlives it. Tokens begin at the time of day, so that they rise over a restart
-/// if the machine's clock does not go back.
+/// **Assumptions:** none beyond the process itself. Exclusion of valid guards and rising tokens hold while the process
+/// lives, and nothing outlives it. Tokens begin at the time of day, so they also rise across a restart, unless the
+/// machine's clock goes back.
 ///
 /// ```
 /// use dlock_core::{EmbeddedBackend, LockManager};
@@ -55,7 +55,7 @@ impl EmbeddedBackend {
         Self::default()
     }
 
-    /// An empty lock table whose time a test moves: leases, renewals, waits and losses follow the clock.
+    /// An empty lock table with a clock that a test moves: leases, renewals, waits and losses follow it.
     ///
     /// ```
     /// use dlock_core::{EmbeddedBackend, ErrorKind, LockManager, TestClock};
@@ -76,7 +76,7 @@ impl EmbeddedBackend {
         Self(Arc::new(LockTable { clock: clock.into(), ..LockTable::default() }))
     }
 
-    /// How many keys are held or waited for. A lease that ended counts until its key is asked for.
+    /// How many keys have a holder or a waiter. A lease that ended counts until its key is asked for again.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.store.lock().len()
@@ -168,7 +168,7 @@ impl Backend for EmbeddedBackend {
     }
 }
 
-/// What needs no waiting is done when it is asked for.
+/// If nothing has to be waited for, the request is done at once.
 fn done<'a, T: Send + 'a>(outcome: Result<T, LockError>) -> BackendFuture<'a, T> {
     Box::pin(std::future::ready(outcome))
 }

@@ -1,5 +1,5 @@
-//! Owners at the store, in whatever order chance finds. Some are not polled for long, or never again: no waiter is passed
-//! before its time, and none is forgotten (I6). Twins that lack one rule each show that the property notices.
+//! Owners at the store, in random orders. Some are not polled for a long time, or never again. No waiter is passed
+//! before its time, and none is forgotten (I6). Flawed stores that lack one rule each show that the property notices.
 
 use super::store::{Store, StoreAnswer};
 use crate::key::LockKey;

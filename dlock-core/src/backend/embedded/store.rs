@@ -22,7 +22,7 @@ pub(super) struct Store {
     looks: Looks,
 }
 
-/// When which lock is to be looked at though no owner asks: each that has a waiter to wake then.
+/// When each lock must be looked at even if no owner asks: those that have a waiter to wake then.
 #[derive(Debug, Default)]
 struct Looks {
     by_moment: BTreeSet<(Moment, LockKey)>,
@@ -106,7 +106,7 @@ impl Store {
         self.looks.must_be_earlier()
     }
 
-    /// The waiters that are to be woken at `now` though no owner asked, and when to look again.
+    /// The waiters that are to be woken at `now` even if no owner asked, and when to look again.
     pub(super) fn look(&mut self, now: Moment) -> (Vec<OwnerId>, Option<Moment>) {
         let due = self.looks.take_due(now);
         let looked_at = |lock: &mut Lock| {
@@ -117,7 +117,7 @@ impl Store {
         (woken, self.looks.plan())
     }
 
-    /// One step of a lock that is there. A waiter that the step leaves the key to comes before one that time did.
+    /// One step of an existing lock. A waiter that the step leaves the key to comes before one that the time does.
     fn change<T: Default>(
         &mut self,
         key: &LockKey,
@@ -133,7 +133,7 @@ impl Store {
 }
 
 impl Looks {
-    /// Forgets a lock that is over, and sees to it that any other is looked at when it is due.
+    /// Forgets a lock without a holder and waiters. Any other is entered to be looked at when it is due.
     fn note(&mut self, mut there: OccupiedEntry<'_, LockKey, Lock>, patience: Duration) {
         if there.get().is_over() {
             let (key, lock) = there.remove_entry();
@@ -141,7 +141,7 @@ impl Looks {
             return;
         }
         let Some(due) = there.get().due(patience) else { return };
-        // To look too early does no harm, and spares the change whenever a lease is renewed or a lock handed on.
+        // Looking too early does no harm, and spares a change at each renewal and each hand-off.
         if there.get().look.is_none_or(|look| due < look) {
             let key = there.key().clone();
             if let Some(later) = there.get_mut().look.replace(due) {

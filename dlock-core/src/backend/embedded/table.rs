@@ -1,4 +1,4 @@
-//! A store of locks with what it is used by: its clock, its waiters, its alarm.
+//! A store of locks, with its clock, its waiters and its alarm.
 
 use super::alarm::Alarm;
 use super::lock::Woken;
@@ -16,8 +16,8 @@ pub(super) struct LockTable {
 }
 
 impl Default for LockTable {
-    /// Tokens go on from the time: a program that is started again, or kept its locks in Redis before, has written
-    /// smaller ones to its store (I2).
+    /// Tokens go on from the time of day. A program that is started again, or that kept its locks in Redis before, has
+    /// written smaller ones to its store (I2).
     fn default() -> Self {
         let store = Mutex::new(Store::after(FencingToken::of_time(unix_time())));
         let (wakeups, clock, alarm) = Default::default();

@@ -1,4 +1,4 @@
-//! The backend as a whole, by the manager's own face.
+//! The backend as a whole, by the manager's public methods.
 
 use super::EmbeddedBackend;
 use crate::error::{ErrorKind, LockError};

@@ -1,4 +1,4 @@
-//! How Redis servers are reached, whichever and however many there are.
+//! How Redis servers are reached, of whatever kind and number.
 
 use super::credentials::CredentialsProvider;
 #[cfg(feature = "redis-tls")]
@@ -23,7 +23,7 @@ pub(super) struct ServerAccess {
     pub(super) limits: Limits,
     pub(super) start: StartOptions,
     pub(super) namespace: Option<Namespace>,
-    /// Whether the servers are what the URL says, whatever they say.
+    /// Whether to believe the URL, and not the servers, about their kind.
     pub(super) trusts_url: bool,
     /// Asked at each connect, instead of the login of the URL.
     pub(super) credentials: Option<CredentialsProvider>,
@@ -47,7 +47,7 @@ impl Default for ServerAccess {
 }
 
 impl ServerAccess {
-    /// From here on all keys lie in `inner`, within the namespace that there is already.
+    /// From here on all keys lie in `inner`, inside the present namespace.
     ///
     /// # Errors
     /// As [`Namespace::within`].

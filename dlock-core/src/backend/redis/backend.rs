@@ -1,4 +1,4 @@
-//! Acquiring, renewing and releasing: the recipe asks once, and here it is waited.
+//! Acquiring, renewing and releasing. A recipe asks once; the waiting is done here.
 
 use super::notifications::Pushes;
 use super::number::GrantNumber;

@@ -1,4 +1,4 @@
-//! Many requests in one call. Most are alike in that little is to be done for them; then the call is what costs.
+//! Many requests in one call. Most need little work at the server, so the call itself costs most.
 //!
 //! Requests gather for each connection, and are carried by tasks of the runtime that drives it.
 //!
@@ -34,7 +34,7 @@ const LARGEST: usize = 64;
 pub(super) struct Batches {
     servers: Arc<Servers>,
     naming: Naming,
-    /// How long a server may say that it cannot for the moment.
+    /// How long a server may answer "not now".
     limit: Duration,
     /// By the numbers of the connections.
     lanes: Mutex<HashMap<u64, Arc<BatchLane>>>,
@@ -99,7 +99,7 @@ impl BatchTurn {
     /// Alone, and not counted among the requests under way.
     pub(super) const ALONE: Self = Self::Alone(Alone { counted: None, in_doubt: false });
 
-    /// Whether the request may have been carried out before already, or may be later.
+    /// Whether the request may already have been carried out, or may be later.
     pub(super) fn is_in_doubt(&self) -> bool {
         matches!(self, Self::Alone(Alone { in_doubt: true, .. }))
     }
@@ -123,7 +123,7 @@ impl Batches {
         Self { servers, naming, limit, lanes: Mutex::default() }
     }
 
-    /// Waits for the request to be carried out with others, or for nothing if it is to go alone.
+    /// Waits until the request is carried out with others. Does not wait if it has to go alone.
     pub(super) async fn turn(
         &self,
         route: &Route,
@@ -147,7 +147,7 @@ impl Batches {
         }
     }
 
-    /// The lane of a connection. Those of connections that are gone are forgotten when a new one comes.
+    /// The lane of a connection. Lanes of connections that are gone are dropped when a new one comes.
     fn lane(&self, route: &Route) -> Arc<BatchLane> {
         let mut lanes = self.lanes.lock();
         if let Some(lane) = lanes.get(&route.number()) {
@@ -179,7 +179,7 @@ impl BatchLane {
         Arc::strong_count(self) > 1 || Arc::strong_count(&self.gatherer) > 1
     }
 
-    /// Has the request wait for a carrier, unless it is to go alone.
+    /// Makes the request wait for a carrier, unless it has to go alone.
     fn gather(&self, op: BatchOp, caller: Caller<'_>) -> Option<Gathered> {
         let (outcome, receiver) = oneshot::channel();
         let goes_alone = |carriers| {
@@ -198,7 +198,7 @@ impl BatchLane {
 struct Batch(Vec<Item>);
 
 impl Batch {
-    /// The requests that have waited longest and are still waited for.
+    /// The requests that have waited longest and are still wanted.
     fn of(waiting: &mut Vec<Item>) -> Option<Self> {
         waiting.retain(|item| !item.outcome.is_closed());
         let ttl_ms = waiting.first()?.ttl_ms;
@@ -236,7 +236,7 @@ impl Batch {
         }
     }
 
-    /// What each item comes to: an acquire, if it was granted, to the number that all grants share.
+    /// The outcome of each item. Of a granted acquire it is the number that all grants of the call share.
     fn values(&self, numbers: &[i64]) -> Vec<i64> {
         let Some((number, done)) = numbers.split_first() else { return Vec::new() };
         let value = |(item, done): (&Item, &i64)| match item.op {
@@ -247,7 +247,7 @@ impl Batch {
         self.0.iter().zip(done).map(value).collect()
     }
 
-    /// The counter, and by op, in the order in which the script asks for them, the keys of the locks.
+    /// The counter, and then the keys of the locks by op, in the script's order.
     fn keys<'a>(&'a self, counter: &'a [u8]) -> Vec<&'a [u8]> {
         let mut keys = Vec::with_capacity(1 + self.0.len() * 3);
         keys.push(counter);

@@ -1,4 +1,4 @@
-//! Who asks, about which lock.
+//! The owner that asks, and the lock that it asks for.
 
 use super::keys::Keys;
 

@@ -1,4 +1,4 @@
-//! Credentials that are asked for at each connect.
+//! Credentials that are fetched at each connect.
 
 use crate::error::{ErrorKind, LockError};
 use crate::keeper::Keeper;
@@ -48,11 +48,11 @@ impl fmt::Debug for Credentials {
 
 type Asked = BoxFuture<'static, Result<Credentials, Box<dyn StdError + Send + Sync>>>;
 
-/// Code of the program that gives credentials. It may block, panic or never answer.
+/// The program's code that gives credentials. It may block, panic or never answer.
 #[derive(Clone)]
 pub(super) struct CredentialsProvider {
     ask: Arc<dyn Fn() -> Asked + Send + Sync>,
-    /// It is asked by one connection at a time: one that hangs takes one thread and no more.
+    /// It is asked for one connection at a time, so a call that hangs takes no more than one thread.
     turn: Arc<Semaphore>,
 }
 
@@ -69,7 +69,7 @@ impl CredentialsProvider {
         Self { ask: Arc::new(ask), turn: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Asks it, on a thread where it stands in the way of nothing, for no longer than `limit`.
+    /// Asks it, on a thread of its own, for no longer than `limit`.
     ///
     /// # Errors
     /// Its own, if that is a [`LockError`]; else [`ErrorKind::Unavailable`].
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(asked.load(Ordering::SeqCst), 2);
     }
 
-    /// Nothing else hangs with it: the keeper serves on, and no second thread is taken.
+    /// Nothing else hangs with it: the keeper goes on, and no second thread is taken.
     #[tokio::test]
     async fn a_provider_that_blocks_takes_one_thread() {
         let (hold, held) = std::sync::mpsc::channel::<()>();

@@ -5,8 +5,8 @@ use crate::error::{ErrorKind, LockError};
 use redis::{RedisError, ServerErrorKind};
 use std::error::Error as _;
 
-/// The error of this crate for one of the client library. Its text never holds the URL. What the server or the system says
-/// is a part of the text, and so not a source beside it.
+/// The error of this crate for one of the client library. Its text never holds the URL. The words of the server or the
+/// system are part of the text, so they are not a source as well.
 pub(super) fn classify(cause: RedisError) -> LockError {
     let (kind, detail) = meaning(&cause);
     match words(&cause) {
@@ -37,7 +37,7 @@ fn was_hung_up(cause: &RedisError) -> bool {
     cause.is_connection_dropped() && !cause.is_connection_refusal()
 }
 
-/// What the system says of a connection that failed. A time that ran out is ours, and has words already.
+/// What the system says about a connection that failed. A timeout is dlock's own, and has words already.
 fn words_of_system(cause: &RedisError) -> Option<String> {
     let is_ours = !cause.is_io_error() || cause.is_timeout();
     (!is_ours).then(|| cause.source().map_or_else(|| cause.to_string(), ToString::to_string))
@@ -92,7 +92,7 @@ fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
 const NO_RESP3: &str = "the server, or a proxy in front of it, refuses the protocol RESP3 (HELLO 3); connect to the \
      server itself, or use Recipe::Plain, which works over RESP2, too";
 
-/// What a handshake failed for, of TLS or of the client library.
+/// Why a handshake failed, of TLS or of the client library.
 fn meaning_of_connecting(cause: &RedisError) -> Option<(ErrorKind, &'static str)> {
     let text = cause.to_string().to_ascii_lowercase();
     let says = |words: &str| text.contains(words);
@@ -204,8 +204,7 @@ pub(super) fn breaks_connection(cause: &RedisError) -> bool {
     demoted || dead || is_logged_out(cause)
 }
 
-/// Whether a connection over RESP2 may be made where one over RESP3 was refused with this. Whatever else is wrong is then
-/// said once more.
+/// Whether to try RESP2 after this refusal of RESP3. If something else is wrong, the server says so again.
 pub(super) fn may_be_no_resp3(cause: &RedisError) -> bool {
     let kind = cause.kind();
     kind == redis::ErrorKind::RESP3NotSupported
@@ -219,7 +218,7 @@ pub(super) fn is_passing(cause: &RedisError) -> bool {
     matches!(cause.code(), Some("LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY"))
 }
 
-/// Whether the request surely met a connection of no use, so that a new one is worth one try at once.
+/// Whether the request certainly met a dead connection, so that one try over a new one is worthwhile at once.
 pub(super) fn met_dead_connection(cause: &RedisError) -> bool {
     cause.is_connection_dropped() && !cause.is_timeout() || is_logged_out(cause)
 }

@@ -2,9 +2,10 @@
 //!
 //! Requests of one owner may travel over two connections: that of a caller's runtime, and the keeper's. So an owner is in
 //! doubt from before a request is sent until its only copy is answered. A request that ran out of time, or whose future
-//! was dropped, may still lie unread in the server's socket, also after its connection was closed. Carried out after the
-//! owner's release, it would take the lock for an owner that has left. So the release of such an owner leaves word with the server, and an
-//! owner that was released while a request of it was open is released again when the request is over (I4, I5).
+//! was dropped, may still lie unread in the server's socket, even after its connection was closed. Carried out after
+//! the owner's release, it would take the lock for an owner that has left. So the release of such an owner leaves a
+//! mark at the server. An owner that was released while a request of it was open is released again when that request is
+//! over (I4, I5).
 
 use crate::backend::Claim;
 use crate::backend::expiring_map::{ExpiringMap, memory};
@@ -33,14 +34,15 @@ struct OwnerRequests {
 }
 
 impl OwnerRequests {
-    /// A request was answered in its only copy, or is in doubt from now on. Whether the owner is to be released again.
+    /// The only copy of a request was answered, or the request is in doubt from now on. Returns whether the owner must
+    /// be released again.
     fn end_one(&mut self, is_settled: bool) -> bool {
         self.open = self.open.saturating_sub(1);
         self.in_doubt |= !is_settled;
         self.open == 0 && std::mem::take(&mut self.released)
     }
 
-    /// The owner leaves. Whether something of it may be carried out later.
+    /// The owner leaves. Returns whether a request of it may still be carried out later.
     fn leave(&mut self) -> bool {
         self.released |= self.open > 0;
         self.open > 0 || self.in_doubt
@@ -54,7 +56,7 @@ impl InFlight {
         let _ = self.on_late.set(Box::new(release));
     }
 
-    /// To be made before a request of the claim's owner is sent, and settled by its answer.
+    /// Make this before a request of the claim's owner is sent, and settle it with the answer.
     pub(super) fn begin<'a>(&'a self, claim: &'a Claim, now: Moment) -> RequestInFlight<'a> {
         let mut owners = self.owners.lock();
         let mut requests = owners.get(claim.owner).copied().unwrap_or_default();
@@ -75,8 +77,8 @@ impl InFlight {
         self.owners.lock().len(now)
     }
 
-    /// To be made before the owner is released, and confirmed by the answer. Without an answer the doubt lasts from then
-    /// on.
+    /// Make this before the owner is released, and confirm it with the answer. Without an answer the doubt lasts from
+    /// then on.
     pub(super) fn leave<'a>(&'a self, claim: &'a Claim, now: Moment) -> Leaving<'a> {
         let mut owners = self.owners.lock();
         owners.sweep(now);
@@ -114,8 +116,8 @@ pub(super) struct RequestInFlight<'a> {
 }
 
 impl RequestInFlight<'_> {
-    /// The one copy of the request was answered, or was never sent: nothing of it is under way. Whether the owner is there
-    /// still: what it is granted after its release goes back.
+    /// The only copy of the request was answered, or was never sent: nothing of it is under way. Returns whether the
+    /// owner is still there. If it is not, a grant goes back.
     #[must_use]
     pub(super) fn settle(mut self) -> bool {
         self.is_over = true;

@@ -18,7 +18,7 @@ const RESERVED: &[u8] = b"dlock:";
 #[derive(Debug, Clone, Default)]
 pub(super) struct Naming {
     namespace: Option<Namespace>,
-    /// Whether the server takes no keys of different slots in one call: it is a proxy.
+    /// Whether the server refuses keys of different slots in one call, as some proxies do.
     by_slot: Arc<AtomicBool>,
 }
 
@@ -69,7 +69,7 @@ impl Naming {
         Keys { text, lock: lock.len(), beside, kind: prefix.len() + KIND_AT }
     }
 
-    /// The key of the counter that numbers the grants of `lock`: one for all locks, or one for all locks of a slot, where
+    /// The key of the counter that numbers the grants of `lock`. There is one for all locks, or one for each slot if
     /// keys of different slots may not stand in one call.
     pub(super) fn counter(&self, lock: &[u8], in_cluster: bool) -> Cow<'static, [u8]> {
         match &self.namespace {
@@ -90,8 +90,8 @@ impl Naming {
         self.by_slot.store(true, Ordering::Relaxed);
     }
 
-    /// The key of what is known about the server itself: one for all locks, or in a cluster, where slots move, one
-    /// for all locks of a slot.
+    /// The key of the note about the server itself. There is one for all locks, or in a cluster, where slots move, one
+    /// for each slot.
     pub(super) fn marker(&self, lock: &[u8], in_cluster: bool) -> Vec<u8> {
         match in_cluster {
             true => format!("{}dlock:m:{{{}}}", self.prefix(), tag_in_slot(slot(lock))).into_bytes(),
@@ -128,7 +128,7 @@ fn is_own(key: &[u8]) -> bool {
 /// The keys of one lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Keys {
-    /// One after the other, for they are made for every request.
+    /// All in one text, since they are made for every request.
     text: Vec<u8>,
     lock: usize,
     /// The length of each key beside the lock.
@@ -145,7 +145,7 @@ impl Keys {
         [lock, queue, marks]
     }
 
-    /// What one of several independent servers keeps about the numbers of this key's grants.
+    /// The key of what one of several independent servers keeps about the numbers of this lock's grants.
     pub(super) fn fence(&self) -> Vec<u8> {
         let [_, queue, _] = self.all();
         let is_kind = |at| at == self.kind;

@@ -1,4 +1,4 @@
-//! What servers send unasked, and whom it wakes.
+//! What servers send unasked, and the waiters that it wakes.
 
 use super::keys::Naming;
 use super::number::GrantNumber;
@@ -11,7 +11,7 @@ use redis::{PushInfo, PushKind, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// The waiters of one backend value, and what they want to hear of.
+/// The waiters of one backend value, and the pushes that they wait for.
 pub(super) struct Pushes {
     pub(super) inbox: Inbox,
     pub(super) naming: Naming,
@@ -75,7 +75,7 @@ impl Pushes {
         self.wakeups.wake_all();
     }
 
-    /// Has `owner` woken when the value of `key` changes, which is to be read after this.
+    /// Wakes `owner` when the value of `key` changes. Read the value after this call.
     pub(super) fn watch(&self, key: &[u8], owner: OwnerId) -> KeyWatch<'_> {
         self.watched.lock().insert(key.to_vec(), owner);
         KeyWatch { pushes: self, key: key.to_vec(), owner }
@@ -140,8 +140,8 @@ impl Receiver {
 }
 
 impl Pushes {
-    /// A push that comes by a connection which was given up may be of another server than the one that is asked now: it
-    /// is the word to ask.
+    /// A push over a connection that was given up may come from another server than the present one. It only tells the
+    /// waiter to ask.
     fn granted(&self, message: Option<&Value>, is_given_up: bool) {
         let hand_off = message.and_then(text).and_then(|text| self.inbox.parse(text));
         let Some(HandOff { owner, owner_text, number, key }) = hand_off else { return };

@@ -1,4 +1,4 @@
-//! What asking for a lock once may come to.
+//! The possible outcomes of asking for a lock once.
 
 use super::number::{GrantNumber, TOKENS};
 use crate::backend::Grant;

@@ -1,4 +1,4 @@
-//! What a [`RedisBackend`] is put together of, by its settings.
+//! The parts of a [`RedisBackend`], by its settings.
 
 use super::backend::{Kept, RedisBackend, RedisLocks};
 use super::batch::Batches;

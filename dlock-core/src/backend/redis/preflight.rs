@@ -1,4 +1,4 @@
-//! What is looked at once, when a backend is built: the kind of server, its settings, and the account's rights.
+//! What is checked once, when a backend is built: the kind of server, its settings, and the account's rights.
 
 use super::failure::classify;
 use super::keys::Naming;

@@ -1,4 +1,4 @@
-//! Having replicas acknowledge a grant before it is believed.
+//! Waiting until replicas acknowledge a grant, before it counts.
 
 use super::keys::{Keys, Naming};
 use super::outcome::not_owner;

@@ -1,4 +1,4 @@
-//! The only code that calls the scripts of the queue: one typed function each.
+//! The only code that calls the scripts of the queue: one typed function for each.
 
 use super::batch::{BatchOp, BatchTurn, Batches};
 use super::caller::Caller;

@@ -1,8 +1,8 @@
-//! Errors that happened inside a script, told alike by all servers. Pure.
+//! Errors inside a script, in one form for all servers. Pure.
 //!
-//! Since Redis 7.0 the code of such an error comes first, and the place last: `READONLY You can't write against a read
-//! only replica. script: HASH, on @user_script:LINE.` (Valkey leaves out the hash). Before, the code stands in the middle
-//! of the text, in one of three forms behind `ERR Error running script (call to f_HASH): @user_script:LINE: `:
+//! Since Redis 7.0 such an error begins with its code and ends with its place: `READONLY You can't write against a read
+//! only replica. script: HASH, on @user_script:LINE.` (Valkey leaves out the hash). Older servers have the code in the
+//! middle of the text, in one of three forms behind `ERR Error running script (call to f_HASH): @user_script:LINE: `:
 //!
 //! - `WRONGTYPE Operation against …`, the answer to a command
 //! - `@user_script: LINE: -READONLY You can't …`, a command that the server does not carry out

@@ -1,4 +1,4 @@
-//! How the scripts are to act.
+//! Options of the scripts.
 
 use crate::backend::durations::check_range;
 use crate::error::LockError;

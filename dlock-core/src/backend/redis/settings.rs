@@ -1,4 +1,4 @@
-//! What a `RedisBackend` is built with, and the names of it in a URL.
+//! The settings of a `RedisBackend`, and their names in a URL.
 
 use super::access::{self, ServerAccess};
 use super::recipe::Recipe;
@@ -9,7 +9,7 @@ use crate::error::{ErrorKind, LockError};
 use std::fmt;
 use std::time::Duration;
 
-/// What a backend value is built with, beside where the servers are.
+/// The settings of a backend value, except where the servers are.
 #[derive(Clone)]
 pub(super) struct RedisSettings {
     pub(super) access: ServerAccess,
@@ -38,8 +38,8 @@ impl Default for RedisSettings {
     }
 }
 
-/// A runtime that can do no IO is found out by a panic of the task that connects it. Where that ends the process, it is
-/// not tried unless it is asked for.
+/// That a runtime can do no IO shows in a panic of the task that connects it. If a panic ends the process, this is not
+/// tried by default.
 const CALLER_CONNECTIONS: usize = if cfg!(panic = "abort") { 0 } else { 4 };
 
 impl RedisSettings {

@@ -1,4 +1,4 @@
-//! How Redis servers are spoken to in TLS.
+//! TLS to Redis servers.
 
 use crate::backend::url_options::{UrlOption, file, flag, two_files};
 use crate::error::{ErrorKind, LockError};
@@ -62,7 +62,7 @@ impl TlsSettings {
     }
 
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] if a certificate, a key or the name is none, and if no authority is trusted.
+    /// [`ErrorKind::InvalidOption`] if a certificate, a key or the name is not valid, and if no authority is trusted.
     pub(super) fn encryption(&self) -> Result<Encryption, LockError> {
         let server_name = self.server_name.clone().map(ServerName::try_from).transpose();
         let server_name = server_name
@@ -120,7 +120,7 @@ impl ClientIdentity {
     }
 }
 
-/// That of the program where it has set one. None is installed here: that is for programs to decide.
+/// The provider of the program, if it has set one. None is installed here: programs decide that.
 fn crypto_provider() -> Arc<CryptoProvider> {
     let of_program = CryptoProvider::get_default().cloned();
     of_program.unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()))

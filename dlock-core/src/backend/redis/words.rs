@@ -1,12 +1,12 @@
-//! What a server says when it refuses, fit to be shown. Pure.
+//! A server's own words about a refusal, made safe to show. Pure.
 
 use redis::{RedisError, make_extension_error};
 
 /// So much of it is shown.
 const LONGEST: usize = 200;
 
-/// The server's own words, if it is the server that refused: its code, and what it says. None of it is the caller's: a
-/// server that does not know a command repeats the arguments, passwords among them.
+/// The server's own words, if the server refused: its code and its text. Nothing of the caller's may be in them: a
+/// server that does not know a command repeats its arguments, and with them passwords.
 pub(super) fn words(cause: &RedisError) -> Option<String> {
     let code = cause.code()?;
     let detail = cause.detail().unwrap_or_default();

@@ -1,8 +1,7 @@
 //! What this process has asked for: one entry per owner, from its first create until its release.
 //!
-//! Invariant: an owner without an entry has no node, and no request of its under way that could make one.
-//! So an entry is made before the create is sent, and goes only when the node is gone, or goes with a session
-//! that is over.
+//! Invariant: an owner without an entry has no node, and no request under way that could make one. So an entry is made
+//! before the create is sent. It is removed only when the node is gone, or when its session is over.
 
 use super::node::LockNode;
 use super::session::requests::Session;

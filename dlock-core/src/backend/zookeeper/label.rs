@@ -1,7 +1,7 @@
 //! Labels in the data of lock nodes. Pure.
 //!
-//! Other clients keep a name of theirs there as well: Curator the address of its host, kazoo its identifier. What asks a
-//! holder to let go is written over it.
+//! Other clients keep a name there as well: Curator the address of its host, kazoo its identifier. A request to let go
+//! overwrites it.
 
 use crate::label::Label;
 

@@ -1,4 +1,4 @@
-//! Which way a lock is kept in Redis.
+//! The ways a lock is kept in Redis.
 
 pub(crate) mod plain;
 pub(crate) mod queue;

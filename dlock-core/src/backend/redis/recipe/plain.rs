@@ -184,7 +184,7 @@ impl Job for WatchAndChange {
             cmd("UNWATCH").exec_async(connection).await?;
             return Ok(false);
         }
-        // Nothing, if the key changed: then it is another's, or nobody's.
+        // Nothing, if the key changed: then it is another owner's, or free.
         let done: Option<(bool,)> =
             Transaction::default().with(self.command.clone()).send(connection, asking).await?;
         Ok(done.is_some_and(|(done,)| done))

@@ -24,7 +24,7 @@ pub(crate) struct Queue {
     calls: Calls,
     pushes: Arc<Pushes>,
     pub(crate) in_flight: InFlight,
-    /// Set once the server refused to say when a key changes.
+    /// Set once the server refused to tell when a key changes.
     cannot_watch: AtomicBool,
 }
 
@@ -33,8 +33,8 @@ impl Queue {
         Self { calls, pushes, in_flight, cannot_watch: AtomicBool::new(false) }
     }
 
-    /// Asks once. A waiter is entered into the queue only where a hand-off can be heard; the first question
-    /// in a new slot of a cluster comes before that, for most locks are free.
+    /// Asks once. A waiter enters the queue only if its process can hear of a hand-off. In a new slot of a cluster the
+    /// first question comes before that is ensured, since most locks are free.
     pub(crate) async fn ask(&self, claim: &Claim, mode: Mode) -> Result<AskOutcome, LockError> {
         let keys = self.keys(claim)?;
         self.check_ttl(claim)?;
@@ -56,7 +56,7 @@ impl Queue {
         self.ask_once(keys, claim, Mode::Wait).await
     }
 
-    /// A lease that outlasts the quarantine could be valid still when the quarantine is over.
+    /// A lease longer than the quarantine could still be valid when the quarantine is over.
     fn check_ttl(&self, claim: &Claim) -> Result<(), LockError> {
         let quarantine = self.calls.options.quarantine;
         if quarantine.is_zero() || claim.ttl.as_duration() <= quarantine {
@@ -85,8 +85,8 @@ impl Queue {
         }
     }
 
-    /// Has the server tell when a holder's key changes that will not tell by itself. `None` if it cannot, or if
-    /// that has happened already.
+    /// Makes the server tell when the key of a silent holder changes. Otherwise the waiter has to ask, or the key has
+    /// changed already.
     pub(crate) async fn watch<'a>(&'a self, claim: &Claim, held: &HeldByOther) -> Watching<'a> {
         if !held.first || !held.silent || self.cannot_watch.load(Ordering::Relaxed) {
             return Watching::Not;
@@ -111,8 +111,8 @@ impl Queue {
         }
     }
 
-    /// Reads the key in a way that makes the server tell of its next change. The three travel together, since
-    /// the second is about the very next command.
+    /// Reads the key so that the server tells of its next change. The three commands travel together, since the second
+    /// is about the next command only.
     async fn read_watched(&self, key: &[u8]) -> Result<Value, LockError> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN").ignore();
@@ -164,9 +164,9 @@ fn given_up() -> LockError {
     LockError::new(ErrorKind::Lost, "the acquisition was already given up")
 }
 
-/// How long a mark lasts. A request that comes after it costs one lease, so the mark is as long as that. It is longer where
-/// the limit of a request is: for up to one limit the request's connection passes for sound, so its bytes may be on their
-/// way, and for as long again the connection that they were repeated on may.
+/// How long a mark lasts. A request that comes after the mark costs one lease, so the mark lasts at least that long. It
+/// lasts longer if the limit of a request is long: for one limit the request's connection counts as sound, and its
+/// bytes may be on their way; for another limit the same holds for the connection of the second copy.
 fn mark(ttl: Ttl, limit: Duration) -> Duration {
     ttl.as_duration().max(limit.saturating_mul(2))
 }

@@ -1,4 +1,4 @@
-//! The recipe from before Redis could expire a key it sets: the value says when the lock ends.
+//! The recipe from before Redis could set a key with an expiry: the value says when the lock ends.
 
 use crate::backend::expiring_map::{ExpiringMap, memory};
 use crate::backend::redis::keys::Naming;
@@ -24,7 +24,7 @@ use tokio::sync::Mutex as AsyncMutex;
 pub(crate) struct Timestamp {
     server: ScriptRunner,
     naming: Naming,
-    /// What this process holds. The server does not know more of an owner than the end of its lease.
+    /// What this process holds. The server knows only the end of an owner's lease.
     owners: Mutex<ExpiringMap<OwnerState>>,
 }
 
@@ -53,8 +53,8 @@ impl Timestamp {
 
     /// Asks once. An owner that has the lock already is granted it again, with a renewal.
     ///
-    /// The value does not say whose it is, so only the answer tells what became of the request. It is waited
-    /// for even if this future is dropped (I4).
+    /// The value names no owner, so only the answer tells whether the request took the lock. It is waited for even if
+    /// this future is dropped (I4).
     pub(crate) async fn ask(&self, claim: &Claim) -> Result<AskOutcome, LockError> {
         let (key, sent) = (self.naming.keys(&claim.key)?.lock().to_vec(), Moment::now());
         let state = self.state(claim, sent);
@@ -140,8 +140,8 @@ impl Timestamp {
 }
 
 impl ScriptRunner {
-    /// The token, if the lock was taken; else who has it. Sent twice, the second copy finds the first one's
-    /// value, which may be another's just as well: then it is held until its time is over.
+    /// The token, if the lock was taken; otherwise how long it is held. A second copy finds the value of the first,
+    /// which could as well be another owner's. Then the lock counts as held until that time is over.
     async fn take_over(
         &self,
         key: &[u8],

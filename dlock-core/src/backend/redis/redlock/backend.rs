@@ -18,13 +18,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Keeps each lock at a majority of several independent Redis servers: no replicas of each other, no cluster.
+/// Keeps each lock at a majority of several independent Redis servers, which are neither replicas of each other nor a
+/// cluster.
 ///
-/// The lock is the plain string key of the user's name at every server, so it excludes every client that locks
-/// with `SET key value NX PX` at a majority of the same servers. All servers are asked at once. An acquire
-/// holds when more than half of *all* servers gave the lock and agreed to the same fencing token, and there is
-/// time left of the lease, which is counted from before the first of them was asked. A server that is slow or
-/// away is not waited for once the others have decided; whatever it got is undone there.
+/// The lock is the plain string key of the same name at every server. So it excludes every client that locks with `SET
+/// key value NX PX` at a majority of the same servers. All servers are asked at once. A lock is acquired when more than
+/// half of *all* servers gave it and agreed to the same fencing token, and some of the lease is left, counted from
+/// before the first server was asked. Once the others have decided, a slow server is not waited for, and whatever it
+/// granted is undone there.
 ///
 /// The pattern is the [Redlock of the Redis documentation][pattern], with the token, the renewal and the
 /// undoing that it leaves to the reader.

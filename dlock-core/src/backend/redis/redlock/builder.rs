@@ -31,7 +31,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Settings of a [`RedlockBackend`]. A setting that is wrong is reported by [`build`](Self::build).
+/// Settings of a [`RedlockBackend`]. [`build`](Self::build) reports a wrong setting.
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct RedlockBackendBuilder {
@@ -70,8 +70,8 @@ impl RedlockBackendBuilder {
     /// `rediss+redlock://…` for TLS (feature `redis-tls`). Replaces [`servers`](Self::servers).
     ///
     /// # Options
-    /// Settings of this builder may follow, `?request_timeout=200ms`, by the names of its methods. The last call wins: an
-    /// option of the URL over what was set before, and a setting over the options of a URL before it.
+    /// Settings of this builder may follow, by the names of its methods: `?request_timeout=200ms`. The later call wins:
+    /// an option of the URL over earlier settings, and a later setting over the URL's options.
     ///
     /// | option | value |
     /// |---|---|
@@ -103,30 +103,30 @@ impl RedlockBackendBuilder {
         self
     }
 
-    /// The servers, each by its own URL: `redis://[user:password@]host[:6379][/db]`, or `rediss://…`. At least
-    /// three, by default none; an odd number, as one more that makes it even tolerates no more failures.
-    /// Every process must name the same servers.
+    /// The servers, each by its own URL: `redis://[user:password@]host[:6379][/db]`, or `rediss://…`. By default there
+    /// are none, and at least three are needed. Use an odd number: one more that makes it even tolerates no more
+    /// failures. Every process must name the same servers.
     pub fn servers(mut self, urls: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.places = Places::Each(urls.into_iter().map(Into::into).collect());
         self
     }
 
-    /// The servers as clients of the client library that the program made, [`redis::Client`](crate::redis::Client): their
-    /// addresses, logins and TLS. Replaces [`servers`](Self::servers). Settings of TLS of this builder win over theirs.
+    /// Takes the servers from existing [`redis::Client`](crate::redis::Client)s: their addresses, logins and TLS. This
+    /// replaces [`servers`](Self::servers). Settings of TLS of this builder win over theirs.
     pub fn clients(mut self, clients: impl IntoIterator<Item = redis::Client>) -> Self {
         self.places =
             Places::Clients(clients.into_iter().map(|it| it.get_connection_info().clone()).collect());
         self
     }
 
-    /// Has each connection log in with what `provider` gives at that moment, instead of the login of the URL: for tokens
-    /// that live for some minutes. The same for all servers.
+    /// Logs each connection in with fresh credentials from `provider`, instead of the login of the URL. This is for
+    /// tokens that live only some minutes. It is the same for all servers.
     ///
-    /// The provider runs on a thread of its own, in a Tokio runtime with IO and time, and may block. One connection asks at
-    /// a time. It has as long as [`connect_timeout`](Self::connect_timeout).
+    /// The provider runs on a thread of its own, in a Tokio runtime with IO and time, and may block. It is asked for
+    /// one connection at a time, and has as long as [`connect_timeout`](Self::connect_timeout).
     ///
     /// If it fails, panics or takes too long, connecting fails with [`ErrorKind::Unavailable`], and is tried again as
-    /// after any other failure. A provider that returns a [`LockError`] says itself of which kind it is.
+    /// after any other failure. A provider can choose another kind by returning a [`LockError`].
     ///
     /// ```no_run
     /// use dlock_core::{RedlockBackend};
@@ -150,32 +150,33 @@ impl RedlockBackendBuilder {
         self
     }
 
-    /// The certificates, in PEM, of the authorities that the certificates of `rediss` servers are checked against,
-    /// by default those that the system trusts. In a URL it is the name of a file.
+    /// The authorities, in PEM, that the certificates of `rediss` servers are checked against; by default those that
+    /// the system trusts. In a URL it is the name of a file.
     #[cfg(feature = "redis-tls")]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.access.tls.roots = Some(pem.into());
         self
     }
 
-    /// Who this client is on TLS, in PEM: its certificate with those that lead to the authority, and the key. A Redis
-    /// server asks for it unless it has `tls-auth-clients no`. In a URL it is the names of two files: `client.crt,client.key`.
+    /// The certificate of this client for TLS, in PEM, with those that lead to the authority, and its key. A Redis
+    /// server asks for it unless it has `tls-auth-clients no`. In a URL it is the names of two files:
+    /// `client.crt,client.key`.
     #[cfg(feature = "redis-tls")]
     pub fn client_certificate(mut self, chain: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.access.tls.identity = Some(ClientIdentity { chain: chain.into(), key: key.into() });
         self
     }
 
-    /// The name that the servers' certificates must be for, and that is sent to them (SNI), by default the host that is
-    /// connected to. For servers that are reached by an address that their certificates do not carry.
+    /// The name that the servers' certificates must carry, and that is sent to them (SNI); by default the host of the
+    /// connection. It is for servers whose certificates lack the address by which they are reached.
     #[cfg(feature = "redis-tls")]
     pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
         self.access.tls.server_name = Some(name.into());
         self
     }
 
-    /// Takes whatever certificate a `rediss` server shows. **A machine on the way can then read passwords and grant
-    /// locks**, so a warning is logged each time a backend is built. For trying things out; otherwise see
+    /// Accepts any certificate of a `rediss` server. **A machine on the way can then read passwords and grant locks**,
+    /// so a warning is logged each time a backend is built. This is for experiments; otherwise see
     /// [`root_certificates`](Self::root_certificates).
     #[cfg(feature = "redis-tls")]
     pub fn insecure_skip_verify(mut self) -> Self {
@@ -189,9 +190,9 @@ impl RedlockBackendBuilder {
         self
     }
 
-    /// How long one server may take for one answer: 1 ms to 1 hour, by default 1 second. After that it counts as away, and the
-    /// connection to it is replaced. Should be much shorter than the leases, as an acquire may have to wait for
-    /// it where the other servers do not decide.
+    /// How long one server may take for one answer: 1 ms to 1 hour, by default 1 second. After that the server counts
+    /// as away, and the connection to it is replaced. Set it much shorter than the leases: an acquire may have to wait
+    /// this long if the other servers do not decide.
     pub fn request_timeout(mut self, limit: Duration) -> Self {
         self.access.limits.request = limit;
         self
@@ -204,22 +205,22 @@ impl RedlockBackendBuilder {
         self
     }
 
-    /// Has the first lock connect, instead of [`build`](Self::build). What `build` would have reported, the locks report
-    /// then.
+    /// Connects with the first lock, instead of in [`build`](Self::build). Errors that `build` would have reported come
+    /// from the locks then.
     pub fn lazy(mut self) -> Self {
         self.access.start.is_lazy = true;
         self
     }
 
-    /// Takes each server for one by itself, whatever it says of itself in `INFO`. By default `false`; as
-    /// [`RedisBackendBuilder::trust_url`](super::super::RedisBackendBuilder::trust_url) has it.
+    /// Whether to believe the URLs, and not `INFO`, that each server stands alone. By default `false`; see
+    /// [`RedisBackendBuilder::trust_url`](super::super::RedisBackendBuilder::trust_url).
     pub fn trust_url(mut self, trust: bool) -> Self {
         self.access.trusts_url = trust;
         self
     }
 
-    /// What stands before every key, such as `shop:`, by default nothing; as
-    /// [`RedisBackendBuilder::namespace`](super::super::RedisBackendBuilder::namespace) has it.
+    /// What stands before every key, such as `shop:`; by default nothing. See
+    /// [`RedisBackendBuilder::namespace`](super::super::RedisBackendBuilder::namespace).
     pub fn namespace(mut self, namespace: impl AsRef<str>) -> Self {
         match Namespace::new(namespace) {
             Ok(namespace) => {
@@ -230,13 +231,13 @@ impl RedlockBackendBuilder {
         }
     }
 
-    /// Connects, and looks at the servers and the accounts. Succeeds if a majority of the servers is fine; what
-    /// is wrong with the others is logged.
+    /// Connects, and checks the servers and the accounts. It succeeds if a majority of the servers is fine, and logs
+    /// what is wrong with the others.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] for fewer than three servers, for one that is named twice, and for a URL of
-    /// another form; [`ErrorKind::Unavailable`] if no majority answers in time. If a majority is wrong in a way
-    /// that does not pass, such as [`ErrorKind::Auth`] or [`ErrorKind::Unsupported`], it is that error.
+    /// [`ErrorKind::InvalidOption`] for fewer than three servers, for one that is named twice, and for a malformed URL;
+    /// [`ErrorKind::Unavailable`] if no majority answers in time. If a majority fails in a way that does not pass, such
+    /// as [`ErrorKind::Auth`] or [`ErrorKind::Unsupported`], it is that error.
     ///
     /// # Cancel safety
     /// Dropping the future gives the connections up.

@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 pub(super) struct FanOut<T>(mpsc::UnboundedReceiver<(usize, T)>);
 
 impl<T: Send + 'static> FanOut<T> {
-    /// Asks. `request` is called for each participant in turn; what it does before its future is ordered by that.
+    /// Asks. `request` is called for each participant in turn, so what it does before it returns its future happens in
+    /// that order.
     pub(super) fn ask<F>(participants: &[Arc<Participant>], request: impl Fn(Arc<Participant>) -> F) -> Self
     where
         F: Future<Output = T> + Send + 'static,
@@ -38,7 +39,7 @@ impl<T: Send + 'static> FanOut<T> {
         Self(round)
     }
 
-    /// The next answer, and which server's it is; none when all have answered.
+    /// The next answer, and the number of its server; `None` when all have answered.
     pub(super) async fn next(&mut self) -> Option<(usize, T)> {
         self.0.recv().await
     }

@@ -1,5 +1,5 @@
-//! Rivals at model servers, in whatever order chance finds: no two grants are valid at once (I1), and tokens
-//! rise from grant to grant (I2). Twins that lack one rule each show that the property notices.
+//! Rivals at model servers, in random orders: no two grants are valid at once (I1), and tokens rise from grant to grant
+//! (I2). Flawed rules, each with one rule missing, show that the property notices.
 
 use super::votes::{Ballot, Outcome, Vote, proposal};
 use crate::backend::redis::number::GrantNumber;
@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ModelFlaw {
     None,
-    /// A grant is believed though its lease ended before the majority was complete.
+    /// A grant counts even if its lease ended before the majority was complete.
     IgnoresTheLease,
     /// A majority is one of the servers that answered.
     CountsTheAnswers,

@@ -14,12 +14,12 @@ use std::time::Duration;
 /// A server that knows nothing of the others.
 pub(super) struct RedlockServer {
     pub(super) address: String,
-    /// Without patience for a server that cannot for the moment: the others are asked as well.
+    /// Does not wait for a server that answers "not now": the others are asked as well.
     pub(super) calls: Calls,
 }
 
 impl RedlockServer {
-    /// Makes sure that there is a connection. What fails here was surely never sent.
+    /// Makes sure that there is a connection. If this fails, the request was certainly not sent.
     pub(super) async fn ensure(&self) -> Result<(), LockError> {
         self.calls.servers.ensure().await
     }

@@ -1,4 +1,4 @@
-//! What one owner has at one server, and what is under way for it there.
+//! What one owner has at one server, and which of its requests are under way there.
 
 use super::fifo::{Fifo, FifoTurn};
 use super::node::RedlockServer;
@@ -97,7 +97,7 @@ impl Participant {
         self.node.calls.renew(self.terms.caller()).await.map_err(|error| self.at_server(error))
     }
 
-    /// Gives back what an attempt may have got here; the owner will ask again.
+    /// Gives back what an attempt may have got here. The owner will ask again.
     pub(super) async fn withdraw(&self, mut turn: FifoTurn) -> Result<(), LockError> {
         turn.come().await;
         if self.may_hold.load(Ordering::Acquire) {
@@ -123,8 +123,8 @@ impl Participant {
         Ok(*self.left.get_or_init(|| had_it))
     }
 
-    /// Goes on leaving until the server confirms it, or the lease is over anyway. A server that was never sent
-    /// a thing has nothing to confirm.
+    /// Repeats the release until the server confirms it, or the lease is over. A server that was never sent anything
+    /// has nothing to confirm.
     pub(super) async fn keep_leaving(&self) {
         if self.kept.swap(true, Ordering::AcqRel) {
             return;

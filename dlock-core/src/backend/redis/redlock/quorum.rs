@@ -16,12 +16,12 @@ use std::time::Duration;
 /// What asking for a lock once came to.
 pub(super) enum RoundOutcome {
     Granted(Grant),
-    /// Others have it, or parts of it. When it may be free, if that is known.
+    /// Other owners have the lock, or parts of it. Holds when it may be free, if that is known.
     Refused(Option<Duration>),
     Failed(LockError),
 }
 
-/// How often a token is raised in one attempt before rivals are given way.
+/// How often one attempt raises its token before it gives way to rivals.
 const RAISES: usize = 4;
 
 /// Asks once. An owner that has the lock already is granted it again, by a renewal (I5).
@@ -87,8 +87,8 @@ fn believe(acquisition: &RedlockAcquisition, token: GrantNumber, sent: Moment) -
     RoundOutcome::Granted(grant(token, valid_until))
 }
 
-/// Frees what a failed attempt got, at every server; waits for those that answer. An owner that was granted the
-/// lock, and only could not be told so again, keeps it.
+/// Frees what a failed attempt got, at every server, and waits for those that answer. An owner that already had the
+/// lock keeps it, even if asking again failed.
 pub(super) async fn give_back(acquisition: &RedlockAcquisition) {
     if acquisition.token().is_some() {
         return;
@@ -130,8 +130,8 @@ pub(super) async fn leave(acquisition: &RedlockAcquisition, which: LeaveFrom) ->
     })
 }
 
-/// Renews at every server. It counts if a majority of all confirms it, and only then those that lost the lock
-/// are given it again: where no majority has it, it is gone (I8).
+/// Renews at every server. The renewal counts if a majority of all servers confirms it. Only then the lock is set again
+/// at servers that lost it. Without a majority the lock is gone (I8).
 pub(super) async fn renew(acquisition: &RedlockAcquisition) -> Result<Moment, LockError> {
     let valid_until = acquisition.terms.ttl.valid_until(Moment::now());
     let mut round =
@@ -143,7 +143,8 @@ pub(super) async fn renew(acquisition: &RedlockAcquisition) -> Result<Moment, Lo
     Ok(valid_until)
 }
 
-/// Takes the lock again where a renewal did not find it, so that the next server to forget it does no harm.
+/// Takes the lock again at servers where a renewal did not find it, so that the next server that forgets it does no
+/// harm.
 async fn heal(
     participants: Arc<[Arc<Participant>]>,
     mut missing: Vec<usize>,
@@ -219,7 +220,7 @@ async fn drain<T: Send + 'static>(round: &mut FanOut<T>, asked: Moment) {
     }
 }
 
-/// The error if too many servers failed: that of the servers if none of it can pass by itself.
+/// The error if too many servers failed. If that cannot pass by itself, it is an error of the servers.
 pub(super) fn out_of_reach(mut failures: Vec<LockError>, servers: usize) -> LockError {
     let lasting = |error: &LockError| !error.kind().is_retryable();
     let too_many =

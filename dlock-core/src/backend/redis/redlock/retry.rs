@@ -1,8 +1,8 @@
 //! How long to wait before the next attempt. Pure.
 //!
-//! There is no queue: those of several servers would soon differ. Rivals that each got a part of the servers
-//! must not ask again in step, or they split them again for ever; so the pauses are random, and spread over
-//! several round trips, further with every attempt.
+//! There is no queue: the queues of several servers would soon differ. Rivals that each got a part of the servers must
+//! not ask again at the same time, or they would split the servers for ever. So the pauses are random, and spread over
+//! several round trips, wider with every attempt.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl RetryPauses {
         self.attempts = self.attempts.saturating_add(1);
         let random = random.clamp(0.0, 1.0);
         let pause = LEAST.saturating_add(spread.mul_f64(random));
-        // Those who wait for the end of the same lease must not all ask at that moment.
+        // Waiters for the end of the same lease must not all ask at that moment.
         free_in.map_or(pause, |left| {
             pause.min(left.saturating_add(LEAST).saturating_add(narrow.mul_f64(random)))
         })

@@ -1,7 +1,7 @@
-//! What the answers of several servers come to. Pure.
+//! What the answers of several servers decide. Pure.
 //!
-//! A majority is always one of all servers, never of those that answered: any two majorities share a server,
-//! and a server has one holder.
+//! A majority is always counted of all servers, never of those that answered. So any two majorities share a server, and
+//! a server has one holder.
 
 use crate::backend::redis::number::GrantNumber;
 use std::time::Duration;
@@ -31,13 +31,13 @@ pub(super) enum Outcome {
     Won,
     /// The owner has the lock at a majority, but the token is no greater than this one.
     Outbid(GrantNumber),
-    /// The servers that would make up a majority are another's, or several others'.
+    /// The servers that would complete a majority are held by one other owner, or by several.
     Refused,
     /// Too few servers answer.
     Unreachable,
 }
 
-/// The votes on one proposal, one of each server at most.
+/// The votes on one proposal, at most one from each server.
 #[derive(Debug, Clone)]
 pub(super) struct Ballot {
     servers: usize,
@@ -140,7 +140,8 @@ impl Poll {
         }
     }
 
-    /// Whether a majority has answered, with whatever. Who left it has left enough for another to have the lock.
+    /// Whether a majority has answered, whatever the answers. An owner that left a majority has left enough for another
+    /// to have the lock.
     pub(super) fn is_heard(&self) -> bool {
         self.yes + self.no >= majority(self.servers)
     }
@@ -162,8 +163,8 @@ impl Poll {
     }
 }
 
-/// The next token to propose: greater than all that are known, and if the clock is any good, than all that are
-/// not. A wrong clock costs rounds, never the order.
+/// The next token to propose. It is greater than all known tokens and, if the clock is right, than all unknown ones. A
+/// wrong clock costs rounds, never the order.
 pub(super) fn proposal(seen: GrantNumber, unix_time: Duration) -> GrantNumber {
     // The scripts count exactly up to 2^53. A clock that is past the year 2112 must not use that up.
     const LATEST: u64 = 1 << 52;
@@ -289,7 +290,7 @@ mod tests {
         Ok(())
     }
 
-    /// The negative control of the next test: its broken twin counts over the answers.
+    /// The negative control of the next test: this flawed count is over the answers.
     #[test]
     fn counting_over_the_answers_would_let_two_win() {
         let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });

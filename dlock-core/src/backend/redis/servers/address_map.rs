@@ -1,4 +1,4 @@
-//! Where servers are reached that announce addresses of another network.
+//! Reaches servers that announce addresses of another network.
 
 use super::address::Address;
 use crate::error::{ErrorKind, LockError};

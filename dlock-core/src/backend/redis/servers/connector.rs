@@ -1,4 +1,4 @@
-//! Makes connections: who logs in how, and how long anything may take.
+//! Makes connections: the login, and the limits of time.
 
 use super::address::Address;
 use super::probes::tcp_settings;

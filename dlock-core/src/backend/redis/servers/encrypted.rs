@@ -1,7 +1,7 @@
 //! Connections over TLS.
 //!
-//! The client library would load the system's certificates for each connection, fail if one of them is bad, and use the
-//! process's crypto provider. It is given the stream instead.
+//! By itself the client library loads the system's certificates for each connection, fails if one of them is bad, and
+//! uses the process's crypto provider. So dlock opens the stream and hands it over.
 
 use super::timed::Opened;
 use crate::backend::redis::tls::Encryption;

@@ -1,5 +1,5 @@
-//! Connections for requests that must not share one: a server that waits for its replicas answers nothing else
-//! on the same connection, and a transaction that watches a key is spoilt by any other request.
+//! Connections for requests that must not share one. A server that waits for its replicas answers nothing else on the
+//! same connection, and any other request would spoil a transaction that watches a key.
 
 use super::address::Address;
 use super::cluster::{Cluster, Place, REDIRECTIONS, in_a_circle};

@@ -1,7 +1,7 @@
 //! Whether a connection that hears hand-offs still leads to the server.
 //!
-//! What only listens is never told when a balancer, a firewall or a dead machine has cut it off: the system's own probes
-//! take half a minute, and a server that stands still answers those. So it is pinged.
+//! A connection that only listens does not notice when a balancer, a firewall or a dead machine has cut it off. The
+//! system's own probes take half a minute, and a server that stands still answers them. So dlock pings.
 
 use super::timed::TimedConnection;
 use crate::backend::redis::failure::breaks_connection;

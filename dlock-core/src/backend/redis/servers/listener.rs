@@ -1,9 +1,8 @@
 //! Hearing hand-offs from one node of a cluster.
 //!
-//! The subscriptions have a connection of their own that carries no commands: a server ends a subscription by
-//! itself when its slot moves away, and says so in a message that the client library takes for the answer to
-//! whatever command is under way. Here that can only be another subscription, and the connection is given up
-//! at once.
+//! The subscriptions have a connection of their own that carries no commands. A server ends a subscription by itself
+//! when its slot moves away, and the client library takes its message for the answer to the command under way. On this
+//! connection that can only be another subscription, and the connection is given up at once.
 
 use super::connector::Connector;
 use super::heartbeat::Heartbeat;

@@ -2,7 +2,7 @@
 //!
 //! A request over the keeper's connection wakes the keeper, and the keeper wakes the caller: two changes of threads. So a
 //! runtime that sends many requests has a connection of its own, which is made and driven by its own tasks. It carries
-//! commands and hears nothing. It goes with its runtime, with the keeper's connection, and when it is not used.
+//! commands and receives no pushes. It ends with its runtime, with the keeper's connection, and when it is idle.
 
 use super::admission::{Admission, Look, RouteChoice};
 use super::live::{LiveConnection, Opening, Source, connect};

@@ -1,4 +1,4 @@
-//! How the system notices that the other end of a connection is gone without a word.
+//! How the system notices that the other end of a connection is silently gone.
 
 use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
@@ -16,7 +16,7 @@ const PROBES: u32 = 3;
 #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
 const NOT_TAKEN: Duration = Duration::from_secs(30);
 
-/// So that a connection ends whose other end is gone without a word.
+/// Ends a connection whose other end is silently gone.
 pub(super) fn tcp_settings() -> TcpSettings {
     let keepalive = TcpKeepalive::new().with_time(PROBED_AFTER);
     #[cfg(any(target_vendor = "apple", target_os = "android", target_os = "linux", target_os = "windows"))]

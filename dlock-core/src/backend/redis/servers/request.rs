@@ -1,4 +1,4 @@
-//! What is sent to a server, and what comes of it.
+//! What is sent to a server, and its outcome.
 
 use super::timed::TimedConnection;
 use crate::backend::redis::failure::classify;

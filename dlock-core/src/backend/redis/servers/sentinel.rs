@@ -79,8 +79,8 @@ impl Sentinels {
         Err(failure.unwrap_or_else(|| answers.failure()))
     }
 
-    /// What each says, until those that have answered decide. All are asked at once, so that one that hangs costs no more
-    /// than its own limit, and mostly nothing.
+    /// The answers, until enough have come to decide. All sentinels are asked at once, so one that hangs costs no more
+    /// than its own limit, and usually nothing.
     async fn ask_all(&self, sentinels: &[Address]) -> SentinelAnswers {
         let ask = |(place, sentinel)| async move { (place, self.ask_for_primary(sentinel).await) };
         let mut asking: FuturesUnordered<_> = sentinels.iter().enumerate().map(ask).collect();
@@ -105,7 +105,7 @@ impl Sentinels {
         redis::cmd("SENTINEL").arg(subcommand).arg(&self.service).take()
     }
 
-    /// The servers that may be the primary, the likeliest first. Where as many sentinels name one as another, the later
+    /// The servers that may be the primary, the likeliest first. If two are named by equally many sentinels, the later
     /// failover counts.
     async fn candidates(&self, sentinels: &[Address], answers: &SentinelAnswers) -> Vec<Candidate> {
         let mut candidates = answers.candidates();

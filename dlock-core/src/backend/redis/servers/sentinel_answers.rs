@@ -1,4 +1,4 @@
-//! Which server sentinels call the primary, by what each of them says. Pure.
+//! Which server is the primary, by the answers of the sentinels. Pure.
 
 use super::address::Address;
 use crate::error::{ErrorKind, LockError};
@@ -31,8 +31,7 @@ impl SentinelAnswers {
         self.candidates().first().is_some_and(|most| most.named_by.len() * 2 > self.0.len())
     }
 
-    /// The servers that are named, the one that most name first. Of those that as many name, the one comes first that
-    /// stands first in the list.
+    /// The named servers, in the order of how many sentinels name them; on a tie, in the order of the list.
     pub(super) fn candidates(&self) -> Vec<Candidate> {
         let mut candidates = Vec::<Candidate>::new();
         for (place, address) in self.named() {
@@ -55,7 +54,7 @@ impl SentinelAnswers {
         self.named().filter(|(_, address)| *address != primary).map(|(place, _)| place).collect()
     }
 
-    /// Why none names a server. One that answers knows more than one that cannot be reached.
+    /// Why no sentinel names a server. An answer says more than a sentinel that cannot be reached.
     pub(super) fn failure(self) -> LockError {
         let mut failures: Vec<_> = self.0.into_iter().flatten().filter_map(Result::err).collect();
         failures.sort_by_key(|error| error.kind() == ErrorKind::Unavailable);
@@ -64,7 +63,7 @@ impl SentinelAnswers {
     }
 }
 
-/// How many of the candidates, from the first on, as many sentinels name: more than one have to be told apart.
+/// How many of the first candidates are named by equally many sentinels. If more than one, something else must decide.
 pub(super) fn tied(candidates: &[Candidate]) -> usize {
     let most = candidates.first().map_or(0, |candidate| candidate.named_by.len());
     candidates.iter().take_while(|candidate| candidate.named_by.len() == most).count()

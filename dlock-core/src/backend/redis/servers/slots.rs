@@ -13,7 +13,7 @@ pub(crate) fn slot(key: &[u8]) -> u16 {
     CRC.checksum(hash_tag(key).unwrap_or(key)) % SLOTS as u16
 }
 
-/// What is hashed instead of the whole key: what stands between the first `{` and the next `}`, if anything.
+/// What is hashed instead of the whole key: the bytes between the first `{` and the next `}`, if there are any.
 pub(crate) fn hash_tag(key: &[u8]) -> Option<&[u8]> {
     let (_, rest) = split_at_byte(key, b'{')?;
     let (tag, _) = split_at_byte(rest, b'}')?;
@@ -115,7 +115,7 @@ fn list(value: &Value) -> Option<&[Value]> {
     }
 }
 
-/// A node that does not know its own host names none; then it is the one that was asked.
+/// A node that does not know its own host names none. Then it is the host that was asked.
 fn node_address(node: &[Value], asked: &Address) -> Option<Address> {
     let host = match node.first()? {
         Value::BulkString(host) => std::str::from_utf8(host).ok()?,

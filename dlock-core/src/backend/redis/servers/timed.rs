@@ -1,6 +1,7 @@
 //! A connection on which every request has a limit.
 //!
-//! The limit of the client library is a timer of the runtime that asks, which may have none. These are the keeper's.
+//! The client library's own limit is a timer of the caller's runtime, which may have no timers. These limits are the
+//! keeper's timers.
 
 use crate::keeper::Keeper;
 use crate::time::{KeeperTimer, before};
@@ -69,7 +70,7 @@ impl ConnectionLike for TimedConnection {
     }
 }
 
-/// What comes of it within `limit`. Past that, it is the error that the client library gives for its own limit.
+/// The outcome within `limit`. After that it is the error that the client library has for its own limit.
 pub(super) async fn in_time<T>(
     keeper: &'static Keeper,
     limit: Duration,

@@ -20,7 +20,7 @@ pub(crate) enum Servers {
 }
 
 impl Servers {
-    /// Which connection the caller's next request goes over. What is asked of a cluster always goes over the keeper's.
+    /// The connection for the caller's next request. Requests to a cluster always go over the keeper's.
     pub(crate) fn route(&self) -> Route {
         match self {
             Self::One(connection) => connection.route(),
@@ -28,8 +28,8 @@ impl Servers {
         }
     }
 
-    /// Sends a request to the server that keeps `key` over the keeper's connection, and again while that server answers
-    /// that it cannot for the moment, for no longer than `limit`.
+    /// Sends a request to the server that keeps `key`, over the keeper's connection. While the server answers "not
+    /// now", it is sent again, for no longer than `limit`.
     pub(crate) async fn call<T: FromRedisValue>(
         &self,
         key: &[u8],
@@ -102,7 +102,7 @@ impl Servers {
         Ok(Reply { value, repeated: copies.are_many() })
     }
 
-    /// How long finding the servers and some requests after it may take, and some more. `limit` is that of a request.
+    /// How long it may take to find the servers and send some requests, with a margin. `limit` is that of a request.
     pub(crate) fn patience(&self, limit: Duration) -> Duration {
         let finding = match self {
             Self::One(connection) => connection.source().patience(),

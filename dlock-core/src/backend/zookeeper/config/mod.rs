@@ -1,4 +1,4 @@
-//! What a ZooKeeper client is told: servers, root, accounts, TLS.
+//! The settings of a ZooKeeper client: servers, root, accounts, TLS.
 
 pub(crate) mod access;
 pub(crate) mod builder;

@@ -1,8 +1,8 @@
 //! Names that stand for several servers.
 //!
 //! The client library looks a name up each time it connects, and tries its addresses in their order, all within the time of
-//! one attempt. A first address that swallows what is sent there takes all of that, every time. So beside such a name the
-//! client is given its addresses, which it tries one by one. The name stays among them: by it servers are found that came
+//! one attempt. If the first address never answers, it takes all of that time, at every attempt. So the client gets the
+//! addresses beside such a name, and tries them one by one. The name stays in the list, to find servers that are added
 //! later.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! Checked settings, and what the client is told of them.
+//! Checked settings, and how the client gets them.
 
 use super::access::Access;
 use super::names;

@@ -1,4 +1,5 @@
-//! The lock recipe as pure functions of what a lock's directory holds: whose turn it is, and whom to watch.
+//! The lock recipe as pure functions of the nodes in a lock's directory: which node's turn it is, and which node to
+//! watch.
 //!
 //! Every contender has an ephemeral sequential node in the directory of the key, and the node with the lowest number holds
 //! the lock. One directory may hold nodes of several clients and [dialects](super::Dialect).

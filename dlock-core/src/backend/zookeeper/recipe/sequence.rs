@@ -1,4 +1,4 @@
-//! How much is left of the numbers that a directory gives out. Pure.
+//! How many of a directory's numbers are left. Pure.
 //!
 //! ZooKeeper counts in 31 bits. When the numbers are used up, it gives the last one again and again. Then the numbers do not
 //! tell which client came first, and Curator gives one lock to two clients.

@@ -1,8 +1,8 @@
 //! The simple recipe: one ephemeral node for each key. Its maker has the lock.
 //!
-//! The path is the same for all acquisitions. So a node is an owner's own if its session made it *and* it says so in its
-//! data, and it is removed without a look only where it cannot be another owner's: by the first request of the
-//! release of a grant that was not lost.
+//! The path is the same for all acquisitions. So a node belongs to an owner only if its session made it *and* the
+//! node's data names the owner. It is removed without a look only if it cannot be another owner's: by the first request
+//! of the release of a grant that was not lost.
 
 use crate::backend::answers::busy;
 use crate::backend::zookeeper::acquire::{Acquire, MOST_ATTEMPTS};

@@ -1,4 +1,4 @@
-//! What is known here of one session: its link to the servers, and until when it may be believed in.
+//! What this process knows of one session: its link to the servers, and until when it is valid.
 
 use super::validity::Validity;
 use crate::backend::LossSignal;

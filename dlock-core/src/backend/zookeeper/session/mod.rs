@@ -1,4 +1,4 @@
-//! A session with the servers: its requests, its watches, and how long its word is good.
+//! A session with the servers: its requests, its watches, and how long it is valid.
 
 pub(crate) mod abilities;
 pub(crate) mod liveness;

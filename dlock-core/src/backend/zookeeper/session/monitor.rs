@@ -1,4 +1,4 @@
-//! The task that looks after one session until it is over.
+//! The task that keeps one session alive, and notices its end.
 
 use super::abilities::Abilities;
 use super::liveness::{Link, Liveness};

@@ -1,4 +1,4 @@
-//! Waiting for one's turn, when only one node is left ahead.
+//! Waiting for the turn of a node that has only one other ahead.
 
 use super::watch::WatchRoom;
 use crate::keeper::Keeper;

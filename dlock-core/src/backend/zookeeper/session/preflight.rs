@@ -1,7 +1,7 @@
-//! What is looked at once, when a backend is built: whether the servers know the requests of the locks.
+//! What is checked once, when a backend is built: whether the servers know the requests of the locks.
 //!
-//! Every request is of a kind that changes nothing. Servers answer one that they do not know with "unimplemented", or
-//! drop the connection; so does a network that fails, and a request that met that is made again, by itself.
+//! No request here changes anything. Servers answer an unknown request with "unimplemented", or drop the connection. A
+//! bad network drops connections, too, so a request that met this is sent again, alone.
 
 use super::abilities::Ability;
 use super::requests::Session;

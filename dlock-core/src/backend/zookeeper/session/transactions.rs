@@ -1,4 +1,4 @@
-//! What acquisitions write, and what of it goes in one transaction. Pure.
+//! What acquisitions write, and which writes share a transaction. Pure.
 
 use crate::backend::zookeeper::node::LockNode;
 use crate::label::Label;

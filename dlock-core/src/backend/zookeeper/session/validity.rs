@@ -1,10 +1,10 @@
-//! How long a session may be believed in, by what its leader acknowledged. Pure.
+//! How long a session is valid, by what its leader acknowledged. Pure.
 //!
-//! The leader of the ensemble ends a session when it has not heard of it for the session's timeout. It hears
-//! of a client through the server that the client is connected to, which passes a client's sign of liveness on
-//! with its next ping: at most half a tick later, and a timeout is two ticks or more. So an acknowledgement
-//! alone does not say what the leader has heard. But a request that the leader answered proves that the way
-//! to it was open, and thus that everything from before one relay gap had been passed on by then.
+//! The leader of the ensemble ends a session that it has not heard from for the session's timeout. It hears from a
+//! client through the server that the client is connected to. That server passes a client's sign of life on with its
+//! next ping: at most half a tick later, and a timeout is two ticks or more. So an acknowledgement alone does not say
+//! what the leader has heard. But a request that the leader answered proves that the way to it was open. So every sign
+//! of life that was older than that delay had reached the leader by then.
 
 use crate::time::Moment;
 use std::collections::VecDeque;

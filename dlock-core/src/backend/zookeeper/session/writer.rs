@@ -1,10 +1,11 @@
-//! Sends the writes of all acquisitions of a session, as many as there are in one transaction.
+//! Sends the writes of all acquisitions of a session, many in one transaction.
 //!
-//! A server has nearly as much to do for a small request as for one with many writes, and the client's small packets
-//! wait for one another anyway. So what is asked for while a transaction is under way gathers, and goes with the
-//! next one. A write that comes while none is under way is sent at once.
+//! A small request costs a server nearly as much as one with many writes, and the client's small packets wait for one
+//! another anyway. So writes that come while a transaction is under way gather, and the next one takes them all. A
+//! write that comes while none is under way is sent at once.
 //!
-//! A transaction is carried out as a whole or not at all. If one write of it cannot be, each of them is sent alone.
+//! A transaction is carried out as a whole or not at all. If one of its writes cannot be carried out, each is sent
+//! again alone.
 //!
 //! Invariant (I4): an owner that gives up asking for a place knows that the request was sent before its next request, or
 //! never will be. A removal is sent in any case. It may come after later requests, which does no harm, since no other node
