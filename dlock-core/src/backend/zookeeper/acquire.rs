@@ -22,8 +22,8 @@ use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use zookeeper::Error;
 
-/// One acquire. It leaves no trace in itself: what it brought about is in [`Acquisitions`](super::acquisitions::Acquisitions),
-/// so it may be dropped at any await (I4).
+/// One acquire. All that it has made is noted in [`Acquisitions`](super::acquisitions::Acquisitions), so it may be
+/// dropped at any await (I4).
 pub(super) struct Acquire<'a> {
     pub(super) shared: &'a ZooKeeperLocks,
     pub(super) request: &'a AcquireRequest,
@@ -89,8 +89,7 @@ impl<'a> Acquire<'a> {
         self.request.mode == Mode::Wait && error.kind() == ErrorKind::Unavailable
     }
 
-    /// One way through, from the session to the grant. After an error the next one takes up what this one has
-    /// left.
+    /// One pass, from the session to the grant. After an error the next pass takes up what this one has left.
     async fn attempt(&self) -> Result<Grant, LockError> {
         let session = self.session().await?;
         let node = match self.shared.settings.recipe() {
@@ -124,8 +123,8 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    /// Finds the node that an earlier request of this owner may have made (I5). Without an entry there was
-    /// none. A node that another session made is as good as gone, and removed so that it is not waited for.
+    /// Finds the node that an earlier request of this owner may have made (I5). Without an entry there was none. A node
+    /// that another session made is as good as gone. It is removed, so that no waiter waits for it.
     async fn adopt(&self, session: &Arc<Session>) -> Result<Option<QueuedNode>, Error> {
         if !self.shared.acquisitions.knows(self.owner()) {
             return Ok(None);
@@ -164,7 +163,7 @@ impl<'a> Acquire<'a> {
         Err(unavailable("the lock's directory was removed as often as it was made; try again later"))
     }
 
-    /// Fails closed before the numbers end: then two nodes could have one number, and two acquisitions the lock.
+    /// Refuses before the numbers end. After that two nodes could have one number, and two acquisitions the lock.
     async fn check_sequence(&self, session: &Session, node: &LockNode) -> Result<(), LockError> {
         match sequence::left_after(node.name().strip_prefix(&self.prefix).unwrap_or_default()) {
             NumbersLeft::Plenty => Ok(()),
@@ -179,8 +178,8 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    /// Waits until the node is the first. Unless only one was ahead, the queue is looked at again after every
-    /// wake-up: that the node ahead is gone does not mean that this one is first (I1).
+    /// Waits until the node is the first. If more than one node was ahead, the queue is read again after every wake-up:
+    /// this node need not be the first because the node ahead is gone (I1).
     async fn take_turn(&self, session: &Session, place: QueuedNode) -> Result<(), LockError> {
         let QueuedNode { node, mut position } = place;
         let mut link = session.link();
@@ -220,7 +219,7 @@ impl<'a> Acquire<'a> {
         unavailable("the node in the queue was removed; it takes a new place")
     }
 
-    /// Leaves the queue and answers for a try: busy only if nothing is left for certain.
+    /// Leaves the queue and answers a try. It answers busy only if certainly nothing is left.
     async fn step_back(&self, session: &Session, node: &LockNode) -> LockError {
         match self.give_up_place(session, node).await {
             Ok(()) => busy(),
@@ -237,7 +236,7 @@ impl<'a> Acquire<'a> {
     /// Waits until the node ahead changes or goes, or the link comes back: one waiter per node (I6).
     async fn wait_for(&self, session: &Session, ahead: &str, link: &mut Receiver<Link>) -> Result<(), Error> {
         if self.is_own(ahead) {
-            // A node of this owner's own, missed by an earlier search. It would wait for itself.
+            // A node of this owner itself, which an earlier search missed. The owner would wait for itself.
             return session.delete(ahead).await.map(drop);
         }
         let mut watch = match session.watch(ahead).await {
@@ -251,8 +250,8 @@ impl<'a> Acquire<'a> {
         Ok(())
     }
 
-    /// Waits as the next one. Whether the node is first now, if that is certain without another look: a lower
-    /// number cannot come. `None` if the nodes cannot be watched.
+    /// Waits as the second in the queue. Returns whether the node is certainly the first now: a lower number cannot
+    /// come. `None` if the nodes cannot be watched.
     async fn wait_next(
         &self,
         session: &Session,
@@ -287,8 +286,8 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    /// Gives the grant, if the session is certain to be alive. It is entered before the last look at the
-    /// session: one that ends meanwhile either is seen here or finds the grant in the table (I1).
+    /// Gives the grant, if the session is certainly alive. The grant is entered before the session is checked for the
+    /// last time. So a session that ends meanwhile is either noticed here, or finds the grant in the table (I1).
     async fn grant(&self, session: &Session, node: &LockNode) -> Result<Grant, LockError> {
         let token = first_token(node.created).ok_or_else(no_token)?;
         session.confirmed().await.map_err(classify)?.ok_or_else(session_ended)?;
@@ -313,7 +312,7 @@ fn sequence_exhausted() -> LockError {
     )
 }
 
-/// How often a directory is made that an operator, or the servers' own cleaning, removes again.
+/// How often a directory is made again after an operator, or the servers themselves, removed it.
 pub(super) const MOST_ATTEMPTS: u32 = 10;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);

@@ -42,8 +42,8 @@ pub(super) enum Release {
     Unknown,
 }
 
-/// A grant that is gone. Its guard is still to be told, which runs code of others: not under the mutex, and in a task
-/// of its own.
+/// A grant that is gone. Its guard is still to be told. That runs code from outside the library, so it is done in a
+/// task of its own, and not under the mutex.
 pub(super) struct LostGrant {
     /// Where its node is, or was.
     pub(super) path: String,
@@ -71,7 +71,7 @@ impl Acquisitions {
         let entry =
             AcquisitionEntry { session: Arc::clone(session), node: None, state: AcquisitionState::Asking };
         let before = entries.insert(owner, entry);
-        // Not under the mutex: it may be the last word of an old session.
+        // Not under the mutex: this may drop the last handle of an old session.
         drop(entries);
         drop(before);
     }
@@ -131,7 +131,7 @@ impl Acquisitions {
         Some((Arc::clone(&entry.session), entry.granted()?.clone()))
     }
 
-    /// Forgets the owner. Nothing of it is left with the servers, or will be.
+    /// Forgets the owner. Nothing of it is left at the servers, now or later.
     pub(super) fn leave(&self, owner: OwnerId) {
         let before = self.0.lock().remove(&owner);
         drop(before);

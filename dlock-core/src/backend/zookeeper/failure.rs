@@ -2,8 +2,8 @@
 
 use crate::error::{ErrorKind, LockError};
 
-/// The error for `cause`. Only what the server refused for good is another kind than
-/// [`ErrorKind::Unavailable`]: of everything else it is unknown whether it was carried out (I5).
+/// The error for `cause`. Only a final refusal of the server has another kind than [`ErrorKind::Unavailable`]. For
+/// everything else it is unknown whether it was carried out (I5).
 pub(super) fn classify(cause: zookeeper::Error) -> LockError {
     let (kind, detail) = meaning(&cause);
     LockError::new(kind, detail).with_source(cause)

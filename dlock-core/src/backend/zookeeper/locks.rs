@@ -29,7 +29,7 @@ pub(super) struct ZooKeeperLocks {
     /// The node below which each key has its directory: the root, or in it that of the namespace.
     base: String,
     met_strangers: AtomicBool,
-    /// The keys of which it was said that half of their numbers are given out.
+    /// The keys that were warned about, since half of their numbers are used.
     half_used: Mutex<HashSet<LockKey>>,
 }
 
@@ -88,7 +88,7 @@ impl ZooKeeperLocks {
         path::join(&self.base, &path::segment(key.as_bytes()))
     }
 
-    /// Says once for each key that its directory will run out of numbers.
+    /// Warns once for each key that its directory will run out of numbers.
     pub(super) fn note_half_used(&self, key: &LockKey) {
         if self.half_used.lock().insert(key.clone()) {
             tracing::warn!(
@@ -100,7 +100,7 @@ impl ZooKeeperLocks {
         }
     }
 
-    /// Says once that the queue of a lock has nodes in it that Curator would wait for.
+    /// Warns once that the queue of a lock has nodes in it that Curator would wait for.
     pub(super) fn note_strangers(&self, children: &[String]) {
         if order::has_strangers(children) && !self.met_strangers.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -112,7 +112,7 @@ impl ZooKeeperLocks {
     }
 }
 
-/// Opens the session and looks whether the account may use the root.
+/// Opens the session and checks that the account may use the root.
 fn base(settings: &Settings, namespace: Option<&Namespace>) -> String {
     match namespace {
         Some(namespace) => path::join(settings.root(), &path::segment(namespace.as_str().as_bytes())),
@@ -122,7 +122,7 @@ fn base(settings: &Settings, namespace: Option<&Namespace>) -> String {
 
 fn start(settings: &Arc<Settings>, sessions: &SessionManager) -> Start {
     let (settings, sessions) = (Arc::clone(settings), sessions.clone());
-    // Looking at the servers takes a few answers, and where they drop connections as many reconnects.
+    // Checking the servers takes a few answers, and as many reconnects if they drop connections.
     let patience = settings.connect_limit().saturating_mul(2).saturating_add(settings.request_timeout() * 16);
     Start::new(patience, move || {
         let (settings, sessions) = (Arc::clone(&settings), sessions.clone());

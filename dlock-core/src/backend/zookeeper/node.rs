@@ -4,8 +4,8 @@
 #[derive(Debug, Clone)]
 pub(crate) struct LockNode {
     pub(crate) path: String,
-    /// The transaction that made the node: where its fencing tokens come from (I2). Unlike the sequence number it rises when
-    /// the directory is removed and made again, too.
+    /// The transaction that made the node, from which its fencing tokens come (I2). Unlike the sequence number, it also
+    /// rises when the directory is removed and made again.
     pub(crate) created: i64,
 }
 

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 /// The one path segment that stands for a key with these bytes, or for a namespace.
 ///
-/// What ZooKeeper takes in a name stays readable: the key `order:42` is the node `order:42`, the one that a
-/// Java program locks as `/locks/order:42`. Everything else, and `%` itself, is percent-encoded byte by byte,
-/// so that no two keys have one name. The names that mean something to ZooKeeper are encoded as a whole.
+/// What ZooKeeper allows in a name stays readable: the key `order:42` is the node `order:42`, the one that a Java
+/// program locks as `/locks/order:42`. Everything else, and `%` itself, is percent-encoded byte by byte, so that no two
+/// keys have one name. The names that mean something to ZooKeeper are encoded as a whole.
 pub(super) fn segment(bytes: &[u8]) -> String {
     let reserved = matches!(bytes, b"." | b".." | b"zookeeper");
     let mut name = String::with_capacity(bytes.len());
@@ -34,7 +34,7 @@ pub(super) fn join(parent: &str, name: &str) -> String {
     path
 }
 
-/// Whether `path` can be the root below which the locks lie: absolute, and taken by ZooKeeper as it is.
+/// Whether `path` can be the root below which the locks lie: absolute, and accepted by ZooKeeper as it is.
 pub(super) fn is_root(path: &str) -> bool {
     path == "/" || path.strip_prefix('/').is_some_and(|names| names.split('/').all(is_name))
 }

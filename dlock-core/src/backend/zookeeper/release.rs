@@ -12,10 +12,9 @@ use crate::time::Moment;
 use std::time::Duration;
 use zookeeper::Error;
 
-/// Removes whatever the claim's owner has with the servers.
+/// Removes whatever the claim's owner has at the servers.
 ///
-/// Nothing is connected for this. Another session could not do more than wait: what the owner's session made
-/// goes with it.
+/// This makes no connection. A new session could only wait: what the owner's session made goes with that session.
 pub(super) async fn release(shared: &ZooKeeperLocks, claim: &Claim) -> Result<(), LockError> {
     let Some(known) = shared.acquisitions.look(claim.owner) else { return Err(lost()) };
     if known.session.is_over() {
@@ -35,7 +34,7 @@ pub(super) async fn release(shared: &ZooKeeperLocks, claim: &Claim) -> Result<()
     }
 }
 
-/// For how long at most the servers keep what the claim's owner has if they hear no more of its session.
+/// How long at most the servers keep what the claim's owner has, if they hear nothing more of its session.
 pub(super) fn longest_lease(shared: &ZooKeeperLocks, claim: &Claim) -> Duration {
     let known = shared.acquisitions.look(claim.owner);
     known.map_or(Duration::ZERO, |known| known.session.longest_silence())
@@ -59,7 +58,7 @@ fn unconfirmed(cause: Error) -> LockError {
     }
 }
 
-/// Removes the owner's node; without a known one all that a search finds. The search comes after every request
+/// Removes the owner's node. If none is known, it removes all that a search finds. The search comes after every request
 /// of the owner that is still under way.
 async fn remove(shared: &ZooKeeperLocks, claim: &Claim, known: &Known) -> Result<bool, Error> {
     if shared.settings.recipe() == Recipe::Simple {
@@ -77,8 +76,8 @@ async fn remove(shared: &ZooKeeperLocks, claim: &Claim, known: &Known) -> Result
     Ok(was_there)
 }
 
-/// Until when the owner's grant may be believed. Usually nothing is sent: the session's heartbeats speak for
-/// all of its locks, and its monitor looks for nodes that were removed.
+/// Until when the owner's grant is valid. Usually nothing is sent: the session's heartbeats confirm all of its locks,
+/// and its monitor looks for nodes that were removed.
 pub(super) async fn renew(shared: &ZooKeeperLocks, claim: &Claim) -> Result<Moment, LockError> {
     let session = shared.acquisitions.granted_by(claim.owner).ok_or_else(lost)?;
     session.confirmed().await.map_err(classify)?.ok_or_else(lost)

@@ -4,8 +4,8 @@ use crate::backend::url_options::Wrong;
 use std::fmt;
 use zookeeper::{Client, Connector, Error};
 
-/// Whether connections are made over TLS, and whom they trust. All of them are or none is: there is no way back to
-/// plain text.
+/// Whether connections are made over TLS, and the authorities that they trust. Either all are or none: there is no way
+/// back to plain text.
 #[derive(Clone, Default)]
 pub(crate) struct Tls {
     demanded: bool,
@@ -65,7 +65,7 @@ impl Tls {
         Ok(())
     }
 
-    /// What the client would find out only when it connects, and some of it by a panic.
+    /// Checks what the client would find out only when it connects, and partly by a panic.
     pub(crate) fn check(&self, hosts: &str) -> Result<(), Wrong> {
         if !self.demanded {
             return Ok(());
@@ -86,7 +86,7 @@ impl Tls {
         if !self.demanded {
             return connector.connect(hosts).await;
         }
-        // Without a default, or with two to choose from, the first handshake would panic. One that the program
+        // Without a default provider, or with two to choose from, the first handshake would panic. One that the program
         // has set stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         connector.with_tls(self.options()?).secure_connect(hosts).await

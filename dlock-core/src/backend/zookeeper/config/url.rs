@@ -72,7 +72,8 @@ fn share(settings: &mut Settings, other: &str) -> Result<(), Wrong> {
     settings.access_mut().share_with(scheme, id)
 }
 
-/// Puts what `url` says, which has no options, into `settings`. The URL may hold a password and is never part of an error.
+/// Puts what `url`, without its options, says into `settings`. The URL may hold a password and is never part of an
+/// error.
 pub(crate) fn apply(url: &str, settings: &mut Settings) -> Result<(), Wrong> {
     let no_scheme = "the URL begins with neither zookeeper:// nor zookeeper+tls://";
     let (scheme, rest) = url.split_once("://").ok_or(no_scheme)?;

@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 pub(crate) enum Position {
     /// It holds the lock.
     First,
-    /// It comes after this one, and if it is the next one, after no other.
+    /// The node comes after this one, and if it is the second, after no other.
     Behind { nearest: String, is_next: bool },
     /// It is not there.
     Gone,
@@ -38,13 +38,14 @@ pub(crate) fn first(children: &[String]) -> Option<&str> {
     contenders.min_by(Contender::compare).map(|first| first.name)
 }
 
-/// The children with this [prefix](super::Dialect::prefix): what the requests of one owner have brought about. Usually one at most.
+/// The children with this [prefix](super::Dialect::prefix): the nodes that the requests of one owner have made. Usually
+/// at most one.
 pub(crate) fn of_owner<'a>(children: &'a [String], prefix: &'a str) -> impl Iterator<Item = &'a str> {
     let own = move |child: &&str| child.starts_with(prefix) && Contender::parse(child).is_some();
     children.iter().map(String::as_str).filter(own)
 }
 
-/// Whether some child is no contender, and thus not counted here, though Curator would count it.
+/// Whether some child is not a contender, and so not counted here, although Curator would count it.
 pub(crate) fn has_strangers(children: &[String]) -> bool {
     children.iter().any(|child| Contender::parse(child).is_none())
 }
@@ -62,7 +63,7 @@ impl<'a> Contender<'a> {
         let digits = name.bytes().rev().take_while(u8::is_ascii_digit).count();
         let (before, number) = name.split_at_checked(name.len().checked_sub(digits)?)?;
         let number = number.parse::<i64>().ok()?;
-        // `%010d`: a minus sign takes one of the ten places, save in the lowest numbers.
+        // `%010d`: a minus sign takes one of the ten places, except in the lowest numbers.
         let number = match (digits, before.strip_suffix('-')) {
             (10, _) if is_of_a_contender(before) => number,
             (9 | 10, Some(before)) if is_of_a_contender(before) => -number,

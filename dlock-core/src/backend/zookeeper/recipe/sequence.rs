@@ -9,17 +9,17 @@ pub(crate) enum NumbersLeft {
     Plenty,
     /// More than half of the numbers are given out.
     Half,
-    /// With so few left, no waiter can be sure to be the first.
+    /// With this few left, no waiter can be sure to be the first.
     Nothing,
 }
 
-/// From here on nothing is left. Far from the end, as clients that do not look may still be at work.
+/// From here on nothing counts as left. That is far from the end, since clients that do not check may still be at work.
 const END: i64 = (1 << 31) - (1 << 20);
 
 const HALF: i64 = 1 << 30;
 
-/// What is left after the node whose name ends in `number`. What is no number of ZooKeeper's is taken for the
-/// end: a waiter that cannot read it cannot tell which is first either.
+/// How many numbers are left after the node whose name ends in `number`. A text that is not a number of ZooKeeper
+/// counts as the end: a waiter that cannot read it cannot tell which node is first either.
 pub(crate) fn left_after(number: &str) -> NumbersLeft {
     match read(number) {
         Some(0..HALF) => NumbersLeft::Plenty,

@@ -30,8 +30,9 @@ fn mark(owner: OwnerId) -> String {
 enum Whose {
     /// This owner's own, by an earlier request.
     Own,
-    /// Another owner's; also this owner's own by a session before this one. That goes with its session, and must not
-    /// be removed by its path: it may have gone, and the path be another owner's, when the request arrives (I8).
+    /// The node of another owner, or of this owner by an earlier session. The latter goes with its session, and must
+    /// not be removed by its path: when the request arrives, the node may have gone, and the path may belong to another
+    /// owner (I8).
     Other,
     /// It is no lock: a directory, perhaps that of the other recipe.
     Nobody,
@@ -62,7 +63,7 @@ impl Acquire<'_> {
                 Err(Error::NoNode) => session.make_base(self.shared.base()).await.map_err(classify)?,
                 Err(Error::NodeExists) => match self.give_way(session, &mut link).await? {
                     Some(node) => return Ok(self.placed(node)),
-                    // Who waits may be too late as often as there are others.
+                    // A waiter may be too late as often as there are others.
                     None if self.request.mode == Mode::Wait => continue,
                     None => {}
                 },
@@ -111,7 +112,7 @@ impl Acquire<'_> {
         }
     }
 
-    /// The node was another owner's, so this owner has none, and nothing of it is under way.
+    /// The node belonged to another owner, so this owner has none, and no request of it is under way.
     fn leave_with(&self, error: LockError) -> LockError {
         self.shared.acquisitions.leave(self.owner());
         error
@@ -133,9 +134,9 @@ async fn own_node(session: &Session, path: &str, owner: OwnerId) -> Result<Optio
     Ok(own.map(|seen| LockNode { path: path.to_owned(), created: seen.stat.czxid }))
 }
 
-/// Removes the owner's node. A first request for a grant that is not lost needs no look; what comes after it does,
-/// since it may have been carried out, and the node be another owner's by now (I8). One session's requests keep their
-/// order, so what the look finds to be the owner's own is that until it is removed by the request after it.
+/// Removes the owner's node. The first request, for a grant that is not lost, needs no look. A later one does: the
+/// first may have been carried out, and the node may belong to another owner by now (I8). One session's requests keep
+/// their order. So a node that the look finds to be the owner's stays so until the next request removes it.
 pub(crate) async fn remove(
     acquisitions: &Acquisitions,
     claim: &Claim,

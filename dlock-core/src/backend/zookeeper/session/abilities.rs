@@ -11,13 +11,13 @@ pub(crate) enum Ability {
     Transaction,
     /// Making a node, with its transaction's number in the answer.
     Create,
-    /// Taking a watch back, which a waiter that gives up does.
+    /// Removing a watch, as a waiter does that gives up.
     WatchRemoval,
     Container,
     ListOfEphemerals,
 }
 
-/// What the servers of one backend value were seen to take.
+/// The requests that the servers of one backend value were seen to accept.
 #[derive(Debug)]
 pub(crate) struct Abilities {
     containers: AtomicBool,

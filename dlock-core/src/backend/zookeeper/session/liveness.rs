@@ -29,7 +29,7 @@ pub(crate) struct Liveness {
     news: watch::Sender<()>,
     /// Asks the monitor for a heartbeat now.
     beat: Notify,
-    /// Whether the servers' last word is a bad one: the connection is lost, or heartbeats are late.
+    /// Whether the last news from the servers was bad: the connection is lost, or heartbeats are late.
     doubted: AtomicBool,
 }
 
@@ -76,7 +76,8 @@ impl Liveness {
         }
     }
 
-    /// Whether the session is over: by the servers' word, or by the clock, which needs no task to run.
+    /// Whether the session is over: the servers said so, or its time has passed by the clock, which needs no task to
+    /// run.
     pub(crate) fn is_over(&self) -> bool {
         *self.link.borrow() == Link::Over || Moment::now() >= self.dead_at()
     }
@@ -86,8 +87,8 @@ impl Liveness {
         self.timeout * 3 / 2
     }
 
-    /// When every server has given the session up, had it heard of the last acknowledged request as late as
-    /// can be.
+    /// When every server has given the session up, even if it heard of the last acknowledged request as late as
+    /// possible.
     pub(crate) fn dead_at(&self) -> Moment {
         self.validity.lock().last().after(self.longest_silence())
     }
@@ -101,8 +102,8 @@ impl Liveness {
         }
     }
 
-    /// Until when grants of this session may be believed. Asks for a heartbeat first if the last is old.
-    /// `None` if the session is over.
+    /// Until when grants of this session are valid. If the last heartbeat is old, it asks for one first. `None` if the
+    /// session is over.
     pub(crate) async fn confirmed(&self) -> Option<Moment> {
         let recent = self.timeout * 3 / 10;
         match self.left_beyond(recent) {
@@ -116,7 +117,7 @@ impl Liveness {
         while !self.is_over() {
             self.beat.notify_one();
             news.changed().await.ok()?;
-            // After a fresh answer any time that is left is worth something.
+            // After a fresh answer, any remaining time counts.
             if let Some(valid_until) = self.left_beyond(Duration::ZERO) {
                 return Some(valid_until);
             }
@@ -124,7 +125,7 @@ impl Liveness {
         None
     }
 
-    /// Until when grants may be believed, if that is longer than `least`.
+    /// Until when grants are valid, if that is longer than `least`.
     fn left_beyond(&self, least: Duration) -> Option<Moment> {
         let valid_until = self.valid_until();
         (valid_until.since(Moment::now()) > least && !self.is_over()).then_some(valid_until)
@@ -138,8 +139,8 @@ impl Liveness {
         self.doubted.store(doubted, Ordering::Release);
     }
 
-    /// Tells one grant whether its session is in doubt. To be called on the keeper, where the doubts arise, too: so
-    /// the last word is the right one.
+    /// Tells one grant whether its session is in doubt. Call it on the keeper, where doubts arise, too: then the last
+    /// call is the right one.
     pub(crate) fn pass_doubt_on(&self, grant: &LossSignal) {
         match self.is_doubted() {
             true => grant.doubt(),
@@ -156,8 +157,8 @@ impl Liveness {
         }
     }
 
-    /// Waits until a request was acknowledged over a connection that is there. One that was on its way when the
-    /// connection was lost does not count.
+    /// Waits until a request is acknowledged over a live connection. A request that was on its way when the connection
+    /// was lost does not count.
     pub(crate) async fn reassured(&self) {
         loop {
             self.heard().await;

@@ -78,8 +78,8 @@ impl SessionMaker {
         opened
     }
 
-    /// Connects, and starts what looks after the session. To be called on the keeper: there the client's own tasks run
-    /// from then on.
+    /// Connects, and starts the session's monitor. Call it on the keeper: the client's own tasks run there from then
+    /// on.
     ///
     /// # Cancel safety
     /// Dropping the future gives the connection up.

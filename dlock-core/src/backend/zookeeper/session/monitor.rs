@@ -10,10 +10,10 @@ use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use zookeeper::{Client, SessionId, SessionState};
 
-/// Owned by its session, which ends it. However it ends, the session is over then.
+/// It belongs to its session, which ends it. However it ends, the session is over then.
 ///
-/// It runs on the keeper, for all locks of the session. So what may run code of others, such as a caller's waker or
-/// subscriber, is in a task of its own.
+/// It runs on the keeper, for all locks of the session. So code from outside the library, such as a caller's waker or
+/// subscriber, runs in a task of its own.
 pub(crate) struct Monitor {
     pub(crate) number: u64,
     pub(crate) client: Client,
@@ -40,7 +40,7 @@ impl Monitor {
         self.client.session_id()
     }
 
-    /// Passes the client's state on until it is a final one.
+    /// Passes the client's state on, until that is final.
     async fn follow_link(&self) {
         let mut changes = self.client.state_watcher();
         let mut state = self.client.state();
@@ -58,8 +58,8 @@ impl Monitor {
         }
     }
 
-    /// Sends heartbeats that only the leader can answer. A ping is answered by the server the client is
-    /// connected to, which may have been cut off from the leader, and the session may long be over there.
+    /// Sends heartbeats that only the leader can answer. A ping would be answered by the server that the client is
+    /// connected to. That server may be cut off from the leader, where the session may be long over.
     async fn beat(&self) {
         let timeout = self.liveness.timeout();
         loop {
@@ -116,13 +116,13 @@ impl Monitor {
         }
     }
 
-    /// Ends the grants whose deadline has passed, also with the servers: the session may live on there, and a
-    /// holder that believes no more must not keep the others waiting.
+    /// Ends the grants whose deadline has passed, at the servers, too. The session may live on there, and a holder
+    /// whose guard is lost must not keep the others waiting.
     fn lapse(&self) {
         let lapsed = self.acquisitions.upgrade().filter(|_| Moment::now() >= self.liveness.valid_until());
         let lost = lapsed.map(|acquisitions| acquisitions.lose_session(self.number)).unwrap_or_default();
         for LostGrant { path, .. } in &lost {
-            // Sent when called, or when there is a connection again. A node that stays is removed by the
+            // The request is sent at once, or when there is a connection again. A node that stays is removed by the
             // release of its owner.
             drop(self.client.delete(path, None));
         }
@@ -178,7 +178,7 @@ impl Monitor {
 }
 
 impl Drop for Monitor {
-    /// The link first: a grant that is made meanwhile either sees it or is in the table (I1).
+    /// The link first: a grant that is made meanwhile either sees the link, or is in the table (I1).
     fn drop(&mut self) {
         self.liveness.set_link(Link::Over);
         if let Some(acquisitions) = self.acquisitions.upgrade() {

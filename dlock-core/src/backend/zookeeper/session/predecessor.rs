@@ -9,7 +9,7 @@ use tokio::task::unconstrained;
 use tokio_util::task::AbortOnDropHandle;
 use zookeeper::{EventType, OneshotWatcher, StateWatcher};
 
-/// Watches on a node and on the only one ahead of it. Dropping it takes them back.
+/// Watches on a node and on the only one ahead of it. Dropping this removes them.
 pub(crate) struct PredecessorWatch {
     came: oneshot::Receiver<()>,
     task: AbortOnDropHandle<()>,
@@ -30,16 +30,16 @@ impl PredecessorWatch {
             let mut own = pin!(unconstrained(own.changed()));
             if comes(&mut own, is_removed(ahead), has_moved(states)).await {
                 let _ = coming.send(());
-                // The watch goes with the node. Taking it back is a request, which could be in the way of a
-                // release that follows soon.
+                // The watch goes with the node. Removing it would take a request, which could delay a release that
+                // follows soon.
                 own.await;
             }
         });
         Self { came, task: AbortOnDropHandle::new(task) }
     }
 
-    /// Waits until the node ahead is gone, and it is certain that the own one is there: then it is the first, and
-    /// `true`. With `false` something else happened, and the queue is to be looked at.
+    /// Waits until the node ahead is gone while the own node is certainly there. Then the own node is the first, and
+    /// the answer is `true`. With `false` something else happened, and the queue must be read.
     pub(crate) async fn come(self) -> bool {
         let Self { came, task } = self;
         let is_certain = came.await.is_ok();
@@ -50,10 +50,11 @@ impl PredecessorWatch {
     }
 }
 
-/// Whether the turn has come when the node `ahead` is removed, which waits for that.
+/// Waits until the node `ahead` is removed, and says whether the turn has come.
 ///
-/// One connection brings events in the order in which they happened, so the removal of the own node would be known
-/// before a later one of the node ahead. Over a new connection they come in any order; `moved` is ready if there is one.
+/// One connection brings events in the order in which they happened. So the removal of the own node would be known
+/// before a later removal of the node ahead. Over a new connection they come in any order; `moved` is ready if there is
+/// one.
 async fn comes<T>(
     mut own: impl Future<Output = T> + Unpin,
     ahead: impl Future<Output = bool>,

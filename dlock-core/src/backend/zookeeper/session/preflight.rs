@@ -22,7 +22,7 @@ enum Known {
 
 fn known(answer: &Result<(), Error>) -> Known {
     match answer {
-        // So does ZooKeeper 3.4 answer a kind of write that it does not know within a transaction.
+        // ZooKeeper 3.4 answers an unknown kind of write in a transaction like this.
         Err(Error::Unimplemented | Error::BadArguments(_) | Error::MarshallingError) => Known::No,
         Err(
             Error::ConnectionLoss
@@ -43,7 +43,7 @@ fn needs(recipe: Recipe) -> &'static [Ability] {
     }
 }
 
-/// Looks for what the recipe needs, and for what it can do without.
+/// Checks for the requests that the recipe needs, and for those that it can do without.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`] if the servers lack what the recipe needs, [`ErrorKind::Auth`] if they take no node with the
@@ -70,7 +70,7 @@ pub(crate) async fn check(session: &Session, recipe: Recipe, containers: bool) -
     Ok(())
 }
 
-/// Whether the server knows a request that was answered so. What is unclear is tried again, alone.
+/// Whether the server knows a request with this answer. If that is unclear, the request is tried again, alone.
 async fn is_known(session: &Session, ability: Ability, first: &Result<(), Error>) -> Result<bool, LockError> {
     let mut answer = known(first);
     for _ in 0..TRIES {

@@ -23,9 +23,9 @@ use zookeeper::{Client, CreateMode, Error, SessionState, Stat};
 
 /// A session, from its connect to its end. Dropping it ends it, and with it every node it made.
 ///
-/// Every request is bounded by the request timeout: while there is no connection the client keeps requests
-/// back for longer than a session lasts. A request that ran out of time may still be carried out, but before
-/// any later one of the same session.
+/// Every request is bounded by the request timeout, since without a connection the client keeps requests back for
+/// longer than a session lasts. A request that timed out may still be carried out, but before any later one of the same
+/// session.
 pub(crate) struct Session {
     number: u64,
     client: Client,
@@ -54,7 +54,7 @@ impl Seen {
         Self { data: Vec::new(), stat }
     }
 
-    /// A node that is there, of which the servers tell this account nothing: it is another one's.
+    /// A node that exists, but of which the servers tell this account nothing: it belongs to another account.
     fn hidden() -> Self {
         let (unknown, owner) = (-1, -1);
         Self::from_outside(Stat {
@@ -108,7 +108,7 @@ impl Session {
         self.liveness.is_over()
     }
 
-    /// For how long at most the servers keep the session if they hear no more of it.
+    /// How long at most the servers keep the session, if they hear nothing more of it.
     pub(crate) fn longest_silence(&self) -> Duration {
         self.liveness.longest_silence()
     }
@@ -132,14 +132,14 @@ impl Session {
         self.liveness.settled().await;
     }
 
-    /// Until when grants of this session may be believed. `None` if it is over.
+    /// Until when grants of this session are valid. `None` if it is over.
     pub(crate) fn valid_until(&self) -> Option<Moment> {
         let valid_until = self.liveness.valid_until();
         (!self.is_over()).then_some(valid_until)
     }
 
-    /// Until when grants of this session may be believed, after a heartbeat if the last one is old. `None` if
-    /// the session is over.
+    /// Until when grants of this session are valid, after a heartbeat if the last one is old. `None` if the session is
+    /// over.
     pub(crate) async fn confirmed(&self) -> Result<Option<Moment>, Error> {
         self.within(self.liveness.confirmed()).await
     }
@@ -192,8 +192,8 @@ impl Session {
         }
     }
 
-    /// Whether the directory was made, is there, or lacks its own parent: the create after it tells. Servers
-    /// without container nodes get persistent ones.
+    /// The create after this tells whether the directory was made, exists, or lacks its own parent. Servers without
+    /// container nodes get persistent ones.
     fn check_made<T>(&self, made: Option<Result<T, Error>>) -> Result<(), Error> {
         match made {
             Some(Err(Error::Unimplemented)) => {
@@ -215,13 +215,13 @@ impl Session {
         self.check_made(Some(made))
     }
 
-    /// The queue in `dir`, as the server has it that the client is connected to.
+    /// The queue in `dir`, as the connected server knows it.
     pub(crate) async fn list(&self, dir: &str) -> Result<Vec<String>, Error> {
         self.within(self.client.list_children(dir)).await?
     }
 
-    /// The queue in `dir` after everything that any earlier request of this session brought about, over
-    /// whatever connection: a server that lags behind the leader would miss a node made a moment ago.
+    /// The queue in `dir`, with all that earlier requests of this session did, over any connection. Without that, a
+    /// server that lags behind the leader would miss a node made a moment ago.
     pub(crate) async fn list_synced(&self, dir: &str) -> Result<Vec<String>, Error> {
         let sent = Moment::now();
         let synced = self.client.sync(dir);
@@ -247,8 +247,7 @@ impl Session {
         Ok(LockNode { path: path.to_owned(), created: stat.czxid })
     }
 
-    /// The node at `path`, as the server has it that the client is connected to. Of one that may not be read
-    /// there is no data.
+    /// The node at `path`, as the connected server knows it. If the account may not read it, there is no data.
     pub(crate) async fn look(&self, path: &str) -> Result<Option<Seen>, Error> {
         match found(self.within(self.client.get_data(path)).await?) {
             Err(Error::NoAuth) => self.see_from_outside(path).await,
@@ -256,8 +255,8 @@ impl Session {
         }
     }
 
-    /// The node at `path` that may not be read. Servers say whether it is there, and ZooKeeper from 3.9.3 on no more than
-    /// that.
+    /// The node at `path`, which the account may not read. Servers say whether it exists. From 3.9.3 on ZooKeeper says
+    /// no more than that.
     async fn see_from_outside(&self, path: &str) -> Result<Option<Seen>, Error> {
         match self.stat(path).await {
             Err(Error::NoAuth) => Ok(Some(Seen::hidden())),
@@ -265,8 +264,8 @@ impl Session {
         }
     }
 
-    /// The node at `path` after everything that any earlier request of this session brought about, unless it may
-    /// not be read: then it is another account's.
+    /// The node at `path`, with all that earlier requests of this session did, unless the account may not read it: then
+    /// it belongs to another account.
     pub(crate) async fn look_synced(&self, path: &str) -> Result<Option<Seen>, Error> {
         let sent = Moment::now();
         let (synced, looked) = self.within(join(self.client.sync(path), self.client.get_data(path))).await?;
@@ -312,8 +311,8 @@ impl Session {
         }
     }
 
-    /// Makes a request that changes nothing, and of which the answer only says whether the server knows it: where a node
-    /// is to be made, the one above it is missing.
+    /// Sends a request that changes nothing, and whose answer only says whether the server knows it: it would make a
+    /// node whose parent is missing.
     pub(crate) async fn try_out(&self, ability: Ability) -> Result<(), Error> {
         let missing = format!("/dlock-missing-{:016x}/node", self.id());
         let create = async |mode| {
@@ -362,7 +361,7 @@ impl Session {
         }
     }
 
-    /// Removes the node at `path`, whosever it is, and says whether it was there.
+    /// Removes the node at `path`, whichever client made it, and says whether it was there.
     pub(crate) async fn delete(&self, path: &str) -> Result<bool, Error> {
         let sent = Moment::now();
         match self.within(self.client.delete(path, None)).await? {

@@ -9,16 +9,15 @@ use zookeeper::{Error, MultiWriteResult};
 pub(crate) enum Write {
     /// Makes a node at the end of the queue in `dir`.
     ///
-    /// In the same transaction the directory is written to, for the sake of the answer: it says how many nodes
-    /// there are, and by which transaction. No node with a lower number can come later, so who is alone holds
-    /// the lock. A list in a request of its own would cost a second flight, since the client's small packets
-    /// wait for one another.
+    /// The same transaction writes to the directory, since the answer to that says how many nodes there are, and by
+    /// which transaction. No node with a lower number can come later, so a lone node holds the lock. A list in a
+    /// request of its own would cost a second round trip, since the client's small packets wait for one another.
     Enqueue { dir: String, prefix: String, label: Option<Label> },
     /// Removes a node whose path no other owner's node can have.
     Remove { path: String },
 }
 
-/// What came of a request for a place in the queue.
+/// The outcome of a request for a place in the queue.
 #[derive(Debug)]
 pub(crate) struct Enqueued {
     pub(crate) node: LockNode,
@@ -27,7 +26,7 @@ pub(crate) struct Enqueued {
 }
 
 impl Write {
-    /// Takes its own results, which come first, and says which place it got, if it asked for one.
+    /// Takes its own results, which come first, and returns the place that it got, if it asked for one.
     pub(crate) fn outcome(
         &self,
         results: &mut impl Iterator<Item = MultiWriteResult>,
@@ -36,7 +35,7 @@ impl Write {
             (Self::Remove { .. }, Some(MultiWriteResult::Delete)) => Ok(None),
             (Self::Enqueue { .. }, Some(MultiWriteResult::Create { path, .. })) => {
                 let Some(MultiWriteResult::SetData { stat }) = results.next() else { return Err(unasked()) };
-                // The create's own stat is not to be relied on (ZOOKEEPER-4026).
+                // The create's own stat is not reliable (ZOOKEEPER-4026).
                 let node = LockNode { path, created: stat.mzxid };
                 Ok(Some(Enqueued { node, is_alone: stat.num_children == 1 }))
             }

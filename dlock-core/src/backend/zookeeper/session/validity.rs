@@ -14,24 +14,24 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Validity {
     timeout: Duration,
-    /// How much of the timeout the last acknowledgement is good for, in percent.
+    /// For what part of the timeout the last acknowledgement counts, in percent.
     percent: u32,
     /// The leader heard of the session at this moment or later.
     heard: Moment,
-    /// When the acknowledged requests were sent of which the leader may not have heard, oldest first.
+    /// When the acknowledged requests were sent that the leader may not have heard of, oldest first.
     under_way: VecDeque<Moment>,
     /// When the last acknowledged request was sent.
     last: Moment,
 }
 
 impl Validity {
-    /// The validity of a session with this timeout that was asked for at `sent`: the leader heard of it when it
-    /// made it.
+    /// The validity of a session with this timeout that was requested at `sent`: the leader heard of it when it made
+    /// the session.
     pub(crate) fn new(timeout: Duration, percent: u32, sent: Moment) -> Self {
         Self { timeout, percent, heard: sent, under_way: VecDeque::new(), last: sent }
     }
 
-    /// Takes in that a request sent at `sent` was answered by way of the leader.
+    /// Notes that the leader answered a request that was sent at `sent`.
     pub(crate) fn acknowledge(&mut self, sent: Moment) {
         if sent <= self.last {
             return;
@@ -105,8 +105,8 @@ mod tests {
     }
 
     proptest! {
-        /// A server that passes signs of liveness on after half a tick, and a way to the leader that breaks right
-        /// after the last answer: the deadline comes before the leader can end the session.
+        /// The server passes signs of life on after half a tick, and the way to the leader breaks right after the last
+        /// answer. Still the deadline comes before the leader can end the session.
         #[test]
         fn the_deadline_is_never_after_the_leader_s(
             gaps in prop::collection::vec(0..4_000u64, 1..60),
