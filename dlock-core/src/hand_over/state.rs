@@ -441,7 +441,8 @@ impl HandOverState {
                 self.note_unconfirmed(&lane, claim.owner, &competitor);
                 return released;
             }
-            outcome = Some(released);
+            // What came of the latest acquisition is what the caller asks about.
+            outcome.get_or_insert(released);
             left_over = self.queues.pending(&lane, |pending| {
                 pending.is_gone(claim.owner, competitor.owner);
                 pending.of(claim.owner)

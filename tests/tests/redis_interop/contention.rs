@@ -1,7 +1,7 @@
 //! Many of each kind count together, reading and then writing: exact under one lock, and only then.
 
 use crate::{LONG, PATIENCE, manager};
-use dlock_core::LockManager;
+use dlock_core::{LockError, LockManager};
 use dlock_core::backend::redis::Recipe;
 use dlock_tests::{Counting, ForeignClient, fresh_key, shared_redis, wait_until, wait_until_async};
 use tokio::runtime::Handle;
@@ -89,11 +89,20 @@ async fn count(locks: LockManager, part: Counting, plan: Plan) {
         let count: usize = shared_redis().command(&["GET", &part.counter]).parse().unwrap_or(0);
         shared_redis().command(&["RPUSH", &part.journal, "dlock"]);
         shared_redis().command(&["SET", &part.counter, &(count + 1).to_string()]);
-        guard.release().await.unwrap();
+        guard.release().await.unwrap_or_else(|error| lost_in_use(&error, &part));
         wait_until("a foreign client has had its turn", PATIENCE, || {
             Outcome::of(&plan).is_foreign_turn_over()
         });
     }
+}
+
+/// Fails, and says what stands in place of the lock.
+#[expect(clippy::panic, reason = "a test that cannot go on must fail")]
+fn lost_in_use(error: &LockError, part: &Counting) {
+    let there = shared_redis().command(&["GET", &part.lock]);
+    let journal = shared_redis().command(&["LRANGE", &part.journal, "-5", "-1"]);
+    let clients = shared_redis().command(&["CLIENT", "LIST"]);
+    panic!("{error:?}: the key holds {there:?} after {journal:?}, by {clients}");
 }
 
 /// What came of the counting, so far.
