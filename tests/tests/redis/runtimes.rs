@@ -243,3 +243,46 @@ fn runtimes_hand_the_lock_to_each_other() {
     });
     assert_eq!(server.command(&["EXISTS", "order:42"]), "0");
 }
+
+/// How many connections hear the hand-offs of each process.
+fn hearing(server: &RedisServer) -> Vec<String> {
+    let channels = server.command(&["PUBSUB", "CHANNELS", "dlock:i:*"]);
+    let count = |channel| server.command(&["PUBSUB", "NUMSUB", channel]).lines().skip(1).collect();
+    channels.lines().map(count).collect()
+}
+
+/// The connection of a runtime hears hand-offs, so that none of them takes a detour over the keeper's thread.
+#[test]
+fn a_connection_of_a_runtime_hears_hand_offs() {
+    let (server, runtime) = (RedisServer::start(), current_thread());
+    let locks = runtime.block_on(manager(&server));
+    assert_eq!(hearing(&server), ["1"]);
+    runtime.block_on(busy_until(&server, &locks, "busy", 2));
+    assert_eq!(hearing(&server), ["2"]);
+}
+
+/// A runtime whose connection would hear a hand-off is only kept. The keeper's connection hears it too, and the next
+/// waiter of the process gets the lock.
+#[test]
+fn a_hand_off_to_a_runtime_that_is_not_driven_goes_on_to_the_next_waiter() {
+    let (server, kept, driven) = (RedisServer::start(), current_thread(), current_thread());
+    let locks = kept.block_on(manager(&server));
+    kept.block_on(busy_until(&server, &locks, "busy", 2));
+    let holder = driven.block_on(async { manager(&server).await.lock("order:42").await.unwrap() });
+    let mut late = Box::pin(locks.lock("order:42").acquire());
+    kept.block_on(async {
+        assert!(futures_util::poll!(&mut late).is_pending());
+        wait_until_async("it waits", PATIENCE, async || {
+            server.command(&["ZCARD", "dlock:w:p:{order:42}"]) == "1"
+        })
+        .await;
+    });
+    let next = driven.block_on(async {
+        let mut next = Box::pin(locks.lock("order:42").acquire());
+        assert!(futures_util::poll!(&mut next).is_pending());
+        holder.release().await.unwrap();
+        next.await.unwrap()
+    });
+    assert!(next.is_valid());
+    drop((late, next));
+}

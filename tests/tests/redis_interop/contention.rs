@@ -1,8 +1,8 @@
 //! Many of each kind count together, reading and then writing: exact under one lock, and only then.
 
 use crate::{LONG, PATIENCE, manager};
-use dlock_core::{LockError, LockManager};
 use dlock_core::backend::redis::Recipe;
+use dlock_core::{LockError, LockManager};
 use dlock_tests::{Counting, ForeignClient, fresh_key, shared_redis, wait_until, wait_until_async};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;

@@ -96,7 +96,7 @@ use std::time::Duration;
 /// [`caller_connections`](super::RedisBackendBuilder::caller_connections).
 ///
 /// dlock notices a connection whose other end is gone without a word. The system probes all connections (TCP
-/// keepalive), and dlock pings those that hear hand-offs every 5 seconds. The first request after a minute without an
+/// keepalive). Of those that hear hand-offs, dlock pings its own thread's every 5 seconds. The first request after a minute without an
 /// answer is special: if it is not answered within half of
 /// [`request_timeout`](super::RedisBackendBuilder::request_timeout), it is sent again over a new connection.
 ///

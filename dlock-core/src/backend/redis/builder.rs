@@ -291,8 +291,9 @@ impl RedisBackendBuilder {
     /// How many runtimes of the program may have a connection of their own, by default 4; 0 for none.
     ///
     /// All requests can go over one connection, which a thread of the library drives. Waking that thread costs time, so
-    /// a Tokio runtime that sends many requests gets a connection that it drives itself. That connection is closed with
-    /// the runtime, and after an idle minute. Renewals and background releases never use it.
+    /// a Tokio runtime that sends many requests gets a connection that it drives itself. Hand-offs come over that
+    /// connection too. It is closed with the runtime, and after an idle minute. Renewals and background releases never
+    /// use it.
     ///
     /// This works only with one server or with sentinels, and with [`Recipe::Fair`] or [`Recipe::Barging`]. In a
     /// program that is built with `panic = "abort"` the default is 0. If you set it there, all runtimes of the program

@@ -20,6 +20,8 @@ pub(super) struct Pushes {
     watched: Mutex<HashMap<Vec<u8>, OwnerId>>,
     /// Owners that may be granted a lock: from before they wait until they leave.
     known: Mutex<HashSet<OwnerId>>,
+    /// The latest hand-offs that a runtime's connection told of: the keeper's tells of them too.
+    told: Mutex<LatestNumbers>,
     on_stray: OnceLock<Box<dyn Fn(Stray) + Send + Sync>>,
 }
 
@@ -35,8 +37,8 @@ const ASK: GrantNumber = GrantNumber::NONE;
 
 impl Pushes {
     pub(super) fn new(inbox: Inbox, naming: Naming) -> Self {
-        let (watched, known, on_stray) = (Mutex::default(), Mutex::default(), OnceLock::new());
-        Self { inbox, naming, wakeups: Wakeups::default(), watched, known, on_stray }
+        let (wakeups, watched, known) = (Wakeups::default(), Mutex::default(), Mutex::default());
+        Self { inbox, naming, wakeups, watched, known, told: Mutex::default(), on_stray: OnceLock::new() }
     }
 
     /// Enters a waiter, before it asks. Its owner is known until it is forgotten.
@@ -115,6 +117,8 @@ pub(super) struct Receiver {
     /// `None` if only its end is of interest.
     pub(super) pushes: Option<Arc<Pushes>>,
     pub(super) broken: Broken,
+    /// For the connection of a caller's runtime: that of the keeper, which is beside it and hears the same.
+    pub(super) beside: Option<Broken>,
 }
 
 /// Set when a connection has failed.
@@ -129,27 +133,80 @@ impl Receiver {
         }
         let Some(pushes) = &self.pushes else { return };
         match push.kind {
-            PushKind::Message | PushKind::SMessage => {
-                pushes.granted(push.data.get(1), self.broken.load(Ordering::Acquire));
-            }
+            PushKind::Message | PushKind::SMessage => self.hand_off(pushes, push.data.get(1)),
+            // A runtime's connection misses nothing that the keeper's does not tell.
+            _ if self.beside.is_some() => {}
             PushKind::Invalidate => pushes.changed(push.data.first()),
             _ if is_over => pushes.wake_all(),
             _ => {}
         }
     }
+
+    /// A push over a connection that was given up may come from another server than the present one. It only tells the
+    /// waiter to ask.
+    fn hand_off(&self, pushes: &Pushes, message: Option<&Value>) {
+        let hand_off = message.and_then(text).and_then(|text| pushes.inbox.parse(text));
+        let Some(mut hand_off) = hand_off else { return };
+        if self.is_given_up() {
+            hand_off.number = ASK;
+        }
+        match self.beside {
+            Some(_) => pushes.told_beside(&hand_off),
+            None => pushes.told(hand_off),
+        }
+    }
+
+    fn is_given_up(&self) -> bool {
+        let is_set = |broken: &Broken| broken.load(Ordering::Acquire);
+        is_set(&self.broken) || self.beside.as_ref().is_some_and(is_set)
+    }
 }
 
 impl Pushes {
-    /// A push over a connection that was given up may come from another server than the present one. It only tells the
-    /// waiter to ask.
-    fn granted(&self, message: Option<&Value>, is_given_up: bool) {
-        let hand_off = message.and_then(text).and_then(|text| self.inbox.parse(text));
-        let Some(HandOff { owner, owner_text, number, key }) = hand_off else { return };
+    /// The keeper's connection tells of every hand-off.
+    fn told(&self, hand_off: HandOff<'_>) {
+        let HandOff { owner, owner_text, number, key } = hand_off;
         if self.known.lock().contains(&owner) {
-            self.wakeups.wake(owner, if is_given_up { ASK } else { number });
-        } else if let (Some(give_back), true) = (self.on_stray.get(), number != ASK) {
+            return self.wakeups.wake(owner, number);
+        }
+        // Its waiter may have been told already, and have released the lock since.
+        let is_stray = number != ASK && !self.told.lock().contains(number);
+        if let (Some(give_back), true) = (self.on_stray.get(), is_stray) {
             give_back(Stray { key: key.to_vec(), owner: owner_text });
         }
+    }
+
+    /// A runtime's connection tells sooner: its waiters need no change of threads.
+    fn told_beside(&self, hand_off: &HandOff<'_>) {
+        if self.known.lock().contains(&hand_off.owner) {
+            self.told.lock().note(hand_off.number);
+            self.wakeups.wake(hand_off.owner, hand_off.number);
+        }
+    }
+}
+
+/// The last few numbers. One that is forgotten too soon costs a request that releases nothing.
+struct LatestNumbers {
+    numbers: [GrantNumber; 64],
+    next: usize,
+}
+
+impl Default for LatestNumbers {
+    fn default() -> Self {
+        Self { numbers: [GrantNumber::NONE; 64], next: 0 }
+    }
+}
+
+impl LatestNumbers {
+    fn note(&mut self, number: GrantNumber) {
+        if let Some(place) = self.numbers.get_mut(self.next) {
+            *place = number;
+        }
+        self.next = (self.next + 1) % self.numbers.len();
+    }
+
+    fn contains(&self, number: GrantNumber) -> bool {
+        self.numbers.contains(&number)
     }
 }
 
@@ -158,5 +215,93 @@ fn text(value: &Value) -> Option<&[u8]> {
         Value::BulkString(text) => Some(text),
         Value::SimpleString(text) => Some(text.as_bytes()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Claim;
+    use crate::key::LockKey;
+    use crate::lease::Ttl;
+
+    /// What one process hears, and what it gives back.
+    struct Process {
+        pushes: Arc<Pushes>,
+        given_back: Arc<Mutex<Vec<String>>>,
+        keepers: Receiver,
+        runtimes: Receiver,
+    }
+
+    impl Process {
+        fn new() -> Self {
+            let pushes = Arc::new(Pushes::new(Inbox::new(OwnerId::random().unwrap()), Naming::default()));
+            let given_back = Arc::<Mutex<Vec<String>>>::default();
+            let strays = Arc::clone(&given_back);
+            pushes.on_stray(move |stray| strays.lock().push(stray.owner));
+            let (broken, heard) = (Broken::default(), || Some(Arc::clone(&pushes)));
+            let keepers = Receiver { pushes: heard(), broken: Arc::clone(&broken), beside: None };
+            let runtimes = Receiver { pushes: heard(), broken: Broken::default(), beside: Some(broken) };
+            Self { given_back, keepers, runtimes, pushes }
+        }
+
+        fn hand_off(&self, claim: &Claim, number: u64) -> PushInfo {
+            let message = format!("{}{number}|k", self.pushes.inbox.owner(claim));
+            let data = vec![Value::Nil, Value::BulkString(message.into_bytes())];
+            PushInfo { kind: PushKind::Message, data }
+        }
+
+        fn strays(&self) -> usize {
+            self.given_back.lock().len()
+        }
+    }
+
+    fn claim() -> Claim {
+        Claim::new(LockKey::new("k").unwrap(), Ttl::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_hand_off_is_told_by_either_connection_and_is_no_stray_when_it_is_over() {
+        let (process, claim) = (Process::new(), claim());
+        let waiter = process.pushes.enter(claim.owner);
+        let push = process.hand_off(&claim, 7);
+        process.runtimes.receive(&push);
+        assert_eq!(waiter.woken().await, Some(GrantNumber::new(7)));
+        drop(waiter);
+        process.pushes.forget(claim.owner);
+        process.keepers.receive(&push);
+        process.runtimes.receive(&push);
+        assert_eq!(process.strays(), 0);
+    }
+
+    #[test]
+    fn a_hand_off_to_an_owner_that_is_not_known_is_given_back_once() {
+        let (process, claim) = (Process::new(), claim());
+        for number in [7, 8] {
+            let push = process.hand_off(&claim, number);
+            process.runtimes.receive(&push);
+            process.keepers.receive(&push);
+        }
+        assert_eq!(process.strays(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_push_of_a_connection_that_was_given_up_is_the_word_to_ask() {
+        for is_keepers in [true, false] {
+            let (process, claim) = (Process::new(), claim());
+            let waiter = process.pushes.enter(claim.owner);
+            process.keepers.broken.store(true, Ordering::Release);
+            let receiver = if is_keepers { &process.keepers } else { &process.runtimes };
+            receiver.receive(&process.hand_off(&claim, 7));
+            assert_eq!(waiter.woken().await, Some(ASK));
+        }
+    }
+
+    #[test]
+    fn of_many_numbers_the_latest_are_remembered() {
+        let mut latest = LatestNumbers::default();
+        (1..=100).map(GrantNumber::new).for_each(|number| latest.note(number));
+        assert!(latest.contains(GrantNumber::new(100)) && latest.contains(GrantNumber::new(37)));
+        assert!(!latest.contains(GrantNumber::new(36)));
     }
 }

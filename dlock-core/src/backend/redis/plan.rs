@@ -178,6 +178,7 @@ impl RedisPlan {
             pushes: Some(Arc::clone(pushes)),
             listens: may_listen && self.settings.has_queue(),
             scripts,
+            beside: None,
         }
     }
 

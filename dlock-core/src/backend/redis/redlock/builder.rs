@@ -314,7 +314,8 @@ impl RedlockBackendBuilder {
         let connector = Connector::new(server, &self.access)?.deaf();
         let address = connector.server();
         let naming = pushes.naming.clone();
-        let opening = Opening { pushes: Some(Arc::clone(pushes)), listens: false, scripts: SCRIPTS };
+        let opening =
+            Opening { pushes: Some(Arc::clone(pushes)), listens: false, scripts: SCRIPTS, beside: None };
         let servers = Arc::new(Servers::One(Connection::new(Source::Fixed(Box::new(connector)), opening)));
         let calls = Calls {
             servers,

@@ -18,6 +18,7 @@ use std::time::Duration;
 /// Carries requests. One that finds the connection dead has the next one made.
 pub(crate) struct Connection {
     source: Arc<Source>,
+    opening: Opening,
     attempts: Arc<SingleAttempt<LiveConnection>>,
     /// `None` if all requests go over the keeper's connection.
     of_runtimes: Option<Arc<RuntimeConnections>>,
@@ -26,17 +27,17 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(source: Source, opening: Opening) -> Self {
         let source = Arc::new(source);
-        let (to, patience) = (Arc::clone(&source), source.patience());
+        let (to, how, patience) = (Arc::clone(&source), opening.clone(), source.patience());
         let make: Make<LiveConnection> =
-            Box::new(move |number| Box::pin(connect_or_warn(Arc::clone(&to), opening.clone(), number)));
+            Box::new(move |number| Box::pin(connect_or_warn(Arc::clone(&to), how.clone(), number)));
         let pauses = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
-        Self { source, attempts: SingleAttempt::new(make, patience, pauses), of_runtimes: None }
+        Self { source, opening, attempts: SingleAttempt::new(make, patience, pauses), of_runtimes: None }
     }
 
     /// The same with connections of callers' runtimes, `most` at a time.
     pub(crate) fn with_runtimes(mut self, keeper: &'static Keeper, most: usize) -> Self {
-        let source = || Arc::clone(&self.source);
-        self.of_runtimes = (most > 0).then(|| RuntimeConnections::new(keeper, source(), most));
+        let of_runtimes = || RuntimeConnections::new(keeper, &self.source, &self.opening, most);
+        self.of_runtimes = (most > 0).then(of_runtimes);
         self
     }
 

@@ -80,7 +80,8 @@ impl Listener {
             return Ok(live);
         }
         let broken = Broken::default();
-        let receiver = Receiver { pushes: Some(Arc::clone(&self.pushes)), broken: Arc::clone(&broken) };
+        let pushes = Some(Arc::clone(&self.pushes));
+        let receiver = Receiver { pushes, broken: Arc::clone(&broken), beside: None };
         let connection = self.connector.connect(Some(receiver)).await?;
         let heartbeat = Arc::new(Heartbeat::start(Keeper::here()?, &connection, &broken, &self.pushes));
         let live = LiveSubscriptions { connection, broken, slots: Arc::default(), _heartbeat: heartbeat };

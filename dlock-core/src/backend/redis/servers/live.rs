@@ -32,11 +32,19 @@ pub(crate) struct Opening {
     /// Whether it hears hand-offs.
     pub(crate) listens: bool,
     pub(crate) scripts: &'static [&'static Script],
+    /// Whether the connection of the keeper is of no use any more that this one is beside. `None` for the keeper's.
+    pub(crate) beside: Option<Broken>,
 }
 
 impl Opening {
-    /// For a connection beside one that hears what the server sends, and has taught it the scripts.
-    pub(super) const COMMANDS: Self = Self { pushes: None, listens: false, scripts: &[] };
+    /// For a connection of the keeper that carries commands, and hears nothing.
+    #[cfg(test)]
+    pub(super) const COMMANDS: Self = Self { pushes: None, listens: false, scripts: &[], beside: None };
+
+    /// For a connection of a caller's runtime beside one of the keeper, which has taught the server the scripts.
+    pub(super) fn beside(&self, keepers: &Broken) -> Self {
+        Self { scripts: &[], beside: Some(Arc::clone(keepers)), ..self.clone() }
+    }
 }
 
 /// A connection that worked when it was last used.
@@ -95,6 +103,13 @@ impl LiveConnection {
         outcome
     }
 
+    /// Has the keeper find out when the server is not reached any more.
+    fn look_after(&self, pushes: &Arc<Pushes>) -> Result<(), LockError> {
+        let heartbeat = Heartbeat::start(Keeper::here()?, &self.connection, self.broken(), pushes);
+        let _ = self.life.heartbeat.set(heartbeat);
+        Ok(())
+    }
+
     /// Has the next request go over a new connection.
     pub(super) fn give_up(&self) {
         self.life.broken.store(true, Ordering::Release);
@@ -145,8 +160,10 @@ impl Source {
 /// A new connection that listens before it carries a command, and knows the scripts. Its task is one of the runtime that
 /// this is called in.
 pub(super) async fn connect(source: &Source, opening: &Opening) -> Result<LiveConnection, LockError> {
-    let Opening { pushes, listens, scripts } = opening;
-    let receiver = |broken: &Broken| Some(Receiver { pushes: pushes.clone(), broken: Arc::clone(broken) });
+    let Opening { pushes, listens, scripts, beside } = opening;
+    let receiver = |broken: &Broken| {
+        Some(Receiver { pushes: pushes.clone(), broken: Arc::clone(broken), beside: beside.clone() })
+    };
     let (mut connection, broken) = match source {
         Source::Fixed(connector) => {
             let broken = Broken::default();
@@ -160,12 +177,13 @@ pub(super) async fn connect(source: &Source, opening: &Opening) -> Result<LiveCo
         connection.subscribe(&pushes.naming.channel(pushes.inbox)).await.map_err(classify)?;
     }
     scripts::load(&mut connection, scripts).await.map_err(|cause| classify(decisive(cause)))?;
-    // A waiter may have missed a push.
-    pushes.iter().for_each(|pushes| pushes.wake_all());
     let live = LiveConnection::new(connection, broken);
-    if let (Some(pushes), true) = (pushes, listens) {
-        let heartbeat = Heartbeat::start(Keeper::here()?, &live.connection, live.broken(), pushes);
-        let _ = live.life.heartbeat.set(heartbeat);
+    if let (Some(pushes), None) = (pushes, beside) {
+        // A waiter may have missed a push.
+        pushes.wake_all();
+        if *listens {
+            live.look_after(pushes)?;
+        }
     }
     Ok(live)
 }

@@ -1,8 +1,10 @@
 //! Connections of the runtimes that callers run in.
 //!
 //! A request over the keeper's connection wakes the keeper, and the keeper wakes the caller: two changes of threads. So a
-//! runtime that sends many requests has a connection of its own, which is made and driven by its own tasks. It carries
-//! commands and receives no pushes. It ends with its runtime, with the keeper's connection, and when it is idle.
+//! runtime that sends many requests has a connection of its own, which is made and driven by its own tasks. It ends with
+//! its runtime, with the keeper's connection, and when it is idle.
+//!
+//! It also hears hand-offs, for the same reason. The keeper's connection hears them too: a runtime may not be driven.
 
 use super::admission::{Admission, Look, RouteChoice};
 use super::live::{LiveConnection, Opening, Source, connect};
@@ -22,6 +24,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub(super) struct RuntimeConnections {
     keeper: &'static Keeper,
     source: Arc<Source>,
+    /// How the keeper's connections are opened.
+    opening: Opening,
     admission: Mutex<Admission<Id, Arc<RuntimeConnection>>>,
 }
 
@@ -85,8 +89,14 @@ impl RuntimeConnection {
 
 impl RuntimeConnections {
     /// At most `most` connections.
-    pub(super) fn new(keeper: &'static Keeper, source: Arc<Source>, most: usize) -> Arc<Self> {
-        Arc::new(Self { keeper, source, admission: Mutex::new(Admission::new(most)) })
+    pub(super) fn new(
+        keeper: &'static Keeper,
+        source: &Arc<Source>,
+        opening: &Opening,
+        most: usize,
+    ) -> Arc<Self> {
+        let (source, opening) = (Arc::clone(source), opening.clone());
+        Arc::new(Self { keeper, source, opening, admission: Mutex::new(Admission::new(most)) })
     }
 
     /// Where a request of the caller goes. `keepers` is the keeper's connection, if there is one.
@@ -110,10 +120,11 @@ impl RuntimeConnections {
     fn make(self: &Arc<Self>, runtime: &Handle, attempt: u64, keepers: Option<LiveConnection>) {
         let place = RuntimePlace { of: Arc::downgrade(self), runtime: runtime.id(), attempt };
         let Some(keepers) = keepers else { return drop(place.vacate()) };
-        let (source, of) = (Arc::clone(&self.source), runtime.clone());
+        let (source, deaf) = (Arc::clone(&self.source), Arc::clone(keepers.broken()));
+        let opening = self.opening.beside(&deaf);
         self.keeper.spawn(place.clone().look_after());
         // If the runtime has ended, the task is dropped here.
-        runtime.spawn(Tenant(place).live(source, of, Arc::clone(keepers.broken())));
+        runtime.spawn(Tenant(place).live(source, opening, runtime.clone(), deaf));
     }
 }
 
@@ -163,8 +174,8 @@ impl RuntimePlace {
 struct Tenant(RuntimePlace);
 
 impl Tenant {
-    async fn live(self, source: Arc<Source>, runtime: Handle, deaf: Broken) {
-        let live = match connect(&source, &Opening::COMMANDS).await {
+    async fn live(self, source: Arc<Source>, opening: Opening, runtime: Handle, deaf: Broken) {
+        let live = match connect(&source, &opening).await {
             Ok(live) => live,
             Err(error) => {
                 let (server, error) = (error.server(), error.without_server());
