@@ -2,8 +2,8 @@
 //! request may leave.
 
 use crate::acquisition::Acquisition;
-use crate::backend::{AcquireRequest, Claim, Grant, Mode};
-use crate::error::{ErrorKind, LockError, Operation};
+use crate::backend::{AcquireRequest, BackendFuture, Claim, Grant, Mode};
+use crate::error::{BusyDetails, ErrorKind, LockError, Operation};
 use crate::guard::LockGuard;
 use crate::keeper::Keeper;
 use crate::key::LockKey;
@@ -15,9 +15,12 @@ use crate::spans::AcquireSpan;
 use crate::time::Moment;
 use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long looking who holds the lock may take at the end of a wait.
+const LONGEST_LOOK: Duration = Duration::from_millis(50);
 
 /// A request that waits.
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<LockGuard, LockError>> + Send>>;
@@ -105,12 +108,14 @@ impl Attempt {
                 // It was seen to be here when the request was prepared.
                 let keeper = if manager.backend.is_local() { None } else { Keeper::started() };
                 let mut asked = manager.backend.acquire(&request);
+                let look = self.last_look();
                 tokio::select! {
                     biased;
                     outcome = poll_fn(|context| self.span.within(|| asked.as_mut().poll(context))) => outcome,
                     () = manager.closed.cancelled() => Err(manager.closed_error(self.guard.key())),
-                    () = manager.clock.sleep(self.wait, keeper), if request.mode == Mode::Wait => {
-                        Err(request.progress.verdict(self.wait))
+                    () = manager.clock.sleep(self.wait.saturating_sub(look), keeper), if request.mode == Mode::Wait => {
+                        // In a box: only a wait that ends pays for the room.
+                        Box::pin(self.end_waiting(&request, asked, look)).await
                     }
                 }
             };
@@ -122,6 +127,55 @@ impl Attempt {
                 Err(error) => Err(self.failed(error)),
             }
         })
+    }
+
+    /// How long before the end of the wait it is looked who holds the lock. A backend inside the process answers at once.
+    fn last_look(&self) -> Duration {
+        if self.guard.manager().backend.is_local() { Duration::ZERO } else { LONGEST_LOOK.min(self.wait / 4) }
+    }
+
+    /// The last part of a wait. Meanwhile it is looked who holds the lock, once: no answer to a waiter has to carry that.
+    async fn end_waiting(
+        &self,
+        request: &AcquireRequest,
+        mut asked: BackendFuture<'_, Grant>,
+        left: Duration,
+    ) -> Result<Grant, LockError> {
+        let manager = self.guard.manager();
+        tokio::select! {
+            biased;
+            outcome = poll_fn(|context| self.span.within(|| asked.as_mut().poll(context))) => outcome,
+            () = manager.closed.cancelled() => Err(manager.closed_error(self.guard.key())),
+            error = self.verdict(request, left) => Err(error),
+        }
+    }
+
+    /// The error of a wait of which this is left, with what is seen of the lock by then.
+    async fn verdict(&self, request: &AcquireRequest, left: Duration) -> LockError {
+        let manager = self.guard.manager();
+        let mut end = pin!(manager.clock.sleep(left, None));
+        let seen = tokio::select! {
+            biased;
+            seen = self.look(request) => seen,
+            () = &mut end => return request.progress.verdict(self.wait),
+        };
+        end.await;
+        let error = request.progress.verdict(self.wait);
+        match seen {
+            Some(seen) if error.kind() == ErrorKind::Busy => error.with_busy_details(seen),
+            _ => error,
+        }
+    }
+
+    /// Who holds the lock, and where this request stands. What cannot be seen is left out of the error.
+    async fn look(&self, request: &AcquireRequest) -> Option<BusyDetails> {
+        if !request.progress.is_queued() {
+            return None;
+        }
+        let admin = self.guard.manager().backend.admin()?;
+        let seen = admin.inspect(&request.claim.key, Some(&request.claim)).await.ok()?;
+        let holder = seen.holders.into_iter().next().unwrap_or_default();
+        Some(BusyDetails { label: holder.label, held_for: holder.held_for, place: seen.place })
     }
 
     fn request(&self) -> AcquireRequest {

@@ -1,6 +1,7 @@
 //! The error of all operations.
 
 use crate::key::{LockKey, Namespace};
+use crate::label::Label;
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
@@ -41,6 +42,15 @@ struct Details {
     /// How many releases were not confirmed.
     unflushed: usize,
     remainder: Remainder,
+    busy: Option<Box<BusyDetails>>,
+}
+
+/// What was seen of a lock when a wait for it ended.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct BusyDetails {
+    pub(crate) label: Option<Label>,
+    pub(crate) held_for: Option<Duration>,
+    pub(crate) place: Option<usize>,
 }
 
 /// What a request that failed may have left with the backend.
@@ -130,6 +140,12 @@ pub enum Operation {
     Release,
     /// Running a future under a lock.
     Run,
+    /// Looking who holds a lock.
+    Inspect,
+    /// Looking which locks are held.
+    List,
+    /// Taking a lock away from its holder.
+    ForceRelease,
     /// Asking a lock's holder to let go.
     Revoke,
     /// Shutting a manager down.
@@ -144,6 +160,9 @@ impl fmt::Display for Operation {
             Self::Renew => "renew",
             Self::Release => "release",
             Self::Run => "run",
+            Self::Inspect => "inspect",
+            Self::List => "list",
+            Self::ForceRelease => "force the release of",
             Self::Revoke => "revoke",
             Self::Shutdown => "shut down",
         })
@@ -158,7 +177,8 @@ impl LockError {
     #[must_use]
     pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
-        let (operation, backend, server, key, namespace, source, unflushed, remainder) = Default::default();
+        let (operation, backend, server, key, namespace, source, unflushed, remainder, busy) =
+            Default::default();
         Self(Box::new(Details {
             kind,
             operation,
@@ -170,6 +190,7 @@ impl LockError {
             source,
             unflushed,
             remainder,
+            busy,
         }))
     }
 
@@ -252,6 +273,14 @@ impl LockError {
         self
     }
 
+    /// Says what was seen of the lock when the wait ended.
+    #[must_use]
+    pub(crate) fn with_busy_details(self, seen: BusyDetails) -> Self {
+        let mut error = self.adding(&seen.to_string());
+        error.0.busy = Some(Box::new(seen));
+        error
+    }
+
     /// Names the key, unless one is named already.
     #[must_use]
     pub fn with_key(mut self, key: &LockKey) -> Self {
@@ -294,6 +323,40 @@ impl LockError {
         self.0.unflushed
     }
 
+    /// What the holder calls itself that kept the caller waiting, if it was seen when the wait ended. Only a
+    /// [`Busy`](ErrorKind::Busy) of a wait has one; a try asks for no more than its answer.
+    ///
+    /// ```
+    /// use dlock_core::{EmbeddedBackend, LockManager};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let locks = LockManager::builder(EmbeddedBackend::new()).label("worker-7").build()?;
+    /// let _held = locks.lock("order:42").await?;
+    /// let busy = locks.lock("order:42").wait(Duration::from_millis(5)).await.unwrap_err();
+    /// assert_eq!(busy.holder_label().map(|label| label.as_str()), Some("worker-7"));
+    /// assert!(busy.held_for().is_some());
+    /// assert_eq!(busy.queue_place(), Some(1));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn holder_label(&self) -> Option<&Label> {
+        self.0.busy.as_ref()?.label.as_ref()
+    }
+
+    /// For how long the holder had held the lock when the wait ended, as
+    /// [`HolderView::held_for`](crate::backend::HolderView::held_for) says.
+    #[must_use]
+    pub fn held_for(&self) -> Option<Duration> {
+        self.0.busy.as_ref()?.held_for
+    }
+
+    /// Where the caller stood in the queue when its wait ended: 1 if it was the next.
+    #[must_use]
+    pub fn queue_place(&self) -> Option<usize> {
+        self.0.busy.as_ref()?.place
+    }
+
     /// What sort of failure this is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -331,6 +394,26 @@ impl LockError {
     }
 }
 
+/// As words behind those of a wait that ended.
+impl fmt::Display for BusyDetails {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(label) = &self.label {
+            write!(f, "; its holder is {:?}", label.as_str())?;
+        }
+        if let Some(held_for) = self.held_for {
+            write!(f, "; it was held for {:?}", Duration::from_millis(whole_millis(held_for)))?;
+        }
+        match self.place {
+            Some(place) => write!(f, "; this request was number {place} in the queue"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn whole_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// `acquire "order:42" in "shop:" on redis at 10.0.0.5:6379: the lock is busy: …`, as far as each is known.
 impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -358,8 +441,9 @@ impl LockError {
 
 impl fmt::Debug for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Details { kind, operation, backend, server, key, namespace, detail, source, unflushed, .. } =
-            &*self.0;
+        let Details {
+            kind, operation, backend, server, key, namespace, detail, source, unflushed, busy, ..
+        } = &*self.0;
         f.debug_struct("LockError")
             .field("kind", kind)
             .field("operation", operation)
@@ -370,6 +454,7 @@ impl fmt::Debug for LockError {
             .field("detail", detail)
             .field("source", source)
             .field("unflushed", unflushed)
+            .field("busy", busy)
             .finish()
     }
 }
@@ -409,6 +494,24 @@ mod tests {
         let text = error.with_namespace(Some(&shop)).to_string();
         assert!(text.starts_with("acquire \"order:42\" in \"shop:\" on redis: the lock is busy"), "{text}");
         assert_eq!(LockError::new(ErrorKind::InvalidKey, "empty").to_string(), "invalid key: empty");
+    }
+
+    #[test]
+    fn a_wait_that_ended_tells_what_was_seen() {
+        let label = Some(Label::new("web-1").unwrap());
+        let held_for = Some(Duration::from_micros(3_200_400));
+        let busy = LockError::new(ErrorKind::Busy, "held").with_busy_details(BusyDetails {
+            label,
+            held_for,
+            place: Some(2),
+        });
+        assert_eq!(
+            busy.to_string(),
+            "the lock is busy: held; its holder is \"web-1\"; it was held for 3.2s; this request was number 2 in the queue"
+        );
+        assert_eq!((busy.held_for(), busy.queue_place()), (held_for, Some(2)));
+        let unseen = LockError::new(ErrorKind::Busy, "held").with_busy_details(BusyDetails::default());
+        assert_eq!(unseen.to_string(), "the lock is busy: held");
     }
 
     #[test]

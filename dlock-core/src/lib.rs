@@ -42,6 +42,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acquisition;
+mod admin;
 mod attempt;
 mod connect;
 mod current;
@@ -50,6 +51,7 @@ mod error;
 mod guard;
 mod hand_over;
 mod handles;
+mod inspect;
 mod keeper;
 mod key;
 mod label;
@@ -75,16 +77,18 @@ pub mod testing;
 /// The client library, whose [`Client`](::redis::Client) [`RedisBackendBuilder::client`] takes.
 #[cfg(feature = "redis")]
 pub use ::redis;
-pub use backend::Backend;
+pub use admin::LockAdmin;
 pub use backend::embedded::EmbeddedBackend;
 #[cfg(feature = "redis")]
 pub use backend::redis::{RedisBackend, RedisBackendBuilder, RedlockBackend, RedlockBackendBuilder};
 #[cfg(feature = "zookeeper")]
 pub use backend::zookeeper::{ZooKeeperBackend, ZooKeeperBackendBuilder};
+pub use backend::{Backend, ClientKind, ForcedRelease, HolderView, Inspection, ListedLock, WaiterView};
 pub use current::{InstalledManager, with_locks};
 pub use error::{ErrorKind, LockError, Operation};
 pub use guard::LockGuard;
 pub use hand_over::HandOver;
+pub use inspect::LockList;
 pub use key::{LockKey, Namespace};
 pub use label::Label;
 pub use lease::{FencingToken, GuardState, Lease, LossReason, OwnerId, Ttl};

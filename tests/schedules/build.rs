@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The sources of the layer: the shell, its pure parts, its table of queues, and the bell that wakes a waiter.
-const SOURCES: [(&str, &str); 13] = [
+const SOURCES: [(&str, &str); 14] = [
     ("mod.rs", "hand_over/mod.rs"),
     ("state.rs", "hand_over/state.rs"),
     ("lane.rs", "hand_over/lane.rs"),
     ("asking.rs", "hand_over/asking.rs"),
     ("in_place.rs", "hand_over/in_place.rs"),
     ("queue.rs", "hand_over/queue.rs"),
+    ("place.rs", "hand_over/place.rs"),
     ("line.rs", "hand_over/line.rs"),
     ("share.rs", "hand_over/share.rs"),
     ("watch.rs", "hand_over/watch.rs"),

@@ -1,10 +1,14 @@
 //! What a backend promises.
 
 use super::claim::Claim;
+use super::forcing::{ForcedRelease, Reopening};
 use super::grant::Grant;
+use super::inspection::Inspection;
+use super::listing::{ListCursor, LockPage};
 use super::request::AcquireRequest;
 use crate::error::LockError;
-use crate::key::Namespace;
+use crate::key::{LockKey, Namespace};
+use crate::lease::FencingToken;
 use crate::time::{Clock, Moment};
 use std::fmt;
 use std::future::Future;
@@ -119,6 +123,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Box::pin(std::future::pending())
     }
 
+    /// Looking at locks from outside, where the backend can; by default it cannot.
+    fn admin(&self) -> Option<&dyn Admin> {
+        None
+    }
+
     /// What stands before every key of this backend; by default nothing.
     fn namespace(&self) -> Option<&Namespace> {
         None
@@ -137,6 +146,45 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     fn namespaced(&self, _namespace: &Namespace) -> Result<Option<Arc<dyn Backend>>, LockError> {
         Ok(None)
     }
+}
+
+/// What a [`Backend`] can do beside keeping locks: see [`Backend::admin`].
+pub trait Admin: Send + Sync {
+    /// Says who holds the lock on `key` and who waits for it.
+    ///
+    /// # Behavior
+    /// - Nothing changes, and nothing of an owner's id is told.
+    /// - Waiters come in the order in which they are to be served (I6).
+    /// - With an `asker` the answer says where that owner stands, and need not name the waiters.
+    /// - [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) says that the locks are kept in a way that shows none of it,
+    ///   and what to do instead.
+    fn inspect<'a>(&'a self, key: &'a LockKey, asker: Option<&'a Claim>) -> BackendFuture<'a, Inspection>;
+
+    /// Names locks that are held and whose keys begin with `prefix`: from the beginning, or from where another page ended.
+    ///
+    /// # Behavior
+    /// - A lock that is held during the whole of a walk from the beginning to the last page is named by it at least once.
+    /// - A lock that is taken or released meanwhile may be named or not.
+    /// - No page takes longer than a few requests.
+    fn list<'a>(&'a self, prefix: &'a [u8], from: Option<&'a ListCursor>) -> BackendFuture<'a, LockPage>;
+
+    /// Takes the lock on `key` away from the holder that `token` is one of the tokens of.
+    ///
+    /// # Behavior
+    /// - The holder can no longer renew. It is told, where that is possible, and its guard is lost.
+    /// - [`Reopening::Confirmed`]: no other owner is granted the key while the holder's guard may be valid (I1). A holder that is
+    ///   never heard of costs what is left of its lease (I7). A backend that cannot keep that answers
+    ///   [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    /// - [`Reopening::Now`]: the next waiter is granted the key at once. The guards of both may be valid together.
+    /// - The tokens of later grants are greater than [`ForcedRelease::fence`] or the same, and that is greater than all of the
+    ///   holder's (I2).
+    /// - [`ErrorKind::NotHeld`](crate::ErrorKind::NotHeld) says that no holder has this token. Then nothing changes.
+    fn force_release<'a>(
+        &'a self,
+        key: &'a LockKey,
+        token: FencingToken,
+        reopening: Reopening,
+    ) -> BackendFuture<'a, ForcedRelease>;
 }
 
 impl<B: Backend + ?Sized> Backend for Arc<B> {
@@ -178,6 +226,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
         (**self).revoked(claim)
+    }
+
+    fn admin(&self) -> Option<&dyn Admin> {
+        (**self).admin()
     }
 
     fn namespace(&self) -> Option<&Namespace> {

@@ -4,6 +4,7 @@
 //! deadlines, guards, when to renew, undoing what a dropped future may have left) is done once, above it.
 //! `testing::conformance` (feature `testing`) holds one test per promise made here.
 
+pub(crate) mod admin;
 pub(crate) mod answers;
 pub(crate) mod bell;
 mod claim;
@@ -11,9 +12,12 @@ mod contract;
 pub(crate) mod durations;
 pub mod embedded;
 pub(crate) mod expiring_map;
+mod forcing;
 #[cfg(any(feature = "redis", feature = "zookeeper"))]
 pub(crate) mod gather;
 mod grant;
+mod inspection;
+pub(crate) mod listing;
 pub(crate) mod prefixed;
 mod progress;
 #[cfg(feature = "redis")]
@@ -30,7 +34,10 @@ pub(crate) mod wakeups;
 pub mod zookeeper;
 
 pub use claim::Claim;
-pub use contract::{Backend, BackendFuture, RevokedFuture};
+pub use contract::{Admin, Backend, BackendFuture, RevokedFuture};
+pub use forcing::{ForcedRelease, Reopening};
 pub use grant::Grant;
+pub use inspection::{ClientKind, HolderView, Inspection, WaiterView};
+pub use listing::{ListCursor, ListedLock, LockPage};
 pub use progress::Progress;
 pub use request::{AcquireRequest, LossSignal, Mode};

@@ -1,11 +1,16 @@
 //! A namespace for a backend without namespaces: its text is put before each key.
 
+use super::admin;
 use super::claim::Claim;
-use super::contract::{Backend, BackendFuture, RevokedFuture};
+use super::contract::{Admin, Backend, BackendFuture, RevokedFuture};
+use super::forcing::{ForcedRelease, Reopening};
 use super::grant::Grant;
+use super::inspection::Inspection;
+use super::listing::{ListCursor, ListedLock, LockPage};
 use super::request::AcquireRequest;
 use crate::error::LockError;
-use crate::key::Namespace;
+use crate::key::{LockKey, Namespace};
+use crate::lease::FencingToken;
 use crate::time::{Clock, Moment};
 use std::fmt;
 use std::sync::Arc;
@@ -100,6 +105,10 @@ impl Backend for Prefixed {
         })
     }
 
+    fn admin(&self) -> Option<&dyn Admin> {
+        self.backend.admin().map(|_| self as &dyn Admin)
+    }
+
     fn namespace(&self) -> Option<&Namespace> {
         Some(&self.namespace)
     }
@@ -107,6 +116,43 @@ impl Backend for Prefixed {
     fn namespaced(&self, namespace: &Namespace) -> Result<Option<Arc<dyn Backend>>, LockError> {
         let (backend, namespace) = (Arc::clone(&self.backend), self.namespace.within(namespace)?);
         Ok(Some(Arc::new(Self { backend, namespace })))
+    }
+}
+
+impl Admin for Prefixed {
+    fn inspect<'a>(&'a self, key: &'a LockKey, asker: Option<&'a Claim>) -> BackendFuture<'a, Inspection> {
+        Box::pin(async move {
+            let (inner, asker) =
+                (self.namespace.join(key)?, asker.map(|claim| self.inner(claim)).transpose()?);
+            let inspected = admin::of(&*self.backend)?.inspect(&inner, asker.as_ref()).await;
+            inspected.map_err(|error| error.about_key(key))
+        })
+    }
+
+    fn list<'a>(&'a self, prefix: &'a [u8], from: Option<&'a ListCursor>) -> BackendFuture<'a, LockPage> {
+        Box::pin(async move {
+            let namespace = self.namespace.as_str().as_bytes();
+            let page = admin::of(&*self.backend)?.list(&[namespace, prefix].concat(), from).await?;
+            // A key that is the namespace alone is none of it.
+            let within = |lock: ListedLock| {
+                let key = LockKey::new(lock.key.as_bytes().strip_prefix(namespace)?).ok()?;
+                Some(ListedLock { key, ..lock })
+            };
+            Ok(LockPage::new(page.locks.into_iter().filter_map(within).collect(), page.next))
+        })
+    }
+
+    fn force_release<'a>(
+        &'a self,
+        key: &'a LockKey,
+        token: FencingToken,
+        reopening: Reopening,
+    ) -> BackendFuture<'a, ForcedRelease> {
+        Box::pin(async move {
+            let inner = self.namespace.join(key)?;
+            let forced = admin::of(&*self.backend)?.force_release(&inner, token, reopening).await;
+            forced.map_err(|error| error.about_key(key))
+        })
     }
 }
 

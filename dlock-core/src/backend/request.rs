@@ -86,6 +86,13 @@ impl LossSignal {
         }
     }
 
+    /// Ends the lease, and says whether there was one to end.
+    #[cfg(feature = "redis")]
+    pub(crate) fn is_told(&self, reason: LossReason) -> bool {
+        let told = self.0.upgrade().map(|interest| interest.lose(reason));
+        told.is_some()
+    }
+
     /// Says that the backend cannot vouch for the grant for the moment: the guard is
     /// [`Suspect`](crate::GuardState::Suspect) until [`trust`](Self::trust), whatever renewals say. The deadline
     /// of the lease stays.

@@ -1,11 +1,15 @@
 //! A backend whose tokens are lifted above those of the backend that the program had before.
 
+use super::admin;
 use super::claim::Claim;
-use super::contract::{Backend, BackendFuture, RevokedFuture};
+use super::contract::{Admin, Backend, BackendFuture, RevokedFuture};
+use super::forcing::{ForcedRelease, Reopening};
 use super::grant::Grant;
+use super::inspection::{HolderView, Inspection};
+use super::listing::{ListCursor, LockPage};
 use super::request::AcquireRequest;
 use crate::error::{ErrorKind, LockError};
-use crate::key::Namespace;
+use crate::key::{LockKey, Namespace};
 use crate::lease::FencingToken;
 use crate::time::{Clock, Moment};
 use std::fmt;
@@ -35,8 +39,16 @@ struct Lifted {
 impl Lifted {
     /// A sum keeps the order of tokens, and the distance between those of a block.
     fn lift(&self, mut grant: Grant) -> Grant {
-        grant.token = FencingToken::new(grant.token.as_u64().saturating_add(self.floor));
+        grant.token = self.lifted(grant.token);
         grant
+    }
+
+    fn lift_holder(&self, holder: &mut HolderView) {
+        holder.token = holder.token.map(|token| self.lifted(token));
+    }
+
+    fn lifted(&self, token: FencingToken) -> FencingToken {
+        FencingToken::new(token.as_u64().saturating_add(self.floor))
     }
 }
 
@@ -82,6 +94,10 @@ impl Backend for Lifted {
         self.backend.revoked(claim)
     }
 
+    fn admin(&self) -> Option<&dyn Admin> {
+        self.backend.admin().map(|_| self as &dyn Admin)
+    }
+
     fn namespace(&self) -> Option<&Namespace> {
         self.backend.namespace()
     }
@@ -89,6 +105,38 @@ impl Backend for Lifted {
     fn namespaced(&self, namespace: &Namespace) -> Result<Option<Arc<dyn Backend>>, LockError> {
         let lift = |backend| Arc::new(Self { backend, floor: self.floor }) as Arc<dyn Backend>;
         Ok(self.backend.namespaced(namespace)?.map(lift))
+    }
+}
+
+impl Admin for Lifted {
+    fn inspect<'a>(&'a self, key: &'a LockKey, asker: Option<&'a Claim>) -> BackendFuture<'a, Inspection> {
+        Box::pin(async move {
+            let mut seen = admin::of(&*self.backend)?.inspect(key, asker).await?;
+            seen.holders.iter_mut().for_each(|holder| self.lift_holder(holder));
+            Ok(seen)
+        })
+    }
+
+    fn list<'a>(&'a self, prefix: &'a [u8], from: Option<&'a ListCursor>) -> BackendFuture<'a, LockPage> {
+        Box::pin(async move {
+            let mut page = admin::of(&*self.backend)?.list(prefix, from).await?;
+            page.locks.iter_mut().for_each(|lock| self.lift_holder(&mut lock.holder));
+            Ok(page)
+        })
+    }
+
+    fn force_release<'a>(
+        &'a self,
+        key: &'a LockKey,
+        token: FencingToken,
+        reopening: Reopening,
+    ) -> BackendFuture<'a, ForcedRelease> {
+        Box::pin(async move {
+            let below = token.as_u64().checked_sub(self.floor).ok_or_else(admin::not_held_under_it)?;
+            let below = FencingToken::new(below);
+            let forced = admin::of(&*self.backend)?.force_release(key, below, reopening).await?;
+            Ok(ForcedRelease { fence: self.lifted(forced.fence), ..forced })
+        })
     }
 }
 

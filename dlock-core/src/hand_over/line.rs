@@ -173,3 +173,40 @@ impl LineInUse {
         }
     }
 }
+
+/// The place of a waiter in the line of its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PlaceInLine {
+    /// How many of this process are ahead of it.
+    pub(super) ahead: usize,
+    /// The acquisition that the backend is asked for, if it is not granted yet.
+    pub(super) competitor: Option<OwnerId>,
+}
+
+impl PlaceInLine {
+    /// The place in the order of all processes, from 1, if that of the competitor is `place`.
+    pub(super) fn among_all(self, place: Option<usize>) -> Option<usize> {
+        match self.competitor {
+            Some(_) => place.map(|place| place + self.ahead),
+            None => Some(self.ahead + 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_counts_those_of_this_process_and_of_others() {
+        let competitor = Some(OwnerId::NONE);
+        assert_eq!(PlaceInLine { ahead: 0, competitor }.among_all(Some(3)), Some(3));
+        assert_eq!(PlaceInLine { ahead: 2, competitor }.among_all(Some(3)), Some(5));
+        assert_eq!(PlaceInLine { ahead: 2, competitor }.among_all(None), None, "the backend does not say");
+        assert_eq!(
+            PlaceInLine { ahead: 0, competitor: None }.among_all(None),
+            Some(1),
+            "behind a holder of its own"
+        );
+    }
+}

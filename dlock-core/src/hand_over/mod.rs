@@ -13,16 +13,21 @@ mod lane;
 mod line;
 mod loss_relay;
 mod pending_releases;
+mod place;
 mod queue;
 mod queue_map;
 mod share;
 mod state;
 mod watch;
 
-use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, RevokedFuture};
+use crate::backend::{
+    AcquireRequest, Admin, Backend, BackendFuture, Claim, ForcedRelease, Grant, Inspection, ListCursor,
+    LockPage, Reopening, RevokedFuture, admin,
+};
 use crate::error::{LockError, Operation};
 use crate::keeper::Background;
-use crate::key::Namespace;
+use crate::key::{LockKey, Namespace};
+use crate::lease::FencingToken;
 use crate::time::{Clock, Moment};
 use state::HandOverState;
 use std::fmt;
@@ -85,6 +90,10 @@ impl Backend for HandOverBackend {
         Box::pin(self.0.revoked(claim))
     }
 
+    fn admin(&self) -> Option<&dyn Admin> {
+        self.0.backend.admin().map(|_| self as &dyn Admin)
+    }
+
     fn namespace(&self) -> Option<&Namespace> {
         self.0.backend.namespace()
     }
@@ -92,6 +101,25 @@ impl Backend for HandOverBackend {
     /// Whatever is to have a namespace gets it before there is a queue.
     fn namespaced(&self, namespace: &Namespace) -> Result<Option<Arc<dyn Backend>>, LockError> {
         self.0.backend.namespaced(namespace)
+    }
+}
+
+impl Admin for HandOverBackend {
+    fn inspect<'a>(&'a self, key: &'a LockKey, asker: Option<&'a Claim>) -> BackendFuture<'a, Inspection> {
+        Box::pin(self.0.inspect(key, asker))
+    }
+
+    fn list<'a>(&'a self, prefix: &'a [u8], from: Option<&'a ListCursor>) -> BackendFuture<'a, LockPage> {
+        Box::pin(async move { admin::of(&*self.0.backend)?.list(prefix, from).await })
+    }
+
+    fn force_release<'a>(
+        &'a self,
+        key: &'a LockKey,
+        token: FencingToken,
+        reopening: Reopening,
+    ) -> BackendFuture<'a, ForcedRelease> {
+        Box::pin(async move { admin::of(&*self.0.backend)?.force_release(key, token, reopening).await })
     }
 }
 

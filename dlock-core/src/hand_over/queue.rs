@@ -13,7 +13,7 @@
 //! does not within [`PATIENCE`], the offer widens to the next one as well. A waiter that let an offer or an invitation pass
 //! is parked, and counts again once it is polled.
 
-use super::line::{Called, CalledWaiters, Line, LineInUse};
+use super::line::{Called, CalledWaiters, Line, LineInUse, PlaceInLine};
 use super::share::{GrantShare, HandOver};
 use crate::backend::bell::Bell;
 use crate::backend::{Grant, Mode};
@@ -143,6 +143,20 @@ impl KeyQueue {
 
     pub(super) fn has_waiters(&self) -> bool {
         !self.waiters.is_empty()
+    }
+
+    /// Where this waiter stands. `None` if it does not wait here.
+    pub(super) fn place_in_line(&self, owner: OwnerId) -> Option<PlaceInLine> {
+        let in_line = || self.waiters.place_of(owner);
+        let (ahead, competitor) = match &self.stage {
+            Stage::InPlace { owner: asking, competitor, .. } if *asking == owner => {
+                (Some(0), Some(*competitor))
+            }
+            Stage::InPlace { competitor, .. } => (in_line().map(|place| place + 1), Some(*competitor)),
+            Stage::Asking { competitor } => (in_line(), Some(*competitor)),
+            _ => (in_line(), None),
+        };
+        Some(PlaceInLine { ahead: ahead?, competitor })
     }
 
     /// Somebody wants the lock.

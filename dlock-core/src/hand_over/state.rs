@@ -126,7 +126,7 @@ impl HandOverState {
     }
 
     /// Each acquisition stands in a queue of its own where nothing is handed over.
-    fn lane(&self, claim: &Claim) -> Lane {
+    pub(super) fn lane(&self, claim: &Claim) -> Lane {
         let whose = if self.hand_over.max > 1 { OwnerId::NONE } else { claim.owner };
         Lane { key: claim.key.clone(), ttl: claim.ttl, whose, label: claim.label.clone() }
     }

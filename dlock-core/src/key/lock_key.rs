@@ -35,6 +35,12 @@ impl LockKey {
     }
 }
 
+impl AsRef<[u8]> for LockKey {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
 /// The key as text, with control characters and bytes that are no UTF-8 escaped.
 impl fmt::Display for LockKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -264,6 +264,7 @@ impl Fact {
             RELEASED => Some(LossReason::Released),
             SLEPT => Some(LossReason::Slept),
             STOPPED => Some(LossReason::Stopped),
+            TAKEN_AWAY => Some(LossReason::TakenAway),
             _ => None,
         }
     }
@@ -275,6 +276,7 @@ const SESSION_EXPIRED: u16 = 3;
 const RELEASED: u16 = 4;
 const SLEPT: u16 = 5;
 const STOPPED: u16 = 6;
+const TAKEN_AWAY: u16 = 8;
 
 const fn code(reason: LossReason) -> u16 {
     match reason {
@@ -284,6 +286,7 @@ const fn code(reason: LossReason) -> u16 {
         LossReason::Released => RELEASED,
         LossReason::Slept => SLEPT,
         LossReason::Stopped => STOPPED,
+        LossReason::TakenAway => TAKEN_AWAY,
     }
 }
 

@@ -23,7 +23,7 @@ mod guard;
 pub mod keeper;
 #[path = "../../../dlock-core/src/key/mod.rs"]
 pub mod key;
-#[path = "../../../dlock-core/src/label.rs"]
+#[path = "../../../dlock-core/src/label/mod.rs"]
 pub mod label;
 mod layers;
 #[path = "../../../dlock-core/src/lease/mod.rs"]

@@ -13,7 +13,7 @@ struct Layer {
 }
 
 const LAYERS: &[Layer] = &[
-    Layer { name: "errors", files: &["error.rs", "key/", "label.rs", "template.rs"], below: &[] },
+    Layer { name: "errors", files: &["error.rs", "key/", "label/", "template.rs"], below: &[] },
     Layer { name: "keeper", files: &["keeper/"], below: &["errors"] },
     Layer { name: "leases", files: &["lease/", "time/"], below: &["errors", "keeper"] },
     Layer { name: "seam", files: &["backend/"], below: &["errors", "keeper", "leases"] },
@@ -44,12 +44,14 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "locks",
         files: &[
+            "admin.rs",
             "attempt.rs",
             "connect.rs",
             "current.rs",
             "ending.rs",
             "guard.rs",
             "handles.rs",
+            "inspect.rs",
             "lib.rs",
             "manager.rs",
             "private.rs",

@@ -10,10 +10,16 @@ mod table;
 mod tests;
 mod watch;
 
-use super::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
+use super::{
+    AcquireRequest, Admin, Backend, BackendFuture, Claim, ForcedRelease, Grant, Inspection, ListCursor,
+    LockPage, Mode, Reopening, admin,
+};
 use crate::backend::answers::busy;
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::key::LockKey;
+use crate::lease::FencingToken;
 use crate::time::{Clock, Moment, TestClock};
+use lock::Asker;
 use std::fmt;
 use std::sync::Arc;
 use store::StoreAnswer;
@@ -89,8 +95,9 @@ impl EmbeddedBackend {
     }
 
     fn attempt(&self, claim: &Claim, mode: Mode, sent: Moment) -> StoreAnswer {
-        let Claim { key, owner, ttl, .. } = claim;
-        self.0.step(|store| store.acquire(key, *owner, *ttl, mode == Mode::Wait, sent))
+        let Claim { key, owner, ttl, label } = claim;
+        let asker = Asker { owner: *owner, ttl: *ttl, waits: mode == Mode::Wait, label: label.as_ref() };
+        self.0.step(|store| store.acquire(key, asker, sent))
     }
 
     fn leave(&self, claim: &Claim, now: Moment) -> Result<(), LockError> {
@@ -123,6 +130,28 @@ impl fmt::Debug for EmbeddedBackend {
     }
 }
 
+impl Admin for EmbeddedBackend {
+    fn inspect<'a>(&'a self, key: &'a LockKey, asker: Option<&'a Claim>) -> BackendFuture<'a, Inspection> {
+        let now = self.0.clock.now();
+        done(Ok(self.0.store.lock().view(key, asker.map(|claim| claim.owner), now)))
+    }
+
+    fn list<'a>(&'a self, prefix: &'a [u8], from: Option<&'a ListCursor>) -> BackendFuture<'a, LockPage> {
+        done(Ok(self.0.store.lock().list(prefix, from, self.0.clock.now())))
+    }
+
+    fn force_release<'a>(
+        &'a self,
+        key: &'a LockKey,
+        token: FencingToken,
+        reopening: Reopening,
+    ) -> BackendFuture<'a, ForcedRelease> {
+        let now = self.0.clock.now();
+        let forced = self.0.step(|store| store.take_away(key, token, reopening, now));
+        done(forced.ok_or_else(admin::not_held_under_it))
+    }
+}
+
 impl Backend for EmbeddedBackend {
     fn name(&self) -> &'static str {
         "embedded"
@@ -134,6 +163,10 @@ impl Backend for EmbeddedBackend {
 
     fn clock(&self) -> Clock {
         self.0.clock.clone()
+    }
+
+    fn admin(&self) -> Option<&dyn Admin> {
+        Some(self)
     }
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {

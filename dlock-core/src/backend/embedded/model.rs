@@ -1,6 +1,7 @@
 //! Owners at the store, in random orders. Some are not polled for a long time, or never again. No waiter is passed
 //! before its time, and none is forgotten (I6). Flawed stores that lack one rule each show that the property notices.
 
+use super::lock::Asker;
 use super::store::{Store, StoreAnswer};
 use crate::key::LockKey;
 use crate::lease::{OwnerId, Ttl};
@@ -114,7 +115,11 @@ impl World {
             },
         );
         self.arrivals += 1;
-        let (answer, woken) = self.store.acquire(&self.key, id, self.ttl, true, self.now);
+        let (answer, woken) = self.store.acquire(
+            &self.key,
+            Asker { owner: id, ttl: self.ttl, waits: true, label: None },
+            self.now,
+        );
         self.wake(woken);
         if answer == StoreAnswer::Busy {
             self.stages[owner] = Stage::Waiting { place, woken: None };

@@ -3,6 +3,8 @@
 //! No clock, no waiting: each call is told what time it is, and says whom to wake.
 
 use super::lock::{Asker, Lock, Woken};
+use crate::backend::listing::page_of;
+use crate::backend::{ForcedRelease, Inspection, ListCursor, ListedLock, LockPage, Reopening};
 use crate::key::LockKey;
 use crate::lease::{FencingToken, OwnerId, Ttl};
 use crate::time::Moment;
@@ -57,17 +59,9 @@ impl Store {
         Self { locks: HashMap::default(), last_token: 0, patience, looks: Looks::default() }
     }
 
-    /// Grants the key if it is free or offered to the owner. If not, and with `queue`, the owner is entered as the last
+    /// Grants the key if it is free or offered to the owner. If not, and if it waits, the owner is entered as the last
     /// waiter, if it does not wait already. An owner that has the key is granted it again, with the same token.
-    pub(super) fn acquire(
-        &mut self,
-        key: &LockKey,
-        owner: OwnerId,
-        ttl: Ttl,
-        queue: bool,
-        now: Moment,
-    ) -> (StoreAnswer, Woken) {
-        let asker = Asker { owner, ttl, waits: queue };
+    pub(super) fn acquire(&mut self, key: &LockKey, asker: Asker<'_>, now: Moment) -> (StoreAnswer, Woken) {
         let mut there = match self.locks.entry(key.clone()) {
             Entry::Occupied(there) => there,
             Entry::Vacant(free) => {
@@ -94,6 +88,34 @@ impl Store {
     /// Takes the owner out, as holder and as waiter; false if it did not have the key.
     pub(super) fn release(&mut self, key: &LockKey, owner: OwnerId, now: Moment) -> (bool, Woken) {
         self.change(key, now, |lock| lock.leave(owner, now))
+    }
+
+    /// Who has the key at `now`, who waits for it, and where `asker` stands.
+    pub(super) fn view(&self, key: &LockKey, asker: Option<OwnerId>, now: Moment) -> Inspection {
+        self.locks.get(key).map_or_else(Inspection::default, |lock| lock.view(asker, now))
+    }
+
+    /// Takes the key away from the holder with this token.
+    pub(super) fn take_away(
+        &mut self,
+        key: &LockKey,
+        token: FencingToken,
+        reopening: Reopening,
+        now: Moment,
+    ) -> (Option<ForcedRelease>, Woken) {
+        let mut last_token = self.last_token;
+        let forced = self.change(key, now, |lock| lock.take_away(token, reopening, &mut last_token, now));
+        self.last_token = last_token;
+        forced
+    }
+
+    /// The keys that are held at `now`, page by page in the order of their names.
+    pub(super) fn list(&self, prefix: &[u8], from: Option<&ListCursor>, now: Moment) -> LockPage {
+        let (keys, has_more) = page_of(self.locks.keys(), prefix, from);
+        let holder = |key: &LockKey| self.locks.get(key)?.view(None, now).holders.pop();
+        let named = |key: &&LockKey| Some(ListedLock::new((*key).clone(), holder(key)?));
+        let next = keys.last().filter(|_| has_more).map(|key| ListCursor::new(key.as_bytes()));
+        LockPage::new(keys.iter().filter_map(named).collect(), next)
     }
 
     /// How many keys take room.
@@ -204,8 +226,12 @@ mod tests {
         FencingToken::new(number)
     }
 
+    fn asker(owner: OwnerId, waits: bool) -> Asker<'static> {
+        Asker { owner, ttl: ttl(), waits, label: None }
+    }
+
     fn ask(store: &mut Store, owner: OwnerId, now: Moment) -> (StoreAnswer, Woken) {
-        store.acquire(&key(), owner, ttl(), true, now)
+        store.acquire(&key(), asker(owner, true), now)
     }
 
     fn granted(number: u64) -> (StoreAnswer, Woken) {
@@ -236,8 +262,8 @@ mod tests {
         let mut store = Store::default();
         ask(&mut store, a, at(0));
         ask(&mut store, b, at(0));
-        assert_eq!(store.acquire(&key(), c, ttl(), false, at(100)), (StoreAnswer::Busy, Some(b)));
-        assert_eq!(store.acquire(&key(), c, ttl(), false, at(149)), BUSY);
+        assert_eq!(store.acquire(&key(), asker(c, false), at(100)), (StoreAnswer::Busy, Some(b)));
+        assert_eq!(store.acquire(&key(), asker(c, false), at(149)), BUSY);
         assert_eq!(ask(&mut store, b, at(149)), granted(2));
         assert_eq!(store.release(&key(), b, at(150)), (true, None), "no other was queued");
         assert_eq!(store.len(), 0);
@@ -252,8 +278,8 @@ mod tests {
         }
         assert_eq!(store.release(&key(), a, at(0)), (true, Some(b)));
         assert_eq!(store.look(at(50)), (vec![c], None), "after the last there is nobody to wake");
-        assert_eq!(store.acquire(&key(), d, ttl(), false, at(99)), BUSY);
-        assert_eq!(store.acquire(&key(), d, ttl(), false, at(100)), granted(2));
+        assert_eq!(store.acquire(&key(), asker(d, false), at(99)), BUSY);
+        assert_eq!(store.acquire(&key(), asker(d, false), at(100)), granted(2));
         assert_eq!(store.release(&key(), d, at(110)), (true, None), "both were woken, and did not ask yet");
         assert_eq!(ask(&mut store, b, at(500)), granted(3), "and have their places");
     }
@@ -332,6 +358,46 @@ mod tests {
         assert_eq!(ask(&mut store, d, at(90)), granted(2));
     }
 
+    #[test]
+    fn what_is_taken_away_stays_closed_until_its_holder_leaves_or_its_lease_is_over() {
+        let [a, b] = owners();
+        for leaves in [true, false] {
+            let mut store = Store::default();
+            ask(&mut store, a, at(0));
+            ask(&mut store, b, at(1));
+            assert_eq!(
+                store.take_away(&key(), token(2), Reopening::Confirmed, at(10)),
+                (None, None),
+                "another token"
+            );
+            let forced = ForcedRelease::new(token(2), Duration::from_millis(90));
+            let confirmed = Reopening::Confirmed;
+            assert_eq!(store.take_away(&key(), token(1), confirmed, at(10)), (Some(forced), None));
+            assert_eq!(store.renew(&key(), a, ttl(), at(20)), (false, None));
+            assert_eq!(ask(&mut store, a, at(20)), BUSY, "it is not granted again");
+            assert_eq!(ask(&mut store, b, at(20)), BUSY, "the guard may be valid");
+            if leaves {
+                assert_eq!(store.release(&key(), a, at(30)), (false, Some(b)));
+            } else {
+                assert_eq!(store.look(at(100)).0, [b]);
+            }
+            assert_eq!(ask(&mut store, b, at(100)), granted(3));
+        }
+    }
+
+    #[test]
+    fn what_is_taken_away_now_is_the_next_waiter_s() {
+        let [a, b] = owners();
+        let mut store = Store::default();
+        ask(&mut store, a, at(0));
+        ask(&mut store, b, at(1));
+        let forced = ForcedRelease::new(token(2), Duration::ZERO);
+        assert_eq!(store.take_away(&key(), token(1), Reopening::Now, at(10)), (Some(forced), Some(b)));
+        assert_eq!(ask(&mut store, b, at(11)), granted(3));
+        assert_eq!(store.release(&key(), a, at(12)), (false, None), "it is another owner's");
+        assert_eq!(store.renew(&key(), b, ttl(), at(13)), (true, None));
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
         Acquire { owner: usize, queue: bool },
@@ -360,7 +426,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Acquire { owner, queue } => {
-                        if let (StoreAnswer::Granted(granted), _) = store.acquire(&key(), owners[owner], ttl(), queue, now) {
+                        if let (StoreAnswer::Granted(granted), _) = store.acquire(&key(), asker(owners[owner], queue), now) {
                             let again = believed[owner].is_some_and(|(token, _)| token == granted);
                             prop_assert!(granted > highest || again, "{granted} after {highest}");
                             highest = highest.max(granted);

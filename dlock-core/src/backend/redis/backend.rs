@@ -10,7 +10,7 @@ use super::replicas::Replicas;
 use crate::backend::answers::busy;
 use crate::backend::start::Start;
 use crate::backend::wakeups::Waiter;
-use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
+use crate::backend::{AcquireRequest, Admin, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::Namespace;
 use crate::lease::Ttl;
@@ -84,6 +84,7 @@ use std::time::Duration;
 /// | `+role` | sentinels |
 /// | `+cluster\|slots +asking +ssubscribe +spublish` | a cluster (without `+publish +subscribe` and `pubsub`) |
 /// | `+wait` | `require_replicas` |
+/// | `+scan` | [`LockManager::list`](crate::LockManager::list) |
 ///
 /// [`Recipe::Plain`](super::Recipe::Plain) needs none of the scripts and channels, but `+set +get +pttl +time +multi +exec`, and
 /// `+delex`, or `+eval`, or `+watch +unwatch +del +pexpire`.
@@ -156,8 +157,12 @@ impl RedisBackend {
         asked.map_err(|error| self.at_server(error))
     }
 
+    pub(super) fn kept(&self) -> &Kept {
+        &self.0.kept
+    }
+
     /// Names the server in an error that does not name one yet.
-    fn at_server(&self, error: LockError) -> LockError {
+    pub(super) fn at_server(&self, error: LockError) -> LockError {
         error.with_server(&self.0.address)
     }
 
@@ -165,7 +170,7 @@ impl RedisBackend {
     /// question is a sign of life.
     async fn wait(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
         let claim = &request.claim;
-        let waiter = self.0.pushes.enter(claim.owner);
+        let waiter = self.0.pushes.enter(claim.owner, request.loss());
         let mut pauses = failure_pauses();
         loop {
             let outcome = match self.ask(claim, Mode::Wait).await {
@@ -248,7 +253,9 @@ impl RedisBackend {
         }
         let outcome = self.ask(&request.claim, Mode::Try).await?;
         // What fails from here on fails after a request was sent.
-        self.settle(&request.claim, outcome).await.map_err(LockError::after_a_request)
+        let granted = self.settle(&request.claim, outcome).await.map_err(LockError::after_a_request)?;
+        self.0.pushes.know(request.claim.owner, request.loss());
+        Ok(granted)
     }
 
     async fn settle(&self, claim: &Claim, outcome: AskOutcome) -> Result<Grant, LockError> {
@@ -369,6 +376,10 @@ impl Backend for RedisBackend {
             let released = self.release(claim).await.map_err(|error| self.at_server(error));
             released.map_err(claim.named(Operation::Release))
         })
+    }
+
+    fn admin(&self) -> Option<&dyn Admin> {
+        Some(self)
     }
 
     fn namespace(&self) -> Option<&Namespace> {

@@ -69,6 +69,17 @@ impl Naming {
         Keys { text, lock: lock.len(), beside, kind: prefix.len() + KIND_AT }
     }
 
+    /// The key of which the lock has this name at the server. `None` if it is none of this namespace, or dlock's own.
+    pub(super) fn key_of(&self, lock: &[u8]) -> Option<LockKey> {
+        let key = LockKey::new(lock.strip_prefix(self.prefix().as_bytes())?).ok()?;
+        self.keys(&key).ok().map(|_| key)
+    }
+
+    /// What the locks on all keys that begin with `prefix` begin with at the server.
+    pub(super) fn locks_from(&self, prefix: &[u8]) -> Vec<u8> {
+        [self.prefix().as_bytes(), prefix].concat()
+    }
+
     /// The key of the counter that numbers the grants of `lock`. There is one for all locks, or one for each slot if
     /// keys of different slots may not stand in one call.
     pub(super) fn counter(&self, lock: &[u8], in_cluster: bool) -> Cow<'static, [u8]> {
@@ -236,6 +247,8 @@ mod tests {
         assert_eq!(*shop.counter(keys.lock(), false), *b"shop:dlock:f");
         assert!(shop.counter(keys.lock(), true).starts_with(b"shop:dlock:f:{"));
         assert_eq!(shop.keys_at(keys.lock()), keys);
+        assert_eq!((shop.key_of(b"shop:a"), shop.key_of(b"stock:a")), (Some(key), None));
+        assert_eq!((shop.key_of(b"shop:dlock:f"), shop.locks_from(b"or")), (None, b"shop:or".to_vec()));
         assert_eq!(shop.marker(keys.lock(), false), b"shop:dlock:m");
         assert!(shop.marker(keys.lock(), true).starts_with(b"shop:dlock:m:{"));
         assert_eq!(shop.channel(inbox), "shop:dlock:i:0000000000000007");

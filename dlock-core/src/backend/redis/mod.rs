@@ -1,6 +1,7 @@
 //! Locks in Redis: one string key each, with expiry, owner-checked release and a queue.
 
 mod access;
+mod admin;
 mod backend;
 mod batch;
 mod builder;
@@ -8,7 +9,9 @@ mod caller;
 mod credentials;
 mod failure;
 mod in_flight;
+mod inspection;
 mod keys;
+mod listing;
 mod notifications;
 mod number;
 mod outcome;

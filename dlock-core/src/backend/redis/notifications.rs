@@ -3,9 +3,10 @@
 use super::keys::Naming;
 use super::number::GrantNumber;
 use super::wire::{HandOff, Inbox};
+use crate::backend::LossSignal;
 use crate::backend::wakeups::{Waiter, Wakeups};
-use crate::lease::OwnerId;
-use foldhash::{HashMap, HashSet};
+use crate::lease::{LossReason, OwnerId};
+use foldhash::HashMap;
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,18 +19,29 @@ pub(super) struct Pushes {
     wakeups: Wakeups<GrantNumber>,
     /// Keys that a client of another library holds, each with the first of our waiters for it.
     watched: Mutex<HashMap<Vec<u8>, OwnerId>>,
-    /// Owners that may be granted a lock: from before they wait until they leave.
-    known: Mutex<HashSet<OwnerId>>,
+    /// Owners that may be granted a lock, or have one: from before they wait until they leave. With whom it concerns if
+    /// the lock is taken away.
+    known: Mutex<HashMap<OwnerId, LossSignal>>,
     /// The latest hand-offs that a runtime's connection told of: the keeper's tells of them too.
     told: Mutex<LatestNumbers>,
     on_stray: OnceLock<Box<dyn Fn(Stray) + Send + Sync>>,
 }
 
-/// A grant for an owner that is not known here, or has left.
+/// A grant for an owner that is not known here, or has left; or one that was taken away.
 pub(super) struct Stray {
     pub(super) key: Vec<u8>,
     /// The owner as it stands in Redis.
     pub(super) owner: String,
+    /// Whom it concerns that the lock was taken away, if it was.
+    pub(super) taken_from: Option<LossSignal>,
+}
+
+impl Stray {
+    /// Ends the guard of a lock that was taken away. Whether there is none that could be valid. Without a listener it is not
+    /// certain that there is none: then only the end of the lease is.
+    pub(super) fn has_no_guard(&self) -> bool {
+        self.taken_from.as_ref().is_none_or(|loss| loss.is_told(LossReason::TakenAway))
+    }
 }
 
 /// The word to ask again: no grant has this number.
@@ -42,9 +54,14 @@ impl Pushes {
     }
 
     /// Enters a waiter, before it asks. Its owner is known until it is forgotten.
-    pub(super) fn enter(&self, owner: OwnerId) -> Waiter<'_, GrantNumber> {
-        self.known.lock().insert(owner);
+    pub(super) fn enter(&self, owner: OwnerId, loss: LossSignal) -> Waiter<'_, GrantNumber> {
+        self.know(owner, loss);
         self.wakeups.enter(owner)
+    }
+
+    /// The owner has a lock, or may be granted one.
+    pub(super) fn know(&self, owner: OwnerId, loss: LossSignal) {
+        self.known.lock().insert(owner, loss);
     }
 
     /// The owner leaves: a grant to it is a stray from here on.
@@ -163,22 +180,27 @@ impl Receiver {
 }
 
 impl Pushes {
-    /// The keeper's connection tells of every hand-off.
+    /// The keeper's connection tells of every hand-off, and of every lock that is taken away.
     fn told(&self, hand_off: HandOff<'_>) {
-        let HandOff { owner, owner_text, number, key } = hand_off;
-        if self.known.lock().contains(&owner) {
-            return self.wakeups.wake(owner, number);
-        }
-        // Its waiter may have been told already, and have released the lock since.
-        let is_stray = number != ASK && !self.told.lock().contains(number);
-        if let (Some(give_back), true) = (self.on_stray.get(), is_stray) {
-            give_back(Stray { key: key.to_vec(), owner: owner_text });
+        let HandOff { owner, owner_text, number, key, is_taken_away } = hand_off;
+        let stray = |taken_from| Stray { key: key.to_vec(), owner: owner_text, taken_from };
+        let known = self.known.lock().get(&owner).cloned();
+        let stray = match (is_taken_away, known) {
+            (false, Some(_)) => return self.wakeups.wake(owner, number),
+            // Its waiter may have been told already, and have released the lock since.
+            (false, None) if number == ASK || self.told.lock().contains(number) => return,
+            // An owner that is not known here may have a guard all the same.
+            (true, None) => return,
+            (_, taken_from) => stray(taken_from),
+        };
+        if let Some(give_back) = self.on_stray.get() {
+            give_back(stray);
         }
     }
 
     /// A runtime's connection tells sooner: its waiters need no change of threads.
     fn told_beside(&self, hand_off: &HandOff<'_>) {
-        if self.known.lock().contains(&hand_off.owner) {
+        if !hand_off.is_taken_away && self.known.lock().contains_key(&hand_off.owner) {
             self.told.lock().note(hand_off.number);
             self.wakeups.wake(hand_off.owner, hand_off.number);
         }
@@ -263,7 +285,7 @@ mod tests {
     #[tokio::test]
     async fn a_hand_off_is_told_by_either_connection_and_is_no_stray_when_it_is_over() {
         let (process, claim) = (Process::new(), claim());
-        let waiter = process.pushes.enter(claim.owner);
+        let waiter = process.pushes.enter(claim.owner, LossSignal::idle());
         let push = process.hand_off(&claim, 7);
         process.runtimes.receive(&push);
         assert_eq!(waiter.woken().await, Some(GrantNumber::new(7)));
@@ -289,12 +311,28 @@ mod tests {
     async fn a_push_of_a_connection_that_was_given_up_is_the_word_to_ask() {
         for is_keepers in [true, false] {
             let (process, claim) = (Process::new(), claim());
-            let waiter = process.pushes.enter(claim.owner);
+            let waiter = process.pushes.enter(claim.owner, LossSignal::idle());
             process.keepers.broken.store(true, Ordering::Release);
             let receiver = if is_keepers { &process.keepers } else { &process.runtimes };
             receiver.receive(&process.hand_off(&claim, 7));
             assert_eq!(waiter.woken().await, Some(ASK));
         }
+    }
+
+    /// The word that a lock was taken away: heard once, and only about an owner whose guard can be ended.
+    #[test]
+    fn a_lock_that_was_taken_away_is_opened_for_an_owner_that_is_known() {
+        let (process, mine, other) = (Process::new(), claim(), claim());
+        process.pushes.know(mine.owner, LossSignal::idle());
+        for claim in [&mine, &other] {
+            let mut push = process.hand_off(claim, 7);
+            if let Some(Value::BulkString(text)) = push.data.get_mut(1) {
+                *text = [b"dl2!", text.strip_prefix(b"dl2").unwrap()].concat();
+            }
+            process.runtimes.receive(&push);
+            process.keepers.receive(&push);
+        }
+        assert_eq!(*process.given_back.lock(), [process.pushes.inbox.owner(&mine)]);
     }
 
     #[test]

@@ -25,6 +25,11 @@ impl GrantNumber {
         self.0
     }
 
+    /// The number whose block this token is in.
+    pub(super) fn of_token(token: FencingToken) -> Self {
+        Self(token.as_u64() / u64::from(TOKENS))
+    }
+
     /// The first token of the block.
     pub(super) fn token(self) -> FencingToken {
         FencingToken::new(self.0.saturating_mul(u64::from(TOKENS)))

@@ -210,13 +210,15 @@ impl RedisPlan {
 }
 
 /// A place in a queue can outlive its owner's interest, if the word that it left was lost. What is granted to it
-/// is given back at once.
+/// is given back at once. So is what was taken away, once its guard is over.
 fn give_back_strays(locks: &Arc<RedisLocks>) {
     let backend = Arc::downgrade(locks);
     locks.pushes.on_stray(move |stray| {
         let Some(locks) = backend.upgrade() else { return };
         Keeper::detach(async move {
-            if let Kept::Queue(queue) = &locks.kept {
+            if let Kept::Queue(queue) = &locks.kept
+                && stray.has_no_guard()
+            {
                 // If it fails, the lease ends it.
                 let _ = queue.give_back(stray).await;
             }

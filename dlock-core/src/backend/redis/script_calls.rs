@@ -2,8 +2,10 @@
 
 use super::batch::{BatchOp, BatchTurn, Batches};
 use super::caller::Caller;
+use super::inspection::{self, InspectReply};
 use super::keys::{Keys, Naming};
-use super::replies::{AcquireReply, answer, number};
+use super::number::GrantNumber;
+use super::replies::{AcquireReply, answer, number, strange};
 use super::script_options::{Gap, ScriptOptions};
 use super::scripts::{self, Script};
 use super::servers::{Reply, Route, Servers};
@@ -93,6 +95,38 @@ impl Calls {
         }
         let arguments = |command: &mut Cmd| _ = command.arg(caller.owner).arg(caller.ttl_ms);
         Ok(self.run(&route, &scripts::RENEW, &[caller.keys.lock()], arguments).await?.value)
+    }
+
+    /// Who has the lock, the first `many` waiters, and how many are ahead of `owner`.
+    pub(super) async fn inspect(
+        &self,
+        keys: &Keys,
+        many: usize,
+        owner: Option<&str>,
+    ) -> Result<InspectReply, LockError> {
+        let [lock, queue, _] = keys.all();
+        let arguments = |command: &mut Cmd| _ = command.arg(many).arg(owner);
+        let reply = self.run::<Value>(&Route::Keeper, &scripts::INSPECT, &[lock, queue], arguments).await?;
+        inspection::answer(&reply.value)
+    }
+
+    /// Takes the lock away from the holder with this number. The number that stands in its place, for how many ms at most the
+    /// lock is closed, and the owner that it has now. `None` if there is no such holder.
+    pub(super) async fn force(
+        &self,
+        keys: &Keys,
+        number: GrantNumber,
+    ) -> Result<Option<(u64, u64, String)>, LockError> {
+        let prefix = self.servers.channel_prefix(keys.lock());
+        let arguments = |command: &mut Cmd| _ = command.arg(number.as_u64()).arg(prefix.as_deref());
+        let (counter, _) = self.shared(keys, prefix.is_some());
+        let [lock, queue, _] = keys.all();
+        let reply =
+            self.run::<Value>(&Route::Keeper, &scripts::FORCE, &[lock, queue, &counter], arguments).await?;
+        match &reply.value {
+            Value::Array(values) if values.is_empty() => Ok(None),
+            value => redis::from_redis_value_ref(value).map(Some).map_err(|_| strange()),
+        }
     }
 
     /// To be kept until the request is answered, so that it counts among those under way.

@@ -28,6 +28,8 @@ script!(TAKE_OVER: "take_over");
 script!(REPLACE: "replace");
 script!(CHECK: "check");
 script!(PROPOSE: "propose");
+script!(INSPECT: "inspect");
+script!(FORCE: "keys", "number", "tell", "force");
 
 impl Script {
     /// Calls the script as the server knows it already, with no arguments yet.

@@ -2,8 +2,9 @@
 
 use super::number::GrantNumber;
 use crate::backend::Claim;
+use crate::label::Label;
 use crate::lease::OwnerId;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::time::Duration;
 
 /// The name of one backend value: its waiters are told of hand-offs by this name, and its owners carry it.
@@ -43,20 +44,60 @@ impl Inbox {
         text
     }
 
-    /// Reads the message of a hand-off to this inbox: `<owner><number>|<key>`.
+    /// Reads a message to this inbox: of a hand-off, `<owner><number>|<key>`, or of a lock that was taken away from its owner,
+    /// the same with a `!` behind the form of the owner.
     pub(super) fn parse(self, message: &[u8]) -> Option<HandOff<'_>> {
         let mut parts = message.splitn(6, |byte| *byte == b'|');
         let mut next = || std::str::from_utf8(parts.next()?).ok();
         let (version, inbox, id, ttl) = (next()?, next()?, next()?, next()?);
         let number = GrantNumber::new(next()?.parse().ok()?);
         let key = parts.next()?;
-        if version != VERSION.trim_end_matches('|') || u64::from_str_radix(inbox, 16).ok()? != self.0 {
+        let form = VERSION.trim_end_matches('|');
+        let is_taken_away = version.strip_suffix('!') == Some(form);
+        if !is_taken_away && version != form || u64::from_str_radix(inbox, 16).ok()? != self.0 {
             return None;
         }
         let owner = OwnerId::from_u128(u128::from_str_radix(id, 16).ok()?);
-        let owner_text = format!("{version}|{inbox}|{id}|{ttl}|");
-        Some(HandOff { owner, owner_text, number, key })
+        let owner_text = format!("{VERSION}{inbox}|{id}|{ttl}|");
+        Some(HandOff { owner, owner_text, number, key, is_taken_away })
     }
+}
+
+/// An owner as it stands in Redis, without its id.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OwnerText {
+    pub(super) label: Option<Label>,
+    /// The lock was taken away from it.
+    pub(super) is_taken_away: bool,
+}
+
+impl OwnerText {
+    /// Reads what has a lock: an owner, and the number of its grant.
+    pub(super) fn of_holder(value: &[u8]) -> Option<(Self, GrantNumber)> {
+        let (owner, number) = std::str::from_utf8(value).ok()?.rsplit_once('|')?;
+        let number = number.parse().ok().filter(|number| *number < 1 << 53)?;
+        Some((Self::parse(owner)?, GrantNumber::new(number)))
+    }
+
+    /// Reads a place in a queue.
+    pub(super) fn of_waiter(owner: &[u8]) -> Option<Self> {
+        Self::parse(std::str::from_utf8(owner).ok()?.strip_suffix('|')?)
+    }
+
+    fn parse(owner: &str) -> Option<Self> {
+        let mut parts = owner.strip_prefix(VERSION)?.split('|');
+        let (_inbox, _id, ttl, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
+            return None;
+        };
+        let (ttl, label) = ttl.split_once('=').map_or((ttl, None), |(ttl, label)| (ttl, Some(label)));
+        let left = ttl.strip_suffix('!');
+        left.unwrap_or(ttl).parse::<u64>().ok()?;
+        Some(Self { label: label.and_then(decoded), is_taken_away: left.is_some() })
+    }
+}
+
+fn decoded(label: &str) -> Option<Label> {
+    Label::new(percent_decode_str(label).decode_utf8().ok()?).ok()
 }
 
 /// The form of the owners.
@@ -83,6 +124,8 @@ pub(super) struct HandOff<'a> {
     pub(super) owner_text: String,
     pub(super) number: GrantNumber,
     pub(super) key: &'a [u8],
+    /// The lock was taken away, and is not handed off.
+    pub(super) is_taken_away: bool,
 }
 
 /// Whole milliseconds, as the commands take them.
@@ -108,6 +151,8 @@ mod tests {
         assert_eq!((read.owner, read.number, read.key), (claim.owner, GrantNumber::new(9), &b"a|b"[..]));
         assert_eq!(read.owner_text, text);
         assert_eq!(other.parse(message.as_bytes()), None);
+        let taken = message.replacen("dl2|", "dl2!|", 1);
+        assert_eq!(mine.parse(taken.as_bytes()), Some(HandOff { is_taken_away: true, ..read }));
         for wrong in [
             text.clone(),
             format!("{text}|"),
@@ -117,6 +162,24 @@ mod tests {
             format!("{text}9|a").replacen("dl2", "dl1", 1),
         ] {
             assert_eq!(mine.parse(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_label_reads_back_from_the_owner_that_carries_it() {
+        for label in ["web-1:77", "50% | \u{fc} =2", "a=b|c"] {
+            let label = Label::new(label).unwrap();
+            let claim = Claim::new(LockKey::new("k").unwrap(), Ttl::default()).unwrap();
+            let text = Inbox(7).owner(&claim.with_label(Some(label.clone())));
+            let read = OwnerText { label: Some(label), is_taken_away: false };
+            assert_eq!(OwnerText::of_waiter(text.as_bytes()).as_ref(), Some(&read), "{text}");
+            let held = format!("{text}1750000000000000");
+            assert_eq!(
+                OwnerText::of_holder(held.as_bytes()),
+                Some((read, GrantNumber::new(1_750_000_000_000_000)))
+            );
+            let message = format!("{text}9|a|b");
+            assert_eq!(Inbox(7).parse(message.as_bytes()).unwrap().owner_text, text);
         }
     }
 

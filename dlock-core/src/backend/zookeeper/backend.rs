@@ -3,7 +3,7 @@
 use super::acquire::Acquire;
 use super::locks::{NAME, ZooKeeperLocks};
 use super::{release, revocation};
-use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, RevokedFuture};
+use crate::backend::{AcquireRequest, Admin, Backend, BackendFuture, Claim, Grant, RevokedFuture};
 use crate::error::{LockError, Operation};
 use crate::keeper::shielded;
 use crate::key::{LockKey, Namespace};
@@ -90,6 +90,10 @@ impl ZooKeeperBackend {
         Self(locks)
     }
 
+    pub(super) fn locks(&self) -> &ZooKeeperLocks {
+        &self.0
+    }
+
     /// This backend for the keys of a namespace, inside the one that it already has. It shares the session.
     /// [`LockManagerBuilder::namespace`](crate::LockManagerBuilder::namespace) calls this. Call it yourself to
     /// [`revoke`](Self::revoke) in a namespace.
@@ -159,6 +163,10 @@ impl Backend for ZooKeeperBackend {
 
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
         Box::pin(shielded(revocation::requested(&self.0, claim)))
+    }
+
+    fn admin(&self) -> Option<&dyn Admin> {
+        Some(self)
     }
 
     fn namespace(&self) -> Option<&Namespace> {

@@ -5,6 +5,7 @@ mod acquisitions;
 mod backend;
 mod config;
 mod failure;
+mod inspection;
 mod label;
 mod locks;
 mod node;

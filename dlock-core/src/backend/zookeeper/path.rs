@@ -1,5 +1,6 @@
 //! Keys as names of ZooKeeper nodes.
 
+use percent_encoding::percent_decode_str;
 use std::fmt::Write as _;
 
 /// The one path segment that stands for a key with these bytes, or for a namespace.
@@ -19,6 +20,12 @@ pub(super) fn segment(bytes: &[u8]) -> String {
         }
     }
     name
+}
+
+/// The bytes that this segment stands for. `None` if it stands for none.
+pub(super) fn bytes_of(name: &str) -> Option<Vec<u8>> {
+    let bytes = percent_decode_str(name).collect::<Vec<u8>>();
+    (segment(&bytes) == name).then_some(bytes)
 }
 
 fn is_plain(byte: u8) -> bool {
@@ -57,20 +64,8 @@ mod tests {
         segment(key.as_ref())
     }
 
-    /// The inverse that proves that no two keys have one name.
     fn decode(name: &str) -> Vec<u8> {
-        let mut bytes = name.bytes();
-        let mut key = Vec::new();
-        while let Some(byte) = bytes.next() {
-            key.push(match byte {
-                b'%' => {
-                    let hex = [bytes.next().unwrap(), bytes.next().unwrap()];
-                    u8::from_str_radix(std::str::from_utf8(&hex).unwrap(), 16).unwrap()
-                }
-                plain => plain,
-            });
-        }
-        key
+        bytes_of(name).unwrap()
     }
 
     #[test]
@@ -91,6 +86,13 @@ mod tests {
         assert_eq!(name(".."), "%2E%2E");
         assert_eq!(decode(&name("zookeeper")), b"zookeeper");
         assert!(!name("zookeeper").contains('z'));
+    }
+
+    #[test]
+    fn names_that_stand_for_no_key_are_not_decoded() {
+        for name in ["a%2fb", "a%41", "50%", "\u{fc}", "zookeeper"] {
+            assert_eq!(bytes_of(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -2,18 +2,25 @@
 
 use crate::backend::redis::caller::Caller;
 use crate::backend::redis::in_flight::InFlight;
+use crate::backend::redis::inspection::inspection;
 use crate::backend::redis::keys::Keys;
+use crate::backend::redis::listing::ScanPlace;
 use crate::backend::redis::notifications::{KeyWatch, Pushes, Stray};
+use crate::backend::redis::number::GrantNumber;
 use crate::backend::redis::outcome::{AskOutcome, HeldByOther};
 use crate::backend::redis::outcome::{grant, not_owner};
 use crate::backend::redis::replies::AcquireReply;
 use crate::backend::redis::script_calls::Calls;
-use crate::backend::redis::servers::Reply;
-use crate::backend::redis::wire::millis;
-use crate::backend::{Claim, Mode};
+use crate::backend::redis::servers::{Reply, tag_in_slot};
+use crate::backend::redis::wire::{OwnerText, millis};
+use crate::backend::{
+    Claim, ClientKind, ForcedRelease, Inspection, ListCursor, ListedLock, LockPage, Mode, Reopening, admin,
+};
 use crate::error::{ErrorKind, LockError};
-use crate::lease::Ttl;
+use crate::key::LockKey;
+use crate::lease::{FencingToken, Ttl};
 use crate::time::Moment;
+use futures_util::future::join_all;
 use redis::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -122,6 +129,90 @@ impl Queue {
         Ok(reply.value.0)
     }
 
+    /// Who has the lock and who waits for it. With an asker only where that stands, and who is ahead of all.
+    pub(crate) async fn inspect(
+        &self,
+        key: &LockKey,
+        asker: Option<&Claim>,
+    ) -> Result<Inspection, LockError> {
+        let keys = self.calls.naming.keys(key)?;
+        let owner = asker.map(|claim| self.pushes.inbox.owner(claim));
+        let many = if asker.is_some() { 0 } else { MOST_NAMED };
+        let reply = self.calls.inspect(&keys, many, owner.as_deref()).await?;
+        Ok(inspection(&reply))
+    }
+
+    /// Some of the locks that are held, told by what they hold.
+    pub(crate) async fn list(&self, prefix: &[u8], from: Option<&ListCursor>) -> Result<LockPage, LockError> {
+        let place = match from {
+            Some(cursor) => ScanPlace::parse(cursor).ok_or_else(strange_cursor)?,
+            None => ScanPlace { slot: self.calls.servers.first_primary().await?, cursor: 0 },
+        };
+        let scan = place.scan(&self.calls.naming.locks_from(prefix));
+        let near = tag_in_slot(place.slot).to_string();
+        let reply =
+            self.calls.servers.call::<(u64, Vec<Vec<u8>>)>(near.as_bytes(), &scan, self.calls.limit).await?;
+        let (cursor, names) = reply.value;
+        let listed = join_all(names.iter().map(|name| self.listed(name))).await;
+        let locks = listed.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        let next = match cursor {
+            0 => self.calls.servers.next_primary(place.slot).map(|slot| ScanPlace { slot, cursor: 0 }),
+            cursor => Some(ScanPlace { cursor, ..place }),
+        };
+        Ok(LockPage::new(locks, next.map(ScanPlace::to_cursor)))
+    }
+
+    /// The lock with this name at the server, if dlock has it. What the account may not read is none.
+    async fn listed(&self, name: &[u8]) -> Result<Option<ListedLock>, LockError> {
+        let Some(key) = self.calls.naming.key_of(name) else { return Ok(None) };
+        let get = redis::cmd("GET").arg(name).take();
+        let value = self.calls.servers.call::<Vec<u8>>(name, &get, self.calls.limit).await;
+        let is_ours = match value.map_err(LockError::from) {
+            Ok(reply) => OwnerText::of_holder(&reply.value).is_some(),
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+            Err(_) => false,
+        };
+        if !is_ours {
+            return Ok(None);
+        }
+        let seen = self.calls.inspect(&self.calls.naming.keys_at(name), 0, None).await?;
+        let holder = inspection(&seen).holders.pop();
+        Ok(holder.map(|holder| ListedLock::new(key, holder)))
+    }
+
+    /// Takes the lock away from the holder with this token. For the one that is to be opened now it leaves in the holder's place.
+    pub(crate) async fn force_release(
+        &self,
+        key: &LockKey,
+        token: FencingToken,
+        reopening: Reopening,
+    ) -> Result<ForcedRelease, LockError> {
+        let keys = self.calls.naming.keys(key)?;
+        let number = GrantNumber::of_token(token);
+        let Some((fence, left_ms, owner)) = self.calls.force(&keys, number).await? else {
+            return Err(self.not_forced(key).await);
+        };
+        let fence = GrantNumber::new(fence).token();
+        if reopening == Reopening::Confirmed {
+            return Ok(ForcedRelease::new(fence, Duration::from_millis(left_ms)));
+        }
+        let caller = Caller { keys: &keys, owner: &owner, ttl_ms: 0 };
+        self.calls.release(caller, 0).await?;
+        Ok(ForcedRelease::new(fence, Duration::ZERO))
+    }
+
+    /// Why there was nothing to take away.
+    async fn not_forced(&self, key: &LockKey) -> LockError {
+        let seen = self.inspect(key, None).await.unwrap_or_default();
+        match seen.holders.first().map(|holder| holder.client) {
+            Some(ClientKind::Foreign) => LockError::new(
+                ErrorKind::Unsupported,
+                "a client of another library holds the lock; end that client, or delete the key by hand",
+            ),
+            _ => admin::not_held_under_it(),
+        }
+    }
+
     /// Makes an owner leave that was granted a lock, though it is not known here.
     pub(crate) async fn give_back(&self, stray: Stray) -> Result<(), LockError> {
         let keys = self.calls.naming.keys_at(&stray.key);
@@ -158,6 +249,13 @@ impl Queue {
         // Sent twice, the second copy finds what the first one left.
         (reply.value || reply.repeated).then_some(()).ok_or_else(not_owner)
     }
+}
+
+/// So many waiters are named at most.
+const MOST_NAMED: usize = 1_000;
+
+fn strange_cursor() -> LockError {
+    LockError::new(ErrorKind::InvalidOption, "the cursor is none of this backend; begin the list anew")
 }
 
 fn given_up() -> LockError {

@@ -10,7 +10,7 @@ use crate::backend::answers::busy;
 use crate::backend::redis::keys::Naming;
 use crate::backend::redis::wire::Inbox;
 use crate::backend::start::Start;
-use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
+use crate::backend::{AcquireRequest, Admin, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::Namespace;
 use crate::time::{Backoff, Moment, sleep};
@@ -185,6 +185,10 @@ impl Backend for RedlockBackend {
 
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
         Box::pin(async move { self.release(claim).await.map_err(claim.named(Operation::Release)) })
+    }
+
+    fn admin(&self) -> Option<&dyn Admin> {
+        Some(self)
     }
 
     fn namespace(&self) -> Option<&Namespace> {

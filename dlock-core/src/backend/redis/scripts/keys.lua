@@ -11,7 +11,8 @@
 -- KEYS[5] marker  only with a quarantine: which server this is, and until when it grants nothing
 --
 -- An owner is dl2|<inbox>|<id>|<ttl in ms>| or, with a label, dl2|<inbox>|<id>|<ttl in ms>=<label>| and what has the lock is
--- <owner><number>. The label is percent-encoded. What other builds put behind that is left as it is. The message of a hand-off is <owner><number>|<lock>, that of a wake-up <owner>0|<lock>.
+-- <owner><number>. The label is percent-encoded. A `!` behind the ttl says that the lock was taken away from this
+-- owner: see force.lua. What other builds put behind that is left as it is. The message of a hand-off is <owner><number>|<lock>, that of a wake-up <owner>0|<lock>.
 
 local lock, queue, counter, marks, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 

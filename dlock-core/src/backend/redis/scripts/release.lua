@@ -11,7 +11,7 @@
 -- ARGV[7] how long a gap is, in ms; 0 for none [0]
 --
 -- Returns 1                the owner had the lock
---         0                it had not
+--         0                it had not. If the lock was taken away from it, the lock is open from here on
 --         error WRONGTYPE  the lock is of another type; or the marks are, and the lock is released. If any other key
 --                          is of another type, the lock is released without an error, and handed to no waiter
 
@@ -52,13 +52,20 @@ local function pass_on()
   hand_off(prefix, nil, passed)
 end
 
+-- Whether the lock was taken away from this owner. It leaves once its guard is over, so the lock is closed no longer.
+local function is_taken_from(holder, owner)
+  local who = string.match(owner, '^dl2|%x+|%x+|')
+  return who and is_of(holder, who) and string.find(holder, '^%d+!', #who + 1)
+end
+
 local queued = redis.call('EXISTS', queue) == 1 or passed > 0
 local had_it = passed > 0 or is_of(redis.call('GET', lock), me)
 if had_it then
   -- First, because a full server refuses a SET as a script's first write, but not after another write.
   redis.call('DEL', lock)
-elseif queued then
-  redis.call('ZREM', queue, me)
+else
+  if is_taken_from(redis.call('GET', lock), me) then redis.call('DEL', lock) end
+  if queued then redis.call('ZREM', queue, me) end
 end
 
 -- A hand-off that is refused leaves a free lock, which the waiters find by asking again.

@@ -199,6 +199,17 @@ impl Cluster {
         if answers.is_empty() { Err(failure) } else { Ok(answers) }
     }
 
+    /// The first slot that is served.
+    pub(super) async fn first_primary(self: &Arc<Self>) -> Result<u16, LockError> {
+        self.refresh().await?;
+        self.map.lock().next_primary(None).ok_or_else(|| unavailable("no node of the cluster serves a slot"))
+    }
+
+    /// The first slot after this one whose node serves no earlier one.
+    pub(super) fn next_primary(&self, slot: u16) -> Option<u16> {
+        self.map.lock().next_primary(Some(slot))
+    }
+
     pub(super) fn connector(&self, address: &Address) -> Connector {
         self.connector.at(address)
     }

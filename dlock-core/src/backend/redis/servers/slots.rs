@@ -91,6 +91,14 @@ impl SlotMap {
         self.addresses.get(usize::from(at))
     }
 
+    /// The first slot after this one whose node serves no earlier slot.
+    pub(super) fn next_primary(&self, after: Option<u16>) -> Option<u16> {
+        let begin = after.map_or(0, |slot| usize::from(slot) + 1);
+        let (earlier, later) = self.nodes.split_at_checked(begin)?;
+        let is_new = |node: &Option<u16>| node.is_some() && !earlier.contains(node);
+        u16::try_from(begin + later.iter().position(is_new)?).ok()
+    }
+
     /// Every node that serves a slot.
     pub(super) fn addresses(&self) -> &[Address] {
         &self.addresses
@@ -168,6 +176,18 @@ mod tests {
         assert_eq!(map.node(100), Some(&address("b")));
         assert_eq!(map.node(99), Some(&address("a")));
         assert_eq!(map.set(16_384, &address("b")), None);
+    }
+
+    #[test]
+    fn a_walk_comes_to_each_node_once() {
+        let answer =
+            [range(0, 100, "a"), range(101, 200, "b"), range(201, 300, "a"), range(302, 16_383, "c")];
+        let map = SlotMap::parse(&answer, &address("asked")).unwrap();
+        assert_eq!(map.next_primary(None), Some(0));
+        assert_eq!(map.next_primary(Some(0)), Some(101));
+        assert_eq!(map.next_primary(Some(101)), Some(302));
+        assert_eq!((map.next_primary(Some(302)), map.next_primary(Some(16_383))), (None, None));
+        assert_eq!(SlotMap::default().next_primary(None), None);
     }
 
     #[test]

@@ -143,6 +143,22 @@ impl Servers {
         }
     }
 
+    /// A slot of the first server of a walk over all primaries.
+    pub(crate) async fn first_primary(&self) -> Result<u16, LockError> {
+        match self {
+            Self::One(_) => Ok(0),
+            Self::Cluster(cluster) => cluster.first_primary().await,
+        }
+    }
+
+    /// A slot of the next one: of the first whose server has no earlier slot.
+    pub(crate) fn next_primary(&self, slot: u16) -> Option<u16> {
+        match self {
+            Self::One(_) => None,
+            Self::Cluster(cluster) => cluster.next_primary(slot),
+        }
+    }
+
     /// Sends a request to each server once.
     pub(crate) async fn call_each<T: FromRedisValue>(&self, request: &Cmd) -> Result<Vec<T>, LockError> {
         match self {

@@ -38,6 +38,13 @@ pub(crate) fn first(children: &[String]) -> Option<&str> {
     contenders.min_by(Contender::compare).map(|first| first.name)
 }
 
+/// The children that take part, in order of arrival. The first one holds the lock.
+pub(crate) fn in_order(children: &[String]) -> Vec<&str> {
+    let mut contenders: Vec<_> = children.iter().filter_map(|child| Contender::parse(child)).collect();
+    contenders.sort_by(Contender::compare);
+    contenders.into_iter().map(|contender| contender.name).collect()
+}
+
 /// The children with this [prefix](super::Dialect::prefix): the nodes that the requests of one owner have made. Usually
 /// at most one.
 pub(crate) fn of_owner<'a>(children: &'a [String], prefix: &'a str) -> impl Iterator<Item = &'a str> {
@@ -211,6 +218,7 @@ mod tests {
             children.rotate_left(middle);
             prop_assert_eq!(position(&children, &arrived[0]), Position::First);
             prop_assert_eq!(first(&children), Some(arrived[0].as_str()));
+            prop_assert_eq!(in_order(&children), arrived.iter().map(String::as_str).collect::<Vec<_>>());
             for (before, pair) in arrived.windows(2).enumerate() {
                 let expected = if before == 0 { next_to(&pair[0]) } else { behind(&pair[0]) };
                 prop_assert_eq!(position(&children, &pair[1]), expected);

@@ -1,33 +1,9 @@
-//! What a holder calls itself.
+//! What may be a label, and what a label is made from.
 
+use super::text::Label;
 use crate::error::{ErrorKind, LockError};
-use std::fmt;
-use std::sync::Arc;
-
-/// What a holder or a waiter calls itself, for people who look at a lock: 1 to 64 bytes of text.
-///
-/// A label is not secret and proves nothing. It is stored with the lock, and every client that may read the lock can read
-/// the label. By default there is none.
-///
-/// ```
-/// use dlock_core::{ErrorKind, Label};
-///
-/// assert_eq!(Label::new("worker-7")?.as_str(), "worker-7");
-/// assert_eq!(Label::new("").unwrap_err().kind(), ErrorKind::InvalidOption);
-/// assert_eq!(Label::new("x".repeat(65)).unwrap_err().kind(), ErrorKind::InvalidOption);
-/// # Ok::<(), dlock_core::LockError>(())
-/// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Label(Arc<LabelText>);
-
-/// In a box of its own, so that a label takes one word wherever it is kept.
-#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct LabelText(Box<str>);
 
 impl Label {
-    /// The longest label, in bytes.
-    pub const MAX_LEN: usize = 64;
-
     /// Checks `text` and makes a label of it.
     ///
     /// # Errors
@@ -35,13 +11,7 @@ impl Label {
     pub fn new(text: impl AsRef<str>) -> Result<Self, LockError> {
         let text = text.as_ref();
         check(text)?;
-        Ok(Self(Arc::new(LabelText(text.into()))))
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0.0
+        Ok(Self::checked(text))
     }
 }
 
@@ -81,18 +51,6 @@ impl TryFrom<&Label> for Label {
     }
 }
 
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.as_str())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,10 +70,5 @@ mod tests {
             assert_eq!(Label::new(wrong).unwrap_err().kind(), ErrorKind::InvalidOption, "{wrong:?}");
         }
         assert_eq!(Label::new("web|1 50% = \u{4e2d}").unwrap().to_string(), "web|1 50% = \u{4e2d}");
-    }
-
-    #[test]
-    fn a_label_takes_one_word() {
-        assert_eq!(size_of::<Option<Label>>(), size_of::<usize>());
     }
 }

@@ -1,0 +1,6 @@
+//! What a holder calls itself.
+
+mod text;
+mod validation;
+
+pub use text::Label;
