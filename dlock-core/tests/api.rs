@@ -2,9 +2,10 @@
 
 use dlock_core::backend::{AcquireRequest, Claim, Grant, LossSignal};
 use dlock_core::{
-    AcquireFuture, EmbeddedBackend, ErrorKind, FencingToken, Lease, LockError, LockGuard, LockKey,
+    AcquireFuture, EmbeddedBackend, ErrorKind, FencingToken, Lease, LockError, LockGuard, LockKey, LockList,
     LockManager, LockManagerBuilder, LockRequest, LockScope, Moment, OwnerId, Ttl,
 };
+use futures_util::TryStreamExt as _;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ fn public_types_can_be_shown_and_sent() {
     is_shared::<LockManagerBuilder>();
     is_shared::<LockRequest>();
     is_shared::<LockGuard>();
+    is_shared::<LockList>();
     is_shared::<Lease>();
     is_shared::<LockScope>();
     is_shared::<LockError>();
@@ -106,4 +108,20 @@ async fn a_wait_in_vain_for_a_guard_of_this_process_says_so() {
     let _guard = elsewhere.lock("k").await.unwrap();
     let refused = locks.lock("k").wait(brief).await.unwrap_err();
     assert!(!refused.to_string().contains("this process"), "the control: {refused}");
+}
+
+async fn keys(list: LockList) -> Result<Vec<String>, LockError> {
+    let pages: Vec<_> = list.into_stream().try_collect().await?;
+    Ok(pages.into_iter().flatten().map(|lock| lock.key.to_string()).collect())
+}
+
+/// The table in memory knows no namespaces: there the key `shop:` begins as all keys of `shop:` do.
+#[tokio::test]
+async fn a_list_of_a_namespace_leaves_out_the_key_that_is_named_as_it() {
+    let backend = EmbeddedBackend::new();
+    let all = LockManager::builder(backend.clone()).build().unwrap();
+    let shop = LockManager::builder(backend).namespace("shop:").build().unwrap();
+    let _held = (all.lock("shop:").await.unwrap(), shop.lock("a").await.unwrap());
+    assert_eq!(keys(shop.list("")).await.unwrap(), ["a"]);
+    assert_eq!(keys(all.list("sh")).await.unwrap(), ["shop:", "shop:a"]);
 }

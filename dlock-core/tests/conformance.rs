@@ -71,5 +71,13 @@ mod flaws_are_caught {
         trust: DoubtsForEver by a_guard_whose_renewal_fails_is_suspect_until_one_succeeds;
         keys: MixesKeysUp by odd_keys_are_locks_of_their_own;
         namespaces: ForgetsNamespaces by a_key_of_two_namespaces_is_two_locks;
+        inspection: HidesHolders by an_inspection_names_the_holder;
+        inspection_of_waiters: NamesTheLastFirst by an_inspection_names_the_waiters_in_order;
+        busy: HidesHolders by a_wait_that_ends_says_who_held_it;
+        list: ListsEverything by a_list_names_the_locks_that_are_held;
+        list_of_what_is_free: NeverReleases by a_list_names_the_locks_that_are_held;
+        taking_away: OpensTooSoon by a_lock_taken_away_stays_closed_until_its_guard_is_over;
+        taking_away_at_all: TakesNothing by a_lock_taken_away_now_is_the_next_waiter_s;
+        taking_away_by_token: TakesFromAnybody by a_lock_is_taken_away_from_the_holder_of_the_token_alone;
     }
 }

@@ -1,9 +1,10 @@
 //! One case per promise.
 
 use super::{Fixture, Tap};
-use crate::backend::{AcquireRequest, Backend, Claim, Mode};
+use crate::backend::{AcquireRequest, Backend, Claim, Mode, Reopening};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::LockKey;
+use crate::label::Label;
 use crate::lease::{GuardState, LossReason};
 use crate::manager::LockManager;
 use crate::time::{Moment, sleep_until};
@@ -41,6 +42,7 @@ macro_rules! conformance_suite {
             waiters_of_several_processes_are_served_in_order_of_arrival
             a_try_does_not_pass_the_queue
             a_waiter_that_leaves_keeps_the_others_in_order
+            an_inspection_names_the_waiters_in_order
         );
     };
     ($fixture:expr, without_queue) => {
@@ -73,6 +75,12 @@ macro_rules! conformance_suite {
             a_key_of_two_namespaces_is_two_locks
             wrong_keys_are_refused
             errors_name_key_operation_and_backend
+            an_inspection_names_the_holder
+            a_wait_that_ends_says_who_held_it
+            a_list_names_the_locks_that_are_held
+            a_lock_taken_away_stays_closed_until_its_guard_is_over
+            a_lock_taken_away_now_is_the_next_waiter_s
+            a_lock_is_taken_away_from_the_holder_of_the_token_alone
         );
     };
     (@cases $fixture:expr; $($case:ident)+) => {
@@ -594,4 +602,160 @@ async fn poll_and_drop(
         }
         None => false,
     }
+}
+
+/// What an operator is told, unless the backend says that it does not know: then it says so in a way that can be told apart.
+fn unless_unsupported<T>(told: Result<T, LockError>) -> Option<T> {
+    match told {
+        Err(error) if error.kind() == ErrorKind::Unsupported => None,
+        told => Some(told.unwrap()),
+    }
+}
+
+fn labels<'a>(labels: impl Iterator<Item = &'a Option<Label>>) -> Vec<Option<&'a str>> {
+    labels.map(|label| label.as_ref().map(Label::as_str)).collect()
+}
+
+/// An inspection names the holder of a lock by its label and its tokens, and a free lock has none.
+pub async fn an_inspection_names_the_holder(fixture: &Fixture) {
+    let (one, other) = (fixture.labelled("one").await, fixture.process().await);
+    let key = fixture.key("inspected");
+    let guard = one.lock(&key).await.unwrap();
+    let Some(seen) = unless_unsupported(other.inspect(&key).await) else { return };
+    assert_eq!(labels(seen.holders.iter().map(|holder| &holder.label)), [Some("one")]);
+    assert!(seen.holders.iter().all(|holder| holder.has_token(guard.token())), "{seen:?}");
+    assert!(seen.waiters.is_empty(), "{seen:?}");
+    guard.release().await.unwrap();
+    assert!(other.inspect(&key).await.unwrap().is_free());
+    let guard = other.lock(&key).await.unwrap();
+    let seen = one.inspect(&key).await.unwrap();
+    assert_eq!(labels(seen.holders.iter().map(|holder| &holder.label)), [None], "this one has no label");
+    guard.release().await.unwrap();
+}
+
+/// Waiters are named in the order in which they are served, and each can learn its place (I6).
+pub async fn an_inspection_names_the_waiters_in_order(fixture: &Fixture) {
+    let (one, other) = (fixture.backend().await, fixture.backend().await);
+    let key = fixture.key("inspected");
+    let claim = |label: &str| fixture.claim(&key).with_label(Some(Label::new(label).unwrap()));
+    let (holding, first, second) = (claim("holding"), claim("first"), claim("second"));
+    one.acquire(&AcquireRequest::new(holding.clone(), Mode::Try)).await.unwrap();
+    let waiting = (fixture.queued(&one, first.clone()).await, fixture.queued(&other, second.clone()).await);
+    let admin = other.admin().expect("a backend with a queue says who is in it");
+    let seen = admin.inspect(&key, None).await.unwrap();
+    assert_eq!(labels(seen.waiters.iter().map(|waiter| &waiter.label)), [Some("first"), Some("second")]);
+    assert_eq!(admin.inspect(&key, Some(&second)).await.unwrap().place, Some(2));
+    one.release(&holding).await.unwrap();
+    fixture.soon("the first is granted", waiting.0.grant()).await;
+    assert_eq!(admin.inspect(&key, Some(&second)).await.unwrap().place, Some(1));
+    one.release(&first).await.unwrap();
+    fixture.soon("the second is granted", waiting.1.grant()).await;
+    other.release(&second).await.unwrap();
+    assert!(admin.inspect(&key, None).await.unwrap().is_free());
+}
+
+/// The error of a wait that ended names the holder. The look may take longer than the end of the wait on a busy machine.
+pub async fn a_wait_that_ends_says_who_held_it(fixture: &Fixture) {
+    let (one, other) = (fixture.labelled("one").await, fixture.process().await);
+    let key = fixture.key("busy");
+    let held = one.lock(&key).await.unwrap();
+    if unless_unsupported(other.inspect(&key).await).is_none() {
+        return;
+    }
+    let named = async || loop {
+        let busy = other.lock(&key).wait(Duration::from_millis(400)).await.unwrap_err();
+        assert_eq!(busy.kind(), ErrorKind::Busy, "{busy}");
+        if let Some(label) = busy.holder_label() {
+            break (label.as_str().to_owned(), busy.to_string());
+        }
+    };
+    let (label, text) = fixture.soon("the holder is named", named()).await;
+    assert_eq!(label, "one");
+    assert!(text.contains("\"one\""), "{text}");
+    held.release().await.unwrap();
+}
+
+/// A list names every lock that is held under a prefix, and none that is free or has another prefix.
+pub async fn a_list_names_the_locks_that_are_held(fixture: &Fixture) {
+    let (one, other) = (fixture.labelled("one").await, fixture.process().await);
+    let keys = ["listed:a", "listed:b", "unlisted"].map(|name| fixture.key(name));
+    let mut held = Vec::new();
+    for key in &keys {
+        held.push(one.lock(key).await.unwrap());
+    }
+    let prefix = fixture.key("listed:");
+    let listed = async || {
+        let (mut list, mut listed) = (other.list(&prefix), Vec::new());
+        while let Some(page) = unless_unsupported(list.next_page().await)? {
+            assert!(
+                page.iter().all(|lock| lock
+                    .holder
+                    .label
+                    .as_ref()
+                    .is_some_and(|label| label.as_str() == "one"))
+            );
+            listed.extend(page.into_iter().map(|lock| lock.key));
+        }
+        listed.sort();
+        listed.dedup();
+        Some(listed)
+    };
+    let Some(both) = listed().await else { return };
+    assert_eq!(both, keys[..2]);
+    held.remove(1).release().await.unwrap();
+    assert_eq!(listed().await.unwrap(), keys[..1]);
+    for guard in held {
+        guard.release().await.unwrap();
+    }
+    assert_eq!(listed().await.unwrap(), []);
+}
+
+/// I1: the next owner has a lock that was taken away once the guard of the former one is over, and no sooner.
+pub async fn a_lock_taken_away_stays_closed_until_its_guard_is_over(fixture: &Fixture) {
+    let (one, other) = (fixture.short(fixture.backend().await), fixture.process().await);
+    let key = fixture.key("forced");
+    let guard = one.lock(&key).await.unwrap();
+    let forced = other.admin().force_release(&key, guard.token()).await;
+    let Some(forced) = unless_unsupported(forced) else { return };
+    assert!(forced.fence > guard.token(), "{} after {}", forced.fence, guard.token());
+    let next = fixture.soon("the lock opens", other.lock(&key).acquire()).await.unwrap();
+    assert!(!guard.is_valid(), "two valid guards");
+    assert!(next.is_valid() && next.token() >= forced.fence);
+    assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::Lost);
+    assert!(next.is_valid(), "it is the next one's (I8)");
+    next.release().await.unwrap();
+}
+
+/// A lock that is opened at once is the next waiter's, though its holder renews it.
+pub async fn a_lock_taken_away_now_is_the_next_waiter_s(fixture: &Fixture) {
+    let (one, other) = (fixture.short(fixture.backend().await), fixture.process().await);
+    let key = fixture.key("forced");
+    let guard = one.lock(&key).await.unwrap();
+    let forced = other.admin().force_release_now(&key, guard.token()).await;
+    let Some(forced) = unless_unsupported(forced) else { return };
+    assert_eq!(forced.closed_for, Duration::ZERO);
+    let next = fixture.soon("the lock is open", other.lock(&key).acquire()).await.unwrap();
+    assert!(next.token() >= forced.fence && forced.fence > guard.token());
+    fixture.soon("the holder finds out", guard.lost()).await;
+    assert!(next.is_valid(), "it is the next one's (I8)");
+    next.release().await.unwrap();
+}
+
+/// A token that is no longer the holder's takes nothing away.
+pub async fn a_lock_is_taken_away_from_the_holder_of_the_token_alone(fixture: &Fixture) {
+    let (one, other) = (fixture.process().await, fixture.backend().await);
+    let key = fixture.key("forced");
+    let Some(admin) = other.admin() else { return };
+    let before = one.lock(&key).await.unwrap();
+    let old = before.token();
+    before.release().await.unwrap();
+    let now = Reopening::Now;
+    let nothing = match admin.force_release(&key, old, now).await {
+        Err(error) if error.kind() == ErrorKind::Unsupported => return,
+        nothing => nothing,
+    };
+    assert_eq!(nothing.unwrap_err().kind(), ErrorKind::NotHeld, "the lock is free");
+    let held = one.lock(&key).await.unwrap();
+    assert_eq!(admin.force_release(&key, old, now).await.unwrap_err().kind(), ErrorKind::NotHeld);
+    held.release().await.expect("it was left alone");
 }

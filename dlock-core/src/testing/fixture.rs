@@ -85,6 +85,11 @@ impl Fixture {
         self.manager(self.backend().await, LONG)
     }
 
+    /// A manager over a backend value of its own that calls itself something.
+    pub async fn labelled(&self, label: &str) -> LockManager {
+        self.builder(self.backend().await, LONG).label(label).build().expect("valid settings")
+    }
+
     /// A manager over a backend value of its own, in a namespace.
     pub async fn process_in(&self, namespace: &str) -> LockManager {
         let builder = self.builder(self.backend().await, LONG);

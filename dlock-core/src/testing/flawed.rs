@@ -1,7 +1,10 @@
 //! Backends that break one promise each: the proof that the suite notices.
 
 use crate::backend::embedded::EmbeddedBackend;
-use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, Mode};
+use crate::backend::{
+    AcquireRequest, Admin, Backend, BackendFuture, Claim, ForcedRelease, Grant, Inspection, ListCursor,
+    LockPage, Mode, Reopening,
+};
 use crate::error::{ErrorKind, LockError};
 use crate::key::{LockKey, Namespace};
 use crate::lease::{FencingToken, OwnerId, Ttl};
@@ -42,6 +45,18 @@ pub enum Flaw {
     MixesKeysUp,
     /// A namespace makes no difference.
     ForgetsNamespaces,
+    /// An inspection shows no holder.
+    HidesHolders,
+    /// The last waiter is named first.
+    NamesTheLastFirst,
+    /// A list names locks of all keys.
+    ListsEverything,
+    /// A lock that is taken away is open at once.
+    OpensTooSoon,
+    /// A lock that is taken away is kept.
+    TakesNothing,
+    /// A lock is taken away from any holder.
+    TakesFromAnybody,
 }
 
 /// An [`EmbeddedBackend`] with one [`Flaw`].
@@ -165,6 +180,45 @@ impl FlawedBackend {
     }
 }
 
+impl Admin for FlawedBackend {
+    fn inspect<'a>(&'a self, key: &'a LockKey, asker: Option<&'a Claim>) -> BackendFuture<'a, Inspection> {
+        Box::pin(async move {
+            let mut seen = self.inner.inspect(key, asker).await?;
+            match self.flaw {
+                Flaw::HidesHolders => seen.holders.clear(),
+                Flaw::NamesTheLastFirst => seen.waiters.reverse(),
+                _ => {}
+            }
+            Ok(seen)
+        })
+    }
+
+    fn list<'a>(&'a self, prefix: &'a [u8], from: Option<&'a ListCursor>) -> BackendFuture<'a, LockPage> {
+        let prefix = if self.flaw == Flaw::ListsEverything { b"" } else { prefix };
+        self.inner.list(prefix, from)
+    }
+
+    fn force_release<'a>(
+        &'a self,
+        key: &'a LockKey,
+        token: FencingToken,
+        reopening: Reopening,
+    ) -> BackendFuture<'a, ForcedRelease> {
+        Box::pin(async move {
+            let holder = self.inner.inspect(key, None).await?.holders.pop();
+            match self.flaw {
+                Flaw::OpensTooSoon => self.inner.force_release(key, token, Reopening::Now).await,
+                Flaw::TakesNothing => Ok(ForcedRelease::new(token.next(), Duration::ZERO)),
+                Flaw::TakesFromAnybody => {
+                    let token = holder.and_then(|holder| holder.token).unwrap_or(token);
+                    self.inner.force_release(key, token, reopening).await
+                }
+                _ => self.inner.force_release(key, token, reopening).await,
+            }
+        })
+    }
+}
+
 impl Backend for FlawedBackend {
     fn name(&self) -> &'static str {
         "flawed"
@@ -191,6 +245,10 @@ impl Backend for FlawedBackend {
     fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {
         let grants = self.flaw == Flaw::GrantsEverybody;
         grants.then(|| Grant::new(FencingToken::new(7), claim.ttl.valid_until(now)))
+    }
+
+    fn admin(&self) -> Option<&dyn Admin> {
+        Some(self)
     }
 
     fn namespaced(&self, _: &Namespace) -> Result<Option<Arc<dyn Backend>>, LockError> {

@@ -1,6 +1,6 @@
 //! A backend that passes everything on, can be cut off, and remembers the owners that asked.
 
-use crate::backend::{AcquireRequest, Backend, BackendFuture, Claim, Grant, RevokedFuture};
+use crate::backend::{AcquireRequest, Admin, Backend, BackendFuture, Claim, Grant, RevokedFuture};
 use crate::error::{ErrorKind, LockError};
 use crate::key::Namespace;
 use crate::time::{Clock, Moment};
@@ -113,6 +113,10 @@ impl Backend for Tap {
 
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
         self.inner.revoked(claim)
+    }
+
+    fn admin(&self) -> Option<&dyn Admin> {
+        self.inner.admin()
     }
 
     fn namespace(&self) -> Option<&Namespace> {

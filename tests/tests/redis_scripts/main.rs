@@ -12,6 +12,7 @@
 
 mod broken;
 mod edges;
+mod forced;
 mod history;
 mod model;
 mod outside;

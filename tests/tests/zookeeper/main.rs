@@ -12,6 +12,7 @@ mod accounts;
 mod connecting;
 mod cost;
 mod hand_over;
+mod inspection;
 mod labels;
 mod lacking;
 mod lagging;
@@ -38,8 +39,8 @@ mod textbook_recipe;
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
 use dlock_core::{
-    ErrorKind, HandOver, Label, LockError, LockKey, LockManager, LossReason, Moment, Operation, Ttl,
-    ZooKeeperBackend, ZooKeeperBackendBuilder,
+    ErrorKind, FencingToken, HandOver, Label, LockError, LockKey, LockManager, LossReason, Moment, Operation,
+    Ttl, ZooKeeperBackend, ZooKeeperBackendBuilder,
 };
 use dlock_tests::{ZooKeeperEnsemble, ZooKeeperServer, fresh_key, shared_zookeeper, wait_until_async};
 use operator::Operator;
