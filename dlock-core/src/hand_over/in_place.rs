@@ -33,14 +33,14 @@ impl HandOverState {
         Ok(in_place)
     }
 
-    /// Asks in the caller's own future. `None` if the caller waits for the keeper from here on.
-    pub(super) async fn ask_in_place(
+    /// What comes of asking in the caller's own future. `None` if the caller waits for the keeper from here on.
+    pub(super) fn asked_in_place(
         &self,
         lane: &Lane,
         request: &AcquireRequest,
         in_place: InPlace,
+        outcome: AskedInPlace,
     ) -> Result<Option<Grant>, LockError> {
-        let outcome = in_place.ask().await;
         // From here on nothing asks for it, so nothing keeps it.
         let competitor = lane.claim(in_place.competitor());
         drop(in_place);

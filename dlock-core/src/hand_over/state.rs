@@ -244,9 +244,9 @@ impl HandOverState {
         let grant = loop {
             turn = match turn {
                 LineTurn::Granted(grant) => break grant,
-                // In a box, which is gone while the caller waits.
                 LineTurn::Asks(in_place) => {
-                    match Box::pin(self.ask_in_place(&lane, request, in_place)).await? {
+                    let outcome = in_place.ask().await;
+                    match self.asked_in_place(&lane, request, in_place, outcome)? {
                         Some(grant) => break grant,
                         None => self.wait(&lane, request, None).await?,
                     }

@@ -13,8 +13,6 @@ use super::scripts;
 use super::servers::{CallError, Reply, Route, Servers};
 use crate::backend::gather::{Carrier, Gatherer};
 use crate::error::LockError;
-use foldhash::HashMap;
-use parking_lot::Mutex;
 use redis::{Cmd, RedisError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,8 +34,8 @@ pub(super) struct Batches {
     naming: Naming,
     /// How long a server may answer "not now".
     limit: Duration,
-    /// By the numbers of the connections.
-    lanes: Mutex<HashMap<u64, Arc<BatchLane>>>,
+    /// Those that go over the keeper's connection.
+    keepers: Arc<BatchLane>,
 }
 
 /// The requests that go over one connection.
@@ -120,7 +118,7 @@ impl Drop for Alone {
 
 impl Batches {
     pub(super) fn new(servers: Arc<Servers>, naming: Naming, limit: Duration) -> Self {
-        Self { servers, naming, limit, lanes: Mutex::default() }
+        Self { servers, naming, limit, keepers: BatchLane::new() }
     }
 
     /// Waits until the request is carried out with others. Does not wait if it has to go alone.
@@ -147,14 +145,12 @@ impl Batches {
         }
     }
 
-    /// The lane of a connection. Lanes of connections that are gone are dropped when a new one comes.
+    /// The lane of a connection.
     fn lane(&self, route: &Route) -> Arc<BatchLane> {
-        let mut lanes = self.lanes.lock();
-        if let Some(lane) = lanes.get(&route.number()) {
-            return Arc::clone(lane);
+        match route {
+            Route::Keeper => Arc::clone(&self.keepers),
+            Route::Own(own) => own.companion(BatchLane::new),
         }
-        lanes.retain(|_, lane| lane.is_used());
-        Arc::clone(lanes.entry(route.number()).or_insert_with(BatchLane::new))
     }
 
     fn carry(&self, route: &Route, carrier: Carrier<Item>) -> impl Future<Output = ()> + Send + use<> {
@@ -172,11 +168,6 @@ type Gathered = (oneshot::Receiver<BatchOutcome>, Option<Carrier<Item>>);
 impl BatchLane {
     fn new() -> Arc<Self> {
         Arc::new(Self { alone: AtomicUsize::new(0), gatherer: Gatherer::new(CARRIERS) })
-    }
-
-    /// Whether a request has it in hand.
-    fn is_used(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) > 1 || Arc::strong_count(&self.gatherer) > 1
     }
 
     /// Makes the request wait for a carrier, unless it has to go alone.

@@ -87,12 +87,13 @@ impl InFlight {
     }
 
     /// Whether the owner was released meanwhile, and is released again.
-    fn end(&self, claim: &Claim, is_settled: bool, now: Moment) -> bool {
+    fn end(&self, claim: &Claim, is_settled: bool) -> bool {
         let mut owners = self.owners.lock();
         let mut requests = owners.take(claim.owner).unwrap_or_default();
         let again = requests.end_one(is_settled);
+        // Most requests leave nothing to remember, and so need no clock.
         if requests != OwnerRequests::default() {
-            set(&mut owners, claim, requests, now);
+            set(&mut owners, claim, requests, Moment::now());
         }
         drop(owners);
         if let (true, Some(release)) = (again, self.on_late.get()) {
@@ -121,14 +122,14 @@ impl RequestInFlight<'_> {
     #[must_use]
     pub(super) fn settle(mut self) -> bool {
         self.is_over = true;
-        !self.of.end(self.claim, true, Moment::now())
+        !self.of.end(self.claim, true)
     }
 }
 
 impl Drop for RequestInFlight<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.of.end(self.claim, false, Moment::now());
+            self.of.end(self.claim, false);
         }
     }
 }

@@ -14,8 +14,9 @@ use crate::error::LockError;
 use crate::keeper::Keeper;
 use crate::time::sleep;
 use parking_lot::Mutex;
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::runtime::{Handle, Id};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -31,7 +32,6 @@ pub(super) struct RuntimeConnections {
 
 /// The connection of one runtime.
 pub(crate) struct RuntimeConnection {
-    attempt: u64,
     live: LiveConnection,
     /// Whether the keeper's connection has failed that existed when this one was made. Waiters of this process are told of
     /// hand-offs over that one, so without it none may be queued.
@@ -39,6 +39,8 @@ pub(crate) struct RuntimeConnection {
     runtime: Handle,
     /// Whether it was used since the last look.
     used: AtomicBool,
+    /// What its user keeps beside it.
+    companion: OnceLock<Arc<dyn Any + Send + Sync>>,
     /// Ends the task that stands for the runtime's life.
     _over: DropGuard,
 }
@@ -54,14 +56,6 @@ pub(crate) enum Route {
 const IDLE: Duration = Duration::from_secs(60);
 
 impl Route {
-    /// A number for the connection, which no later one has.
-    pub(crate) fn number(&self) -> u64 {
-        match self {
-            Self::Keeper => 0,
-            Self::Own(own) => own.attempt,
-        }
-    }
-
     /// Has the runtime of the connection do `work`.
     ///
     /// # Errors
@@ -84,6 +78,19 @@ impl Perishable for Arc<RuntimeConnection> {
 impl RuntimeConnection {
     pub(super) fn live(&self) -> &LiveConnection {
         &self.live
+    }
+
+    /// What is kept beside the connection and ends with it. The first call makes it. All calls ask for the same type.
+    pub(crate) fn companion<T: Send + Sync + 'static>(&self, make: impl Fn() -> Arc<T>) -> Arc<T> {
+        let kept = self.companion.get_or_init(|| make());
+        Arc::clone(kept).downcast().unwrap_or_else(|_| make())
+    }
+
+    /// Notes that it is used. It says so already most of the time, and a write would take it from the other processors.
+    fn note_use(&self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -108,7 +115,7 @@ impl RuntimeConnections {
         let choice = self.admission.lock().choose(runtime.id());
         match choice {
             RouteChoice::Own(own) => {
-                own.used.store(true, Ordering::Relaxed);
+                own.note_use();
                 return Route::Own(own);
             }
             RouteChoice::KeeperAndMake(attempt) => self.make(&runtime, attempt, keepers()),
@@ -188,8 +195,8 @@ impl Tenant {
             }
         };
         let over = CancellationToken::new();
-        let (attempt, used, _over) = (self.0.attempt, AtomicBool::new(true), over.clone().drop_guard());
-        self.0.settle(Arc::new(RuntimeConnection { attempt, live, deaf, runtime, used, _over }));
+        let (used, companion, _over) = (AtomicBool::new(true), OnceLock::new(), over.clone().drop_guard());
+        self.0.settle(Arc::new(RuntimeConnection { live, deaf, runtime, used, companion, _over }));
         over.cancelled().await;
     }
 }
