@@ -25,8 +25,8 @@ impl LockManager {
         self.shared().closed.cancel();
     }
 
-    /// Closes the manager, releases every lock that is still held (their guards read as lost), and waits
-    /// until every pending release is confirmed, for 10 seconds at most.
+    /// Closes the manager, and releases every lock that is still held; their guards are lost. Then it waits until every
+    /// pending release is confirmed, for 10 seconds at most.
     ///
     /// # Errors
     /// As [`shutdown_within`](Self::shutdown_within).

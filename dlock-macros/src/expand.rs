@@ -27,8 +27,8 @@ pub(crate) fn attribute(args: TokenStream, item: &TokenStream) -> TokenStream {
     }
 }
 
-/// The function as it is beside the mistakes, so that its callers compile, and so that what only the key or the
-/// guard explains gives no messages of its own.
+/// The plain function beside the mistakes. So its callers compile, and a variable that only the key or the guard uses
+/// causes no further messages.
 fn unlocked(args: &Args, function: &Function, errors: &Errors) -> TokenStream {
     let (krate, body, errors) = (args.krate(), &function.body, errors.to_compile_errors());
     let guard = args.guard.as_ref().filter(|name| function.parameter(name).is_none());
@@ -175,8 +175,8 @@ impl<'a> Lock<'a> {
         }
     }
 
-    /// Moves the parameters into the block that runs under the lock, in the order that makes them end as in the
-    /// plain function, so that a transaction, say, ends before the lock is released.
+    /// Moves the parameters into the block that runs under the lock, so that they are dropped in the order of the plain
+    /// function. So a transaction, for example, ends before the lock is released.
     ///
     /// A parameter that the body does not mention is left out: the compiler shall call it unused.
     fn taken(&self) -> Option<TokenStream> {

@@ -23,8 +23,8 @@ pin_project! {
     /// The future of [`Lock`](crate::Lock).
     ///
     /// # Cancel safety
-    /// Dropping it drops the inner service's future and then releases the lock in the background, or leaves
-    /// the queue if the lock was not there yet.
+    /// Dropping it drops the inner service's future, and then releases the lock in the background. If the lock was not
+    /// held yet, it leaves the queue.
     #[must_use = "a future does nothing until it is awaited"]
     #[project = Projected]
     pub struct ResponseFuture<S, B>

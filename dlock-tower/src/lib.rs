@@ -200,66 +200,66 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The layer needs no runtime. Its timers, and the end of a lock whose response's body is not polled, are on the library's
-//! own thread.
+//! The layer needs no runtime. Its timers run on the library's own thread, and so does the end of a lock whose
+//! response's body is not polled.
 //!
 //! # Until when the lock is held
 //!
 //! From before the handler is called until the response's body is at its end ([`HoldUntil::BodyEnd`], the
 //! default), or until the handler has returned ([`HoldUntil::Head`]):
 //!
-//! - A body in one piece, an empty one, and the answer to HEAD let go at once, however slowly the client
-//!   reads: the server has the last piece.
-//! - A streamed body holds the lock until its last frame, its first error, or until it is dropped. A client
-//!   that reads slowly makes it last. Server-sent events are such a body.
-//! - A WebSocket is no body: its upgrade response lets go at once. Keep the lock with [`Locked::hold`].
+//! - A body in one piece, an empty body and the answer to HEAD release at once, however slowly the client reads, since
+//!   the server already has the last piece.
+//! - A streamed body holds the lock until its last frame, its first error, or until it is dropped. So a client that
+//!   reads slowly holds it long. Server-sent events are such a body.
+//! - A WebSocket is not a body: its upgrade response releases at once. Keep the lock with [`Locked::hold`].
 //! - Work that the handler spawns is not waited for. Give it the guard from [`Locked::hold`].
-//! - After [`LockLayer::max_hold`] the lock is given up whatever goes on, except for a guard from [`Locked::hold`].
-//! - A handler that panics, fails or is dropped lets go. Its release is sent in the background, after the
-//!   response; a dead process's lock ends with its lease, see [`LockLayer::ttl`].
+//! - After [`LockLayer::max_hold`] the lock is given up in any case, unless there is a guard from [`Locked::hold`].
+//! - A handler that panics, fails or is dropped releases. The release is sent in the background, after the response. A
+//!   dead process's lock ends with its lease, see [`LockLayer::ttl`].
 //!
-//! If the lock is *lost* meanwhile (the backend is out of reach for a whole lease, or gave the lock away),
-//! the handler is dropped at its next await and the request answered 500 `lock_lost`; if the head is out
-//! already, the body ends with an error. [`OnLost::Finish`] lets both go on. So what the handler began should be undone when it is dropped, as a
-//! database transaction is.
+//! The lock may be *lost* meanwhile: the backend cannot be reached for a whole lease, or it gave the lock away. Then
+//! the handler is dropped at its next await, and the request is answered 500 `lock_lost`. If the head was already sent,
+//! the body ends with an error. So whatever the handler began should be undone when it is dropped, as a database
+//! transaction is. [`OnLost::Finish`] lets both go on instead.
 //!
 //! # Order of layers
 //!
 //! ```text
 //! authentication      outside: refuses strangers before they can wait for a lock, and sets the tenant
 //! timeout             outside, and longer than LockLayer::wait: it covers the waiting too
-//! limits, load shed   outside: requests that wait are requests; the lock is always ready
+//! limits, load shed   outside: waiting requests count as well; the lock is always ready
 //! LockLayer
-//! transaction         inside: it ends before the lock is let go
+//! transaction         inside: it ends before the lock is released
 //! handler
 //! ```
 //!
-//! axum's `layer` and `route_layer` put the *last* one added outside. A timeout shorter than the wait turns
-//! every busy lock into a timeout. A limit inside works, and is asked for room only once the lock is there.
-//! Retries belong on the client, or outside.
+//! axum's `layer` and `route_layer` put the *last* one added outside. A timeout shorter than the wait turns every busy
+//! lock into a timeout. A limit inside works, too, and counts a request only once the lock is held. Retries belong in
+//! the client, or outside.
 //!
-//! Several `LockLayer`s on one route acquire several locks, outermost first; keep to one order everywhere or
-//! two requests can wait for each other until `wait` is over. A layer whose lock the request has already, from
-//! the same manager, lets the request pass; the outer layer's settings then count.
+//! Several `LockLayer`s on one route acquire several locks, the outermost first. Use one order everywhere, or two
+//! requests can wait for each other until `wait` is over. A layer whose lock the request already has, from the same
+//! manager, lets the request pass. Then the settings of the outer layer apply.
 //!
 //! # Answers
 //!
-//! See [`LockRejection`]. Clients should repeat a request that was answered with `Retry-After`, and that one
-//! only: then its handler did not run.
+//! See [`LockRejection`]. Clients should repeat a request only if the answer has `Retry-After`: then its handler did
+//! not run.
 //!
 //! # What it does not do
 //!
-//! - **It is not idempotency.** Two equal requests are handled one after the other, but both are. To answer the
-//!   second from the first one's result, look that up under the lock.
-//! - **It does not tell a vanished client in every case.** A server drops the handler of a connection that is
-//!   closed, and the lock with it, or the place in the queue. But as long as it has unread bytes of the client
-//!   (a pipelined request, a body that is not read) it may not notice before the handler is done. A handler that
-//!   must not be cut short belongs into a spawned task with the guard from [`Locked::hold`].
-//! - **It does not read the request's body** unless told to, by [`LockLayer::read_body_first`]: the lock is held while
-//!   the handler waits for a slow upload.
-//! - **It is a lease.** A process that was stopped for longer than its lease may go on for a moment beside the
-//!   next holder. Where two writers would corrupt data, pass [`Locked::token`] to a store that refuses a
-//!   smaller one than it has seen.
+//! - **It is not idempotency.** Two equal requests are handled one after the other, but both are handled. To answer the
+//!   second with the first one's result, look that up under the lock.
+//! - **It does not always notice that a client has left.** When a connection is closed, the server drops its handler,
+//!   and the lock or the place in the queue with it. But while the server has unread bytes of the client, such as a
+//!   pipelined request or an unread body, it may not notice before the handler is done. A handler that must not be cut
+//!   short belongs in a spawned task, with the guard from [`Locked::hold`].
+//! - **It does not read the request's body first**, unless [`LockLayer::read_body_first`] is set. Without it, the lock
+//!   is held while the handler waits for a slow upload.
+//! - **It is only a lease.** A process that was stopped for longer than its lease may go on for a moment beside the
+//!   next holder. If two writers would corrupt data, pass [`Locked::token`] to a store that refuses smaller tokens than
+//!   it has seen.
 //! - **It is not for reads.** All methods are locked unless the key says `None` for some, and all locks are exclusive:
 //!   there is none that readers share.
 

@@ -49,8 +49,7 @@ fn split_behind(path: &str, segments: usize) -> (&str, &str) {
 /// can be read back from it. Most paths are in this form as they come.
 ///
 /// # Errors
-/// The client's fault if a segment is not UTF-8 when it is decoded, or is `.` or `..`: which resource is meant by that
-/// depends on the program that resolves it.
+/// The client's fault, if a decoded segment is not UTF-8, or is `.` or `..`. Programs resolve those differently.
 fn normal_form(path: &str) -> Result<Cow<'_, str>, KeyError> {
     // The URI `*` has no segments, and neither has that of a CONNECT.
     let Some(segments) = path.strip_prefix('/') else { return Ok(path.into()) };

@@ -15,8 +15,8 @@ use tower_service::Service;
 
 /// The service that [`LockLayer`](crate::LockLayer) makes: it locks, then calls the inner service.
 ///
-/// It is always ready. The inner service is readied once the lock is there, so that requests which wait for a
-/// lock take none of the inner service's room from requests which do not.
+/// It is always ready. The inner service is made ready only once the lock is held. So requests that wait for a lock do
+/// not use up the inner service's capacity.
 pub struct Lock<S, M = AsItComes> {
     inner: S,
     settings: Arc<LayerSettings>,

@@ -38,8 +38,8 @@ impl fmt::Display for LossReason {
     }
 }
 
-/// Why a lease is over that was valid until `valid_until`, by what is known at `now`: for how long the machine slept since
-/// the last answer of the backend, and whether a renewal was asked for since.
+/// Why a lease is over that was valid until `valid_until`, as known at `now`. It depends on how long the machine slept
+/// since the last answer of the backend, and on whether a renewal was sent since.
 pub(super) fn cause_of_expiry(
     valid_until: Moment,
     now: Moment,

@@ -46,8 +46,8 @@ impl Ttl {
         self.millis.into()
     }
 
-    /// Until when a lease is valid that a request granted or renewed: the ttl after `sent`, when the request was sent,
-    /// less 1 % and 2 ms for clocks that run at different rates.
+    /// Until when a lease is valid that a request granted or renewed. That is the ttl after `sent`, when the request
+    /// was sent, less 1 % and 2 ms for clocks that run at different rates.
     #[must_use]
     pub fn valid_until(self, sent: Moment) -> Moment {
         let ttl = self.as_duration();

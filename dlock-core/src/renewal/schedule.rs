@@ -27,8 +27,8 @@ pub(super) fn latest(due: Moment, valid_until: Moment) -> Moment {
     due.after(valid_until.since(due) / 4)
 }
 
-/// When to try again after an attempt that failed at `now`: after a sixth of what is left, so that attempts
-/// come closer as the deadline does; `None` when no attempt can end before it.
+/// When to try again after an attempt that failed at `now`: after a sixth of the remaining time, so the pauses get
+/// shorter towards the deadline. `None` if no attempt can end before it.
 pub(super) fn after_failure(now: Moment, valid_until: Moment) -> Option<Moment> {
     let next = now.after((valid_until.since(now) / 6).max(SHORTEST_PAUSE));
     (next < valid_until).then_some(next)

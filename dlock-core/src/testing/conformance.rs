@@ -281,8 +281,8 @@ pub async fn an_owner_that_asks_again_gets_the_same_grant(fixture: &Fixture) {
     free_at_once(&fixture.process().await, &key).await;
 }
 
-/// I1, I8: what a backend answers at once is as good as what it answers to a request, whichever of the two came before;
-/// a backend that answers nothing at once leaves nothing.
+/// I1, I8: an answer at once counts as much as an answer to a request, in either order. A backend that does not answer
+/// at once leaves nothing.
 pub async fn what_is_answered_at_once_is_an_answer(fixture: &Fixture) {
     let (one, other) = (fixture.backend().await, fixture.backend().await);
     let key = fixture.key("at-once");

@@ -260,8 +260,8 @@ impl RedisBackendBuilder {
 
     /// Whether to believe the URL, and not `INFO`, about the kind of the servers. By default `false`.
     ///
-    /// This is for proxies and hosted services whose `INFO` is wrong about the kind or the version of the server: a
-    /// single endpoint that looks like a node of a cluster, for example. A contradiction is logged as a warning, and
+    /// This is for proxies and hosted services whose `INFO` is wrong about the kind or the version of the server. An
+    /// example is a single endpoint that looks like a node of a cluster. A contradiction is logged as a warning, and
     /// [`build`](Self::build) does not fail.
     pub fn trust_url(mut self, trust: bool) -> Self {
         self.plan.settings.access.trusts_url = trust;
@@ -325,9 +325,9 @@ impl RedisBackendBuilder {
     /// by that lag.
     ///
     /// A script knows the server by its run id and its replication id, and compares both with a note in the key
-    /// `dlock:m` (behind the [namespace](Self::namespace); in a cluster one for each slot). Without a note, as on a
-    /// server or in a slot that is used for the first time, the quarantine passes as well. A slot that moved counts as
-    /// promoted. Every process must set the same duration. A ttl longer than this is refused.
+    /// `dlock:m`. The key stands behind the [namespace](Self::namespace), and in a cluster there is one for each slot.
+    /// Without a note, as on a server or in a slot that is used for the first time, the quarantine passes as well. A
+    /// slot that moved counts as promoted. Every process must set the same duration. A ttl longer than this is refused.
     pub fn quarantine(mut self, duration: Duration) -> Self {
         self.plan.settings.options.quarantine = duration;
         self

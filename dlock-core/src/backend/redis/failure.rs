@@ -196,8 +196,9 @@ fn meaning_by_kind(cause: &RedisError) -> (ErrorKind, &'static str) {
 }
 
 /// Whether the connection must be replaced. It must be after a reply that did not come in time: when that reply comes
-/// later, it could be taken for the reply to something else. So it must be when a primary became a replica, since another
-/// server is the primary by now, and when a server demands a new login, which a new connection makes.
+/// later, it could be taken for the reply to something else. It must be replaced, too, when a primary became a replica:
+/// another server is the primary by now. The same holds when a server demands a new login, which a new connection
+/// makes.
 pub(super) fn breaks_connection(cause: &RedisError) -> bool {
     let demoted = cause.kind() == ServerErrorKind::ReadOnly.into();
     let dead = cause.is_timeout() || cause.is_unrecoverable_error() || cause.is_connection_dropped();

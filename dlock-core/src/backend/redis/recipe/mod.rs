@@ -16,9 +16,9 @@ pub enum Recipe {
     /// A try does not pass the waiters. The default.
     #[default]
     Fair,
-    /// A free lock goes to the first to ask; one waiter is woken when it becomes free. More changes of hands
-    /// per second, as a lock need not wait for the process whose turn it is, but no order, and a waiter may be
-    /// passed by any number of times.
+    /// A free lock goes to the first to ask; one waiter is woken when it becomes free. A lock changes hands more often
+    /// per second, since it need not wait for the process whose turn it is. But there is no order, and a waiter may be
+    /// passed any number of times.
     Barging,
     /// For servers that forbid scripts or publishing, and for proxies that refuse the protocol RESP3. It is `SET NX PX`
     /// and compare-and-delete, without a queue and without a push. Waiters ask about every 100 ms, in no order.
@@ -27,9 +27,9 @@ pub enum Recipe {
     /// `WATCH` on a connection of its own. Tokens are the server's time in microseconds: they rise as long as
     /// that clock does not step back. A request that arrives late, after its caller gave up, costs one lease.
     Plain,
-    /// The recipe from before Redis could expire a key it sets: the value is the time when the lock ends, in
-    /// milliseconds since 1970, and a client that finds that time passed replaces the value. Only for sharing keys with
-    /// services that still lock this way.
+    /// The recipe from before Redis could set a key with an expiry. The value is the time when the lock ends, in
+    /// milliseconds since 1970. A client that finds that this time has passed replaces the value. Only for sharing keys
+    /// with services that still lock this way.
     ///
     /// **It depends on the clocks of all clients**, dlock's and others', since nothing else says when a lock is over. A
     /// client whose clock is ahead by more than what is left of a lease takes a lock that is held. So exclusion holds

@@ -263,8 +263,8 @@ fn given_up() -> LockError {
 }
 
 /// How long a mark lasts. A request that comes after the mark costs one lease, so the mark lasts at least that long. It
-/// lasts longer if the limit of a request is long: for one limit the request's connection counts as sound, and its
-/// bytes may be on their way; for another limit the same holds for the connection of the second copy.
+/// lasts longer if the limit of a request is long. For one limit the request's connection counts as sound, and its
+/// bytes may be on their way. For another limit the same holds for the connection of the second copy.
 fn mark(ttl: Ttl, limit: Duration) -> Duration {
     ttl.as_duration().max(limit.saturating_mul(2))
 }

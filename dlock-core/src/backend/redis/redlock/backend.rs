@@ -23,7 +23,7 @@ use std::time::Duration;
 ///
 /// The lock is the plain string key of the same name at every server. So it excludes every client that locks with `SET
 /// key value NX PX` at a majority of the same servers. All servers are asked at once. A lock is acquired when more than
-/// half of *all* servers gave it and agreed to the same fencing token, and some of the lease is left, counted from
+/// half of *all* servers gave it and agreed to the same fencing token. Some of the lease must be left, counted from
 /// before the first server was asked. Once the others have decided, a slow server is not waited for, and whatever it
 /// granted is undone there.
 ///

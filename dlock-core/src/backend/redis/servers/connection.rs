@@ -47,8 +47,9 @@ impl Connection {
         of_runtimes.map_or(Route::Keeper, |of_runtimes| of_runtimes.route(|| self.attempts.live()))
     }
 
-    /// Sends one request. A request that met a dead connection is sent once more over a new one, and from a runtime's own
-    /// connection over the keeper's: every request may be carried out twice for one owner (I5).
+    /// Sends one request. A request that met a dead connection is sent once more, over a new one. From a runtime's own
+    /// connection it goes to the keeper's. This is allowed, since every request may be carried out twice for one owner
+    /// (I5).
     pub(super) async fn call<T: FromRedisValue>(
         &self,
         route: &Route,

@@ -56,8 +56,8 @@ impl Exclusive {
         Arc::new(Self { idle: Mutex::default(), places: Semaphore::new(MOST), limit })
     }
 
-    /// Has the keeper do a job at the server that keeps `key`, wherever that is by now: so the place is given back, and
-    /// the connection is of use again, whatever becomes of the caller.
+    /// Has the keeper do a job at the server that keeps `key`, wherever that is by now. So the place is given back, and
+    /// the connection can be used again, even if the caller's future is dropped.
     pub(crate) async fn run<J: Job>(
         self: &Arc<Self>,
         servers: &Arc<Servers>,

@@ -79,8 +79,8 @@ impl<'a> Contender<'a> {
         Some(Self { name, sequence: i32::try_from(number).ok()? })
     }
 
-    /// The order of arrival. Numbers are compared as the counter runs, past its sign change; two equal ones,
-    /// which the counter does not make, by name, so that every client sees the same order.
+    /// The order of arrival. Numbers are compared in the order of the counter, past its change of sign. The counter
+    /// makes no equal numbers; if there are some, they are compared by name, so that every client sees the same order.
     fn compare(&self, other: &Self) -> Ordering {
         self.sequence.wrapping_sub(other.sequence).cmp(&0).then_with(|| self.name.cmp(other.name))
     }

@@ -76,8 +76,8 @@ impl Monitor {
         }
     }
 
-    /// Takes note of missing heartbeats. Grants end by their own deadlines (I3); what is done here is to
-    /// remove their nodes when the servers answer again, and to give the session up at last.
+    /// Takes note of missing heartbeats. Grants end by their own deadlines (I3). This removes their nodes when the
+    /// servers answer again, and gives the session up at last.
     async fn follow_clock(&self) {
         let timeout = self.liveness.timeout();
         loop {
