@@ -1,6 +1,6 @@
 """Which tests run over which servers with Redis's protocol.
 
-Tests run over the installed server, and a few name another one. Beside that, some test programs run once more over each
+Tests run over the installed server, and a few name a different one. Beside that, some test programs run once more over each
 server below. DLOCK_TEST_SERVERS=all has them run whole: `scripts/matrix.sh` does so.
 """
 

@@ -32,7 +32,7 @@ install_missing() {
     exit 1
   fi
   as_root apt-get update -qq
-  # The servers that the tests start are their own; the packages must not start another one.
+  # The servers that the tests start are their own; the packages must not start servers of their own.
   # shellcheck disable=SC2086 # a list of words
   DEBIAN_FRONTEND=noninteractive as_root apt-get install -y -qq --no-install-recommends $packages
 }

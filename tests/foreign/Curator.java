@@ -20,7 +20,7 @@ final class Curator {
     private static final int PAUSE_MS = 100;
     private static final int CONNECT_MS = 15_000;
 
-    /** Takes the number of every node for its place, whoever named it. Curator's own sorts strange names last. */
+    /** Takes the number of every node for its place, in whichever dialect it is named. Curator's own sorts unknown names last. */
     private static final LockInternalsDriver BY_NUMBER = new StandardLockInternalsDriver() {
         @Override
         public String fixForSorting(String name, String lockName) {
