@@ -27,17 +27,17 @@ pub(crate) enum Source {
 /// What a connection does before it carries its first command.
 #[derive(Clone)]
 pub(crate) struct Opening {
-    /// Where what the server sends unasked goes. `None` if the connection is for commands alone.
+    /// Takes what the server sends unasked. `None` if the connection is for commands alone.
     pub(crate) pushes: Option<Arc<Pushes>>,
     /// Whether it hears hand-offs.
     pub(crate) listens: bool,
     pub(crate) scripts: &'static [&'static Script],
-    /// Whether the connection of the keeper is of no use any more that this one is beside. `None` for the keeper's.
+    /// Whether the keeper's connection, which this one stands beside, has failed. `None` for the keeper's own.
     pub(crate) beside: Option<Broken>,
 }
 
 impl Opening {
-    /// For a connection of the keeper that carries commands, and hears nothing.
+    /// For a connection of the keeper that carries commands, and receives no pushes.
     #[cfg(test)]
     pub(super) const COMMANDS: Self = Self { pushes: None, listens: false, scripts: &[], beside: None };
 
@@ -103,7 +103,7 @@ impl LiveConnection {
         outcome
     }
 
-    /// Has the keeper find out when the server is not reached any more.
+    /// Makes the keeper find out when the server can no longer be reached.
     fn look_after(&self, pushes: &Arc<Pushes>) -> Result<(), LockError> {
         let heartbeat = Heartbeat::start(Keeper::here()?, &self.connection, self.broken(), pushes);
         let _ = self.life.heartbeat.set(heartbeat);

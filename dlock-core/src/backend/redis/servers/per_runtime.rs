@@ -33,8 +33,8 @@ pub(super) struct RuntimeConnections {
 /// The connection of one runtime.
 pub(crate) struct RuntimeConnection {
     live: LiveConnection,
-    /// Whether the keeper's connection has failed that existed when this one was made. Waiters of this process are told of
-    /// hand-offs over that one, so without it none may be queued.
+    /// Whether the keeper's connection has failed that existed when this one was made. Only that one hears hand-offs
+    /// for waiters whose runtime is not driven, so without it no waiter may be queued.
     deaf: Broken,
     runtime: Handle,
     /// Whether it was used since the last look.
