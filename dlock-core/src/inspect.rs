@@ -8,14 +8,14 @@ use futures_util::Stream;
 use futures_util::stream::try_unfold;
 
 impl LockManager {
-    /// Looks who holds the lock on `key` and who waits for it: with their labels, and never with the ids of owners, by which
-    /// a lock could be released.
+    /// Shows the holders and the waiters of the lock on `key`, with their labels. It never shows the ids of owners, by
+    /// which a lock could be released.
     ///
-    /// It is a look at one moment, and changes nothing. Do not decide by it whether to acquire: acquire.
+    /// It shows one moment, and changes nothing. Do not use it to decide whether to acquire: just acquire.
     ///
     /// # Errors
-    /// - [`Unsupported`](crate::ErrorKind::Unsupported): the backend does not keep who holds a lock. That are a majority of
-    ///   Redis servers, and `Recipe::Plain` and `Recipe::Timestamp`; the text says how to look there.
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported): the backend does not store the holder. That is so with a
+    ///   majority of Redis servers, and with `Recipe::Plain` and `Recipe::Timestamp`. The text says how to look there.
     /// - [`Unavailable`](crate::ErrorKind::Unavailable): the backend did not answer.
     /// - [`InvalidKey`](crate::ErrorKind::InvalidKey), [`Auth`](crate::ErrorKind::Auth),
     ///   [`Corrupt`](crate::ErrorKind::Corrupt): as for a lock.
@@ -54,9 +54,9 @@ impl LockManager {
 
     /// The locks that are held and whose keys begin with `prefix`, page by page: all of the manager's namespace for `""`.
     ///
-    /// It is a walk, and not a snapshot: a lock that is held all the while is named, one that comes or goes may be. On Redis
-    /// it is a `SCAN` of each primary in turn, which may name a lock twice, and needs the right `+scan`. Only locks of dlock are
-    /// named, not those of other libraries. Nothing is asked before the first page.
+    /// It is a walk, and not a snapshot. A lock that is held all the time is listed; one that comes or goes meanwhile
+    /// may be. On Redis it is a `SCAN` of each primary in turn, which may list a lock twice, and needs the right
+    /// `+scan`. Locks of other libraries are not listed. Nothing is sent before the first page.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
@@ -98,7 +98,7 @@ impl LockList {
     /// As [`LockManager::inspect`]. The page can be asked for again.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the list where it was, or at a later page if those before had nothing in them.
+    /// Dropping the future leaves the list where it was, or at a later page if the pages before that were empty.
     pub async fn next_page(&mut self) -> Result<Option<Vec<ListedLock>>, LockError> {
         loop {
             let from = match &self.at {

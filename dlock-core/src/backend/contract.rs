@@ -148,9 +148,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// What a [`Backend`] can do beside keeping locks: see [`Backend::admin`].
+/// What a [`Backend`] can do for operators: see [`Backend::admin`].
 pub trait Admin: Send + Sync {
-    /// Says who holds the lock on `key` and who waits for it.
+    /// Shows the holders and the waiters of the lock on `key`.
     ///
     /// # Behavior
     /// - Nothing changes, and nothing of an owner's id is told.

@@ -4,7 +4,7 @@ use crate::label::Label;
 use crate::lease::FencingToken;
 use std::time::Duration;
 
-/// Who holds a lock and who waits for it, as the backend saw it at one moment. It may have changed since.
+/// The holders and the waiters of a lock, as the backend saw them at one moment. They may have changed since.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Inspection {

@@ -78,7 +78,7 @@ pub(crate) fn page_of<K: AsRef<[u8]> + Ord>(
     (keys, has_more)
 }
 
-/// So many keys are looked at for one page.
+/// How many keys are looked at for one page.
 pub(crate) const PAGE: usize = 100;
 
 #[cfg(test)]

@@ -143,7 +143,7 @@ async fn what_shows_no_holder_says_so_and_what_helps() {
     }
 }
 
-/// The right to scan is asked of nobody who does not list.
+/// The right to scan is needed only by an account that lists.
 #[tokio::test]
 async fn an_account_that_may_not_scan_is_told_so() {
     let server = RedisServer::start();

@@ -28,7 +28,7 @@ impl ScanPlace {
     }
 }
 
-/// About so many keys the server looks at for one page.
+/// About how many keys the server looks at for one page.
 const KEYS_AT_ONCE: usize = 200;
 
 /// The pattern of all keys that begin with these bytes.

@@ -22,7 +22,7 @@ use futures_util::future::try_join_all;
 use std::time::Duration;
 use zookeeper::Error;
 
-/// So many nodes are read at most: each is a request of its own.
+/// How many nodes are read at most: each is a request of its own.
 const MOST_NAMED: usize = 100;
 
 impl Admin for ZooKeeperBackend {

@@ -129,7 +129,7 @@ impl Queue {
         Ok(reply.value.0)
     }
 
-    /// Who has the lock and who waits for it. With an asker only where that stands, and who is ahead of all.
+    /// The holder and the waiters of a lock. With an asker only the holder, and the asker's place.
     pub(crate) async fn inspect(
         &self,
         key: &LockKey,
@@ -251,7 +251,7 @@ impl Queue {
     }
 }
 
-/// So many waiters are named at most.
+/// How many waiters are listed at most.
 const MOST_NAMED: usize = 1_000;
 
 fn strange_cursor() -> LockError {

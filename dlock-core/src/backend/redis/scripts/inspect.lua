@@ -1,4 +1,4 @@
--- Says who has a lock and who waits for it. Changes nothing.
+-- Returns the holder and the waiters of a lock. Changes nothing.
 --
 -- KEYS    as in keys.lua, the first two
 -- ARGV[1] how many waiters to name
