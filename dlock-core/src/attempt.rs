@@ -8,7 +8,7 @@ use crate::guard::LockGuard;
 use crate::keeper::Keeper;
 use crate::key::LockKey;
 use crate::label::Label;
-use crate::lease::{OwnerId, Ttl};
+use crate::lease::{MaxHold, OwnerId, Ttl};
 use crate::scope;
 use crate::shared::Shared;
 use crate::spans::AcquireSpan;
@@ -31,9 +31,10 @@ pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<LockGuard, LockErro
 pub(crate) struct Wanted {
     pub(crate) manager: Arc<Shared>,
     pub(crate) key: Result<LockKey, LockError>,
-    pub(crate) ttl: Option<Duration>,
+    pub(crate) ttl: Option<Ttl>,
     pub(crate) wait: Option<Duration>,
     pub(crate) label: Option<Label>,
+    pub(crate) max_hold: Option<MaxHold>,
 }
 
 impl Wanted {
@@ -50,15 +51,16 @@ impl Wanted {
 pub(crate) struct Attempt {
     guard: LockGuard,
     wait: Duration,
+    max_hold: MaxHold,
     span: AcquireSpan,
 }
 
 impl Attempt {
     pub(crate) fn prepare(wanted: Wanted) -> Result<Self, LockError> {
-        let Wanted { manager, key, ttl, wait, label } = wanted;
+        let Wanted { manager, key, ttl, wait, label, max_hold } = wanted;
         let key = key.map_err(|error| error.with_operation(Operation::Acquire))?;
         let name = |error: LockError| manager.named(error.with_operation(Operation::Acquire), &key);
-        let ttl = ttl.map_or(Ok(manager.ttl), Ttl::new).map_err(name)?;
+        let (ttl, max_hold) = (ttl.unwrap_or(manager.ttl), max_hold.unwrap_or(manager.max_hold));
         if !manager.backend.is_local() {
             Keeper::here().map_err(name)?;
         }
@@ -72,7 +74,7 @@ impl Attempt {
             true => acquisition,
             false => acquisition.tell_causes(),
         });
-        Ok(Self { guard: LockGuard::pending(manager, acquisition), wait, span })
+        Ok(Self { guard: LockGuard::pending(manager, acquisition), wait, max_hold, span })
     }
 
     /// What there is to say without waiting: a refusal, or the grant of a backend inside this process. Most locks
@@ -187,7 +189,7 @@ impl Attempt {
     /// The guard, unless the manager was closed meanwhile: then what was granted goes back. It is looked at once the
     /// lease is under renewal, where a shutdown finds it.
     fn granted(self, grant: &Grant, now: Moment) -> Result<LockGuard, LockError> {
-        let guard = self.guard.granted(grant, now);
+        let guard = self.guard.granted(grant, now, self.max_hold);
         if guard.manager().closed.is_cancelled() {
             self.span.failed(ErrorKind::Closed);
             return Err(guard.manager().closed_error(guard.key()));

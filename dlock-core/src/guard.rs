@@ -5,7 +5,7 @@ use crate::backend::Grant;
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::keeper::Keeper;
 use crate::key::LockKey;
-use crate::lease::{FencingToken, GuardState, Lease, LossReason};
+use crate::lease::{FencingToken, GuardState, Lease, LossReason, MaxHold};
 use crate::scope::LockScope;
 use crate::shared::Shared;
 use crate::spans::HoldSpan;
@@ -51,9 +51,10 @@ impl LockGuard {
     }
 
     /// Takes the granted lease under renewal.
-    pub(crate) fn granted(mut self, grant: &Grant, now: Moment) -> Self {
+    pub(crate) fn granted(mut self, grant: &Grant, now: Moment, max_hold: MaxHold) -> Self {
         self.to_release = true;
         let held = &self.lease.acquisition();
+        held.lease().limit_hold(max_hold.until(now));
         held.grant(grant);
         held.lease().held_from(now);
         self.manager.renewal.enter(Arc::clone(held), now);

@@ -7,7 +7,7 @@ use crate::handles::Handles;
 use crate::keeper::Background;
 use crate::key::{LockKey, Namespace};
 use crate::label::Label;
-use crate::lease::Ttl;
+use crate::lease::{MaxHold, Ttl};
 use crate::renewal::Renewal;
 use crate::request::LockRequest;
 use crate::settings::ManagerSettings;
@@ -71,6 +71,7 @@ impl LockManager {
     /// |---|---|
     /// | [`ttl`](LockManagerBuilder::ttl) | a duration |
     /// | [`wait`](LockManagerBuilder::wait) | a duration, or `max` |
+    /// | [`max_hold`](LockManagerBuilder::max_hold) | a duration, or `max` |
     /// | [`hand_over`](LockManagerBuilder::hand_over) | `off`, or holders and a duration: `16,10ms` |
     /// | [`flush_on_drop`](LockManagerBuilder::flush_on_drop) | a duration |
     /// | [`token_floor`](LockManagerBuilder::token_floor) | a number |
@@ -238,6 +239,14 @@ impl LockManagerBuilder {
         self
     }
 
+    /// How long a guard may hold its lock unless its request says otherwise. By default there is no limit, which is
+    /// [`Duration::MAX`]. After it the guard is lost, and its lease is not renewed any more.
+    /// [`LockRequest::max_hold`](crate::LockRequest::max_hold) says what becomes of the key.
+    pub fn max_hold(mut self, max_hold: Duration) -> Self {
+        self.settings.max_hold = max_hold;
+        self
+    }
+
     /// How far a grant may go round inside this process before another process has its turn. By default 64 holders and
     /// 50 ms.
     ///
@@ -376,14 +385,13 @@ impl LockManagerBuilder {
     /// Makes the manager. The first one in a process starts the library's own thread, `dlock-keeper`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidOption`] if the ttl, the hand-over or the label is out of its range or the namespace is not
-    /// valid,
-    /// [`ErrorKind::Unavailable`] if the system gives no thread, and [`ErrorKind::NotConfigured`] in a process that was
+    /// [`ErrorKind::InvalidOption`] if the ttl, `max_hold`, the hand-over or the label is out of its range or the
+    /// namespace is not valid, [`ErrorKind::Unavailable`] if the system gives no thread, and [`ErrorKind::NotConfigured`] in a process that was
     /// forked after a manager was built.
     pub fn build(mut self) -> Result<LockManager, LockError> {
-        let ManagerSettings { ttl, wait, hand_over, flush_on_drop, token_floor, namespace, label } =
+        let ManagerSettings { ttl, wait, max_hold, hand_over, flush_on_drop, token_floor, namespace, label } =
             self.settings;
-        let (ttl, label) = (Ttl::new(ttl)?, label.transpose()?);
+        let (ttl, max_hold, label) = (Ttl::new(ttl)?, MaxHold::new(max_hold)?, label.transpose()?);
         if !(1..=HandOver::MOST).contains(&hand_over.max) {
             let detail = "a hand-over is of 1 to 64 holders; 1 turns it off";
             return Err(LockError::new(ErrorKind::InvalidOption, detail));
@@ -403,6 +411,7 @@ impl LockManagerBuilder {
             backend: self.backend,
             ttl,
             wait,
+            max_hold,
             label,
             renewal,
             closed: CancellationToken::new(),

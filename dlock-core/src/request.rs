@@ -5,6 +5,7 @@ use crate::error::{ErrorKind, LockError};
 use crate::guard::LockGuard;
 use crate::key::LockKey;
 use crate::label::Label;
+use crate::lease::{MaxHold, Ttl};
 use crate::shared::Shared;
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -26,12 +27,15 @@ pub struct LockRequest(Option<Wanted>);
 
 impl LockRequest {
     pub(crate) fn new(manager: Arc<Shared>, key: Result<LockKey, LockError>) -> Self {
-        Self(Some(Wanted { manager, key, ttl: None, wait: None, label: None }))
+        Self(Some(Wanted { manager, key, ttl: None, wait: None, label: None, max_hold: None }))
     }
 
     /// The length of the lease, renewed while the guard lives: 100 ms to 24 h, by default the manager's.
     pub fn ttl(self, ttl: Duration) -> Self {
-        self.with(|wanted| wanted.ttl = Some(ttl))
+        self.with(|wanted| match Ttl::new(ttl) {
+            Ok(ttl) => wanted.ttl = Some(ttl),
+            Err(error) => wanted.refuse(error),
+        })
     }
 
     /// How long to wait for the lock's turn, by default the manager's. Zero tries once;
@@ -59,6 +63,39 @@ impl LockRequest {
         })
     }
 
+    /// How long the guard may hold the lock, by default the manager's limit. [`Duration::MAX`] sets no limit. It counts from
+    /// the grant.
+    ///
+    /// A lock is renewed for as long as its guard lives, so work that hangs keeps it for ever. After `max_hold` the lease
+    /// is not renewed any more, and the guard is lost with [`LossReason::MaxHold`](crate::LossReason::MaxHold).
+    ///
+    /// The holder may still be at work, so the key stays closed until the last lease is over. That takes one `ttl` at
+    /// most, and over ZooKeeper one session timeout at most. Dropping or releasing the guard opens the key at once.
+    ///
+    /// A `max_hold` shorter than the `ttl` ends the guard as well.
+    ///
+    /// ```
+    /// use dlock_core::{EmbeddedBackend, LockManager, LossReason, TestClock};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let clock = TestClock::new();
+    /// let locks = LockManager::builder(EmbeddedBackend::with_clock(clock.clone())).build()?;
+    /// let guard = locks.lock("order:42").max_hold(Duration::from_secs(10)).await?;
+    /// clock.advance(Duration::from_secs(10));
+    /// assert_eq!(guard.lost().await, LossReason::MaxHold);
+    /// assert!(locks.lock("order:42").try_acquire().await?.is_none()); // its lease is 30 s
+    /// drop(guard);
+    /// assert!(locks.lock("order:42").try_acquire().await?.is_some());
+    /// # Ok(()) }
+    /// ```
+    pub fn max_hold(self, max_hold: Duration) -> Self {
+        self.with(|wanted| match MaxHold::new(max_hold) {
+            Ok(max_hold) => wanted.max_hold = Some(max_hold),
+            Err(error) => wanted.refuse(error),
+        })
+    }
+
     fn with(mut self, set: impl FnOnce(&mut Wanted)) -> Self {
         self.0.as_mut().map(set);
         self
@@ -71,7 +108,8 @@ impl LockRequest {
     /// - [`ErrorKind::Reentrant`]: the caller is inside the scope of this very lock ([`LockGuard::run`], an annotated
     ///   function, a layer). It fails at once, since it would wait for itself.
     /// - [`ErrorKind::Unavailable`]: the backend did not answer in time.
-    /// - [`ErrorKind::InvalidKey`], [`ErrorKind::InvalidOption`]: the key, the ttl or the label is out of its range.
+    /// - [`ErrorKind::InvalidKey`], [`ErrorKind::InvalidOption`]: the key, the ttl, the label or `max_hold` is out of
+    ///   its range.
     /// - [`ErrorKind::Closed`]: the manager is closed, or was closed during the wait.
     /// - [`ErrorKind::NotConfigured`]: called in a process that was forked after the manager was built.
     /// - [`ErrorKind::Auth`], [`ErrorKind::Corrupt`], [`ErrorKind::Unsupported`]: the backend refuses.

@@ -13,6 +13,7 @@ use std::time::Duration;
 pub(crate) struct ManagerSettings {
     pub(crate) ttl: Duration,
     pub(crate) wait: Duration,
+    pub(crate) max_hold: Duration,
     pub(crate) hand_over: HandOver,
     pub(crate) flush_on_drop: Duration,
     pub(crate) token_floor: u64,
@@ -30,6 +31,7 @@ impl Default for ManagerSettings {
         Self {
             ttl: Ttl::default().as_duration(),
             wait: DEFAULT_WAIT,
+            max_hold: Duration::MAX,
             hand_over: HandOver::default(),
             flush_on_drop: DEFAULT_PATIENCE,
             token_floor: 0,
@@ -46,7 +48,11 @@ pub(crate) const OPTIONS: &[UrlOption<ManagerSettings>] = &[
         Ok(())
     }),
     UrlOption::new("wait", |settings, value| {
-        settings.wait = if value == "max" { Duration::MAX } else { duration(value)? };
+        settings.wait = duration_or_max(value)?;
+        Ok(())
+    }),
+    UrlOption::new("max_hold", |settings, value| {
+        settings.max_hold = duration_or_max(value)?;
         Ok(())
     }),
     UrlOption::new("hand_over", |settings, value| {
@@ -66,6 +72,10 @@ pub(crate) const OPTIONS: &[UrlOption<ManagerSettings>] = &[
         Ok(())
     }),
 ];
+
+fn duration_or_max(value: &str) -> Result<Duration, Wrong> {
+    if value == "max" { Ok(Duration::MAX) } else { duration(value) }
+}
 
 /// `off`, or how many holders and for how long: `16,10ms`.
 fn hand_over(value: &str) -> Result<HandOver, Wrong> {

@@ -7,7 +7,7 @@ use crate::handles::Handles;
 use crate::keeper::{Background, Keeper};
 use crate::key::LockKey;
 use crate::label::Label;
-use crate::lease::Ttl;
+use crate::lease::{MaxHold, Ttl};
 use crate::release;
 use crate::renewal::Renewal;
 use crate::time::{Clock, Moment};
@@ -24,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) ttl: Ttl,
     pub(crate) wait: Duration,
+    pub(crate) max_hold: MaxHold,
     pub(crate) label: Option<Label>,
     pub(crate) renewal: Renewal,
     pub(crate) closed: CancellationToken,

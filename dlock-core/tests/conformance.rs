@@ -68,6 +68,8 @@ mod flaws_are_caught {
         cancellation_anywhere: NeverReleases by an_acquire_dropped_at_any_await_leaves_nothing;
         ended_wait: KeepsWaiters by a_wait_that_ends_is_busy_and_leaves_nothing;
         expiry: NeverExpires by a_dead_holder_costs_no_more_than_its_lease;
+        held_too_long: OutlivesLeases by a_guard_that_is_held_too_long_is_lost_and_its_lock_goes_on;
+        held_too_long_for_ever: NeverExpires by a_guard_that_is_held_too_long_is_lost_and_its_lock_goes_on;
         trust: DoubtsForEver by a_guard_whose_renewal_fails_is_suspect_until_one_succeeds;
         keys: MixesKeysUp by odd_keys_are_locks_of_their_own;
         namespaces: ForgetsNamespaces by a_key_of_two_namespaces_is_two_locks;

@@ -16,6 +16,7 @@ pub(crate) struct Args {
     /// Expressions of type `Duration`.
     pub(crate) ttl: Option<TokenStream>,
     pub(crate) wait: Option<TokenStream>,
+    pub(crate) max_hold: Option<TokenStream>,
     pub(crate) locks: Option<Expr>,
     pub(crate) guard: Option<Ident>,
     /// The output if the lock was busy.
@@ -102,6 +103,9 @@ impl Args {
             "key" => self.read_computed_key(input, &name),
             "ttl" => once(&mut self.ttl, &name, duration(input, &name, "30s", duration::parse_ttl)),
             "wait" => once(&mut self.wait, &name, duration(input, &name, "2s", duration::parse)),
+            "max_hold" => {
+                once(&mut self.max_hold, &name, duration(input, &name, "10m", duration::parse_max_hold))
+            }
             "locks" => once(&mut self.locks, &name, value(input, &name, "locks = self.locks")),
             "guard" => once(&mut self.guard, &name, value(input, &name, "guard = lock")),
             "on_busy" => {
@@ -176,7 +180,7 @@ fn unknown_option(name: &Ident, text: &str) -> syn::Error {
         "manager" | "client" => "the lock manager is `locks`",
         "name" => "put the key first: `#[distributed_lock(\"order:{order_id}\")]`",
         _ => {
-            "expected `key`, `ttl`, `wait`, `locks`, `guard`, `on_busy`, `map_err`, `on_lost`, `release` or `crate`"
+            "expected `key`, `ttl`, `wait`, `max_hold`, `locks`, `guard`, `on_busy`, `map_err`, `on_lost`, `release` or `crate`"
         }
     };
     syn::Error::new(name.span(), format!("unknown option `{text}`; {hint}"))

@@ -25,6 +25,14 @@ pub(crate) fn parse_ttl(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// As [`parse`], longer than zero.
+pub(crate) fn parse_max_hold(text: &str) -> Result<Duration, String> {
+    match parse(text)? {
+        Duration::ZERO => Err("`max_hold` must be longer than zero; without it there is no limit".to_owned()),
+        limit => Ok(limit),
+    }
+}
+
 fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit())?)?;
     let millis = match unit {
@@ -56,6 +64,12 @@ mod tests {
         {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_lock_is_held_for_longer_than_zero() {
+        assert_eq!(parse_max_hold("10m"), Ok(Duration::from_secs(600)));
+        assert!(parse_max_hold("0s").is_err() && parse_max_hold("ten minutes").is_err());
     }
 
     #[test]

@@ -84,14 +84,17 @@ impl<'a> Lock<'a> {
         let (krate, locks, key) = (&self.krate, self.locks(), &self.key);
         let (ttl, set_ttl) = self.option("ttl", self.args.ttl.as_ref());
         let (wait, set_wait) = self.option("wait", self.args.wait.as_ref());
+        let (max_hold, set_max_hold) = self.option("max_hold", self.args.max_hold.as_ref());
+        let set = quote!(#set_ttl #set_wait #set_max_hold);
         quote! {
             let __dlock_locks = #locks;
             let __dlock_key = #key;
             #ttl
             #wait
+            #max_hold
             let __dlock_acquired = match (__dlock_locks, __dlock_key) {
                 (::core::result::Result::Ok(__dlock_locks), ::core::result::Result::Ok(__dlock_key)) => {
-                    #krate::LockManager::lock(&__dlock_locks, __dlock_key) #set_ttl #set_wait .acquire().await
+                    #krate::LockManager::lock(&__dlock_locks, __dlock_key) #set .acquire().await
                 }
                 (::core::result::Result::Err(__dlock_error), _)
                 | (_, ::core::result::Result::Err(__dlock_error)) => {

@@ -88,6 +88,7 @@ impl<M> LockLayer<M> {
     /// that hangs can keep it for ever. [`Duration::MAX`] sets no limit.
     ///
     /// A guard from [`Locked::hold`](crate::Locked::hold) is not bound by it: the code that keeps the guard decides.
+    /// A [`max_hold`](dlock_core::LockManagerBuilder::max_hold) of the manager bounds both.
     pub fn max_hold(self, max_hold: Duration) -> Self {
         self.with(|settings| settings.max_hold = max_hold)
     }

@@ -116,6 +116,15 @@ async fn a_failed_renewal_and_a_lost_lock_are_events() {
     assert!(told.lines_with(&["WARN", "renewal failed", "order:42"]) >= 1, "{}", told.text());
 }
 
+#[tokio::test]
+async fn a_lock_that_is_held_too_long_is_an_event_with_its_reason() {
+    let (told, _listening) = Told::listen();
+    let locks = LockManager::builder(EmbeddedBackend::new()).max_hold(Duration::from_millis(10)).build();
+    let _guard = locks.unwrap().lock("order:42").await.unwrap();
+    let lost = async || told.lines_with(&["ERROR", "lock lost", "order:42", "held for its max_hold"]) == 1;
+    wait_until_async("the loss is told", Duration::from_secs(30), lost).await;
+}
+
 /// No renewal looks at the lease yet: it is not due.
 #[tokio::test]
 async fn a_loss_that_the_backend_tells_of_is_an_event_at_once() {

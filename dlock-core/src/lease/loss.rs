@@ -18,6 +18,8 @@ pub enum LossReason {
     NotOwner,
     /// The session that the lock belonged to is over.
     SessionExpired,
+    /// It was held for its `max_hold`: [`LockRequest::max_hold`](crate::LockRequest::max_hold).
+    MaxHold,
     /// An operator [took the lock away](crate::LockAdmin::force_release).
     TakenAway,
     /// The guard was released, or its manager was shut down.
@@ -32,6 +34,7 @@ impl fmt::Display for LossReason {
             Self::Stopped => "the lease expired while the process did not run",
             Self::NotOwner => "the backend no longer has this owner as the holder",
             Self::SessionExpired => "the session with the backend is over",
+            Self::MaxHold => "the lock was held for its max_hold",
             Self::TakenAway => "an operator took the lock away",
             Self::Released => "the lock was released",
         })

@@ -2,12 +2,14 @@
 
 mod age;
 mod loss;
+mod max_hold;
 mod owner;
 mod state;
 mod token;
 mod ttl;
 mod view;
 
+pub(crate) use max_hold::MaxHold;
 pub(crate) use state::{Doubt, LeaseObserver, LeaseState};
 
 pub use loss::{GuardState, LossReason};

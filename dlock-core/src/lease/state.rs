@@ -17,7 +17,10 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(crate) struct LeaseState {
     token: AtomicU64,
-    valid_until: AtomicU64,
+    /// Until when the backend grants it.
+    lease_until: AtomicU64,
+    /// Until when it may be held, whatever the backend grants.
+    hold_until: AtomicU64,
     /// For how long the machine had slept when the backend answered last.
     sleeping: Sleeping,
     facts: Facts,
@@ -52,7 +55,8 @@ impl LeaseState {
     pub(crate) fn pending() -> Self {
         Self {
             token: AtomicU64::new(0),
-            valid_until: AtomicU64::new(0),
+            lease_until: AtomicU64::new(0),
+            hold_until: AtomicU64::new(u64::MAX),
             sleeping: Sleeping::default(),
             facts: Facts::default(),
             age: Age::default(),
@@ -83,7 +87,21 @@ impl LeaseState {
     }
 
     pub(crate) fn valid_until(&self) -> Moment {
-        Moment::from_nanos(self.valid_until.load(Ordering::Acquire))
+        self.lease_until().min(self.hold_until())
+    }
+
+    /// Until when the backend grants it: the key stays closed for as long, also if the lease is over before.
+    pub(crate) fn lease_until(&self) -> Moment {
+        Moment::from_nanos(self.lease_until.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn hold_until(&self) -> Moment {
+        Moment::from_nanos(self.hold_until.load(Ordering::Acquire))
+    }
+
+    /// Sets until when it may be held. To be called before it is granted; no limit is the default.
+    pub(crate) fn limit_hold(&self, until: Moment) {
+        self.hold_until.store(until.as_nanos(), Ordering::Release);
     }
 
     pub(crate) fn token(&self) -> FencingToken {
@@ -94,7 +112,7 @@ impl LeaseState {
     pub(crate) fn grant(&self, token: FencingToken, valid_until: Moment) -> Option<LossReason> {
         self.answered();
         self.token.store(token.as_u64(), Ordering::Release);
-        self.valid_until.store(valid_until.as_nanos(), Ordering::Release);
+        self.lease_until.store(valid_until.as_nanos(), Ordering::Release);
         self.facts.add(GRANTED).ended()
     }
 
@@ -113,7 +131,7 @@ impl LeaseState {
         if self.loss(now).is_some() {
             return false;
         }
-        self.valid_until.fetch_max(valid_until.as_nanos(), Ordering::AcqRel);
+        self.lease_until.fetch_max(valid_until.as_nanos(), Ordering::AcqRel);
         self.answered();
         self.age.go_on(now);
         self.trust(Doubt::Renewal);
@@ -157,16 +175,19 @@ impl LeaseState {
 
     /// Why the lease is over at `now`, or `None` while it is valid.
     pub(crate) fn loss(&self, now: Moment) -> Option<LossReason> {
-        self.facts.now().ended().or_else(|| (now >= self.valid_until()).then(|| self.cause_of_expiry(now)))
+        self.facts.now().ended().or_else(|| (now >= self.valid_until()).then(|| self.cause_of_end(now)))
     }
 
     /// Why its time passed. The result is the same for each caller, since the facts are.
-    fn cause_of_expiry(&self, now: Moment) -> LossReason {
+    fn cause_of_end(&self, now: Moment) -> LossReason {
+        if self.hold_until() <= self.lease_until() {
+            return LossReason::MaxHold;
+        }
         let facts = self.facts.now();
         if !facts.has(GRANTED) || !facts.has(TELLS_CAUSES) {
             return LossReason::Expired;
         }
-        cause_of_expiry(self.valid_until(), now, self.sleeping.since_noted(), facts.has(ASKED))
+        cause_of_expiry(self.lease_until(), now, self.sleeping.since_noted(), facts.has(ASKED))
     }
 
     pub(crate) fn state(&self, now: Moment) -> GuardState {
@@ -264,6 +285,7 @@ impl Fact {
             RELEASED => Some(LossReason::Released),
             SLEPT => Some(LossReason::Slept),
             STOPPED => Some(LossReason::Stopped),
+            MAX_HOLD => Some(LossReason::MaxHold),
             TAKEN_AWAY => Some(LossReason::TakenAway),
             _ => None,
         }
@@ -276,6 +298,7 @@ const SESSION_EXPIRED: u16 = 3;
 const RELEASED: u16 = 4;
 const SLEPT: u16 = 5;
 const STOPPED: u16 = 6;
+const MAX_HOLD: u16 = 7;
 const TAKEN_AWAY: u16 = 8;
 
 const fn code(reason: LossReason) -> u16 {
@@ -286,6 +309,7 @@ const fn code(reason: LossReason) -> u16 {
         LossReason::Released => RELEASED,
         LossReason::Slept => SLEPT,
         LossReason::Stopped => STOPPED,
+        LossReason::MaxHold => MAX_HOLD,
         LossReason::TakenAway => TAKEN_AWAY,
     }
 }
@@ -358,6 +382,7 @@ mod tests {
             LossReason::Stopped,
             LossReason::NotOwner,
             LossReason::SessionExpired,
+            LossReason::MaxHold,
             LossReason::Released,
         ];
         for first in all {
@@ -377,6 +402,21 @@ mod tests {
         assert_eq!(lease.loss(at(100)), Some(LossReason::Expired), "the backend did not answer");
         assert!(lease.extend(at(200), at(50)));
         assert_eq!(lease.loss(at(200)), Some(LossReason::Stopped), "it answered then");
+    }
+
+    #[test]
+    fn a_lease_is_over_when_it_was_held_for_as_long_as_it_may_be() {
+        let lease = LeaseState::pending();
+        lease.limit_hold(at(150));
+        lease.grant(FencingToken::new(7), at(100));
+        assert_eq!(lease.loss(at(100)), Some(LossReason::Expired), "it was not renewed");
+        assert!(lease.extend(at(200), at(50)));
+        assert_eq!(lease.remaining(at(100)), Duration::from_millis(50));
+        assert_eq!(lease.loss(at(149)), None);
+        assert_eq!(lease.loss(at(150)), Some(LossReason::MaxHold));
+        assert_eq!(lease.loss(at(250)), Some(LossReason::MaxHold), "the lease was over later");
+        assert!(!lease.extend(at(400), at(150)), "it is not renewed any more");
+        assert_eq!(lease.lease_until(), at(200));
     }
 
     #[test]

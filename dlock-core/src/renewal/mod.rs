@@ -10,6 +10,7 @@ use crate::error::{ErrorKind, LockError};
 use crate::keeper::Background;
 use crate::key::LockKey;
 use crate::lease::{Doubt, LossReason};
+use crate::release;
 use crate::time::{Clock, Moment};
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
@@ -48,7 +49,8 @@ impl Renewal {
 
     /// Renews this lease from now on. The task is woken only if it is due before the task would look anyway.
     pub(crate) fn enter(&self, held: Arc<Acquisition>, now: Moment) {
-        let at = schedule::after_success(now, held.lease().valid_until());
+        let (lease_until, hold_until) = (held.lease().lease_until(), held.lease().hold_until());
+        let at = schedule::after_success(now, lease_until, hold_until);
         let earlier = self.state.table.lock().enter(held, at);
         self.state.look_if(earlier);
     }
@@ -75,7 +77,7 @@ impl RenewalState {
         loop {
             let Due { to_renew, lost, next_look } = self.table.lock().take_due(self.clock.now());
             // Each in a task of its own, as it may run what others wrote.
-            lost.into_iter().for_each(|held| self.background.detach(lose_overdue(held)));
+            lost.into_iter().for_each(|held| self.background.detach(Arc::clone(&self).lose_overdue(held)));
             for held in to_renew {
                 self.background.detach(Arc::clone(&self).renew(held));
             }
@@ -109,7 +111,8 @@ impl RenewalState {
         if !held.extend(valid_until, now) {
             return self.lose(&held, LossReason::Expired);
         }
-        self.enter_again(held, schedule::after_success(now, valid_until));
+        let at = schedule::after_success(now, valid_until, held.lease().hold_until());
+        self.enter_again(held, at);
     }
 
     /// A failed attempt says nothing about the lease: only the deadline or the backend's word ends it.
@@ -134,8 +137,25 @@ impl RenewalState {
         self.table.lock().remove(held);
         held.end(reason);
     }
-}
 
-async fn lose_overdue(held: Arc<Acquisition>) {
-    held.end(LossReason::Expired);
+    async fn lose_overdue(self: Arc<Self>, held: Arc<Acquisition>) {
+        held.end(LossReason::Expired);
+        if held.lease().loss(self.clock.now()) == Some(LossReason::MaxHold) {
+            self.free_after_lease(&held);
+        }
+    }
+
+    /// Work that is held too long may go on, so the key stays closed for the rest of the lease. A lease that is a
+    /// session's does not end by itself: then the owner leaves here, unless its guard was dropped before.
+    fn free_after_lease(self: &Arc<Self>, held: &Arc<Acquisition>) {
+        let (clock, over) = (self.clock.clone(), held.lease().lease_until());
+        let (state, held) = (Arc::downgrade(self), Arc::downgrade(held));
+        self.background.detach(async move {
+            clock.sleep_until(over).await;
+            if let (Some(state), Some(held)) = (state.upgrade(), held.upgrade()) {
+                let backend = Arc::clone(&state.backend);
+                state.background.spawn(release::until_gone(backend, held.claim.clone()));
+            }
+        });
+    }
 }

@@ -7,8 +7,12 @@ use std::time::Duration;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// When to renew a lease that was granted or renewed at `now` and is valid until `valid_until`: after a third
-/// of what is left, so that two more attempts fit; or a little earlier, together with others.
-pub(super) fn after_success(now: Moment, valid_until: Moment) -> Moment {
+/// of what is left, so that two more attempts fit; or a little earlier, together with others. A lease that lasts for as
+/// long as it may be held is not renewed, but looked at when that is over.
+pub(super) fn after_success(now: Moment, valid_until: Moment, hold_until: Moment) -> Moment {
+    if hold_until <= valid_until {
+        return hold_until;
+    }
     let third = valid_until.since(now) / 3;
     together(now.after(third), third / 32).max(now)
 }
@@ -40,15 +44,25 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
+    const UNLIMITED: Moment = Moment::from_nanos(u64::MAX);
+
     fn at(millis: u64) -> Moment {
         Moment::START.after(Duration::from_millis(millis))
     }
 
     #[test]
     fn a_lease_is_renewed_after_a_third() {
-        let due = after_success(at(1_000), at(31_000));
+        let due = after_success(at(1_000), at(31_000), UNLIMITED);
         assert!(due > at(10_680) && due <= at(11_000), "{due:?}");
-        assert_eq!(after_success(at(1_000), at(900)), at(1_000), "overdue: at once");
+        assert_eq!(after_success(at(1_000), at(900), UNLIMITED), at(1_000), "overdue: at once");
+    }
+
+    #[test]
+    fn a_lease_is_not_renewed_past_the_time_for_which_it_may_be_held() {
+        assert!(after_success(at(1_000), at(31_000), at(31_001)) <= at(11_000), "one more renewal");
+        for hold_until in [at(31_000), at(1_500), at(500)] {
+            assert_eq!(after_success(at(1_000), at(31_000), hold_until), hold_until);
+        }
     }
 
     #[test]
@@ -59,7 +73,7 @@ mod tests {
 
     #[test]
     fn leases_granted_one_after_the_other_are_renewed_at_few_moments() {
-        let moments = (0..10_000).map(|millis| after_success(at(millis), at(millis + 9_800)));
+        let moments = (0..10_000).map(|millis| after_success(at(millis), at(millis + 9_800), UNLIMITED));
         let moments: BTreeSet<_> = moments.collect();
         assert!((100..200).contains(&moments.len()), "{}", moments.len());
     }

@@ -66,6 +66,7 @@ macro_rules! conformance_suite {
             a_lease_is_renewed_while_its_guard_lives
             a_lease_that_cannot_be_renewed_is_lost_at_its_deadline
             a_guard_whose_renewal_fails_is_suspect_until_one_succeeds
+            a_guard_that_is_held_too_long_is_lost_and_its_lock_goes_on
             a_lock_taken_away_is_lost
             work_under_a_lost_lock_is_dropped
             releasing_a_lost_lock_says_so
@@ -416,6 +417,24 @@ pub async fn a_guard_whose_renewal_fails_is_suspect_until_one_succeeds(fixture: 
     let held = fixture.soon("a renewal succeeds", guard.state_changed(GuardState::Suspect)).await;
     assert_eq!(held, GuardState::Held);
     guard.release().await.unwrap();
+}
+
+/// I7 for work that hangs: its guard is lost after `max_hold`, and others of its process and of another one have the lock
+/// once its lease is over, while the guard is there.
+pub async fn a_guard_that_is_held_too_long_is_lost_and_its_lock_goes_on(fixture: &Fixture) {
+    let (one, other) = (fixture.short(fixture.backend().await), fixture.process().await);
+    let key = fixture.key("held too long");
+    let hung = one.lock(&key).max_hold(Duration::from_millis(100)).await.unwrap();
+    assert_eq!(fixture.soon("the guard is lost", hung.lost()).await, LossReason::MaxHold);
+    assert_eq!(hung.state(), GuardState::Lost(LossReason::MaxHold));
+    let mut last = hung.token();
+    for locks in [&one, &other] {
+        let next = fixture.soon("the lock goes on", locks.lock(&key).acquire()).await.unwrap();
+        assert!(next.token() > last, "{} after {last}", next.token());
+        last = next.token();
+        next.release().await.unwrap();
+    }
+    assert_eq!(hung.release().await.unwrap_err().kind(), ErrorKind::Lost);
 }
 
 /// The backend's word that the owner has lost the lock ends the lease.

@@ -39,6 +39,8 @@ pub enum Flaw {
     KeepsWaiters,
     /// A lease never ends.
     NeverExpires,
+    /// A lease ends for its holder alone: the key stays closed, and a release comes too late then.
+    OutlivesLeases,
     /// A grant is in doubt from the first, and stays so.
     DoubtsForEver,
     /// Keys are cut at the first byte that is not a letter or digit.
@@ -66,13 +68,20 @@ pub struct FlawedBackend {
     flaw: Flaw,
     waiting: Arc<Mutex<Vec<OwnerId>>>,
     holders: Arc<Mutex<HashMap<LockKey, Claim>>>,
+    deadlines: Arc<Mutex<HashMap<OwnerId, Moment>>>,
 }
 
 impl FlawedBackend {
     /// A store of locks with this flaw. Clones share the store.
     #[must_use]
     pub fn new(flaw: Flaw) -> Self {
-        Self { inner: EmbeddedBackend::new(), flaw, waiting: Arc::default(), holders: Arc::default() }
+        Self {
+            inner: EmbeddedBackend::new(),
+            flaw,
+            waiting: Arc::default(),
+            holders: Arc::default(),
+            deadlines: Arc::default(),
+        }
     }
 
     fn claim(&self, claim: &Claim) -> Claim {
@@ -81,7 +90,7 @@ impl FlawedBackend {
             Flaw::GrantsEverybody => {
                 claim.key = LockKey::new(format!("{:x}", claim.owner.as_u128())).expect("a valid key");
             }
-            Flaw::NeverExpires => claim.ttl = Ttl::new(Ttl::MAX).expect("a valid ttl"),
+            Flaw::NeverExpires | Flaw::OutlivesLeases => claim.ttl = Ttl::new(Ttl::MAX).expect("a valid ttl"),
             Flaw::MixesKeysUp => {
                 let letters = claim.key.as_bytes().iter().take_while(|byte| byte.is_ascii_alphanumeric());
                 let cut: Vec<u8> = letters.copied().chain(*b"-").collect();
@@ -104,6 +113,20 @@ impl FlawedBackend {
         }
         self.holders.lock().insert(claim.key.clone(), claim);
         Ok(grant)
+    }
+
+    /// The grant as the holder is told of it.
+    async fn acquire_for(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
+        let mut grant = self.acquire(request).await?;
+        if self.flaw == Flaw::OutlivesLeases {
+            grant.valid_until = request.claim.ttl.valid_until(Moment::now());
+            self.deadlines.lock().insert(request.claim.owner, grant.valid_until);
+        }
+        Ok(grant)
+    }
+
+    fn is_over(&self, owner: OwnerId) -> bool {
+        self.deadlines.lock().get(&owner).is_some_and(|deadline| *deadline <= Moment::now())
     }
 
     async fn acquire(&self, request: &AcquireRequest) -> Result<Grant, LockError> {
@@ -170,6 +193,7 @@ impl FlawedBackend {
         let holder = self.holders.lock().get(&claim.key).cloned();
         match self.flaw {
             Flaw::NeverReleases => return Ok(()),
+            Flaw::OutlivesLeases if self.is_over(claim.owner) => return Ok(()),
             Flaw::KeepsWaiters if holder.as_ref().is_none_or(|holder| holder.owner != claim.owner) => {
                 return Ok(());
             }
@@ -225,7 +249,7 @@ impl Backend for FlawedBackend {
     }
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
-        Box::pin(self.acquire(request))
+        Box::pin(self.acquire_for(request))
     }
 
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {

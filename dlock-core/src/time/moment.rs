@@ -42,7 +42,7 @@ impl Moment {
         self.0
     }
 
-    pub(crate) fn from_nanos(nanos: u64) -> Self {
+    pub(crate) const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 }

@@ -147,6 +147,30 @@ async fn a_body_that_blocks_past_its_lease_is_not_believed_unless_it_is_to_finis
     assert_eq!(guard.run(late()).await.unwrap_err().kind(), ErrorKind::Lost);
 }
 
+#[distributed_lock("k", locks = locks, max_hold = "10m")]
+async fn hangs(locks: &LockManager, clock: &TestClock) -> Result<u8, LockError> {
+    clock.advance(Duration::from_secs(600));
+    std::future::pending().await
+}
+
+#[distributed_lock("k", locks = locks, max_hold = limit)]
+async fn holds_for(locks: &LockManager, limit: Duration) -> Result<u8, LockError> {
+    Ok(7)
+}
+
+#[tokio::test]
+async fn a_body_is_dropped_when_it_has_held_its_lock_for_too_long() {
+    let clock = TestClock::new();
+    let backend = EmbeddedBackend::with_clock(clock.clone());
+    let locks = LockManager::builder(backend).ttl(Duration::from_secs(3_600)).build().unwrap();
+    let error = hangs(&locks, &clock).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Lost);
+    assert!(error.to_string().contains("held for its max_hold"), "{error}");
+    assert!(locks.lock("k").try_acquire().await.unwrap().is_some(), "its guard was dropped");
+    assert_eq!(holds_for(&locks, Duration::MAX).await.unwrap(), 7);
+    assert_eq!(holds_for(&locks, Duration::ZERO).await.unwrap_err().kind(), ErrorKind::InvalidOption);
+}
+
 /// What was logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

@@ -131,6 +131,7 @@ const MISUSES: &[Row] = &[
             "fail/ttl_zero",
             "fail/ttl_too_short",
             "fail/ttl_too_long",
+            "fail/max_hold_zero",
             "fail/wait_of_another_type",
         ],
     ),
@@ -267,6 +268,10 @@ const BEHAVIOUR: &[Row] = &[
         ],
     ),
     ("two keys taken crosswise do not wait for ever", &["options::keys_taken_crosswise_end_as_busy"]),
+    (
+        "a lock that is held too long is lost",
+        &["options::a_body_is_dropped_when_it_has_held_its_lock_for_too_long"],
+    ),
     ("durations reach the request", &["behaviour::ttl_and_wait_reach_the_request"]),
     ("an assertion knows the lock", &["options::an_assertion_knows_the_lock_that_is_held"]),
 ];

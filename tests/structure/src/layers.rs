@@ -39,7 +39,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "renewal",
         files: &["renewal/"],
-        below: &["errors", "keeper", "leases", "seam", "acquisition"],
+        below: &["errors", "keeper", "leases", "seam", "acquisition", "release"],
     },
     Layer {
         name: "locks",

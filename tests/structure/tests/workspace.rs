@@ -70,7 +70,7 @@ fn wrong_arrows_are_noticed() {
             "use crate::EmbeddedBackend;",
             "EmbeddedBackend of backend/embedded/mod.rs",
         ),
-        ("renewal/mod.rs", "use crate::release::until_gone;", "until_gone of release.rs"),
+        ("renewal/mod.rs", "use crate::shared::Shared;", "Shared of shared.rs"),
         ("hand_over/mod.rs", "use crate::renewal::Renewal;", "Renewal of renewal/mod.rs"),
         (
             "release.rs",
