@@ -19,8 +19,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long looking who holds the lock may take at the end of a wait.
-const LONGEST_LOOK: Duration = Duration::from_millis(50);
+/// How long looking who holds the lock may take at the end of a wait: a round trip to servers that are far away.
+const LONGEST_LOOK: Duration = Duration::from_millis(200);
 
 /// A request that waits.
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<LockGuard, LockError>> + Send>>;

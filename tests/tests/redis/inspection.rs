@@ -169,7 +169,7 @@ async fn a_wait_that_ends_tells_the_place_in_the_order_of_all_processes() {
     let ahead = queued(other.clone(), claim("order:42")).await;
     let waiting = tokio::spawn(second.lock("order:42").acquire());
     wait_until_async("both wait", PATIENCE, async || waiters(&server, "order:42") == 2).await;
-    let busy = loop {
+    let placed = async || loop {
         let before = script_calls(&server);
         let busy = second.lock("order:42").wait(Duration::from_millis(400)).await.unwrap_err();
         if busy.queue_place().is_some() {
@@ -177,6 +177,7 @@ async fn a_wait_that_ends_tells_the_place_in_the_order_of_all_processes() {
             break busy;
         }
     };
+    let busy = tokio::time::timeout(PATIENCE, placed()).await.expect("the place is seen");
     assert_eq!(busy.queue_place(), Some(3), "one of another process and one of its own are ahead");
     assert_eq!(busy.holder_label().map(Label::as_str), Some("web-1"));
     assert!(busy.to_string().contains("number 3"), "{busy}");
