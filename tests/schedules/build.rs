@@ -133,7 +133,7 @@ const FLAWS: [(&str, &str, Edit); 28] = [
     (
         "keeps_what_is_not_taken",
         "what_is_not_taken_goes_back",
-        edit("state.rs", "errands.undo = Some(Box::new((lane.claim(returned), Asker::Nobody)));", ""),
+        edit("state.rs", "errands.undo = Some(Box::new((lane.claim(returned), Asker::None)));", ""),
     ),
     (
         "parks_for_ever",

@@ -35,7 +35,7 @@ pub(super) fn ask(backend: Arc<dyn Backend>, request: AcquireRequest) -> Asking 
 
 /// A request in its caller's own future, from where the keeper can take it.
 ///
-/// The request keeps a waker that keeps this, so whoever ends it takes the request out.
+/// The request keeps a waker that keeps this. So the side that ends the request takes it out.
 #[derive(Clone)]
 pub(super) struct InPlace(Arc<InPlaceSlot>);
 
@@ -63,7 +63,7 @@ impl Wake for InPlaceSlot {
     fn wake_by_ref(self: &Arc<Self>) {
         if self.mode == Mode::Wait {
             let now = Moment::now();
-            // Only the first of several wake-ups counts. Either the look that is due sees it, or it asks for another one.
+            // Only the first of several wake-ups counts. Either the look that is due sees it, or it asks for a new look.
             let _ = self.woken.compare_exchange(POLLED, now.as_nanos(), Ordering::SeqCst, Ordering::SeqCst);
             self.watch.look_by(now.after(PATIENCE));
         }

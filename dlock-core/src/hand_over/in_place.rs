@@ -90,7 +90,7 @@ impl HandOverState {
                 entry.in_place = None;
             }
         });
-        self.undo(competitor.clone(), Asker::Nobody);
+        self.undo(competitor.clone(), Asker::None);
         None
     }
 

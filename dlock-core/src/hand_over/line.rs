@@ -137,7 +137,7 @@ impl LineInUse {
         self.to_wake -= usize::from(std::mem::take(&mut waiting.is_to_wake));
     }
 
-    /// The first so many let something pass.
+    /// The first `count` waiters let something pass.
     pub(super) fn park(&mut self, count: usize) {
         for waiting in self.waiters.iter_mut().take(count) {
             // It may be that it was never woken, since whatever wakes was late itself.
@@ -146,7 +146,7 @@ impl LineInUse {
         }
     }
 
-    /// The first so many of those that may be served let something pass.
+    /// The first `count` of those that may be served let something pass.
     pub(super) fn park_candidates(&mut self, count: usize) {
         let last =
             self.waiters.iter().enumerate().filter(|(_, waiting)| !waiting.is_parked).take(count).last();

@@ -22,7 +22,7 @@ impl LossRelay {
         Self { heard_by, concerns, is_doubt: false, loss: None }
     }
 
-    /// From here on it concerns somebody else, who learns what was said before.
+    /// From here on it concerns another request, which learns what was said before.
     pub(super) fn pass_to(&mut self, next: LossSignal) {
         if self.is_doubt {
             next.doubt();

@@ -5,7 +5,7 @@
 //! the one which competes for all (I1: while it holds, at most one of those behind it has the lock).
 //!
 //! The first in line asks the backend in its own future, which costs no detour. If it is not polled when there is
-//! something for it, the keeper goes on with its request: so no waiter hangs on the future of another one.
+//! something for it, the keeper goes on with its request: so no waiter hangs on the future of another waiter.
 
 mod asking;
 mod in_place;
@@ -85,7 +85,7 @@ impl Backend for HandOverBackend {
         None
     }
 
-    /// Whoever asks the competitor to let go means the holder, and not the one after it in this process.
+    /// A client that asks the competitor to let go means the holder, and not the next one of this process.
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {
         Box::pin(self.0.revoked(claim))
     }
@@ -123,7 +123,7 @@ impl Admin for HandOverBackend {
     }
 }
 
-/// As the backend itself: that there is a queue before it is no business of who looks.
+/// As the backend itself: the queue before it is an inner matter.
 impl fmt::Debug for HandOverBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.backend.fmt(f)

@@ -1,4 +1,4 @@
-//! Acquisitions that no queue knows any more and that the backend is still to release. Plain data.
+//! Acquisitions that have left their queue, and that the backend still has to release. Plain data.
 
 use crate::backend::Claim;
 use crate::backend::expiring_map::ExpiringMap;

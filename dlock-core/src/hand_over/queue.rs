@@ -90,20 +90,20 @@ pub(super) enum TakeOutcome {
     Has(Grant),
 }
 
-/// What somebody who enters has to do.
+/// What a request that enters has to do.
 #[derive(Debug)]
 pub(super) enum EnterOutcome {
     /// Ask the backend for itself.
     AskInPlace,
     /// Wait for this.
     Wait(Arc<Bell<LockError>>),
-    /// Another one has the lock, or is before it.
+    /// Another owner has the lock, or is ahead.
     Busy,
     /// It has the lock already.
     Has(Grant),
 }
 
-/// What there is to do when somebody left.
+/// What there is to do when an owner left.
 #[derive(Debug)]
 pub(super) enum LeaveOutcome {
     /// It was not here.
@@ -127,7 +127,7 @@ pub(super) struct TimePassed {
     pub(super) displaced: Option<(OwnerId, OwnerId)>,
     /// A grant that was not taken: it has to go back.
     pub(super) returned: Option<OwnerId>,
-    /// This lease is over, and nobody said so: who had it, and for which acquisition.
+    /// This lease ended without a word: who had it, and for which acquisition.
     pub(super) lost: Option<(OwnerId, OwnerId)>,
 }
 
@@ -159,7 +159,7 @@ impl KeyQueue {
         Some(PlaceInLine { ahead: ahead?, competitor })
     }
 
-    /// Somebody wants the lock.
+    /// An owner wants the lock.
     pub(super) fn enter(&mut self, owner: OwnerId, mode: Mode) -> EnterOutcome {
         if let Some(grant) = self.held(owner) {
             return EnterOutcome::Has(grant);
@@ -231,7 +231,7 @@ impl KeyQueue {
         }
     }
 
-    /// The backend granted the lock to a caller that asked for itself. `None` if it does not any more: the grant has to
+    /// The backend granted the lock to a caller that asked for itself. `None` if it no longer does: the grant has to
     /// go back.
     pub(super) fn granted_in_place(&mut self, owner: OwnerId, grant: &Grant, now: Moment) -> Option<Grant> {
         match std::mem::take(&mut self.stage) {
@@ -245,7 +245,7 @@ impl KeyQueue {
         }
     }
 
-    /// The backend refused a caller that asked for itself, and keeps nothing of it. `false` if it did not ask any more.
+    /// The backend refused a caller that asked for itself, and keeps nothing of it. `false` if it no longer asked.
     pub(super) fn refused_in_place(&mut self, owner: OwnerId) -> bool {
         let asked = self.asks_in_place(owner);
         if asked {
@@ -290,7 +290,7 @@ impl KeyQueue {
         matches!(&self.stage, Stage::Asking { competitor: asked } if *asked == competitor)
     }
 
-    /// The backend granted what the keeper asked for: it is offered. `false` if nobody wants it any more.
+    /// The backend granted what the keeper asked for: it is offered. `false` if no waiter wants it.
     pub(super) fn offer(&mut self, competitor: OwnerId, grant: &Grant, now: Moment) -> bool {
         match std::mem::take(&mut self.stage) {
             Stage::Asking { competitor: asked } if asked == competitor => {
@@ -303,7 +303,7 @@ impl KeyQueue {
         }
     }
 
-    /// What nobody is there to take comes back.
+    /// Without a waiter to take it, the share comes back.
     fn offer_to_candidates(&mut self, share: GrantShare, now: Moment) -> Option<GrantShare> {
         if !self.waiters.has_candidates() {
             return Some(share);
@@ -424,14 +424,14 @@ impl KeyQueue {
         }
     }
 
-    /// Somebody asks the competitor to let go: what it was granted is handed over to nobody.
+    /// A client asks the competitor to let go: its grant is handed over no more.
     pub(super) fn revoked(&mut self, competitor: OwnerId) {
         if let Some(share) = self.share_of(competitor) {
             share.end();
         }
     }
 
-    /// Somebody leaves: the holder, a waiter, or who asks for itself.
+    /// An owner leaves: the holder, a waiter, or a caller that asks for itself.
     pub(super) fn leave(&mut self, owner: OwnerId, share: HandOver, now: Moment) -> LeaveOutcome {
         match std::mem::take(&mut self.stage) {
             Stage::Held { holder, share: granted } if holder == owner => self.hand_over(granted, share, now),
@@ -489,7 +489,7 @@ impl KeyQueue {
         }
     }
 
-    /// What there is to do at `now` because somebody did not do anything.
+    /// What there is to do at `now` because an owner did nothing.
     pub(super) fn pass_time(&mut self, now: Moment) -> TimePassed {
         let is_displaced = self.displaced_at().is_some_and(|at| at <= now);
         match std::mem::take(&mut self.stage) {
@@ -529,7 +529,7 @@ impl KeyQueue {
         }
     }
 
-    /// When time may have brought something to do, if nobody does anything until then.
+    /// When time may have brought something to do, if nothing else happens until then.
     pub(super) fn next_look(&self, now: Moment) -> Option<Moment> {
         match &self.stage {
             Stage::InPlace { .. } => self.displaced_at().into_iter().chain(self.followed_at()).min(),
@@ -551,7 +551,7 @@ fn reach(since: Moment, now: Moment) -> usize {
     usize::try_from(passed).unwrap_or(usize::MAX).saturating_add(1)
 }
 
-/// When an offer that so many may take widens to one more.
+/// When an offer to this number of waiters widens to one more.
 fn widens_at(since: Moment, reach: usize) -> Moment {
     since.after(PATIENCE.saturating_mul(u32::try_from(reach).unwrap_or(u32::MAX)))
 }

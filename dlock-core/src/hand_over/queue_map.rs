@@ -15,7 +15,7 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Of two threads at any two keys one in so many waits for the other.
+/// Two threads at two keys share a lock once in this number of cases.
 const SHARDS: usize = 32;
 
 /// Every queue that is in use.
@@ -102,7 +102,7 @@ impl QueueEntry {
 }
 
 impl QueueMap {
-    /// Looks at a queue, and at what is pending such queues. A queue that nobody uses is not kept.
+    /// Looks at a queue, and at the releases that are pending beside it. A queue without users is not kept.
     pub(super) fn with<T>(
         &self,
         lane: &Lane,
@@ -117,11 +117,11 @@ impl QueueMap {
                 }
                 seen
             }
-            MapEntry::Vacant(nobody) => {
+            MapEntry::Vacant(vacant) => {
                 let mut entry = QueueEntry::default();
                 let seen = look(&mut entry, pending);
                 if !entry.queue.is_empty() {
-                    nobody.insert(entry);
+                    vacant.insert(entry);
                 }
                 seen
             }
@@ -149,19 +149,19 @@ impl QueueMap {
         forget_at
     }
 
-    /// Looks at what is pending such queues.
+    /// Looks at the releases that are pending beside the queues.
     pub(super) fn pending<T>(&self, lane: &Lane, look: impl FnOnce(&mut PendingReleases) -> T) -> T {
         look(&mut self.shard(lane).lock().pending)
     }
 
-    /// Whether nothing is kept of anybody.
+    /// Whether nothing is kept.
     #[cfg(test)]
     pub(super) fn are_empty(&self) -> bool {
         let is_empty = |shard: &Shard| shard.queues.is_empty() && shard.pending.is_empty();
         self.shards.iter().all(|shard| is_empty(&shard.lock()))
     }
 
-    #[expect(clippy::indexing_slicing, reason = "a remainder of so many is less")]
+    #[expect(clippy::indexing_slicing, reason = "a remainder is less than the divisor")]
     fn shard(&self, lane: &Lane) -> &Mutex<Shard> {
         &self.shards[self.places.hash_one(lane) as usize % SHARDS]
     }

@@ -7,26 +7,26 @@ use std::time::Duration;
 
 /// How far one grant of the backend may go round inside the process before other processes have their turn.
 ///
-/// While a lock is wanted by several tasks of one process, whoever releases it hands it over to the next of them
-/// without a request. Each holder has a fencing token of its own, and tokens still rise with every grant (I2).
-/// Other processes wait for no longer than this allows, and then stand before the rest of this one. A holder keeps the
-/// lock for as long as it wants: the time is looked at when it is released. Requests with another `ttl` stand in a line
-/// of their own.
+/// When several tasks of one process want a lock, a release hands it to the next of them without a request. Each holder
+/// has a fencing token of its own, and tokens still rise with every grant. Then other processes have their turn, ahead of
+/// the remaining tasks of this one. The limit is checked at each release, so it does not cut a holder short. Requests
+/// with another `ttl` wait in a line of their own.
 ///
-/// The tokens are set aside with the grant. Where servers can forget a lock, it may go round for `within` longer, under
-/// tokens that are smaller than those of who was granted it after that.
+/// The tokens are reserved with the grant. Where a server can forget a lock, tasks may pass it on for up to `within`
+/// longer. Their tokens are then smaller than those of the owner that was granted it meanwhile, so a fenced store refuses
+/// their writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandOver {
-    /// How many holders one grant serves at most, the first included: 1 to 64.
+    /// The most holders that one grant serves, the first included: 1 to 64.
     pub max: u32,
-    /// For how long after the grant it is handed over. [`Duration::MAX`] sets no limit of time.
+    /// How long after the grant the lock is still handed over. [`Duration::MAX`] sets no limit.
     pub within: Duration,
 }
 
 impl HandOver {
-    /// Every waiter asks the backend, and every release goes to it: strictly first come, first served among all
-    /// processes.
+    /// Every waiter asks the backend, and every release goes to it. So all processes together are served strictly in
+    /// the order in which they came.
     pub const OFF: Self = Self { max: 1, within: Duration::ZERO };
 
     /// As many tokens as backends reserve with a grant.
@@ -104,7 +104,7 @@ impl GrantShare {
         has_share && is_long && now.since(self.since) < share.within
     }
 
-    /// From here on it is handed over to nobody.
+    /// From here on it is handed over no more.
     pub(super) fn end(&mut self) {
         self.tokens_left = 0;
     }

@@ -31,14 +31,14 @@ pub(super) struct HandOverState {
     this: Weak<Self>,
 }
 
-/// What there is to do once a queue is not locked any more.
+/// What there is to do once the queue is unlocked.
 #[derive(Default)]
 struct Errands {
     /// These may take what is offered, or let it pass.
     to_wake: CalledWaiters,
     // In boxes, for there is seldom any of it.
     ask: Option<Box<AskErrand>>,
-    /// To be undone once nothing asks for it any more.
+    /// To be undone once nothing asks for it.
     undo: Option<Box<(Claim, Asker)>>,
     /// A grant that is gone, and whom that concerns.
     lost: Option<Box<LossRelay>>,
@@ -70,7 +70,7 @@ struct Left {
 
 /// What asks for an acquisition that is to be undone.
 pub(super) enum Asker {
-    Nobody,
+    None,
     Keeper(AbortOnDropHandle<()>),
     Caller(InPlace),
 }
@@ -179,11 +179,11 @@ impl HandOverState {
         if let Some((displaced, competitor)) = passed.displaced {
             let claim = lane.claim(competitor);
             self.note_pending(pending, displaced, &claim, now);
-            let asker = entry.in_place.take().map_or(Asker::Nobody, Asker::Caller);
+            let asker = entry.in_place.take().map_or(Asker::None, Asker::Caller);
             errands.undo = Some(Box::new((claim, asker)));
         }
         if let Some(returned) = passed.returned {
-            errands.undo = Some(Box::new((lane.claim(returned), Asker::Nobody)));
+            errands.undo = Some(Box::new((lane.claim(returned), Asker::None)));
         }
         if let Some((holder, competitor)) = passed.lost {
             self.note_pending(pending, holder, &lane.claim(competitor), now);
@@ -217,12 +217,12 @@ impl HandOverState {
         to_wake.into_iter().for_each(|called| called.bell.ring(None));
     }
 
-    /// Has the backend undo an acquisition of its own, after nothing asks for it any more.
+    /// Has the backend undo an acquisition of its own, once nothing asks for it.
     pub(super) fn undo(&self, claim: Claim, asker: Asker) {
         let backend = Arc::clone(&self.backend);
         self.background.spawn(async move {
             match asker {
-                Asker::Nobody => {}
+                Asker::None => {}
                 Asker::Keeper(asking) => {
                     asking.abort();
                     let _ = asking.await;
@@ -305,14 +305,14 @@ impl HandOverState {
             is_offered
         });
         if !is_offered {
-            self.undo(competitor, Asker::Nobody);
+            self.undo(competitor, Asker::None);
         }
     }
 
     /// Waiting cannot help: all who wait learn why.
     fn failed(&self, lane: &Lane, competitor: Claim, error: &LockError) {
         let told = self.step(lane, |entry, _, _| entry.queue.failed(competitor.owner));
-        self.undo(competitor, Asker::Nobody);
+        self.undo(competitor, Asker::None);
         told.into_iter().for_each(|called| called.bell.ring(Some(error.clone())));
     }
 
@@ -487,7 +487,7 @@ impl HandOverState {
                     entry.relay = None;
                     undo = Some((
                         lane.claim(competitor),
-                        entry.asking.take().map_or(Asker::Nobody, Asker::Keeper),
+                        entry.asking.take().map_or(Asker::None, Asker::Keeper),
                     ));
                 }
                 LeaveOutcome::HandedOver => {
@@ -565,5 +565,5 @@ fn is_to_repeat(released: &Result<(), LockError>) -> bool {
 }
 
 fn not_owner() -> LockError {
-    LockError::new(ErrorKind::Lost, "the owner does not have the lock any more; acquire it again")
+    LockError::new(ErrorKind::Lost, "the owner no longer has the lock; acquire it again")
 }

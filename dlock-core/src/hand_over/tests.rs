@@ -171,7 +171,7 @@ async fn without_hand_over_every_grant_is_asked_for() {
     assert!(rise(&tokens));
 }
 
-/// However long a process keeps its lock busy, another one has its turn.
+/// However long a process keeps its lock busy, another process has its turn.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_process_has_its_turn() {
     let store = EmbeddedBackend::new();
@@ -194,7 +194,7 @@ async fn another_process_has_its_turn() {
     tasks.abort_all();
 }
 
-/// I4: whoever asks for the queue and is dropped is followed by the next, which asks for the same acquisition.
+/// I4: when the waiter that asks for the queue is dropped, the next one asks for the same acquisition.
 #[tokio::test]
 async fn the_next_asks_on_for_who_is_dropped() {
     let backend = Blocks::over(&EmbeddedBackend::new());
@@ -226,12 +226,12 @@ async fn queued(backend: Arc<dyn Backend>, claim: &Claim) -> tokio::task::JoinHa
     task
 }
 
-/// Nothing is kept of a key that nobody uses.
+/// Nothing is kept of a key that is not in use.
 fn is_clean(local: &HandOverBackend) -> bool {
     local.0.queues.are_empty()
 }
 
-/// A lease that is lost is lost for its holder, and the next waiter competes for another one.
+/// A lost lease is lost for its holder. The next waiter competes for a new lease.
 #[tokio::test]
 async fn a_lost_lease_goes_to_the_next_waiter() {
     let backend = Blocks::over(&EmbeddedBackend::new());

@@ -36,7 +36,7 @@ impl Watch {
                 () = sleep_until(Moment::from_nanos(next)), if next != NEVER => break,
             }
         }
-        // Whatever asks to be looked at from here on does so anew.
+        // A queue that asks to be looked at from here on asks again.
         self.next.store(NEVER, Ordering::SeqCst);
     }
 }

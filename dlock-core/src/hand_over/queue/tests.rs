@@ -41,7 +41,7 @@ fn grant(token: u64, tokens: u32, valid_until: Moment) -> Grant {
     Grant::new(FencingToken::new(token), valid_until).with_tokens(tokens)
 }
 
-/// A queue in which the first of three has the lock, with so many tokens, and two wait.
+/// A queue in which the first of three has the lock, with this number of tokens, and two wait.
 fn held(tokens: u32) -> (KeyQueue, [OwnerId; 3]) {
     let (mut queue, claims) = (KeyQueue::default(), [owner(), owner(), owner()]);
     assert!(matches!(enter(&mut queue, claims[0], Mode::Wait, at(0)), EnterOutcome::AskInPlace));
@@ -107,7 +107,7 @@ fn a_grant_is_not_handed_over_without_tokens_nor_late_nor_with_little_lease_left
 }
 
 #[test]
-fn an_offer_that_is_not_taken_widens_and_whoever_lets_it_pass_keeps_its_place() {
+fn an_offer_that_is_not_taken_widens_and_a_waiter_that_lets_it_pass_keeps_its_place() {
     let (mut queue, [_, two, three]) = offered(64);
     assert!(take(&mut queue, three, at(59)).granted().is_none(), "not its turn yet");
     assert_eq!(queue.next_look(at(10)), Some(at(60)));
@@ -174,7 +174,7 @@ fn a_caller_that_could_not_be_told_of_a_failure_is_the_first_in_line() {
 }
 
 #[test]
-fn what_is_withdrawn_is_asked_for_anew() {
+fn what_is_withdrawn_is_asked_for_again() {
     let (mut queue, [_, two, _]) = offered(64);
     assert!(queue.withdraw());
     assert!(matches!(take(&mut queue, two, at(11)), TakeOutcome::Wait));
@@ -194,7 +194,7 @@ fn an_offer_is_not_taken_once_its_lease_is_over() {
 fn a_caller_that_asks_for_itself_and_is_not_polled_is_followed_by_the_keeper() {
     let (mut queue, [one, two, fresh]) = (KeyQueue::default(), [owner(), owner(), owner()]);
     enter(&mut queue, one, Mode::Wait, at(0));
-    assert_eq!(queue.next_look(at(0)), None, "nobody waits for it");
+    assert_eq!(queue.next_look(at(0)), None, "no waiter is left");
     enter(&mut queue, two, Mode::Wait, at(10));
     assert_eq!(queue.next_look(at(10)), Some(at(50)));
     assert_eq!(queue.pass_time(at(50)).displaced.unwrap(), (one, one));
@@ -313,11 +313,11 @@ fn the_last_waiter_that_leaves_has_what_the_keeper_asks_for_undone() {
     assert!(matches!(queue.leave(one, SHARE, at(1)), LeaveOutcome::Quietly));
     assert!(matches!(queue.leave(two, SHARE, at(1)), LeaveOutcome::Abandoned(asked) if asked == one));
     assert!(queue.is_empty());
-    assert!(!queue.offer(one, &grant(64, 64, at(9_000)), at(2)), "nobody wants it");
+    assert!(!queue.offer(one, &grant(64, 64, at(9_000)), at(2)), "no waiter wants it");
 }
 
 #[test]
-fn a_try_passes_nobody() {
+fn a_try_passes_no_waiter() {
     let (mut queue, [one, ..]) = held(64);
     assert!(matches!(enter(&mut queue, owner(), Mode::Try, at(1)), EnterOutcome::Busy));
     queue.leave(one, SHARE, at(1));
@@ -325,12 +325,12 @@ fn a_try_passes_nobody() {
 }
 
 #[test]
-fn a_lost_lease_is_asked_for_anew() {
+fn a_lost_lease_is_asked_for_again() {
     let (mut queue, [one, two, _]) = held(64);
     assert!(queue.lost(two).is_none(), "it is not the competitor");
     assert_eq!(queue.lost(one), Some(Some(one)));
     assert_eq!(invited(&mut queue, at(0)), Some(two));
-    assert!(matches!(queue.leave(one, SHARE, at(0)), LeaveOutcome::Unknown), "it holds nothing any more");
+    assert!(matches!(queue.leave(one, SHARE, at(0)), LeaveOutcome::Unknown), "it holds nothing");
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn a_lease_that_ends_in_silence_is_noticed() {
 }
 
 #[test]
-fn a_holder_that_was_asked_to_let_go_hands_over_to_nobody_here() {
+fn a_holder_that_was_asked_to_let_go_hands_over_to_no_waiter_here() {
     let (mut queue, [one, ..]) = held(64);
     queue.revoked(one);
     assert!(matches!(queue.leave(one, SHARE, at(1)), LeaveOutcome::Over(_)));
@@ -351,13 +351,13 @@ fn a_holder_that_was_asked_to_let_go_hands_over_to_nobody_here() {
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Enter(usize, bool),
-    /// The backend answers whoever asks.
+    /// The backend answers the side that asks.
     Answer,
     /// The future of this one is polled.
     Poll(usize),
     Leave(usize),
     Lose,
-    /// The backend has whoever asks for itself wait, or wakes it.
+    /// The backend has the caller that asks for itself wait, or wakes it.
     Queue(bool),
     Later(u64),
 }
@@ -561,7 +561,7 @@ proptest! {
     /// Whatever comes: once those who want the lock are polled and the backend answers, one of them has it; and nothing
     /// is left when all have gone.
     #[test]
-    fn nobody_is_forgotten_and_nothing_is_left(steps in steps()) {
+    fn no_waiter_is_forgotten_and_nothing_is_left(steps in steps()) {
         let mut process = Process::default();
         for step in steps {
             process.step(step);
