@@ -1,5 +1,6 @@
 //! The error of all operations.
 
+use crate::guarantees::Guarantees;
 use crate::key::{LockKey, Namespace};
 use crate::label::Label;
 use std::borrow::Cow;
@@ -41,6 +42,8 @@ struct Details {
     source: Option<Arc<dyn StdError + Send + Sync>>,
     /// How many releases were not confirmed.
     unflushed: usize,
+    /// What was required of a backend that does not promise it.
+    missing: Guarantees,
     remainder: Remainder,
     busy: Option<Box<BusyDetails>>,
 }
@@ -177,8 +180,8 @@ impl LockError {
     #[must_use]
     pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
-        let (operation, backend, server, key, namespace, source, unflushed, remainder, busy) =
-            Default::default();
+        let (operation, backend, server, key, namespace, source) = Default::default();
+        let (unflushed, missing, remainder, busy) = Default::default();
         Self(Box::new(Details {
             kind,
             operation,
@@ -189,6 +192,7 @@ impl LockError {
             detail,
             source,
             unflushed,
+            missing,
             remainder,
             busy,
         }))
@@ -355,6 +359,21 @@ impl LockError {
     #[must_use]
     pub fn queue_place(&self) -> Option<usize> {
         self.0.busy.as_ref()?.place
+    }
+
+    /// An error that names what a backend does not promise, and what helps.
+    pub(crate) fn missing(missing: Guarantees, backend: &'static str) -> Self {
+        let detail = format!("the backend does not promise {missing}; {}", missing.remedies());
+        let mut error = Self::new(ErrorKind::Unsupported, detail).with_backend(backend);
+        error.0.missing = missing;
+        error
+    }
+
+    /// What was [required](crate::LockManagerBuilder::require) and is not promised by the backend; empty for every other
+    /// error.
+    #[must_use]
+    pub fn missing_guarantees(&self) -> Guarantees {
+        self.0.missing
     }
 
     /// What sort of failure this is.

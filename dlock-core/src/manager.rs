@@ -2,6 +2,7 @@
 
 use crate::backend::{Backend, prefixed, token_floor};
 use crate::error::{ErrorKind, LockError};
+use crate::guarantees::Guarantees;
 use crate::hand_over::{HandOver, HandOverBackend};
 use crate::handles::Handles;
 use crate::keeper::Background;
@@ -75,6 +76,7 @@ impl LockManager {
     /// | [`hand_over`](LockManagerBuilder::hand_over) | `off`, or holders and a duration: `16,10ms` |
     /// | [`flush_on_drop`](LockManagerBuilder::flush_on_drop) | a duration |
     /// | [`token_floor`](LockManagerBuilder::token_floor) | a number |
+    /// | [`require`](LockManagerBuilder::require) | names of [`Guarantees`] with commas: `queue,across_restarts` |
     /// | [`label`](LockManagerBuilder::label) | text |
     /// | `namespace` | the [namespace](LockManagerBuilder::namespace) of the backend, from the first connection on: `shop:` |
     ///
@@ -174,6 +176,12 @@ impl LockManager {
     #[must_use]
     pub fn backend_name(&self) -> &'static str {
         self.shared.backend.name()
+    }
+
+    /// What the backend promises.
+    #[must_use]
+    pub fn guarantees(&self) -> Guarantees {
+        self.shared.backend.guarantees()
     }
 
     /// Whether `other` is a clone of this manager.
@@ -297,6 +305,26 @@ impl LockManagerBuilder {
         self
     }
 
+    /// What the backend has to promise, by default nothing. If it promises less, [`build`](Self::build) fails with an
+    /// error that names what is missing, and what helps. So a program that needs a promise does not start over a backend
+    /// without it, whatever its URL says. Further calls add to what is required.
+    ///
+    /// ```
+    /// use dlock_core::{EmbeddedBackend, ErrorKind, Guarantees, LockManager};
+    ///
+    /// # fn main() -> Result<(), dlock_core::LockError> {
+    /// let builder = || LockManager::builder(EmbeddedBackend::new());
+    /// builder().require(Guarantees::QUEUE).build()?;
+    /// let refused = builder().require(Guarantees::ACROSS_PROCESSES).build().unwrap_err();
+    /// assert_eq!(refused.missing_guarantees(), Guarantees::ACROSS_PROCESSES);
+    /// assert!(refused.to_string().contains("use Redis or ZooKeeper"));
+    /// # Ok(()) }
+    /// ```
+    pub fn require(mut self, guarantees: Guarantees) -> Self {
+        self.settings.required |= guarantees;
+        self
+    }
+
     /// How long the drop of the manager's last clone waits for pending releases, by default 200 ms at most. All
     /// managers of a process together wait no longer than this. Zero turns it off.
     ///
@@ -386,11 +414,23 @@ impl LockManagerBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidOption`] if the ttl, `max_hold`, the hand-over or the label is out of its range or the
-    /// namespace is not valid, [`ErrorKind::Unavailable`] if the system gives no thread, and [`ErrorKind::NotConfigured`] in a process that was
-    /// forked after a manager was built.
+    /// namespace is not valid, [`ErrorKind::Unsupported`] if the backend lacks what is
+    /// [required](Self::require), [`ErrorKind::Unavailable`] if the system gives no thread, and
+    /// [`ErrorKind::NotConfigured`] in a process that was forked after a manager was built.
     pub fn build(mut self) -> Result<LockManager, LockError> {
-        let ManagerSettings { ttl, wait, max_hold, hand_over, flush_on_drop, token_floor, namespace, label } =
-            self.settings;
+        self.check_guarantees()?;
+        let settings = self.settings;
+        let ManagerSettings {
+            ttl,
+            wait,
+            max_hold,
+            hand_over,
+            flush_on_drop,
+            token_floor,
+            namespace,
+            label,
+            ..
+        } = settings;
         let (ttl, max_hold, label) = (Ttl::new(ttl)?, MaxHold::new(max_hold)?, label.transpose()?);
         if !(1..=HandOver::MOST).contains(&hand_over.max) {
             let detail = "a hand-over is of 1 to 64 holders; 1 turns it off";
@@ -419,5 +459,11 @@ impl LockManagerBuilder {
             releases,
         };
         Ok(LockManager::of(Arc::new(shared)))
+    }
+    fn check_guarantees(&self) -> Result<(), LockError> {
+        match self.settings.required - self.backend.guarantees() {
+            missing if missing.is_empty() => Ok(()),
+            missing => Err(LockError::missing(missing, self.backend.name())),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::backend::url_options::{UrlOption, Wrong, duration, number};
 use crate::error::LockError;
+use crate::guarantees::Guarantees;
 use crate::hand_over::HandOver;
 use crate::handles::DEFAULT_PATIENCE;
 use crate::label::Label;
@@ -17,6 +18,7 @@ pub(crate) struct ManagerSettings {
     pub(crate) hand_over: HandOver,
     pub(crate) flush_on_drop: Duration,
     pub(crate) token_floor: u64,
+    pub(crate) required: Guarantees,
     /// In a URL it is the backend's.
     pub(crate) namespace: Option<String>,
     /// As it was given: a wrong one is told when the manager is built.
@@ -35,6 +37,7 @@ impl Default for ManagerSettings {
             hand_over: HandOver::default(),
             flush_on_drop: DEFAULT_PATIENCE,
             token_floor: 0,
+            required: Guarantees::empty(),
             namespace: None,
             label: None,
         }
@@ -65,6 +68,11 @@ pub(crate) const OPTIONS: &[UrlOption<ManagerSettings>] = &[
     }),
     UrlOption::new("token_floor", |settings, value| {
         settings.token_floor = number(value)?;
+        Ok(())
+    }),
+    UrlOption::new("require", |settings, value| {
+        settings.required =
+            Guarantees::parse(value).ok_or("write names with commas, such as queue,across_restarts")?;
         Ok(())
     }),
     UrlOption::new("label", |settings, value| {

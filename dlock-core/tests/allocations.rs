@@ -26,6 +26,10 @@ impl Backend for Weightless {
         "weightless"
     }
 
+    fn guarantees(&self) -> dlock_core::Guarantees {
+        dlock_core::Guarantees::empty()
+    }
+
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         let valid_until = request.claim.ttl.valid_until(Moment::now());
         match self {

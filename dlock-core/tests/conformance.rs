@@ -71,6 +71,8 @@ mod flaws_are_caught {
         held_too_long: OutlivesLeases by a_guard_that_is_held_too_long_is_lost_and_its_lock_goes_on;
         held_too_long_for_ever: NeverExpires by a_guard_that_is_held_too_long_is_lost_and_its_lock_goes_on;
         trust: DoubtsForEver by a_guard_whose_renewal_fails_is_suspect_until_one_succeeds;
+        blocks_of_tokens: PromisesTokens by a_block_of_tokens_is_promised_where_grants_have_one;
+        promise_of_a_queue: DeniesItsQueue by a_queue_that_is_kept_is_promised;
         keys: MixesKeysUp by odd_keys_are_locks_of_their_own;
         namespaces: ForgetsNamespaces by a_key_of_two_namespaces_is_two_locks;
         inspection: HidesHolders by an_inspection_names_the_holder;

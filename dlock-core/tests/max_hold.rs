@@ -175,6 +175,10 @@ mod elsewhere {
             "elsewhere"
         }
 
+        fn guarantees(&self) -> dlock_core::Guarantees {
+            dlock_core::Guarantees::empty()
+        }
+
         fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
             Box::pin(async move { Ok(self.0.acquire(request).await?.with_tokens(8)) })
         }

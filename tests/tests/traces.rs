@@ -166,6 +166,10 @@ impl Backend for Telling {
         "telling"
     }
 
+    fn guarantees(&self) -> dlock_core::Guarantees {
+        dlock_core::Guarantees::empty()
+    }
+
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         *self.0.lock().unwrap() = Some(request.loss());
         self.1.acquire(request)

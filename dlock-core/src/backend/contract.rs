@@ -7,6 +7,7 @@ use super::inspection::Inspection;
 use super::listing::{ListCursor, LockPage};
 use super::request::AcquireRequest;
 use crate::error::LockError;
+use crate::guarantees::Guarantees;
 use crate::key::{LockKey, Namespace};
 use crate::lease::FencingToken;
 use crate::time::{Clock, Moment};
@@ -38,6 +39,14 @@ pub type RevokedFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The backend's name in errors and traces, such as `"redis"`.
     fn name(&self) -> &'static str;
+
+    /// What holds under the assumptions of this backend, as it is set up. Without asking a server.
+    ///
+    /// # Behavior
+    /// - The answer is always the same.
+    /// - A backend without [`Guarantees::QUEUE`] keeps no order of waiters.
+    /// - Grants have more than one token if and only if [`Guarantees::TOKEN_BLOCKS`] is promised.
+    fn guarantees(&self) -> Guarantees;
 
     /// Whether the locks are kept in this process. Then a queue in front of the backend gains nothing, and owners only
     /// need to be unique in this process.
@@ -190,6 +199,10 @@ pub trait Admin: Send + Sync {
 impl<B: Backend + ?Sized> Backend for Arc<B> {
     fn name(&self) -> &'static str {
         (**self).name()
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        (**self).guarantees()
     }
 
     fn is_local(&self) -> bool {

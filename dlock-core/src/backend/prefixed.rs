@@ -9,6 +9,7 @@ use super::inspection::Inspection;
 use super::listing::{ListCursor, ListedLock, LockPage};
 use super::request::AcquireRequest;
 use crate::error::LockError;
+use crate::guarantees::Guarantees;
 use crate::key::{LockKey, Namespace};
 use crate::lease::FencingToken;
 use crate::time::{Clock, Moment};
@@ -53,6 +54,10 @@ impl Prefixed {
 impl Backend for Prefixed {
     fn name(&self) -> &'static str {
         self.backend.name()
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        self.backend.guarantees()
     }
 
     fn is_local(&self) -> bool {

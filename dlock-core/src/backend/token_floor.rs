@@ -9,6 +9,7 @@ use super::inspection::{HolderView, Inspection};
 use super::listing::{ListCursor, LockPage};
 use super::request::AcquireRequest;
 use crate::error::{ErrorKind, LockError};
+use crate::guarantees::Guarantees;
 use crate::key::{LockKey, Namespace};
 use crate::lease::FencingToken;
 use crate::time::{Clock, Moment};
@@ -56,6 +57,10 @@ impl Lifted {
 impl Backend for Lifted {
     fn name(&self) -> &'static str {
         self.backend.name()
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        self.backend.guarantees()
     }
 
     fn is_local(&self) -> bool {

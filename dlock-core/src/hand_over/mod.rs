@@ -25,6 +25,7 @@ use crate::backend::{
     LockPage, Reopening, RevokedFuture, admin,
 };
 use crate::error::{LockError, Operation};
+use crate::guarantees::Guarantees;
 use crate::keeper::Background;
 use crate::key::{LockKey, Namespace};
 use crate::lease::FencingToken;
@@ -50,6 +51,10 @@ impl HandOverBackend {
 impl Backend for HandOverBackend {
     fn name(&self) -> &'static str {
         self.0.backend.name()
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        self.0.backend.guarantees()
     }
 
     fn is_local(&self) -> bool {

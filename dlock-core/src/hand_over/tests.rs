@@ -51,6 +51,10 @@ impl Backend for Blocks {
         "blocks"
     }
 
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::empty()
+    }
+
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         Box::pin(async move {
             self.asked.lock().push(request.claim.clone());
@@ -84,6 +88,10 @@ fn unsent() -> LockError {
 impl Backend for OutOfReach {
     fn name(&self) -> &'static str {
         "out of reach"
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::empty()
     }
 
     fn acquire<'a>(&'a self, _: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
@@ -286,6 +294,10 @@ impl Backend for SlowAtFirst {
         "slow at first"
     }
 
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::empty()
+    }
+
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         match self.0.acquires() {
             0 => {
@@ -321,6 +333,10 @@ struct Silent(Arc<()>, Mutex<Vec<tokio::sync::oneshot::Sender<()>>>);
 impl Backend for Silent {
     fn name(&self) -> &'static str {
         "silent"
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::empty()
     }
 
     fn acquire<'a>(&'a self, _: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
@@ -376,6 +392,10 @@ mod conformance {
     impl Backend for Settling {
         fn name(&self) -> &'static str {
             self.0.name()
+        }
+
+        fn guarantees(&self) -> Guarantees {
+            Guarantees::empty()
         }
 
         fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {

@@ -3,6 +3,7 @@
 use super::{Fixture, Tap};
 use crate::backend::{AcquireRequest, Backend, Claim, Mode, Reopening};
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::guarantees::Guarantees;
 use crate::key::LockKey;
 use crate::label::Label;
 use crate::lease::{GuardState, LossReason};
@@ -43,6 +44,7 @@ macro_rules! conformance_suite {
             a_try_does_not_pass_the_queue
             a_waiter_that_leaves_keeps_the_others_in_order
             an_inspection_names_the_waiters_in_order
+            a_queue_that_is_kept_is_promised
         );
     };
     ($fixture:expr, without_queue) => {
@@ -51,6 +53,7 @@ macro_rules! conformance_suite {
             holders_never_overlap_under_contention
             tokens_rise_from_holder_to_holder
             tokens_rise_past_a_dead_holder
+            a_block_of_tokens_is_promised_where_grants_have_one
             a_try_that_is_refused_leaves_nothing
             a_wait_that_ends_is_busy_and_leaves_nothing
             a_dead_holder_costs_no_more_than_its_lease
@@ -155,6 +158,20 @@ pub async fn tokens_rise_past_a_dead_holder(fixture: &Fixture) {
     let dead = die_holding(fixture, &key).await;
     let guard = fixture.process().await.lock(&key).await.unwrap();
     assert!(guard.token() > dead, "{} after {dead}", guard.token());
+}
+
+/// What a hand-over inside a process lives on.
+pub async fn a_block_of_tokens_is_promised_where_grants_have_one(fixture: &Fixture) {
+    let backend = fixture.backend().await;
+    let claim = fixture.claim(&fixture.key("block of tokens"));
+    let granted = backend.acquire(&AcquireRequest::new(claim.clone(), Mode::Try)).await.unwrap();
+    assert_eq!(backend.guarantees().contains(Guarantees::TOKEN_BLOCKS), granted.tokens > 1, "{granted:?}");
+    backend.release(&claim).await.unwrap();
+}
+
+/// I6.
+pub async fn a_queue_that_is_kept_is_promised(fixture: &Fixture) {
+    assert!(fixture.backend().await.guarantees().contains(Guarantees::QUEUE));
 }
 
 /// I6, in one process.

@@ -6,6 +6,7 @@ use crate::backend::{
     LockPage, Mode, Reopening,
 };
 use crate::error::{ErrorKind, LockError};
+use crate::guarantees::Guarantees;
 use crate::key::{LockKey, Namespace};
 use crate::lease::{FencingToken, OwnerId, Ttl};
 use crate::time::{Moment, sleep_until};
@@ -45,6 +46,10 @@ pub enum Flaw {
     DoubtsForEver,
     /// Keys are cut at the first byte that is not a letter or digit.
     MixesKeysUp,
+    /// Promises blocks of tokens, and gives one token.
+    PromisesTokens,
+    /// Keeps a queue, and does not say so.
+    DeniesItsQueue,
     /// A namespace makes no difference.
     ForgetsNamespaces,
     /// An inspection shows no holder.
@@ -246,6 +251,15 @@ impl Admin for FlawedBackend {
 impl Backend for FlawedBackend {
     fn name(&self) -> &'static str {
         "flawed"
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        let kept = self.inner.guarantees();
+        match self.flaw {
+            Flaw::PromisesTokens => kept | Guarantees::TOKEN_BLOCKS,
+            Flaw::DeniesItsQueue => kept - Guarantees::QUEUE,
+            _ => kept,
+        }
     }
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {

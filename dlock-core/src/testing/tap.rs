@@ -2,6 +2,7 @@
 
 use crate::backend::{AcquireRequest, Admin, Backend, BackendFuture, Claim, Grant, RevokedFuture};
 use crate::error::{ErrorKind, LockError};
+use crate::guarantees::Guarantees;
 use crate::key::Namespace;
 use crate::time::{Clock, Moment};
 use parking_lot::Mutex;
@@ -66,6 +67,10 @@ impl Backend for Tap {
 
     fn name(&self) -> &'static str {
         self.inner.name()
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        self.inner.guarantees()
     }
 
     fn clock(&self) -> Clock {

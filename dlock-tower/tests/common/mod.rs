@@ -86,6 +86,10 @@ impl Backend for Probe {
         "probe"
     }
 
+    fn guarantees(&self) -> dlock_core::Guarantees {
+        dlock_core::Guarantees::empty()
+    }
+
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         self.0.losses.lock().unwrap().push(request.loss());
         self.0.acquires.add_permits(1);
@@ -109,6 +113,10 @@ pub(crate) struct Failing(pub(crate) ErrorKind);
 impl Backend for Failing {
     fn name(&self) -> &'static str {
         "failing"
+    }
+
+    fn guarantees(&self) -> dlock_core::Guarantees {
+        dlock_core::Guarantees::empty()
     }
 
     fn acquire<'a>(&'a self, _: &'a AcquireRequest) -> BackendFuture<'a, Grant> {

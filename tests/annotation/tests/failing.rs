@@ -58,6 +58,10 @@ impl Backend for Stuck {
         "stuck"
     }
 
+    fn guarantees(&self) -> dlock_core::Guarantees {
+        dlock_core::Guarantees::empty()
+    }
+
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         *self.loss.lock().unwrap() = Some(request.loss());
         self.store.acquire(request)
@@ -83,6 +87,10 @@ struct Unreleased(EmbeddedBackend);
 impl Backend for Unreleased {
     fn name(&self) -> &'static str {
         "unreleased"
+    }
+
+    fn guarantees(&self) -> dlock_core::Guarantees {
+        dlock_core::Guarantees::empty()
     }
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {

@@ -19,6 +19,8 @@ pub mod acquisition;
 pub mod backend;
 #[path = "../../../dlock-core/src/error.rs"]
 pub mod error;
+#[path = "../../../dlock-core/src/guarantees.rs"]
+pub mod guarantees;
 mod guard;
 pub mod keeper;
 #[path = "../../../dlock-core/src/key/mod.rs"]

@@ -227,6 +227,10 @@ impl Backend for Store {
         "store"
     }
 
+    fn guarantees(&self) -> crate::guarantees::Guarantees {
+        crate::guarantees::Guarantees::empty()
+    }
+
     /// A place in the queue is kept until it is given up.
     fn longest_lease(&self, _: &Claim) -> Duration {
         Duration::from_secs(u64::from(u32::MAX))

@@ -13,7 +13,11 @@ struct Layer {
 }
 
 const LAYERS: &[Layer] = &[
-    Layer { name: "errors", files: &["error.rs", "key/", "label/", "template.rs"], below: &[] },
+    Layer {
+        name: "errors",
+        files: &["error.rs", "guarantees.rs", "key/", "label/", "template.rs"],
+        below: &[],
+    },
     Layer { name: "keeper", files: &["keeper/"], below: &["errors"] },
     Layer { name: "leases", files: &["lease/", "time/"], below: &["errors", "keeper"] },
     Layer { name: "seam", files: &["backend/"], below: &["errors", "keeper", "leases"] },

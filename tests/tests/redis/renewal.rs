@@ -31,6 +31,10 @@ impl Backend for Hasty {
         "hasty"
     }
 
+    fn guarantees(&self) -> dlock_core::Guarantees {
+        dlock_core::Guarantees::empty()
+    }
+
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         self.0.acquire(request)
     }

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::backend::answers::busy;
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::guarantees::Guarantees;
 use crate::key::LockKey;
 use crate::lease::FencingToken;
 use crate::time::{Clock, Moment, TestClock};
@@ -155,6 +156,11 @@ impl Admin for EmbeddedBackend {
 impl Backend for EmbeddedBackend {
     fn name(&self) -> &'static str {
         "embedded"
+    }
+
+    /// All but what concerns other processes. What would forget the locks ends their holders too.
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::all() - Guarantees::ACROSS_PROCESSES - Guarantees::TOKEN_BLOCKS
     }
 
     fn is_local(&self) -> bool {

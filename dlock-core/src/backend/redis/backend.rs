@@ -12,6 +12,7 @@ use crate::backend::start::Start;
 use crate::backend::wakeups::Waiter;
 use crate::backend::{AcquireRequest, Admin, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::guarantees::Guarantees;
 use crate::key::Namespace;
 use crate::lease::Ttl;
 use crate::time::{Backoff, Moment, jittered, sleep};
@@ -116,6 +117,7 @@ pub(super) struct RedisLocks {
     pub(super) pushes: Arc<Pushes>,
     pub(super) kept: Kept,
     pub(super) replicas: Option<Replicas>,
+    pub(super) guarantees: Guarantees,
     pub(super) in_namespace: InNamespace,
 }
 
@@ -358,6 +360,10 @@ async fn woken_or_after(waiter: &Waiter<'_, GrantNumber>, pause: Duration) -> Op
 impl Backend for RedisBackend {
     fn name(&self) -> &'static str {
         "redis"
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        self.0.guarantees
     }
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {

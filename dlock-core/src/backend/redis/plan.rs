@@ -66,8 +66,9 @@ impl RedisPlan {
         let servers = Arc::new(servers);
         let start = self.start(&servers, &pushes);
         let (kept, replicas) = (self.kept(&servers, &pushes), self.replicas(&servers, &pushes));
+        let guarantees = self.settings.guarantees();
         let in_namespace = Box::new(move |inner: &Namespace| self.clone().within_namespace(inner));
-        let locks = Arc::new(RedisLocks { address, start, pushes, kept, replicas, in_namespace });
+        let locks = Arc::new(RedisLocks { address, start, pushes, kept, replicas, guarantees, in_namespace });
         give_back_strays(&locks);
         release_again(&locks);
         Ok(locks)

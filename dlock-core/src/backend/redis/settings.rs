@@ -6,6 +6,7 @@ use super::script_options::{Gap, ScriptOptions};
 use super::servers::AddressMap;
 use crate::backend::url_options::{GivenOptions, UrlOption, choice, duration, names, number};
 use crate::error::{ErrorKind, LockError};
+use crate::guarantees::Guarantees;
 use std::fmt;
 use std::time::Duration;
 
@@ -68,6 +69,20 @@ impl RedisSettings {
             return refuse("require_replicas needs the scripts of Recipe::Fair or Recipe::Barging");
         }
         Ok(())
+    }
+
+    /// How a server keeps its data, and what it is replicated to, cannot be seen here. So of restarts only the quarantine
+    /// says something, and of failovers nothing does.
+    pub(super) fn guarantees(&self) -> Guarantees {
+        let tokens = Guarantees::RISING_TOKENS | Guarantees::TOKEN_BLOCKS;
+        let of_recipe = match self.recipe {
+            Recipe::Fair => tokens | Guarantees::QUEUE,
+            Recipe::Barging => tokens,
+            Recipe::Plain | Recipe::Timestamp => Guarantees::empty(),
+        };
+        let is_quarantined = self.has_queue() && !self.options.quarantine.is_zero();
+        let of_quarantine = if is_quarantined { Guarantees::ACROSS_RESTARTS } else { Guarantees::empty() };
+        Guarantees::ACROSS_PROCESSES | of_recipe | of_quarantine
     }
 
     pub(super) fn has_queue(&self) -> bool {

@@ -2,9 +2,10 @@
 
 use super::acquire::Acquire;
 use super::locks::{NAME, ZooKeeperLocks};
-use super::{release, revocation};
+use super::{Recipe, release, revocation};
 use crate::backend::{AcquireRequest, Admin, Backend, BackendFuture, Claim, Grant, RevokedFuture};
 use crate::error::{LockError, Operation};
+use crate::guarantees::Guarantees;
 use crate::keeper::shielded;
 use crate::key::{LockKey, Namespace};
 use crate::time::Moment;
@@ -133,6 +134,13 @@ impl ZooKeeperBackend {
 impl Backend for ZooKeeperBackend {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        match self.0.settings.recipe() {
+            Recipe::Sequential => Guarantees::all(),
+            Recipe::Simple => Guarantees::all() - Guarantees::QUEUE,
+        }
     }
 
     fn longest_lease(&self, claim: &Claim) -> Duration {

@@ -12,6 +12,7 @@ use crate::backend::redis::wire::Inbox;
 use crate::backend::start::Start;
 use crate::backend::{AcquireRequest, Admin, Backend, BackendFuture, Claim, Grant, Mode};
 use crate::error::{ErrorKind, LockError, Operation};
+use crate::guarantees::Guarantees;
 use crate::key::Namespace;
 use crate::time::{Backoff, Moment, sleep};
 use std::fmt;
@@ -173,6 +174,11 @@ fn failure_pauses() -> Backoff {
 impl Backend for RedlockBackend {
     fn name(&self) -> &'static str {
         "redlock"
+    }
+
+    /// A server that has lost its memory agrees too early unless an operator keeps it away, so restarts are left out.
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::ACROSS_PROCESSES | Guarantees::RISING_TOKENS | Guarantees::TOKEN_BLOCKS
     }
 
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
