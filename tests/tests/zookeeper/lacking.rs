@@ -15,9 +15,15 @@ async fn lacking(codes: &[i32], refusal: Refusal) -> Relay {
     relay
 }
 
+/// A server that drops the connection at each of several requests takes a few sessions to be told by them. On a busy
+/// machine that is more than the default.
+fn patient(relay: &Relay) -> ZooKeeperBackendBuilder {
+    at(&relay.hosts()).connect_within(LIMIT / 2)
+}
+
 /// Why a backend is not built for such servers.
 async fn refused(relay: &Relay, recipe: Recipe) -> String {
-    let built = soon("the build ends", at(&relay.hosts()).recipe(recipe).build()).await;
+    let built = soon("the build ends", patient(relay).recipe(recipe).build()).await;
     let error = built.unwrap_err();
     assert_eq!(
         (error.kind(), error.operation()),
@@ -46,7 +52,7 @@ async fn a_server_without_create2_in_transactions_is_for_the_simple_recipe() {
         let relay = lacking(&[MULTI], refusal).await;
         let text = refused(&relay, Recipe::Sequential).await;
         assert!(text.contains("Recipe::Simple"), "{refusal:?}: {text}");
-        let simple = at(&relay.hosts()).recipe(Recipe::Simple).build().await.unwrap();
+        let simple = patient(&relay).recipe(Recipe::Simple).build().await.unwrap();
         manager(simple).lock(fresh_key("simple")).await.unwrap().release().await.unwrap();
     }
 }
@@ -89,7 +95,7 @@ async fn clickhouse_keeper_is_told_by_what_it_lacks() {
     }
     for recipe in [Recipe::Sequential, Recipe::Simple] {
         let relay = lacking(&[CREATE_CONTAINER, EPHEMERALS], Refusal::End).await;
-        let backend = soon("the backend is built", at(&relay.hosts()).recipe(recipe).build()).await.unwrap();
+        let backend = soon("the backend is built", patient(&relay).recipe(recipe).build()).await.unwrap();
         let (locks, key) = (each_for_itself(backend), fresh_key("clickhouse"));
         let guard = locks.lock(&key).await.unwrap();
         let connections = relay.connections();
@@ -107,7 +113,7 @@ async fn clickhouse_keeper_is_told_by_what_it_lacks() {
 async fn a_server_without_containers_and_lists_of_nodes_is_made_do_with() {
     for refusal in REFUSALS {
         let relay = lacking(&[CREATE_CONTAINER, EPHEMERALS], refusal).await;
-        let backend = soon("the backend is built", at(&relay.hosts()).build()).await.unwrap();
+        let backend = soon("the backend is built", patient(&relay).build()).await.unwrap();
         let (locks, key) = (manager(backend), fresh_key("stays"));
         let guard = locks.lock(&key).await.unwrap();
         relay.take_requests();
@@ -129,7 +135,7 @@ async fn a_connection_lost_during_the_look_is_no_answer() {
     for code in [SYNC, MULTI] {
         let relay = Relay::to(shared_zookeeper()).await;
         relay.play(Trick::End(code));
-        let backend = soon("the backend is built", at(&relay.hosts()).build()).await.unwrap();
+        let backend = soon("the backend is built", patient(&relay).build()).await.unwrap();
         assert_eq!(relay.played(), 1);
         manager(backend).lock(fresh_key("looked at")).await.unwrap().release().await.unwrap();
     }
