@@ -143,7 +143,7 @@ impl Server {
         let from = time(answers.remove(0).as_deref().unwrap());
         let answer = answers.remove(0).map_err(|error| code(&error)).map(|text| numbers(&text));
         let (to, states) = read(rest);
-        Outcome { answer, during: Span { from, to }, states }
+        Outcome { answer, during: Span { from: from - STEP_BACK, to }, states }
     }
 
     /// The time in microseconds, and all states.
@@ -157,6 +157,9 @@ impl Server {
         commands.iter().map(|_| self.connection.receive()).collect()
     }
 }
+
+/// The microseconds by which a server's clock may go back between two commands, while the system sets it right.
+const STEP_BACK: i64 = 10;
 
 /// As dlock calls it: the arguments of a script, and before them its keys.
 fn command(name: &str, script: &str, invocation: &Invocation) -> Words {
