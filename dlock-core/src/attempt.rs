@@ -19,7 +19,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long looking who holds the lock may take at the end of a wait: a round trip to servers that are far away.
+/// How long the look at the holder may take at the end of a wait: a round trip to servers that are far away.
 const LONGEST_LOOK: Duration = Duration::from_millis(200);
 
 /// A request that waits.
@@ -131,12 +131,12 @@ impl Attempt {
         })
     }
 
-    /// How long before the end of the wait it is looked who holds the lock. A backend inside the process answers at once.
+    /// How long before the end of the wait this request looks at the holder. A backend inside the process answers at once.
     fn last_look(&self) -> Duration {
         if self.guard.manager().backend.is_local() { Duration::ZERO } else { LONGEST_LOOK.min(self.wait / 4) }
     }
 
-    /// The last part of a wait. Meanwhile it is looked who holds the lock, once: no answer to a waiter has to carry that.
+    /// The last part of a wait. The request looks at the holder once meanwhile, so no answer to a waiter has to carry that.
     async fn end_waiting(
         &self,
         request: &AcquireRequest,

@@ -248,7 +248,7 @@ impl LockManagerBuilder {
     }
 
     /// How long a guard may hold its lock unless its request says otherwise. By default there is no limit, which is
-    /// [`Duration::MAX`]. After it the guard is lost, and its lease is not renewed any more.
+    /// [`Duration::MAX`]. After it the guard is lost, and its lease is no longer renewed.
     /// [`LockRequest::max_hold`](crate::LockRequest::max_hold) says what becomes of the key.
     pub fn max_hold(mut self, max_hold: Duration) -> Self {
         self.settings.max_hold = max_hold;

@@ -67,7 +67,7 @@ impl LockRequest {
     /// the grant.
     ///
     /// A lock is renewed for as long as its guard lives, so work that hangs keeps it for ever. After `max_hold` the lease
-    /// is not renewed any more, and the guard is lost with [`LossReason::MaxHold`](crate::LossReason::MaxHold).
+    /// is no longer renewed, and the guard is lost with [`LossReason::MaxHold`](crate::LossReason::MaxHold).
     ///
     /// The holder may still be at work, so the key stays closed until the last lease is over. That takes one `ttl` at
     /// most, and over ZooKeeper one session timeout at most. Dropping or releasing the guard opens the key at once.

@@ -59,7 +59,8 @@ fn meaning(cause: &RedisError) -> (ErrorKind, &'static str) {
         ),
         Some("DLOCKCORRUPT") => (
             ErrorKind::Corrupt,
-            "the fence of this lock (dlock:r:…) holds no number; delete it once no token of it is in use",
+            "no token can be made: the server's clock is past the year 2112, or, with a majority of servers, the fence of this \
+             lock (dlock:r:…) holds no number; set the clock, or delete the fence once none of its tokens is in use",
         ),
         Some("CROSSSLOT") => (ErrorKind::Unsupported, "the server put the lock's keys into different slots"),
         Some("READONLY") => (
