@@ -2,8 +2,10 @@
 //! request may leave.
 
 use crate::acquisition::Acquisition;
-use crate::backend::{AcquireRequest, BackendFuture, Claim, Grant, Mode};
+use crate::backend::answers;
+use crate::backend::{AcquireRequest, BackendFuture, Claim, Grant, Mode, Share};
 use crate::error::{BusyDetails, ErrorKind, LockError, Operation};
+use crate::guarantees::Guarantees;
 use crate::guard::LockGuard;
 use crate::keeper::Keeper;
 use crate::key::LockKey;
@@ -35,6 +37,7 @@ pub(crate) struct Wanted {
     pub(crate) wait: Option<Duration>,
     pub(crate) label: Option<Label>,
     pub(crate) max_hold: Option<MaxHold>,
+    pub(crate) share: Share,
 }
 
 impl Wanted {
@@ -57,16 +60,19 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn prepare(wanted: Wanted) -> Result<Self, LockError> {
-        let Wanted { manager, key, ttl, wait, label, max_hold } = wanted;
+        let Wanted { manager, key, ttl, wait, label, max_hold, share } = wanted;
         let key = key.map_err(|error| error.with_operation(Operation::Acquire))?;
         let name = |error: LockError| manager.named(error.with_operation(Operation::Acquire), &key);
         let (ttl, max_hold) = (ttl.unwrap_or(manager.ttl), max_hold.unwrap_or(manager.max_hold));
+        if !share.is_all() {
+            answers::promised(&*manager.backend, Guarantees::SHARES).map_err(name)?;
+        }
         if !manager.backend.is_local() {
             Keeper::here().map_err(name)?;
         }
         // What a backend outside of this process is asked with has an owner of its own, which no other process has.
         let label = label.or_else(|| manager.label.clone());
-        let claim = Claim { owner: OwnerId::local(), ttl, key: key.clone(), label };
+        let claim = Claim { owner: OwnerId::local(), ttl, key: key.clone(), label, share };
         let (wait, span) = (wait.unwrap_or(manager.wait), AcquireSpan::new(&claim, &*manager.backend));
         let acquisition = Acquisition::new(claim, manager.clock.clone(), manager.backend.name())
             .in_namespace(manager.backend.namespace());

@@ -35,6 +35,8 @@ bitflags::bitflags! {
         const QUEUE = 1 << 6;
         /// A grant has a block of tokens. So a lock is [handed over](crate::HandOver) inside a process without a request.
         const TOKEN_BLOCKS = 1 << 7;
+        /// A key can be held in parts: by readers, and by the permits of a semaphore.
+        const SHARES = 1 << 8;
     }
 }
 
@@ -80,6 +82,7 @@ const REMEDIES: &[(Guarantees, &str)] = &[
         Guarantees::TOKEN_BLOCKS,
         "use ZooKeeper, a majority of Redis servers, or Redis by Recipe::Fair or Recipe::Barging",
     ),
+    (Guarantees::SHARES, "use EmbeddedBackend, Redis by Recipe::Fair, or ZooKeeper by Recipe::Sequential"),
 ];
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Where the layers meet: a backend, the renewal, and the background work.
 
-use crate::backend::{Backend, prefixed, token_floor};
+use crate::backend::{Backend, answers, prefixed, token_floor};
 use crate::error::{ErrorKind, LockError};
 use crate::guarantees::Guarantees;
 use crate::hand_over::{HandOver, HandOverBackend};
@@ -418,7 +418,7 @@ impl LockManagerBuilder {
     /// [required](Self::require), [`ErrorKind::Unavailable`] if the system gives no thread, and
     /// [`ErrorKind::NotConfigured`] in a process that was forked after a manager was built.
     pub fn build(mut self) -> Result<LockManager, LockError> {
-        self.check_guarantees()?;
+        answers::promised(&*self.backend, self.settings.required)?;
         let settings = self.settings;
         let ManagerSettings {
             ttl,
@@ -459,11 +459,5 @@ impl LockManagerBuilder {
             releases,
         };
         Ok(LockManager::of(Arc::new(shared)))
-    }
-    fn check_guarantees(&self) -> Result<(), LockError> {
-        match self.settings.required - self.backend.guarantees() {
-            missing if missing.is_empty() => Ok(()),
-            missing => Err(LockError::missing(missing, self.backend.name())),
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Asking for a lock: its options, and the future that asks.
 
 use crate::attempt::{Attempt, Waiting, Wanted};
+use crate::backend::Share;
 use crate::error::{ErrorKind, LockError};
 use crate::guard::LockGuard;
 use crate::key::LockKey;
@@ -27,7 +28,15 @@ pub struct LockRequest(Option<Wanted>);
 
 impl LockRequest {
     pub(crate) fn new(manager: Arc<Shared>, key: Result<LockKey, LockError>) -> Self {
-        Self(Some(Wanted { manager, key, ttl: None, wait: None, label: None, max_hold: None }))
+        Self(Some(Wanted {
+            manager,
+            key,
+            ttl: None,
+            wait: None,
+            label: None,
+            max_hold: None,
+            share: Share::All,
+        }))
     }
 
     /// The length of the lease, renewed while the guard lives: 100 ms to 24 h, by default the manager's.

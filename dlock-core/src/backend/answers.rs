@@ -1,6 +1,8 @@
 //! Answers that every backend gives in the same words.
 
+use super::contract::Backend;
 use crate::error::{ErrorKind, LockError};
+use crate::guarantees::Guarantees;
 
 /// The answer to a try for a lock that is not free.
 pub(crate) fn busy() -> LockError {
@@ -10,4 +12,13 @@ pub(crate) fn busy() -> LockError {
 /// The answer of a backend that panicked.
 pub(crate) fn panicked() -> LockError {
     LockError::new(ErrorKind::Unavailable, "the backend panicked; the panic's own message says where")
+}
+
+/// # Errors
+/// `Unsupported` if `backend` does not promise all of these.
+pub(crate) fn promised(backend: &dyn Backend, required: Guarantees) -> Result<(), LockError> {
+    match required - backend.guarantees() {
+        missing if missing.is_empty() => Ok(()),
+        missing => Err(LockError::missing(missing, backend.name())),
+    }
 }

@@ -1,11 +1,12 @@
-//! What an owner asks for: a key and a ttl.
+//! What an owner asks for: a key, or a part of it, and a ttl.
 
+use super::share::Share;
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::key::LockKey;
 use crate::label::Label;
 use crate::lease::{OwnerId, Ttl};
 
-/// The owner, the key and the ttl. It is the same in every request of one acquisition.
+/// The owner, the key, the ttl and the share. It is the same in every request of one acquisition.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Claim {
@@ -17,21 +18,29 @@ pub struct Claim {
     pub ttl: Ttl,
     /// What the holder calls itself.
     pub label: Option<Label>,
+    /// How much of the key it is about.
+    pub share: Share,
 }
 
 impl Claim {
-    /// A claim of a new owner, without a label.
+    /// A claim of a new owner on all of the key, without a label.
     ///
     /// # Errors
     /// As [`OwnerId::random`].
     pub fn new(key: LockKey, ttl: Ttl) -> Result<Self, LockError> {
-        Ok(Self { key, owner: OwnerId::random()?, ttl, label: None })
+        Ok(Self { key, owner: OwnerId::random()?, ttl, label: None, share: Share::All })
     }
 
     /// The same with a label.
     #[must_use]
     pub fn with_label(self, label: Option<Label>) -> Self {
         Self { label, ..self }
+    }
+
+    /// The same for a part of the key.
+    #[must_use]
+    pub fn with_share(self, share: Share) -> Self {
+        Self { share, ..self }
     }
 
     /// Adds the operation and the key to an error.

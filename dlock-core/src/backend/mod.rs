@@ -23,6 +23,7 @@ mod progress;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod request;
+mod share;
 #[cfg(any(feature = "redis", feature = "zookeeper"))]
 pub(crate) mod single_attempt;
 #[cfg(any(feature = "redis", feature = "zookeeper"))]
@@ -41,3 +42,4 @@ pub use inspection::{ClientKind, HolderView, Inspection, WaiterView};
 pub use listing::{ListCursor, ListedLock, LockPage};
 pub use progress::Progress;
 pub use request::{AcquireRequest, LossSignal, Mode};
+pub use share::Share;

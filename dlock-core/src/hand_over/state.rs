@@ -125,10 +125,12 @@ impl HandOverState {
         }
     }
 
-    /// Each acquisition stands in a queue of its own where nothing is handed over.
+    /// Each acquisition stands in a queue of its own where nothing is handed over. Parts of a key are not: several of them are
+    /// held at a time.
     pub(super) fn lane(&self, claim: &Claim) -> Lane {
-        let whose = if self.hand_over.max > 1 { OwnerId::NONE } else { claim.owner };
-        Lane { key: claim.key.clone(), ttl: claim.ttl, whose, label: claim.label.clone() }
+        let Claim { key, owner, ttl, label, share } = claim.clone();
+        let is_handed_over = self.hand_over.max > 1 && share.is_all();
+        Lane { key, ttl, whose: if is_handed_over { OwnerId::NONE } else { owner }, label, share }
     }
 
     /// Changes a queue, and does what follows from it.

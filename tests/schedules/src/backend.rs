@@ -22,6 +22,8 @@ mod listing;
 mod progress;
 #[path = "../../../dlock-core/src/backend/request.rs"]
 mod request;
+#[path = "../../../dlock-core/src/backend/share.rs"]
+mod share;
 
 pub use claim::Claim;
 pub use contract::{Admin, Backend, BackendFuture, RevokedFuture};
@@ -31,3 +33,4 @@ pub use inspection::{ClientKind, HolderView, Inspection, WaiterView};
 pub use listing::{ListCursor, ListedLock, LockPage};
 pub use progress::Progress;
 pub use request::{AcquireRequest, LossSignal, Mode};
+pub use share::Share;

@@ -96,7 +96,7 @@ impl EmbeddedBackend {
     }
 
     fn attempt(&self, claim: &Claim, mode: Mode, sent: Moment) -> StoreAnswer {
-        let Claim { key, owner, ttl, label } = claim;
+        let Claim { key, owner, ttl, label, .. } = claim;
         let asker = Asker { owner: *owner, ttl: *ttl, waits: mode == Mode::Wait, label: label.as_ref() };
         self.0.step(|store| store.acquire(key, asker, sent))
     }
@@ -160,7 +160,7 @@ impl Backend for EmbeddedBackend {
 
     /// All but what concerns other processes. What would forget the locks ends their holders too.
     fn guarantees(&self) -> Guarantees {
-        Guarantees::all() - Guarantees::ACROSS_PROCESSES - Guarantees::TOKEN_BLOCKS
+        Guarantees::all() - Guarantees::ACROSS_PROCESSES - Guarantees::TOKEN_BLOCKS - Guarantees::SHARES
     }
 
     fn is_local(&self) -> bool {

@@ -138,8 +138,8 @@ impl Backend for ZooKeeperBackend {
 
     fn guarantees(&self) -> Guarantees {
         match self.0.settings.recipe() {
-            Recipe::Sequential => Guarantees::all(),
-            Recipe::Simple => Guarantees::all() - Guarantees::QUEUE,
+            Recipe::Sequential => Guarantees::all() - Guarantees::SHARES,
+            Recipe::Simple => Guarantees::all() - Guarantees::SHARES - Guarantees::QUEUE,
         }
     }
 
