@@ -37,7 +37,6 @@ pub(crate) struct Wanted {
     pub(crate) wait: Option<Duration>,
     pub(crate) label: Option<Label>,
     pub(crate) max_hold: Option<MaxHold>,
-    pub(crate) share: Share,
 }
 
 impl Wanted {
@@ -59,8 +58,8 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn prepare(wanted: Wanted) -> Result<Self, LockError> {
-        let Wanted { manager, key, ttl, wait, label, max_hold, share } = wanted;
+    pub(crate) fn prepare(wanted: Wanted, share: Share) -> Result<Self, LockError> {
+        let Wanted { manager, key, ttl, wait, label, max_hold } = wanted;
         let key = key.map_err(|error| error.with_operation(Operation::Acquire))?;
         let name = |error: LockError| manager.named(error.with_operation(Operation::Acquire), &key);
         let (ttl, max_hold) = (ttl.unwrap_or(manager.ttl), max_hold.unwrap_or(manager.max_hold));

@@ -28,15 +28,7 @@ pub struct LockRequest(Option<Wanted>);
 
 impl LockRequest {
     pub(crate) fn new(manager: Arc<Shared>, key: Result<LockKey, LockError>) -> Self {
-        Self(Some(Wanted {
-            manager,
-            key,
-            ttl: None,
-            wait: None,
-            label: None,
-            max_hold: None,
-            share: Share::All,
-        }))
+        Self(Some(Wanted { manager, key, ttl: None, wait: None, label: None, max_hold: None }))
     }
 
     /// The length of the lease, renewed while the guard lives: 100 ms to 24 h, by default the manager's.
@@ -232,7 +224,7 @@ enum Stage {
 
 impl AcquireFuture {
     fn start(&mut self, wanted: Wanted, context: &mut Context<'_>) -> Poll<Result<LockGuard, LockError>> {
-        match Attempt::prepare(wanted)?.at_once() {
+        match Attempt::prepare(wanted, Share::All)?.at_once() {
             ControlFlow::Break(outcome) => Poll::Ready(outcome),
             ControlFlow::Continue(attempt) => {
                 let mut waiting = attempt.wait();

@@ -23,7 +23,11 @@ use std::sync::Arc;
 /// # Ok::<(), dlock_core::LockError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Namespace(Arc<str>);
+pub struct Namespace(Arc<NamespaceText>);
+
+/// In a box of its own, so that a namespace takes one word: each lock that is held keeps it.
+#[derive(PartialEq, Eq, Hash)]
+struct NamespaceText(Box<str>);
 
 impl Namespace {
     /// The longest namespace, in bytes.
@@ -31,24 +35,24 @@ impl Namespace {
 
     /// A namespace of text that was checked.
     pub(super) fn checked(text: &str) -> Self {
-        Self(text.into())
+        Self(Arc::new(NamespaceText(text.into())))
     }
 
     /// The text of the namespace.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.0.0
     }
 }
 
 impl fmt::Display for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
