@@ -125,12 +125,9 @@ impl HandOverState {
         }
     }
 
-    /// Each acquisition stands in a queue of its own where nothing is handed over. Parts of a key are not: several of them are
-    /// held at a time.
+    /// Each acquisition stands in a queue of its own where nothing is handed over.
     pub(super) fn lane(&self, claim: &Claim) -> Lane {
-        let Claim { key, owner, ttl, label, share } = claim.clone();
-        let is_handed_over = self.hand_over.max > 1 && share.is_all();
-        Lane { key, ttl, whose: if is_handed_over { OwnerId::NONE } else { owner }, label, share }
+        Lane::of(claim, self.hand_over.max > 1)
     }
 
     /// Changes a queue, and does what follows from it.
