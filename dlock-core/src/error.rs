@@ -141,6 +141,10 @@ pub enum Operation {
     Renew,
     /// Releasing a lock.
     Release,
+    /// Making a reader of a writer.
+    Downgrade,
+    /// Making a writer of a reader.
+    Upgrade,
     /// Running a future under a lock.
     Run,
     /// Looking who holds a lock.
@@ -162,6 +166,8 @@ impl fmt::Display for Operation {
             Self::Acquire => "acquire",
             Self::Renew => "renew",
             Self::Release => "release",
+            Self::Downgrade => "downgrade",
+            Self::Upgrade => "upgrade",
             Self::Run => "run",
             Self::Inspect => "inspect",
             Self::List => "list",

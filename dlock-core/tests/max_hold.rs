@@ -190,5 +190,9 @@ mod elsewhere {
         fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
             self.0.release(claim)
         }
+
+        fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+            self.0.exchange(held, wanted)
+        }
     }
 }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// The sources of the layer: the shell, its pure parts, its table of queues, and the bell that wakes a waiter.
-const SOURCES: [(&str, &str); 14] = [
+const SOURCES: [(&str, &str); 15] = [
     ("mod.rs", "hand_over/mod.rs"),
     ("state.rs", "hand_over/state.rs"),
     ("lane.rs", "hand_over/lane.rs"),
     ("asking.rs", "hand_over/asking.rs"),
+    ("exchange.rs", "hand_over/exchange.rs"),
     ("in_place.rs", "hand_over/in_place.rs"),
     ("queue.rs", "hand_over/queue.rs"),
     ("place.rs", "hand_over/place.rs"),

@@ -182,6 +182,10 @@ impl Backend for Telling {
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
         self.1.release(claim)
     }
+
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        self.1.exchange(held, wanted)
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Answers that every backend gives in the same words.
 
-use super::contract::Backend;
+use super::contract::{Backend, BackendFuture};
+use super::grant::Grant;
 use crate::error::{ErrorKind, LockError};
 use crate::guarantees::Guarantees;
 
@@ -21,4 +22,9 @@ pub(crate) fn promised(backend: &dyn Backend, required: Guarantees) -> Result<()
         missing if missing.is_empty() => Ok(()),
         missing => Err(LockError::missing(missing, backend.name())),
     }
+}
+
+/// What a backend without [`Guarantees::SHARES`] answers to [`Backend::exchange`].
+pub fn without_shares<'a>(backend: &'static str) -> BackendFuture<'a, Grant> {
+    Box::pin(std::future::ready(Err(LockError::missing(Guarantees::SHARES, backend))))
 }

@@ -48,6 +48,11 @@ impl Claim {
         move |error| error.with_operation(operation).with_key(&self.key)
     }
 
+    /// What a holder does that exchanges what it has for this.
+    pub(crate) fn exchange_operation(&self) -> Operation {
+        if self.share.is_all() { Operation::Upgrade } else { Operation::Downgrade }
+    }
+
     /// An error about this claim.
     #[must_use]
     pub fn error(

@@ -101,6 +101,21 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///   over anyway.
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()>;
 
+    /// Gives the grant of `held` up for a grant of `wanted`, in one step. The key is the same, the owner and the share are
+    /// others. It does not wait, whatever the mode.
+    ///
+    /// # Behavior
+    /// - All of a key for a part of it: no other owner is granted all of the key in between. Waiters that fit beside the part
+    ///   are admitted.
+    /// - A part for all of the key: granted only if no other owner has the key and no waiter wants all of it. If not, the
+    ///   answer is [`ErrorKind::Busy`](crate::ErrorKind::Busy): `held` keeps its grant, and `wanted` leaves nothing.
+    /// - The new token is greater than that of every earlier grant. The former owner has nothing left.
+    /// - A wanted owner that already has the key is granted it again, with the same token.
+    /// - [`ErrorKind::Lost`](crate::ErrorKind::Lost) says that `held` has no grant.
+    /// - After any other error the outcome is unknown: the caller releases both owners.
+    /// - A backend without [`Guarantees::SHARES`] answers [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant>;
+
     /// Acquires the lock without waiting and without asking a server. Only a backend that keeps its locks in this
     /// process can do that; others keep the default, which is `None`.
     ///
@@ -227,6 +242,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
         (**self).release(claim)
+    }
+
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        (**self).exchange(held, wanted)
     }
 
     fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {

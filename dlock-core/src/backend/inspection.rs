@@ -1,5 +1,6 @@
 //! What is seen of a lock from outside.
 
+use super::share::Share;
 use crate::label::Label;
 use crate::lease::FencingToken;
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub enum ClientKind {
 pub struct HolderView {
     /// What it calls itself.
     pub label: Option<Label>,
+    /// How much of the key it has: a reader, a writer, or permits.
+    pub share: Share,
     /// The first of its tokens.
     pub token: Option<FencingToken>,
     /// How many tokens are its own, from that one on. A process hands the lock over under one after the other, so the guard's
@@ -83,6 +86,8 @@ impl HolderView {
 pub struct WaiterView {
     /// What it calls itself.
     pub label: Option<Label>,
+    /// How much of the key it waits for.
+    pub share: Share,
     /// For how long it has waited, by the same clocks as [`HolderView::held_for`].
     pub waiting_for: Option<Duration>,
     /// What sort of client it is.

@@ -34,6 +34,7 @@ pub(crate) mod wakeups;
 #[cfg(feature = "zookeeper")]
 pub mod zookeeper;
 
+pub use answers::without_shares;
 pub use claim::Claim;
 pub use contract::{Admin, Backend, BackendFuture, RevokedFuture};
 pub use forcing::{ForcedRelease, Reopening};

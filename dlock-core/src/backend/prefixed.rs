@@ -91,6 +91,14 @@ impl Backend for Prefixed {
         })
     }
 
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        Box::pin(async move {
+            let (inner, request) = (self.inner(held)?, wanted.for_claim(self.inner(&wanted.claim)?));
+            let exchanged = self.backend.exchange(&inner, &request).await;
+            exchanged.map_err(|error| error.about_key(&held.key))
+        })
+    }
+
     fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {
         self.backend.acquire_at_once(&self.inner(claim).ok()?, now)
     }

@@ -31,6 +31,15 @@ impl Share {
         self == Self::All
     }
 
+    /// How many parts it is; all of a key is one.
+    #[must_use]
+    pub fn weight(self) -> u32 {
+        match self {
+            Self::All => 1,
+            Self::Part { weight, .. } => weight.get(),
+        }
+    }
+
     /// Whether it fits beside these holders.
     ///
     /// ```

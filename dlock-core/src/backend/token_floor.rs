@@ -87,6 +87,10 @@ impl Backend for Lifted {
         self.backend.release(claim)
     }
 
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        Box::pin(async move { Ok(self.lift(self.backend.exchange(held, wanted).await?)) })
+    }
+
     fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {
         Some(self.lift(self.backend.acquire_at_once(claim, now)?))
     }

@@ -8,6 +8,7 @@
 //! something for it, the keeper goes on with its request: so no waiter hangs on the future of another waiter.
 
 mod asking;
+mod exchange;
 mod in_place;
 mod lane;
 mod line;
@@ -79,6 +80,13 @@ impl Backend for HandOverBackend {
 
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
         Box::pin(async move { self.0.release(claim).await.map_err(claim.named(Operation::Release)) })
+    }
+
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        Box::pin(async move {
+            let operation = wanted.claim.exchange_operation();
+            self.0.exchange(held, wanted).await.map_err(held.named(operation))
+        })
     }
 
     /// What is asked at once would pass the queue.

@@ -383,7 +383,8 @@ impl KeyQueue {
         grant
     }
 
-    fn held(&self, owner: OwnerId) -> Option<Grant> {
+    /// What this owner has.
+    pub(super) fn held(&self, owner: OwnerId) -> Option<Grant> {
         match &self.stage {
             Stage::Held { holder, share } if *holder == owner => Some(share.last()),
             _ => None,

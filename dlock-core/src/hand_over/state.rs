@@ -529,10 +529,10 @@ impl ObservedQueues for HandOverState {
 
 /// A place in a queue. Dropped before it has the lock, its owner leaves at once, so that the others go on; what the
 /// backend may have of it is for the release that follows (I4).
-struct InLine<'a> {
-    queues: &'a HandOverState,
-    lane: &'a Lane,
-    owner: OwnerId,
+pub(super) struct InLine<'a> {
+    pub(super) queues: &'a HandOverState,
+    pub(super) lane: &'a Lane,
+    pub(super) owner: OwnerId,
 }
 
 impl Drop for InLine<'_> {
@@ -563,6 +563,6 @@ fn is_to_repeat(released: &Result<(), LockError>) -> bool {
     released.as_ref().is_err_and(|error| error.kind() != ErrorKind::Lost)
 }
 
-fn not_owner() -> LockError {
+pub(super) fn not_owner() -> LockError {
     LockError::new(ErrorKind::Lost, "the owner no longer has the lock; acquire it again")
 }

@@ -7,9 +7,11 @@
     reason = "a test that cannot go on must fail"
 )]
 
+mod exchange;
+
 use super::*;
-use crate::backend::Mode;
 use crate::backend::embedded::EmbeddedBackend;
+use crate::backend::{Mode, without_shares};
 use crate::error::ErrorKind;
 use crate::key::LockKey;
 use crate::lease::{FencingToken, Ttl};
@@ -36,6 +38,11 @@ impl Blocks {
         Arc::new(Self { inner, asked: Mutex::default(), claimed: AtomicU32::new(64) })
     }
 
+    fn block(&self, grant: &Grant) -> Grant {
+        let token = FencingToken::new(grant.token.as_u64() * 64);
+        Grant::new(token, grant.valid_until).with_tokens(self.claimed.load(Ordering::SeqCst))
+    }
+
     fn acquires(&self) -> usize {
         self.asked.lock().len()
     }
@@ -58,9 +65,7 @@ impl Backend for Blocks {
     fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
         Box::pin(async move {
             self.asked.lock().push(request.claim.clone());
-            let grant = self.inner.acquire(request).await?;
-            let token = FencingToken::new(grant.token.as_u64() * 64);
-            Ok(Grant { token, ..grant }.with_tokens(self.claimed.load(Ordering::SeqCst)))
+            Ok(self.block(&self.inner.acquire(request).await?))
         })
     }
 
@@ -70,6 +75,13 @@ impl Backend for Blocks {
 
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
         self.inner.release(claim)
+    }
+
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        Box::pin(async move {
+            self.asked.lock().push(wanted.claim.clone());
+            Ok(self.block(&self.inner.exchange(held, wanted).await?))
+        })
     }
 }
 
@@ -105,6 +117,10 @@ impl Backend for OutOfReach {
     fn release<'a>(&'a self, _: &'a Claim) -> BackendFuture<'a, ()> {
         self.0.fetch_add(1, Ordering::SeqCst);
         Box::pin(async { Err(LockError::new(ErrorKind::Lost, "nothing was ever here")) })
+    }
+
+    fn exchange<'a>(&'a self, _: &'a Claim, _: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        without_shares(self.name())
     }
 }
 
@@ -315,6 +331,10 @@ impl Backend for SlowAtFirst {
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
         self.0.release(claim)
     }
+
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        self.0.exchange(held, wanted)
+    }
 }
 
 /// The keeper asks instead, and the caller is woken to wait for that.
@@ -356,6 +376,10 @@ impl Backend for Silent {
 
     fn release<'a>(&'a self, _: &'a Claim) -> BackendFuture<'a, ()> {
         Box::pin(async { Err(LockError::new(ErrorKind::Lost, "nothing was ever here")) })
+    }
+
+    fn exchange<'a>(&'a self, _: &'a Claim, _: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        without_shares(self.name())
     }
 }
 
@@ -412,6 +436,10 @@ mod conformance {
                 self.1.settled().await;
                 released
             })
+        }
+
+        fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+            self.0.exchange(held, wanted)
         }
     }
 

@@ -280,6 +280,10 @@ impl Backend for FlawedBackend {
         Box::pin(self.release(claim))
     }
 
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        self.inner.exchange(held, wanted)
+    }
+
     fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {
         let grants = self.flaw == Flaw::GrantsEverybody;
         grants.then(|| Grant::new(FencingToken::new(7), claim.ttl.valid_until(now)))

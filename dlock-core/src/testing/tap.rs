@@ -105,6 +105,14 @@ impl Backend for Tap {
         })
     }
 
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        Box::pin(async move {
+            self.check()?;
+            self.claims.lock().push(wanted.claim.clone());
+            self.inner.exchange(held, wanted).await
+        })
+    }
+
     fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {
         self.check().ok()?;
         self.claims.lock().push(claim.clone());

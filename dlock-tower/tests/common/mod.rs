@@ -104,6 +104,10 @@ impl Backend for Probe {
         self.0.releases.add_permits(1);
         self.0.embedded.release(claim)
     }
+
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        self.0.embedded.exchange(held, wanted)
+    }
 }
 
 /// A backend that answers every acquire with an error of this kind.
@@ -129,6 +133,10 @@ impl Backend for Failing {
 
     fn release<'a>(&'a self, _: &'a Claim) -> BackendFuture<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn exchange<'a>(&'a self, _: &'a Claim, _: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        dlock_core::backend::without_shares(self.name())
     }
 }
 

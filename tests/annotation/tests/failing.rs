@@ -78,6 +78,10 @@ impl Backend for Stuck {
             self.store.release(claim).await
         })
     }
+
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        self.store.exchange(held, wanted)
+    }
 }
 
 /// Refuses every release.
@@ -103,6 +107,10 @@ impl Backend for Unreleased {
 
     fn release<'a>(&'a self, _: &'a Claim) -> BackendFuture<'a, ()> {
         Box::pin(std::future::ready(Err(LockError::new(ErrorKind::Auth, "told to fail"))))
+    }
+
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        self.0.exchange(held, wanted)
     }
 }
 

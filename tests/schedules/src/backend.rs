@@ -25,6 +25,7 @@ mod request;
 #[path = "../../../dlock-core/src/backend/share.rs"]
 mod share;
 
+pub use answers::without_shares;
 pub use claim::Claim;
 pub use contract::{Admin, Backend, BackendFuture, RevokedFuture};
 pub use forcing::{ForcedRelease, Reopening};

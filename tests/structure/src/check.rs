@@ -43,6 +43,7 @@ const ON_THE_KEEPER: &str = "background.rs";
 /// Files of dlock-core that decide, and neither wait nor look at a clock.
 const PURE: &[&str] = &[
     "backend/embedded/lock.rs",
+    "backend/embedded/occupancy.rs",
     "backend/embedded/store.rs",
     "backend/expiring_map.rs",
     "backend/redis/failure.rs",
@@ -59,6 +60,7 @@ const PURE: &[&str] = &[
     "backend/redis/servers/slots.rs",
     "backend/redis/wire.rs",
     "backend/redis/words.rs",
+    "backend/share.rs",
     "backend/zookeeper/label.rs",
     "backend/zookeeper/path.rs",
     "backend/zookeeper/recipe/dialect.rs",

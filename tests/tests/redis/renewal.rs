@@ -52,6 +52,10 @@ impl Backend for Hasty {
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
         self.0.release(claim)
     }
+
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        self.0.exchange(held, wanted)
+    }
 }
 
 /// B41, B42: a renewal that failed says nothing about the lease. It is tried again, and the lease goes on: at the

@@ -4,6 +4,7 @@ mod alarm;
 mod lock;
 #[cfg(test)]
 mod model;
+mod occupancy;
 mod store;
 mod table;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use crate::guarantees::Guarantees;
 use crate::key::LockKey;
 use crate::lease::FencingToken;
 use crate::time::{Clock, Moment, TestClock};
-use lock::Asker;
+use lock::{Asker, ExchangeAnswer};
 use std::fmt;
 use std::sync::Arc;
 use store::StoreAnswer;
@@ -96,9 +97,7 @@ impl EmbeddedBackend {
     }
 
     fn attempt(&self, claim: &Claim, mode: Mode, sent: Moment) -> StoreAnswer {
-        let Claim { key, owner, ttl, label, .. } = claim;
-        let asker = Asker { owner: *owner, ttl: *ttl, waits: mode == Mode::Wait, label: label.as_ref() };
-        self.0.step(|store| store.acquire(key, asker, sent))
+        self.0.step(|store| store.acquire(&claim.key, asker(claim, mode), sent))
     }
 
     fn leave(&self, claim: &Claim, now: Moment) -> Result<(), LockError> {
@@ -160,7 +159,7 @@ impl Backend for EmbeddedBackend {
 
     /// All but what concerns other processes. What would forget the locks ends their holders too.
     fn guarantees(&self) -> Guarantees {
-        Guarantees::all() - Guarantees::ACROSS_PROCESSES - Guarantees::TOKEN_BLOCKS - Guarantees::SHARES
+        Guarantees::all() - Guarantees::ACROSS_PROCESSES - Guarantees::TOKEN_BLOCKS
     }
 
     fn is_local(&self) -> bool {
@@ -195,6 +194,17 @@ impl Backend for EmbeddedBackend {
         done(self.leave(claim, self.0.clock.now()))
     }
 
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        let (claim, sent) = (&wanted.claim, self.0.clock.now());
+        let asker = asker(claim, Mode::Try);
+        let answer = self.0.step(|store| store.exchange(&held.key, held.owner, asker, sent));
+        done(match answer {
+            ExchangeAnswer::Exchanged(token) => Ok(Grant::new(token, claim.ttl.valid_until(sent))),
+            ExchangeAnswer::Busy => Err(held.named(claim.exchange_operation())(busy())),
+            ExchangeAnswer::Lost => Err(not_owner(held, claim.exchange_operation())),
+        })
+    }
+
     fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {
         match self.attempt(claim, Mode::Try, now) {
             StoreAnswer::Granted(token) => Some(Grant::new(token, claim.ttl.valid_until(now))),
@@ -205,6 +215,12 @@ impl Backend for EmbeddedBackend {
     fn release_at_once(&self, claim: &Claim, now: Moment) -> Option<Result<(), LockError>> {
         Some(self.leave(claim, now))
     }
+}
+
+fn asker(claim: &Claim, mode: Mode) -> Asker<'_> {
+    let Claim { owner, share, ttl, label, .. } = claim;
+    let waits = mode == Mode::Wait;
+    Asker { owner: *owner, share: *share, ttl: *ttl, waits, label: label.as_ref() }
 }
 
 /// If nothing has to be waited for, the request is done at once.

@@ -2,7 +2,7 @@
 //!
 //! No clock, no waiting: each call is told what time it is, and says whom to wake.
 
-use super::lock::{Asker, Lock, Woken};
+use super::lock::{Asker, ExchangeAnswer, Lock, Woken};
 use crate::backend::listing::page_of;
 use crate::backend::{ForcedRelease, Inspection, ListCursor, ListedLock, LockPage, Reopening};
 use crate::key::LockKey;
@@ -67,27 +67,39 @@ impl Store {
             Entry::Vacant(free) => {
                 let (lock, token) = Lock::held(asker, &mut self.last_token, now);
                 free.insert(lock);
-                return (StoreAnswer::Granted(token), None);
+                return (StoreAnswer::Granted(token), Woken::new());
             }
         };
-        let woken = there.get_mut().settle(self.patience, now);
-        let answer = match there.get_mut().ask(asker, &mut self.last_token, now) {
-            // It is not offered to any other waiter now.
-            Some(token) => (StoreAnswer::Granted(token), None),
-            None => (StoreAnswer::Busy, woken),
-        };
+        let lock = there.get_mut();
+        lock.settle(self.patience, now);
+        let granted = lock.ask(asker, &mut self.last_token, now);
+        let woken = lock.offer(now);
         self.looks.note(there, self.patience);
-        answer
+        (granted.map_or(StoreAnswer::Busy, StoreAnswer::Granted), woken)
     }
 
     /// Moves the end of the owner's lease; false if the owner does not have the key.
     pub(super) fn renew(&mut self, key: &LockKey, owner: OwnerId, ttl: Ttl, now: Moment) -> (bool, Woken) {
-        self.change(key, now, |lock| (lock.renew(owner, ttl, now), None))
+        self.change(key, now, |lock| lock.renew(owner, ttl, now))
     }
 
     /// Takes the owner out, as holder and as waiter; false if it did not have the key.
     pub(super) fn release(&mut self, key: &LockKey, owner: OwnerId, now: Moment) -> (bool, Woken) {
-        self.change(key, now, |lock| lock.leave(owner, now))
+        self.change(key, now, |lock| lock.leave(owner))
+    }
+
+    /// Gives the asker what it wants for what `held` has.
+    pub(super) fn exchange(
+        &mut self,
+        key: &LockKey,
+        held: OwnerId,
+        asker: Asker<'_>,
+        now: Moment,
+    ) -> (ExchangeAnswer, Woken) {
+        let mut last_token = self.last_token;
+        let exchanged = self.change(key, now, |lock| Some(lock.exchange(held, asker, &mut last_token, now)));
+        self.last_token = last_token;
+        (exchanged.0.unwrap_or(ExchangeAnswer::Lost), exchanged.1)
     }
 
     /// Who has the key at `now`, who waits for it, and where `asker` stands.
@@ -112,7 +124,7 @@ impl Store {
     /// The keys that are held at `now`, page by page in the order of their names.
     pub(super) fn list(&self, prefix: &[u8], from: Option<&ListCursor>, now: Moment) -> LockPage {
         let (keys, has_more) = page_of(self.locks.keys(), prefix, from);
-        let holder = |key: &LockKey| self.locks.get(key)?.view(None, now).holders.pop();
+        let holder = |key: &LockKey| self.locks.get(key)?.view(None, now).holders.into_iter().next();
         let named = |key: &&LockKey| Some(ListedLock::new((*key).clone(), holder(key)?));
         let next = keys.last().filter(|_| has_more).map(|key| ListCursor::new(key.as_bytes()));
         LockPage::new(keys.iter().filter_map(named).collect(), next)
@@ -131,26 +143,25 @@ impl Store {
     /// The waiters that are to be woken at `now` even if no owner asked, and when to look again.
     pub(super) fn look(&mut self, now: Moment) -> (Vec<OwnerId>, Option<Moment>) {
         let due = self.looks.take_due(now);
-        let looked_at = |lock: &mut Lock| {
-            lock.look = None;
-            ((), None)
-        };
-        let woken = due.iter().filter_map(|key| self.change(key, now, looked_at).1).collect();
+        let looked_at = |lock: &mut Lock| lock.look = None;
+        let woken = due.iter().flat_map(|key| self.change(key, now, looked_at).1).collect();
         (woken, self.looks.plan())
     }
 
-    /// One step of an existing lock. A waiter that the step leaves the key to comes before one that the time does.
+    /// One step of an existing lock, and the waiters that it is offered to after it.
     fn change<T: Default>(
         &mut self,
         key: &LockKey,
         now: Moment,
-        step: impl FnOnce(&mut Lock) -> (T, Woken),
+        step: impl FnOnce(&mut Lock) -> T,
     ) -> (T, Woken) {
         let Entry::Occupied(mut there) = self.locks.entry(key.clone()) else { return Default::default() };
-        let overdue = there.get_mut().settle(self.patience, now);
-        let (answer, woken) = step(there.get_mut());
+        let lock = there.get_mut();
+        lock.settle(self.patience, now);
+        let answer = step(lock);
+        let woken = lock.offer(now);
         self.looks.note(there, self.patience);
-        (answer, woken.or(overdue))
+        (answer, woken)
     }
 }
 
@@ -203,7 +214,9 @@ impl Looks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Share;
     use proptest::prelude::*;
+    use smallvec::smallvec as woken;
     use std::time::Duration;
 
     fn at(millis: u64) -> Moment {
@@ -227,7 +240,7 @@ mod tests {
     }
 
     fn asker(owner: OwnerId, waits: bool) -> Asker<'static> {
-        Asker { owner, ttl: ttl(), waits, label: None }
+        Asker { owner, share: Share::All, ttl: ttl(), waits, label: None }
     }
 
     fn ask(store: &mut Store, owner: OwnerId, now: Moment) -> (StoreAnswer, Woken) {
@@ -235,24 +248,26 @@ mod tests {
     }
 
     fn granted(number: u64) -> (StoreAnswer, Woken) {
-        (StoreAnswer::Granted(token(number)), None)
+        (StoreAnswer::Granted(token(number)), woken![])
     }
 
-    const BUSY: (StoreAnswer, Woken) = (StoreAnswer::Busy, None);
+    fn busy() -> (StoreAnswer, Woken) {
+        (StoreAnswer::Busy, woken![])
+    }
 
     #[test]
     fn release_hands_off_in_order_of_arrival_and_leaves_no_entry() {
         let [a, b, c] = owners();
         let mut store = Store::default();
         assert_eq!(ask(&mut store, a, at(0)), granted(1));
-        assert_eq!(ask(&mut store, b, at(1)), BUSY);
-        assert_eq!(ask(&mut store, c, at(2)), BUSY);
-        assert_eq!(store.release(&key(), a, at(10)), (true, Some(b)));
-        assert_eq!(ask(&mut store, c, at(11)), BUSY, "it is offered to the first");
+        assert_eq!(ask(&mut store, b, at(1)), busy());
+        assert_eq!(ask(&mut store, c, at(2)), busy());
+        assert_eq!(store.release(&key(), a, at(10)), (true, woken![b]));
+        assert_eq!(ask(&mut store, c, at(11)), busy(), "it is offered to the first");
         assert_eq!(ask(&mut store, b, at(12)), granted(2));
-        assert_eq!(store.release(&key(), b, at(20)), (true, Some(c)));
+        assert_eq!(store.release(&key(), b, at(20)), (true, woken![c]));
         assert_eq!(ask(&mut store, c, at(21)), granted(3));
-        assert_eq!(store.release(&key(), c, at(30)), (true, None));
+        assert_eq!(store.release(&key(), c, at(30)), (true, woken![]));
         assert_eq!((store.len(), store.look(at(999))), (0, (vec![], None)));
     }
 
@@ -262,10 +277,10 @@ mod tests {
         let mut store = Store::default();
         ask(&mut store, a, at(0));
         ask(&mut store, b, at(0));
-        assert_eq!(store.acquire(&key(), asker(c, false), at(100)), (StoreAnswer::Busy, Some(b)));
-        assert_eq!(store.acquire(&key(), asker(c, false), at(149)), BUSY);
+        assert_eq!(store.acquire(&key(), asker(c, false), at(100)), (StoreAnswer::Busy, woken![b]));
+        assert_eq!(store.acquire(&key(), asker(c, false), at(149)), busy());
         assert_eq!(ask(&mut store, b, at(149)), granted(2));
-        assert_eq!(store.release(&key(), b, at(150)), (true, None), "no other was queued");
+        assert_eq!(store.release(&key(), b, at(150)), (true, woken![]), "no other was queued");
         assert_eq!(store.len(), 0);
     }
 
@@ -276,11 +291,15 @@ mod tests {
         for owner in [a, b, c] {
             ask(&mut store, owner, at(0));
         }
-        assert_eq!(store.release(&key(), a, at(0)), (true, Some(b)));
+        assert_eq!(store.release(&key(), a, at(0)), (true, woken![b]));
         assert_eq!(store.look(at(50)), (vec![c], None), "after the last there is nobody to wake");
-        assert_eq!(store.acquire(&key(), asker(d, false), at(99)), BUSY);
+        assert_eq!(store.acquire(&key(), asker(d, false), at(99)), busy());
         assert_eq!(store.acquire(&key(), asker(d, false), at(100)), granted(2));
-        assert_eq!(store.release(&key(), d, at(110)), (true, None), "both were woken, and did not ask yet");
+        assert_eq!(
+            store.release(&key(), d, at(110)),
+            (true, woken![]),
+            "both were woken, and did not ask yet"
+        );
         assert_eq!(ask(&mut store, b, at(500)), granted(3), "and have their places");
     }
 
@@ -291,14 +310,14 @@ mod tests {
         for owner in [a, b, c, d] {
             ask(&mut store, owner, at(0));
         }
-        assert_eq!(store.release(&key(), a, at(10)), (true, Some(b)));
+        assert_eq!(store.release(&key(), a, at(10)), (true, woken![b]));
         assert!(store.must_look_earlier());
         assert_eq!(store.look(at(59)), (vec![], Some(at(60))));
         assert_eq!(store.look(at(60)), (vec![c], Some(at(110))));
-        assert_eq!(ask(&mut store, d, at(61)), BUSY);
+        assert_eq!(ask(&mut store, d, at(61)), busy());
         assert_eq!(ask(&mut store, c, at(62)), granted(2));
-        assert_eq!(ask(&mut store, b, at(63)), BUSY, "it was too late, and keeps its place");
-        assert_eq!(store.release(&key(), c, at(70)), (true, Some(b)));
+        assert_eq!(ask(&mut store, b, at(63)), busy(), "it was too late, and keeps its place");
+        assert_eq!(store.release(&key(), c, at(70)), (true, woken![b]));
         assert_eq!(ask(&mut store, b, at(71)), granted(3));
     }
 
@@ -312,8 +331,8 @@ mod tests {
         store.release(&key(), a, at(0));
         store.look(at(50));
         assert_eq!(ask(&mut store, c, at(50)), granted(2));
-        assert_eq!(ask(&mut store, a, at(60)), BUSY);
-        assert_eq!(store.release(&key(), c, at(70)), (true, Some(a)), "at once");
+        assert_eq!(ask(&mut store, a, at(60)), busy());
+        assert_eq!(store.release(&key(), c, at(70)), (true, woken![a]), "at once");
         assert_eq!(ask(&mut store, b, at(71)), granted(3), "the lock is offered to both");
     }
 
@@ -325,11 +344,11 @@ mod tests {
         assert!(!store.must_look_earlier(), "nobody waits");
         ask(&mut store, b, at(1));
         assert!(store.must_look_earlier());
-        assert_eq!(store.renew(&key(), a, ttl(), at(50)), (true, None));
+        assert_eq!(store.renew(&key(), a, ttl(), at(50)), (true, woken![]));
         assert_eq!(store.look(at(100)), (vec![], Some(at(150))), "it was renewed");
         assert_eq!(store.look(at(150)), (vec![b], None));
         assert_eq!(ask(&mut store, b, at(151)), granted(2));
-        assert_eq!(store.renew(&key(), a, ttl(), at(152)), (false, None));
+        assert_eq!(store.renew(&key(), a, ttl(), at(152)), (false, woken![]));
     }
 
     #[test]
@@ -337,11 +356,11 @@ mod tests {
         let [a, b] = owners();
         let mut store = Store::default();
         ask(&mut store, a, at(0));
-        assert_eq!(store.renew(&key(), a, ttl(), at(99)), (true, None));
-        assert_eq!(store.renew(&key(), a, ttl(), at(199)), (false, None));
+        assert_eq!(store.renew(&key(), a, ttl(), at(99)), (true, woken![]));
+        assert_eq!(store.renew(&key(), a, ttl(), at(199)), (false, woken![]));
         assert_eq!(ask(&mut store, b, at(200)), granted(2));
-        assert_eq!(store.release(&key(), a, at(201)), (false, None));
-        assert_eq!(store.renew(&key(), b, ttl(), at(250)), (true, None));
+        assert_eq!(store.release(&key(), a, at(201)), (false, woken![]));
+        assert_eq!(store.renew(&key(), b, ttl(), at(250)), (true, woken![]));
     }
 
     #[test]
@@ -351,9 +370,9 @@ mod tests {
         for owner in [a, b, c, d] {
             ask(&mut store, owner, at(0));
         }
-        assert_eq!(store.release(&key(), b, at(1)), (false, None));
-        assert_eq!(store.release(&key(), a, at(2)), (true, Some(c)));
-        assert_eq!(store.release(&key(), c, at(40)), (false, Some(d)), "it was offered the lock");
+        assert_eq!(store.release(&key(), b, at(1)), (false, woken![]));
+        assert_eq!(store.release(&key(), a, at(2)), (true, woken![c]));
+        assert_eq!(store.release(&key(), c, at(40)), (false, woken![d]), "it was offered the lock");
         assert_eq!(store.look(at(89)), (vec![], None));
         assert_eq!(ask(&mut store, d, at(90)), granted(2));
     }
@@ -367,17 +386,17 @@ mod tests {
             ask(&mut store, b, at(1));
             assert_eq!(
                 store.take_away(&key(), token(2), Reopening::Confirmed, at(10)),
-                (None, None),
+                (None, woken![]),
                 "another token"
             );
             let forced = ForcedRelease::new(token(2), Duration::from_millis(90));
             let confirmed = Reopening::Confirmed;
-            assert_eq!(store.take_away(&key(), token(1), confirmed, at(10)), (Some(forced), None));
-            assert_eq!(store.renew(&key(), a, ttl(), at(20)), (false, None));
-            assert_eq!(ask(&mut store, a, at(20)), BUSY, "it is not granted again");
-            assert_eq!(ask(&mut store, b, at(20)), BUSY, "the guard may be valid");
+            assert_eq!(store.take_away(&key(), token(1), confirmed, at(10)), (Some(forced), woken![]));
+            assert_eq!(store.renew(&key(), a, ttl(), at(20)), (false, woken![]));
+            assert_eq!(ask(&mut store, a, at(20)), busy(), "it is not granted again");
+            assert_eq!(ask(&mut store, b, at(20)), busy(), "the guard may be valid");
             if leaves {
-                assert_eq!(store.release(&key(), a, at(30)), (false, Some(b)));
+                assert_eq!(store.release(&key(), a, at(30)), (false, woken![b]));
             } else {
                 assert_eq!(store.look(at(100)).0, [b]);
             }
@@ -392,10 +411,10 @@ mod tests {
         ask(&mut store, a, at(0));
         ask(&mut store, b, at(1));
         let forced = ForcedRelease::new(token(2), Duration::ZERO);
-        assert_eq!(store.take_away(&key(), token(1), Reopening::Now, at(10)), (Some(forced), Some(b)));
+        assert_eq!(store.take_away(&key(), token(1), Reopening::Now, at(10)), (Some(forced), woken![b]));
         assert_eq!(ask(&mut store, b, at(11)), granted(3));
-        assert_eq!(store.release(&key(), a, at(12)), (false, None), "it is another owner's");
-        assert_eq!(store.renew(&key(), b, ttl(), at(13)), (true, None));
+        assert_eq!(store.release(&key(), a, at(12)), (false, woken![]), "it is another owner's");
+        assert_eq!(store.renew(&key(), b, ttl(), at(13)), (true, woken![]));
     }
 
     #[derive(Debug, Clone)]

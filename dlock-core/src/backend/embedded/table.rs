@@ -26,7 +26,7 @@ impl Default for LockTable {
 }
 
 impl LockTable {
-    /// One call of the store, and the wake-up it asks for.
+    /// One call of the store, and the wake-ups it asks for.
     pub(super) fn step<T>(&self, call: impl FnOnce(&mut Store) -> (T, Woken)) -> T {
         let mut store = self.store.lock();
         let (answer, woken) = call(&mut store);
@@ -35,7 +35,7 @@ impl LockTable {
         if must_look_earlier {
             self.alarm.set_earlier();
         }
-        if let Some(owner) = woken {
+        for owner in woken {
             self.wakeups.wake(owner, ());
         }
         answer

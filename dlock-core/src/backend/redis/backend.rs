@@ -10,7 +10,7 @@ use super::replicas::Replicas;
 use crate::backend::answers::busy;
 use crate::backend::start::Start;
 use crate::backend::wakeups::Waiter;
-use crate::backend::{AcquireRequest, Admin, Backend, BackendFuture, Claim, Grant, Mode};
+use crate::backend::{AcquireRequest, Admin, Backend, BackendFuture, Claim, Grant, Mode, without_shares};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::guarantees::Guarantees;
 use crate::key::Namespace;
@@ -382,6 +382,10 @@ impl Backend for RedisBackend {
             let released = self.release(claim).await.map_err(|error| self.at_server(error));
             released.map_err(claim.named(Operation::Release))
         })
+    }
+
+    fn exchange<'a>(&'a self, _: &'a Claim, _: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        without_shares(self.name())
     }
 
     fn admin(&self) -> Option<&dyn Admin> {

@@ -3,7 +3,7 @@
 use super::number::{GrantNumber, TOKENS};
 use super::replies::strange;
 use super::wire::OwnerText;
-use crate::backend::{ClientKind, HolderView, Inspection, WaiterView};
+use crate::backend::{ClientKind, HolderView, Inspection, Share, WaiterView};
 use crate::error::LockError;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ pub(super) fn holder_view(value: &[u8], left_ms: i64, now: u64) -> HolderView {
     };
     HolderView {
         label: owner.label,
+        share: Share::All,
         token: Some(number.token()),
         tokens: TOKENS,
         held_for: Some(elapsed(number, now)),

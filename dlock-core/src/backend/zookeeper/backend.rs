@@ -3,7 +3,9 @@
 use super::acquire::Acquire;
 use super::locks::{NAME, ZooKeeperLocks};
 use super::{Recipe, release, revocation};
-use crate::backend::{AcquireRequest, Admin, Backend, BackendFuture, Claim, Grant, RevokedFuture};
+use crate::backend::{
+    AcquireRequest, Admin, Backend, BackendFuture, Claim, Grant, RevokedFuture, without_shares,
+};
 use crate::error::{LockError, Operation};
 use crate::guarantees::Guarantees;
 use crate::keeper::shielded;
@@ -167,6 +169,10 @@ impl Backend for ZooKeeperBackend {
             let outcome = shielded(release::release(&self.0, claim)).await;
             outcome.map_err(|error| self.name(error, Operation::Release, claim))
         })
+    }
+
+    fn exchange<'a>(&'a self, _: &'a Claim, _: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        without_shares(Backend::name(self))
     }
 
     fn revoked<'a>(&'a self, claim: &'a Claim) -> RevokedFuture<'a> {

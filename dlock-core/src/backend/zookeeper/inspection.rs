@@ -10,7 +10,7 @@ use super::{label, path};
 use crate::backend::listing::page_of;
 use crate::backend::{
     Admin, BackendFuture, Claim, ClientKind, ForcedRelease, HolderView, Inspection, ListCursor, ListedLock,
-    LockPage, Reopening, WaiterView, admin,
+    LockPage, Reopening, Share, WaiterView, admin,
 };
 use crate::error::{ErrorKind, LockError};
 use crate::keeper::shielded;
@@ -213,6 +213,7 @@ impl SeenNode {
     fn holder(self) -> HolderView {
         HolderView {
             label: self.label,
+            share: Share::All,
             token: first_token(self.created),
             tokens: BLOCK,
             held_for: Some(self.age),
@@ -223,6 +224,11 @@ impl SeenNode {
     }
 
     fn waiter(self) -> WaiterView {
-        WaiterView { label: self.label, waiting_for: Some(self.age), client: ClientKind::Unknown }
+        WaiterView {
+            label: self.label,
+            share: Share::All,
+            waiting_for: Some(self.age),
+            client: ClientKind::Unknown,
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::backend::answers::busy;
 use crate::backend::redis::keys::Naming;
 use crate::backend::redis::wire::Inbox;
 use crate::backend::start::Start;
-use crate::backend::{AcquireRequest, Admin, Backend, BackendFuture, Claim, Grant, Mode};
+use crate::backend::{AcquireRequest, Admin, Backend, BackendFuture, Claim, Grant, Mode, without_shares};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::guarantees::Guarantees;
 use crate::key::Namespace;
@@ -191,6 +191,10 @@ impl Backend for RedlockBackend {
 
     fn release<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, ()> {
         Box::pin(async move { self.release(claim).await.map_err(claim.named(Operation::Release)) })
+    }
+
+    fn exchange<'a>(&'a self, _: &'a Claim, _: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        without_shares(self.name())
     }
 
     fn admin(&self) -> Option<&dyn Admin> {
