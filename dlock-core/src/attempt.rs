@@ -1,12 +1,11 @@
 //! One acquisition from its first request to its guard: the deadline of the wait, and undoing what an unfinished
 //! request may leave.
 
-use crate::acquisition::Acquisition;
 use crate::backend::answers;
 use crate::backend::{AcquireRequest, BackendFuture, Claim, Grant, Mode, Share};
 use crate::error::{BusyDetails, ErrorKind, LockError, Operation};
 use crate::guarantees::Guarantees;
-use crate::guard::LockGuard;
+use crate::holding::Holding;
 use crate::keeper::Keeper;
 use crate::key::LockKey;
 use crate::label::Label;
@@ -25,7 +24,7 @@ use std::time::Duration;
 const LONGEST_LOOK: Duration = Duration::from_millis(200);
 
 /// A request that waits.
-pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<LockGuard, LockError>> + Send>>;
+pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<Holding, LockError>> + Send>>;
 
 /// What a request asks for. The key is as its caller gave it: a wrong one, or a wrong label, is told when the request is
 /// awaited.
@@ -51,7 +50,7 @@ impl Wanted {
 
 /// Dropped before it is settled, its owner leaves in the background (I4): the guard is there from the start.
 pub(crate) struct Attempt {
-    guard: LockGuard,
+    guard: Holding,
     wait: Duration,
     max_hold: MaxHold,
     span: AcquireSpan,
@@ -73,18 +72,13 @@ impl Attempt {
         let label = label.or_else(|| manager.label.clone());
         let claim = Claim { owner: OwnerId::local(), ttl, key: key.clone(), label, share };
         let (wait, span) = (wait.unwrap_or(manager.wait), AcquireSpan::new(&claim, &*manager.backend));
-        let acquisition = Acquisition::new(claim, manager.clock.clone(), manager.backend.name())
-            .in_namespace(manager.backend.namespace());
-        let acquisition = Arc::new(match manager.backend.is_local() {
-            true => acquisition,
-            false => acquisition.tell_causes(),
-        });
-        Ok(Self { guard: LockGuard::pending(manager, acquisition), wait, max_hold, span })
+        let acquisition = manager.acquisition(claim);
+        Ok(Self { guard: Holding::pending(manager, acquisition), wait, max_hold, span })
     }
 
     /// What there is to say without waiting: a refusal, or the grant of a backend inside this process. Most locks
     /// are free.
-    pub(crate) fn at_once(self) -> ControlFlow<Result<LockGuard, LockError>, Self> {
+    pub(crate) fn at_once(self) -> ControlFlow<Result<Holding, LockError>, Self> {
         if let Err(error) = self.admit() {
             return ControlFlow::Break(Err(self.failed(error)));
         }
@@ -101,7 +95,11 @@ impl Attempt {
         if manager.closed.is_cancelled() {
             return Err(manager.closed_error(self.guard.key()));
         }
-        scope::check(manager, self.guard.key())
+        // A try for a part waits for nothing, not for its caller either: the backend says whether it fits.
+        match self.wait.is_zero() && !self.guard.acquisition().claim.share.is_all() {
+            true => Ok(()),
+            false => scope::check(manager, self.guard.key()),
+        }
     }
 
     /// Asks the backend, for no longer than the wait and the manager's life.
@@ -193,8 +191,8 @@ impl Attempt {
 
     /// The guard, unless the manager was closed meanwhile: then what was granted goes back. It is looked at once the
     /// lease is under renewal, where a shutdown finds it.
-    fn granted(self, grant: &Grant, now: Moment) -> Result<LockGuard, LockError> {
-        let guard = self.guard.granted(grant, now, self.max_hold);
+    fn granted(self, grant: &Grant, now: Moment) -> Result<Holding, LockError> {
+        let guard = self.guard.granted(grant, now, self.max_hold.until(now));
         if guard.manager().closed.is_cancelled() {
             self.span.failed(ErrorKind::Closed);
             return Err(guard.manager().closed_error(guard.key()));

@@ -1,19 +1,18 @@
 //! Holding a lock.
 
-use crate::acquisition::Acquisition;
-use crate::backend::Grant;
-use crate::error::{ErrorKind, LockError, Operation};
+use crate::backend::Share;
+use crate::error::{LockError, Operation};
+use crate::holding::Holding;
 use crate::keeper::Keeper;
 use crate::key::LockKey;
-use crate::lease::{FencingToken, GuardState, Lease, LossReason, MaxHold};
+use crate::kind::{Exclusive, Permits, Reader};
+use crate::lease::{FencingToken, GuardState, Lease, LossReason};
 use crate::scope::LockScope;
-use crate::shared::Shared;
-use crate::spans::HoldSpan;
-use crate::time::Moment;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::ops::ControlFlow;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -31,67 +30,48 @@ use std::time::Duration;
 /// Bind the guard to a name. `let _ = locks.lock(key).await?` drops it in the same statement, so no lock is held;
 /// `let _guard = …` holds it to the end of the scope. A [`LockRequest`](crate::LockRequest) that is not awaited asks for
 /// nothing: the compiler warns of it, and its drop is an event of level DEBUG.
+///
+/// The type says what is held: all of the key ([`Exclusive`], the default), a reader's part ([`Reader`]), or permits of a
+/// semaphore ([`Permits`]). All guards have the methods that do not depend on that.
 #[must_use = "the lock is released as soon as the guard is dropped"]
-pub struct LockGuard {
-    manager: Arc<Shared>,
-    lease: Lease,
-    /// Whether the backend may have something of this owner.
-    to_release: bool,
-    span: HoldSpan,
-}
+pub struct LockGuard<S = Exclusive>(Holding, PhantomData<fn() -> S>);
 
-impl LockGuard {
-    /// The guard of a lock that is still to be asked for.
-    pub(crate) fn pending(manager: Arc<Shared>, acquisition: Arc<Acquisition>) -> Self {
-        Self { manager, lease: Lease::of(acquisition), to_release: false, span: HoldSpan::NONE }
-    }
+/// The guard of a writer: of a plain lock.
+pub type WriteGuard = LockGuard<Exclusive>;
 
-    pub(crate) fn set_to_release(&mut self, to_release: bool) {
-        self.to_release = to_release;
-    }
+/// The guard of a reader.
+pub type ReadGuard = LockGuard<Reader>;
 
-    /// Takes the granted lease under renewal.
-    pub(crate) fn granted(mut self, grant: &Grant, now: Moment, max_hold: MaxHold) -> Self {
-        self.to_release = true;
-        let held = &self.lease.acquisition();
-        held.lease().limit_hold(max_hold.until(now));
-        held.grant(grant);
-        held.lease().held_from(now);
-        self.manager.renewal.enter(Arc::clone(held), now);
-        self.span = HoldSpan::new(&held.claim, &*self.manager.backend, grant.token);
-        self
-    }
+/// Permits of a semaphore that are held.
+pub type Permit = LockGuard<Permits>;
 
-    pub(crate) fn acquisition(&self) -> &Arc<Acquisition> {
-        self.lease.acquisition()
-    }
-
-    pub(crate) fn manager(&self) -> &Arc<Shared> {
-        &self.manager
+impl<S> LockGuard<S> {
+    pub(crate) fn of(held: Holding) -> Self {
+        Self(held, PhantomData)
     }
 
     /// The key that is locked, as the caller named it: without the namespace of the manager.
     #[must_use]
     pub fn key(&self) -> &LockKey {
-        self.lease.key()
+        self.0.lease().key()
     }
 
     /// The fencing token: greater than that of every earlier grant of this key.
     #[must_use]
     pub fn token(&self) -> FencingToken {
-        self.lease.token()
+        self.0.lease().token()
     }
 
     /// Whether the lease is valid now, by the clock. Once this is false, it stays false.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        self.lease.is_valid()
+        self.0.lease().is_valid()
     }
 
     /// How long the lease is valid without another renewal; zero if it is lost.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.lease.remaining()
+        self.0.lease().remaining()
     }
 
     /// Whether the lock is held, in doubt, or lost. It reads the clock and what this process knows, and sends nothing.
@@ -107,7 +87,7 @@ impl LockGuard {
     /// ```
     #[must_use]
     pub fn state(&self) -> GuardState {
-        self.lease.state()
+        self.0.lease().state()
     }
 
     /// Waits until the state differs from `seen`, and returns it. A state that came and went between two calls is not
@@ -116,7 +96,7 @@ impl LockGuard {
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
     pub async fn state_changed(&self, seen: GuardState) -> GuardState {
-        self.lease.state_changed(seen).await
+        self.0.lease().state_changed(seen).await
     }
 
     /// Waits until the lock is lost, and says why. It returns at the lease's deadline at the latest, whether or not the
@@ -125,7 +105,7 @@ impl LockGuard {
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
     pub async fn lost(&self) -> LossReason {
-        self.lease.lost().await
+        self.0.lease().lost().await
     }
 
     /// Waits until another client asks the holder to let go. The lock stays held: the holder decides what to do.
@@ -137,25 +117,25 @@ impl LockGuard {
     /// # Cancel safety
     /// Dropping the future leaves nothing behind. A request made meanwhile is seen by the next call.
     pub async fn revoked(&self) {
-        self.manager.backend.revoked(&self.lease.acquisition().claim).await;
+        self.0.manager().backend.revoked(&self.0.acquisition().claim).await;
     }
 
     /// A view of the lease that can be passed around. Keeping it does not keep the lock.
     #[must_use]
     pub fn lease(&self) -> Lease {
-        self.lease.clone()
+        self.0.lease().clone()
     }
 
     /// The scope of this lock, for hand-written futures. [`run`](LockGuard::run) enters it by itself.
     pub fn scope(&self) -> LockScope {
-        LockScope::of(&self.manager, &self.lease)
+        LockScope::of(self.0.manager(), self.0.lease())
     }
 
     /// Runs `work` while the lock is held. If the lock is lost, `work` is dropped at its next await. Inside `work`,
-    /// asking the same manager for the same key fails with [`ErrorKind::Reentrant`].
+    /// asking the same manager for the same key fails with [`ErrorKind::Reentrant`](crate::ErrorKind::Reentrant).
     ///
     /// # Errors
-    /// [`ErrorKind::Lost`] if the lock was lost before `work` was done.
+    /// [`ErrorKind::Lost`](crate::ErrorKind::Lost) if the lock was lost before `work` was done.
     ///
     /// # Cancel safety
     /// Dropping the future drops `work`. The guard still holds the lock.
@@ -168,46 +148,46 @@ impl LockGuard {
     /// # Ok(()) }
     /// ```
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, LockError> {
-        let (scope, mut work, mut lost) = (self.scope(), pin!(work), pin!(self.lease.acquisition().lost()));
+        let (scope, mut work, mut lost) = (self.scope(), pin!(work), pin!(self.0.acquisition().lost()));
         let outcome = poll_fn(|context| {
-            if let Some(reason) = self.lease.loss() {
+            if let Some(reason) = self.0.lease().loss() {
                 return Poll::Ready(Err(reason));
             }
             // Work that is done at once needs no watch over its lock.
             match scope.enter(|| work.as_mut().poll(context)) {
                 // Work that blocked may have outlived its lock.
-                Poll::Ready(output) => Poll::Ready(self.lease.loss().map_or(Ok(output), Err)),
+                Poll::Ready(output) => Poll::Ready(self.0.lease().loss().map_or(Ok(output), Err)),
                 Poll::Pending => lost.as_mut().poll(context).map(Err),
             }
         });
         outcome.await.map_err(|reason| {
-            self.lease.acquisition().end(reason);
-            self.lost_error(reason, Operation::Run)
+            self.0.acquisition().end(reason);
+            self.0.lost_error(reason, Operation::Run)
         })
     }
 
     /// Releases the lock and waits until the backend confirms it.
     ///
     /// # Errors
-    /// [`ErrorKind::Lost`] if the lock was lost before it was released. [`ErrorKind::Unavailable`] if the
+    /// [`ErrorKind::Lost`](crate::ErrorKind::Lost) if the lock was lost before it was released. [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the
     /// backend did not confirm; the release is then repeated in the background.
     ///
     /// # Cancel safety
     /// The release goes on in the background.
     pub async fn release(mut self) -> Result<(), LockError> {
-        if !self.manager.backend.is_local() {
-            Keeper::here().map_err(|error| self.name(error, Operation::Release))?;
+        if !self.0.manager().backend.is_local() {
+            Keeper::here().map_err(|error| self.0.name(error, Operation::Release))?;
         }
-        let (now, claim) = (self.manager.clock.now(), &self.lease.acquisition().claim);
-        let lost = self.give_up(now);
-        let outcome = match self.manager.backend.release_at_once(claim, now) {
+        let (now, claim) = (self.0.manager().clock.now(), &self.0.acquisition().claim);
+        let lost = self.0.give_up(now);
+        let outcome = match self.0.manager().backend.release_at_once(claim, now) {
             Some(outcome) => outcome,
-            None => self.manager.backend.release(claim).await,
+            None => self.0.manager().backend.release(claim).await,
         };
-        self.to_release = matches!(&outcome, Err(error) if error.kind().is_retryable());
+        self.0.set_to_release(matches!(&outcome, Err(error) if error.kind().is_retryable()));
         match (lost, outcome) {
-            (Some(reason), _) => Err(self.lost_error(reason, Operation::Release)),
-            (None, outcome) => outcome.map_err(|error| self.name(error, Operation::Release)),
+            (Some(reason), _) => Err(self.0.lost_error(reason, Operation::Release)),
+            (None, outcome) => outcome.map_err(|error| self.0.name(error, Operation::Release)),
         }
     }
 
@@ -225,40 +205,82 @@ impl LockGuard {
             tracing::warn!(%error, "release failed");
         }
     }
+}
 
-    /// Ends the lease locally *before* anything is sent: from here on the lease is not valid. Returns why it was lost, if it
-    /// was.
-    fn give_up(&self, now: Moment) -> Option<LossReason> {
-        self.manager.renewal.remove(self.lease.acquisition());
-        // A lease whose time passed before it was looked at was lost, whatever its holder does now.
-        let lost = self.lease.acquisition().lease().loss(now);
-        self.lease.acquisition().end(lost.unwrap_or(LossReason::Released));
-        lost
-    }
-
-    fn lost_error(&self, reason: LossReason, operation: Operation) -> LockError {
-        let detail = format!("{reason}; what was done since may overlap with another owner's work");
-        self.name(LockError::new(ErrorKind::Lost, detail), operation)
-    }
-
-    pub(crate) fn name(&self, error: LockError, operation: Operation) -> LockError {
-        self.manager.named(error.with_operation(operation), self.key())
+impl LockGuard {
+    /// Makes a reader of the writer, in one step: no other writer has the key in between. Waiting readers enter beside it; a
+    /// waiting writer does not. The reader has a lease and a token of its own, and the limit of `max_hold` stays.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lost`](crate::ErrorKind::Lost) if the lock was lost before.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if the backend does not promise
+    /// [`Guarantees::SHARES`](crate::Guarantees::SHARES), and [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if it did
+    /// not answer. After an error the lock is released in the background.
+    ///
+    /// # Cancel safety
+    /// Dropping the future releases the lock in the background.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let locks = dlock_core::LockManager::connect("memory:").await?;
+    /// let writer = locks.write("config").await?;
+    /// let written = writer.token();
+    /// let reader = writer.downgrade().await?;
+    /// assert!(reader.token() > written);
+    /// assert!(locks.read("config").try_acquire().await?.is_some());
+    /// assert!(locks.write("config").try_acquire().await?.is_none());
+    /// # Ok(()) }
+    /// ```
+    pub async fn downgrade(self) -> Result<ReadGuard, LockError> {
+        self.0.downgrade(Share::READER).await.map(LockGuard::of)
     }
 }
 
-impl Drop for LockGuard {
-    fn drop(&mut self) {
-        if self.to_release && !self.manager.is_forked() {
-            let _entered = self.span.enter();
-            let now = self.manager.clock.now();
-            self.give_up(now);
-            self.manager.release_in_background(self.lease.acquisition(), now);
-        }
+impl LockGuard<Reader> {
+    /// Makes a writer of the reader, if it is the only holder and no writer waits. If not, the reader comes back as it was.
+    ///
+    /// No upgrade waits: two readers that wait for each other to leave would wait for ever. Release the reader and ask for
+    /// a writer instead, and look again at what was read.
+    ///
+    /// # Errors
+    /// As [`downgrade`](LockGuard::downgrade). After an error the reader is released in the background.
+    ///
+    /// # Cancel safety
+    /// Dropping the future releases the reader in the background.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let locks = dlock_core::LockManager::connect("memory:").await?;
+    /// let (one, other) = (locks.read("config").await?, locks.read("config").await?);
+    /// let Err(one) = one.try_upgrade().await? else { unreachable!("there is another reader") };
+    /// other.release().await?;
+    /// let writer = one.try_upgrade().await?.expect("it is alone");
+    /// assert!(writer.is_valid());
+    /// # Ok(()) }
+    /// ```
+    pub async fn try_upgrade(self) -> Result<Result<WriteGuard, Self>, LockError> {
+        Ok(match self.0.upgrade().await? {
+            ControlFlow::Break(writer) => Ok(LockGuard::of(writer)),
+            ControlFlow::Continue(reader) => Err(Self::of(reader)),
+        })
     }
 }
 
-impl fmt::Debug for LockGuard {
+impl LockGuard<Permits> {
+    /// How many permits it stands for.
+    #[must_use]
+    pub fn permits(&self) -> u32 {
+        self.0.acquisition().claim.share.weight()
+    }
+}
+
+impl<S> fmt::Debug for LockGuard<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lease.fmt_as("LockGuard", f)
+        let name = match self.0.acquisition().claim.share {
+            Share::All => "LockGuard",
+            Share::READER => "ReadGuard",
+            Share::Part { .. } => "Permit",
+        };
+        self.0.lease().fmt_as(name, f)
     }
 }

@@ -52,9 +52,11 @@ mod guarantees;
 mod guard;
 mod hand_over;
 mod handles;
+mod holding;
 mod inspect;
 mod keeper;
 mod key;
+mod kind;
 mod label;
 mod lease;
 mod manager;
@@ -62,6 +64,7 @@ mod release;
 mod renewal;
 mod request;
 mod scope;
+mod semaphore;
 mod settings;
 mod shared;
 mod spans;
@@ -84,19 +87,23 @@ pub use backend::embedded::EmbeddedBackend;
 pub use backend::redis::{RedisBackend, RedisBackendBuilder, RedlockBackend, RedlockBackendBuilder};
 #[cfg(feature = "zookeeper")]
 pub use backend::zookeeper::{ZooKeeperBackend, ZooKeeperBackendBuilder};
-pub use backend::{Backend, ClientKind, ForcedRelease, HolderView, Inspection, ListedLock, WaiterView};
+pub use backend::{
+    Backend, ClientKind, ForcedRelease, HolderView, Inspection, ListedLock, Share, WaiterView,
+};
 pub use current::{InstalledManager, with_locks};
 pub use error::{ErrorKind, LockError, Operation};
 pub use guarantees::Guarantees;
-pub use guard::LockGuard;
+pub use guard::{LockGuard, Permit, ReadGuard, WriteGuard};
 pub use hand_over::HandOver;
 pub use inspect::LockList;
 pub use key::{LockKey, Namespace};
+pub use kind::{Exclusive, LockKind, Permits, Reader};
 pub use label::Label;
 pub use lease::{FencingToken, GuardState, Lease, LossReason, OwnerId, Ttl};
 pub use manager::{LockManager, LockManagerBuilder};
 pub use request::{AcquireFuture, LockRequest};
 pub use scope::LockScope;
+pub use semaphore::Semaphore;
 pub use template::KeyTemplate;
 pub use time::{Clock, Moment, TestClock, sleep_until};
 

@@ -7,10 +7,12 @@ use crate::hand_over::{HandOver, HandOverBackend};
 use crate::handles::Handles;
 use crate::keeper::Background;
 use crate::key::{LockKey, Namespace};
+use crate::kind::{Exclusive, LockKind, Reader};
 use crate::label::Label;
 use crate::lease::{MaxHold, Ttl};
 use crate::renewal::Renewal;
 use crate::request::LockRequest;
+use crate::semaphore::Semaphore;
 use crate::settings::ManagerSettings;
 use crate::shared::Shared;
 use std::fmt;
@@ -140,7 +142,66 @@ impl LockManager {
         K: TryInto<LockKey>,
         K::Error: Into<LockError>,
     {
-        LockRequest::new(Arc::clone(&self.shared), key.try_into().map_err(Into::into))
+        self.request(key, Exclusive(()))
+    }
+
+    /// The same as [`lock`](Self::lock): a writer has all of the key. Beside it are no readers.
+    pub fn write<K>(&self, key: K) -> LockRequest
+    where
+        K: TryInto<LockKey>,
+        K::Error: Into<LockError>,
+    {
+        self.lock(key)
+    }
+
+    /// A request for a reader's part of `key`. Readers hold it together, each with a lease and a token of its own; a
+    /// [writer](Self::write) holds it alone.
+    ///
+    /// They are served in the order in which they came. A waiting writer stops the readers behind it, and readers next to each
+    /// other in the queue enter together. So neither side starves.
+    ///
+    /// A reader that asks again inside its own scope fails with [`ErrorKind::Reentrant`], since it would wait for itself as
+    /// soon as a writer waits in between.
+    ///
+    /// The backend must promise [`Guarantees::SHARES`]. While readers hold the key, a plain [`lock`](Self::lock) on it waits, in
+    /// other processes too.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let locks = dlock_core::LockManager::connect("memory:").await?;
+    /// let (one, other) = (locks.read("config").await?, locks.read("config").await?);
+    /// assert!(other.token() > one.token());
+    /// assert!(locks.write("config").try_acquire().await?.is_none());
+    /// drop((one, other));
+    /// assert!(locks.write("config").try_acquire().await?.is_some());
+    /// # Ok(()) }
+    /// ```
+    pub fn read<K>(&self, key: K) -> LockRequest<Reader>
+    where
+        K: TryInto<LockKey>,
+        K::Error: Into<LockError>,
+    {
+        self.request(key, Reader(()))
+    }
+
+    /// A semaphore of this many permits, over all processes that name it.
+    ///
+    /// A wrong name, or a wrong number of permits, is reported when a request is awaited.
+    pub fn semaphore<K>(&self, name: K, permits: u32) -> Semaphore
+    where
+        K: TryInto<LockKey>,
+        K::Error: Into<LockError>,
+    {
+        Semaphore::new(Arc::clone(&self.shared), name.try_into().map_err(Into::into), permits)
+    }
+
+    fn request<S, K>(&self, key: K, kind: S) -> LockRequest<S>
+    where
+        S: LockKind,
+        K: TryInto<LockKey>,
+        K::Error: Into<LockError>,
+    {
+        LockRequest::new(Arc::clone(&self.shared), key.try_into().map_err(Into::into), kind)
     }
 
     /// Acquires the lock on `key`, runs `work` under it and releases it. If the lock is lost, `work` is dropped at its

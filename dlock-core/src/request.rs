@@ -1,10 +1,11 @@
 //! Asking for a lock: its options, and the future that asks.
 
 use crate::attempt::{Attempt, Waiting, Wanted};
-use crate::backend::Share;
 use crate::error::{ErrorKind, LockError};
 use crate::guard::LockGuard;
+use crate::holding::Holding;
 use crate::key::LockKey;
+use crate::kind::{Exclusive, LockKind};
 use crate::label::Label;
 use crate::lease::{MaxHold, Ttl};
 use crate::shared::Shared;
@@ -22,13 +23,16 @@ use std::time::Duration;
 /// polled, such as the losing branch of a loop around `select!`, keeps its place and holds up no other waiter. If its
 /// turn comes and it is not polled within 50 ms, waiters behind it may pass. The grant goes to one of them, or back to
 /// the backend after a second. Once the future is polled again, it goes on waiting.
-#[derive(Debug)]
+///
+/// The type says what is asked for: all of the key ([`Exclusive`], the default), a reader's part
+/// ([`Reader`](crate::Reader)), or permits of a [semaphore](crate::Semaphore).
 #[must_use = "a request does nothing until it is awaited"]
-pub struct LockRequest(Option<Wanted>);
+pub struct LockRequest<S = Exclusive>(Option<Wanted>, S);
 
-impl LockRequest {
-    pub(crate) fn new(manager: Arc<Shared>, key: Result<LockKey, LockError>) -> Self {
-        Self(Some(Wanted { manager, key, ttl: None, wait: None, label: None, max_hold: None }))
+impl<S: LockKind> LockRequest<S> {
+    pub(crate) fn new(manager: Arc<Shared>, key: Result<LockKey, LockError>, kind: S) -> Self {
+        let (ttl, wait, label, max_hold) = (None, None, None, None);
+        Self(Some(Wanted { manager, key, ttl, wait, label, max_hold }), kind)
     }
 
     /// The length of the lease, renewed while the guard lives: 100 ms to 24 h, by default the manager's.
@@ -97,6 +101,11 @@ impl LockRequest {
         })
     }
 
+    /// The same, which fails with `error` when it is awaited.
+    pub(crate) fn refused(self, error: LockError) -> Self {
+        self.with(|wanted| wanted.refuse(error))
+    }
+
     fn with(mut self, set: impl FnOnce(&mut Wanted)) -> Self {
         self.0.as_mut().map(set);
         self
@@ -113,14 +122,15 @@ impl LockRequest {
     ///   its range.
     /// - [`ErrorKind::Closed`]: the manager is closed, or was closed during the wait.
     /// - [`ErrorKind::NotConfigured`]: called in a process that was forked after the manager was built.
-    /// - [`ErrorKind::Auth`], [`ErrorKind::Corrupt`], [`ErrorKind::Unsupported`]: the backend refuses.
+    /// - [`ErrorKind::Auth`], [`ErrorKind::Corrupt`], [`ErrorKind::Unsupported`]: the backend refuses. For readers and permits
+    ///   it must promise [`Guarantees::SHARES`](crate::Guarantees::SHARES).
     /// - [`ErrorKind::SequenceExhausted`]: ZooKeeper's numbers for this key are nearly used up.
     ///
     /// Whatever a failed request may have left with the backend is undone in the background.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the queue. A grant that was on its way is given back in the background.
-    pub async fn acquire(self) -> Result<LockGuard, LockError> {
+    pub async fn acquire(self) -> Result<LockGuard<S>, LockError> {
         self.into_future().await
     }
 
@@ -140,11 +150,12 @@ impl LockRequest {
     /// guard.blocking_release()?;
     /// # Ok(()) }
     /// ```
-    pub fn blocking_acquire(self) -> Result<LockGuard, LockError> {
+    pub fn blocking_acquire(self) -> Result<LockGuard<S>, LockError> {
         pollster::block_on(self.into_future())
     }
 
-    /// Acquires the lock if it is free and has no waiters; otherwise `None`. It ignores [`wait`](LockRequest::wait).
+    /// Acquires the lock if it is free and has no waiters; otherwise `None`. A part must fit beside the holders, and have no
+    /// waiters ahead of it. It ignores [`wait`](LockRequest::wait).
     ///
     /// # Errors
     /// As [`acquire`](LockRequest::acquire), without [`ErrorKind::Busy`] and [`ErrorKind::Reentrant`]: a lock that the caller
@@ -152,7 +163,7 @@ impl LockRequest {
     ///
     /// # Cancel safety
     /// As [`acquire`](LockRequest::acquire).
-    pub async fn try_acquire(self) -> Result<Option<LockGuard>, LockError> {
+    pub async fn try_acquire(self) -> Result<Option<LockGuard<S>>, LockError> {
         match self.wait(Duration::ZERO).into_future().await {
             Ok(guard) => Ok(Some(guard)),
             Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Reentrant) => Ok(None),
@@ -184,7 +195,7 @@ impl LockRequest {
     /// assert_eq!(paid, "42 under order:42");
     /// # Ok(()) }
     /// ```
-    pub async fn run<T>(self, work: impl AsyncFnOnce(&LockGuard) -> T) -> Result<T, LockError> {
+    pub async fn run<T>(self, work: impl AsyncFnOnce(&LockGuard<S>) -> T) -> Result<T, LockError> {
         let guard = self.into_future().await?;
         let output = guard.run(work(&guard)).await?;
         guard.release_quietly().await;
@@ -192,17 +203,23 @@ impl LockRequest {
     }
 }
 
-impl IntoFuture for LockRequest {
-    type Output = Result<LockGuard, LockError>;
-    type IntoFuture = AcquireFuture;
+impl<S: LockKind> IntoFuture for LockRequest<S> {
+    type Output = Result<LockGuard<S>, LockError>;
+    type IntoFuture = AcquireFuture<S>;
 
-    fn into_future(mut self) -> AcquireFuture {
-        AcquireFuture(self.0.take().map_or(Stage::Done, Stage::Asked))
+    fn into_future(mut self) -> AcquireFuture<S> {
+        AcquireFuture(self.0.take().map_or(Stage::Done, Stage::Asked), self.1)
+    }
+}
+
+impl<S> fmt::Debug for LockRequest<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LockRequest").field(&self.0).finish()
     }
 }
 
 /// Nothing was asked for: mostly an `.await` is missing.
-impl Drop for LockRequest {
+impl<S> Drop for LockRequest<S> {
     fn drop(&mut self) {
         if let Some(wanted) = self.0.take() {
             let key = wanted.key.as_ref().ok().map(tracing::field::display);
@@ -213,7 +230,7 @@ impl Drop for LockRequest {
 
 /// The future of an awaited [`LockRequest`].
 #[must_use = "a future does nothing until it is awaited"]
-pub struct AcquireFuture(Stage);
+pub struct AcquireFuture<S = Exclusive>(Stage, S);
 
 enum Stage {
     Asked(Wanted),
@@ -222,9 +239,9 @@ enum Stage {
     Done,
 }
 
-impl AcquireFuture {
-    fn start(&mut self, wanted: Wanted, context: &mut Context<'_>) -> Poll<Result<LockGuard, LockError>> {
-        match Attempt::prepare(wanted, Share::All)?.at_once() {
+impl<S: LockKind> AcquireFuture<S> {
+    fn start(&mut self, wanted: Wanted, context: &mut Context<'_>) -> Poll<Result<Holding, LockError>> {
+        match Attempt::prepare(wanted, self.1.share())?.at_once() {
             ControlFlow::Break(outcome) => Poll::Ready(outcome),
             ControlFlow::Continue(attempt) => {
                 let mut waiting = attempt.wait();
@@ -236,22 +253,23 @@ impl AcquireFuture {
     }
 }
 
-impl Future for AcquireFuture {
-    type Output = Result<LockGuard, LockError>;
+impl<S: LockKind> Future for AcquireFuture<S> {
+    type Output = Result<LockGuard<S>, LockError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Stage::Waiting(waiting) = &mut self.0 {
-            return waiting.as_mut().poll(context);
-        }
-        match std::mem::replace(&mut self.0, Stage::Done) {
-            Stage::Asked(wanted) => self.start(wanted, context),
-            // Only a caller that polls again after the output gets here.
-            Stage::Waiting(_) | Stage::Done => Poll::Pending,
-        }
+        let polled = match &mut self.0 {
+            Stage::Waiting(waiting) => waiting.as_mut().poll(context),
+            stage => match std::mem::replace(stage, Stage::Done) {
+                Stage::Asked(wanted) => self.start(wanted, context),
+                // Only a caller that polls again after the output gets here.
+                Stage::Waiting(_) | Stage::Done => Poll::Pending,
+            },
+        };
+        polled.map_ok(LockGuard::of)
     }
 }
 
-impl fmt::Debug for AcquireFuture {
+impl<S> fmt::Debug for AcquireFuture<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AcquireFuture(..)")
     }

@@ -1,7 +1,7 @@
 //! What a manager, its requests, its guards and its scopes share.
 
 use crate::acquisition::Acquisition;
-use crate::backend::Backend;
+use crate::backend::{Backend, Claim};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::handles::Handles;
 use crate::keeper::{Background, Keeper};
@@ -34,6 +34,16 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// An acquisition that is still to be asked for.
+    pub(crate) fn acquisition(&self, claim: Claim) -> Arc<Acquisition> {
+        let acquisition = Acquisition::new(claim, self.clock.clone(), self.backend.name())
+            .in_namespace(self.backend.namespace());
+        Arc::new(match self.backend.is_local() {
+            true => acquisition,
+            false => acquisition.tell_causes(),
+        })
+    }
+
     /// Makes the owner leave, whatever became of its requests. Never blocks, never panics, and needs no runtime
     /// of the caller's (I9): the task runs on the keeper.
     pub(crate) fn release_in_background(&self, acquisition: &Acquisition, now: Moment) {
