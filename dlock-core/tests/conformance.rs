@@ -10,6 +10,7 @@ mod embedded {
     }
 
     dlock_core::conformance_suite!(fixture());
+    dlock_core::conformance_suite!(fixture(), shares);
 }
 
 mod embedded_in_a_namespace {
@@ -22,12 +23,13 @@ mod embedded_in_a_namespace {
     }
 
     dlock_core::conformance_suite!(fixture());
+    dlock_core::conformance_suite!(fixture(), shares);
 }
 
 /// Each flaw is caught by the case that stands for the promise it breaks.
 mod flaws_are_caught {
     use dlock_core::testing::flawed::{Flaw, FlawedBackend};
-    use dlock_core::testing::{Fixture, conformance};
+    use dlock_core::testing::{Fixture, conformance, shares};
     use std::time::Duration;
 
     fn fixture(flaw: Flaw) -> Fixture {
@@ -36,16 +38,17 @@ mod flaws_are_caught {
     }
 
     macro_rules! catches {
-        ($($test:ident: $flaw:ident by $case:ident;)+) => {$(
+        ($module:ident; $($test:ident: $flaw:ident by $case:ident;)+) => {$(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                let outcome = tokio::spawn(async { conformance::$case(&fixture(Flaw::$flaw)).await }).await;
+                let outcome = tokio::spawn(async { $module::$case(&fixture(Flaw::$flaw)).await }).await;
                 assert!(outcome.is_err_and(|error| error.is_panic()), "the flaw was not noticed");
             }
         )+};
     }
 
     catches! {
+        conformance;
         exclusion: GrantsEverybody by a_held_lock_is_refused_to_everybody;
         exclusion_under_contention: GrantsEverybody by holders_never_overlap_under_contention;
         exclusion_at_once: GrantsEverybody by what_is_answered_at_once_is_an_answer;
@@ -83,5 +86,43 @@ mod flaws_are_caught {
         taking_away: OpensTooSoon by a_lock_taken_away_stays_closed_until_its_guard_is_over;
         taking_away_at_all: TakesNothing by a_lock_taken_away_now_is_the_next_waiter_s;
         taking_away_by_token: TakesFromAnybody by a_lock_is_taken_away_from_the_holder_of_the_token_alone;
+    }
+
+    catches! {
+        shares;
+        readers: PartsAreAll by readers_hold_together;
+        readers_tokens: RepeatsTokens by readers_hold_together;
+        locks_beside_parts: PartsStandApart by a_lock_stays_out_while_parts_are_held;
+        readers_that_pass_a_writer: LetsSmallOnesPass by a_waiting_writer_stops_later_readers;
+        tries_that_pass_a_writer: LetsTriesPass by a_waiting_writer_stops_later_readers;
+        groups: PartsAreAll by a_release_admits_those_that_fit_and_no_other;
+        groups_that_are_passed: LetsSmallOnesPass by a_release_admits_those_that_fit_and_no_other;
+        token_order_of_parts: RepeatsTokens by tokens_rise_over_parts_and_all;
+        permits: ForgetsWeights by no_more_permits_are_held_than_there_are;
+        permits_under_contention: ForgetsWeights by holders_always_fit_together_under_contention;
+        shares_under_contention: GrantsEverybody by holders_always_fit_together_under_contention;
+        several_permits: LetsSmallOnesPass by a_waiter_for_several_permits_is_not_passed;
+        numbers: MixesNumbers by another_number_of_permits_waits_for_the_former_to_drain;
+        death_of_a_part: KeepsDeadParts by a_dead_part_costs_no_more_than_its_own_lease;
+        death_of_a_part_for_ever: NeverExpires by a_dead_part_costs_no_more_than_its_own_lease;
+        death_of_a_reader: KeepsDeadParts by a_dead_reader_is_not_kept_by_a_live_one;
+        renewal_of_parts: NeverRenewsParts by a_part_is_renewed_while_its_guard_lives;
+        renewal_of_released_parts: RenewsForAnybody by a_released_part_is_not_renewed_into_being;
+        owner_only_release_of_parts: ReleasesForAnybody by only_the_owner_of_a_part_releases_it;
+        release_of_one_part: ReleasesAllParts by only_the_owner_of_a_part_releases_it;
+        idempotence_of_parts: ForgetsOwners by an_owner_of_a_part_that_asks_again_gets_the_same_grant;
+        drop_of_parts: NeverReleases by parts_that_are_dropped_leave_nothing;
+        drop_of_waiters_for_parts: KeepsWaiters by parts_that_are_dropped_leave_nothing;
+        cancellation_of_parts: NeverReleases by a_part_dropped_at_any_await_leaves_nothing;
+        downgrade: DowngradesInTwoSteps by a_downgrade_lets_no_queued_writer_in;
+        upgrade: UpgradesAnybody by an_upgrade_is_for_a_reader_that_is_alone;
+        repeated_exchange: ForgetsExchanges by an_exchange_that_is_repeated_gives_the_same_grant;
+        cancellation_of_an_exchange: NeverReleases by an_exchange_dropped_at_any_await_leaves_nothing;
+        inspection_of_shares: HidesShares by an_inspection_tells_the_shares;
+        taking_a_part_away: TakesFromAnybody by a_part_is_taken_away_from_its_holder_alone;
+        taking_a_part_away_at_all: TakesNothing by a_part_is_taken_away_from_its_holder_alone;
+        parts_held_too_long: NeverExpires by a_part_that_is_held_too_long_is_lost_alone;
+        guards_of_all_kinds: PartsStandApart by guards_of_all_kinds_fit_together;
+        promise_of_shares: DeniesItsShares by shares_are_promised_where_they_are_kept;
     }
 }

@@ -419,7 +419,7 @@ mod conformance {
         }
 
         fn guarantees(&self) -> Guarantees {
-            Guarantees::empty()
+            Guarantees::SHARES
         }
 
         fn acquire<'a>(&'a self, request: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
@@ -449,6 +449,7 @@ mod conformance {
     }
 
     crate::conformance_suite!(fixture(), without_queue);
+    crate::conformance_suite!(fixture(), shares);
 
     #[tokio::test]
     async fn waiters_are_served_in_order_of_arrival() {

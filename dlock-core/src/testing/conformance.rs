@@ -18,7 +18,9 @@ use std::time::Duration;
 ///
 /// The argument is an expression that gives the [`Fixture`](crate::testing::Fixture) of one case. To be used
 /// in a module of its own, in a crate that depends on tokio. A second argument `without_queue` leaves out the
-/// cases of the order among waiters (I6), for a backend that says that it keeps none.
+/// cases of the order among waiters (I6), for a backend that says that it keeps none. A second argument `shares` makes
+/// the cases of [`testing::shares`](crate::testing::shares) instead, for a backend that promises
+/// [`Guarantees::SHARES`](crate::Guarantees::SHARES).
 ///
 /// ```
 /// # #[cfg(test)]
@@ -86,12 +88,46 @@ macro_rules! conformance_suite {
             a_lock_taken_away_now_is_the_next_waiter_s
             a_lock_is_taken_away_from_the_holder_of_the_token_alone
         );
+        $crate::conformance_suite!(@in shares, $fixture; shares_are_promised_where_they_are_kept);
+    };
+    ($fixture:expr, shares) => {
+        $crate::conformance_suite!(@in shares, $fixture;
+            readers_hold_together
+            a_lock_stays_out_while_parts_are_held
+            a_waiting_writer_stops_later_readers
+            a_release_admits_those_that_fit_and_no_other
+            tokens_rise_over_parts_and_all
+            no_more_permits_are_held_than_there_are
+            holders_always_fit_together_under_contention
+            a_waiter_for_several_permits_is_not_passed
+            another_number_of_permits_waits_for_the_former_to_drain
+            a_dead_part_costs_no_more_than_its_own_lease
+            a_dead_reader_is_not_kept_by_a_live_one
+            a_part_is_renewed_while_its_guard_lives
+            a_released_part_is_not_renewed_into_being
+            only_the_owner_of_a_part_releases_it
+            an_owner_of_a_part_that_asks_again_gets_the_same_grant
+            parts_that_are_dropped_leave_nothing
+            a_part_dropped_at_any_await_leaves_nothing
+            a_downgrade_lets_no_queued_writer_in
+            an_upgrade_is_for_a_reader_that_is_alone
+            an_exchange_that_is_repeated_gives_the_same_grant
+            an_exchange_dropped_at_any_await_leaves_nothing
+            an_inspection_tells_the_shares
+            a_part_is_taken_away_from_its_holder_alone
+            a_part_that_is_held_too_long_is_lost_alone
+            a_part_that_cannot_be_renewed_is_lost_at_its_deadline
+            guards_of_all_kinds_fit_together
+        );
     };
     (@cases $fixture:expr; $($case:ident)+) => {
+        $crate::conformance_suite!(@in conformance, $fixture; $($case)+);
+    };
+    (@in $module:ident, $fixture:expr; $($case:ident)+) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                $crate::testing::conformance::$case(&$fixture).await;
+                $crate::testing::$module::$case(&$fixture).await;
             }
         )+
     };
@@ -606,19 +642,19 @@ async fn guard_to_be_lost(fixture: &Fixture, key: &str) -> (crate::LockGuard, Ar
     (guard, tap)
 }
 
-async fn grant(backend: &Arc<dyn Backend>, claim: &Claim) -> crate::lease::FencingToken {
+pub(super) async fn grant(backend: &Arc<dyn Backend>, claim: &Claim) -> crate::lease::FencingToken {
     let request = AcquireRequest::new(claim.clone(), Mode::Try);
     backend.acquire(&request).await.unwrap().token
 }
 
-async fn free_at_once(locks: &LockManager, key: &LockKey) {
+pub(super) async fn free_at_once(locks: &LockManager, key: &LockKey) {
     let guard = locks.lock(key).try_acquire().await.unwrap();
     guard.unwrap_or_else(|| panic!("{key} is still taken")).release().await.unwrap();
 }
 
 /// Polls `acquire` up to `polls` times, whenever it wants to be, and drops it. True if it was done by then.
-async fn poll_and_drop(
-    acquire: impl Future<Output = Result<crate::LockGuard, LockError>>,
+pub(super) async fn poll_and_drop<T>(
+    acquire: impl Future<Output = Result<T, LockError>>,
     polls: usize,
 ) -> bool {
     let mut acquire = std::pin::pin!(acquire);
@@ -641,7 +677,7 @@ async fn poll_and_drop(
 }
 
 /// What an operator is told, unless the backend says that it does not know: then it says so in a way that can be told apart.
-fn unless_unsupported<T>(told: Result<T, LockError>) -> Option<T> {
+pub(super) fn unless_unsupported<T>(told: Result<T, LockError>) -> Option<T> {
     match told {
         Err(error) if error.kind() == ErrorKind::Unsupported => None,
         told => Some(told.unwrap()),

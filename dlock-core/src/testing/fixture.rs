@@ -158,10 +158,17 @@ impl Fixture {
 
     /// An acquire of the backend's own, running by itself, that was answered with "queued".
     pub(super) async fn queued(&self, backend: &Arc<dyn Backend>, claim: Claim) -> Queued {
+        let queued = Self::waiting(backend, claim);
+        let request = Arc::clone(&queued.request);
+        self.eventually("the backend says that the waiter is queued", || request.progress.is_queued()).await;
+        queued
+    }
+
+    /// An acquire of the backend's own, running by itself.
+    pub(super) fn waiting(backend: &Arc<dyn Backend>, claim: Claim) -> Queued {
         let request = Arc::new(AcquireRequest::new(claim, Mode::Wait));
         let (asked, asking) = (Arc::clone(&request), Arc::clone(backend));
         let task = tokio::spawn(async move { asking.acquire(&asked).await });
-        self.eventually("the backend says that the waiter is queued", || request.progress.is_queued()).await;
         Queued { request, task }
     }
 }

@@ -3,7 +3,7 @@
 use crate::backend::embedded::EmbeddedBackend;
 use crate::backend::{
     AcquireRequest, Admin, Backend, BackendFuture, Claim, ForcedRelease, Grant, Inspection, ListCursor,
-    LockPage, Mode, Reopening,
+    LockPage, Mode, Reopening, Share,
 };
 use crate::error::{ErrorKind, LockError};
 use crate::guarantees::Guarantees;
@@ -12,6 +12,7 @@ use crate::lease::{FencingToken, OwnerId, Ttl};
 use crate::time::{Moment, sleep_until};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,32 @@ pub enum Flaw {
     TakesNothing,
     /// A lock is taken away from any holder.
     TakesFromAnybody,
+    /// A part is all of the key.
+    PartsAreAll,
+    /// Parts of a key are of another key.
+    PartsStandApart,
+    /// Each part has a weight of one.
+    ForgetsWeights,
+    /// Parts of different numbers are held together.
+    MixesNumbers,
+    /// Who wants more than one part waits by trying, and is passed by those that want one.
+    LetsSmallOnesPass,
+    /// A renewal of one part renews all.
+    KeepsDeadParts,
+    /// A renewal of a part does nothing.
+    NeverRenewsParts,
+    /// The release of a part leaves the others without theirs.
+    ReleasesAllParts,
+    /// A downgrade is a release, and an acquire after it.
+    DowngradesInTwoSteps,
+    /// A reader becomes a writer whoever else is there.
+    UpgradesAnybody,
+    /// An exchange is carried out, and forgotten by whoever asks again.
+    ForgetsExchanges,
+    /// An inspection shows all of a key for each share.
+    HidesShares,
+    /// Keeps shares, and does not say so.
+    DeniesItsShares,
 }
 
 /// An [`EmbeddedBackend`] with one [`Flaw`].
@@ -74,6 +101,8 @@ pub struct FlawedBackend {
     waiting: Arc<Mutex<Vec<OwnerId>>>,
     holders: Arc<Mutex<HashMap<LockKey, Claim>>>,
     deadlines: Arc<Mutex<HashMap<OwnerId, Moment>>>,
+    /// All parts that were ever granted.
+    parts: Arc<Mutex<Vec<Claim>>>,
 }
 
 impl FlawedBackend {
@@ -86,6 +115,7 @@ impl FlawedBackend {
             waiting: Arc::default(),
             holders: Arc::default(),
             deadlines: Arc::default(),
+            parts: Arc::default(),
         }
     }
 
@@ -101,9 +131,22 @@ impl FlawedBackend {
                 let cut: Vec<u8> = letters.copied().chain(*b"-").collect();
                 claim.key = LockKey::new(cut).expect("a valid key");
             }
-            _ => {}
+            Flaw::PartsStandApart if !claim.share.is_all() => {
+                claim.key = LockKey::new([claim.key.as_bytes(), b"-part"].concat()).expect("a valid key");
+            }
+            _ => claim.share = self.share(claim.share),
         }
         claim
+    }
+
+    fn share(&self, share: Share) -> Share {
+        let part = |weight, of| NonZeroU32::new(of).map_or(share, |of| Share::Part { weight, of });
+        match (self.flaw, share) {
+            (Flaw::PartsAreAll, _) => Share::All,
+            (Flaw::ForgetsWeights, Share::Part { of, .. }) => part(NonZeroU32::MIN, of.get()),
+            (Flaw::MixesNumbers, Share::Part { weight, .. }) => part(weight, 1_000),
+            _ => share,
+        }
     }
 
     async fn ask(&self, claim: Claim, mode: Mode) -> Result<Grant, LockError> {
@@ -115,6 +158,9 @@ impl FlawedBackend {
         };
         if self.flaw == Flaw::RepeatsTokens {
             grant.token = FencingToken::new(7);
+        }
+        if !claim.share.is_all() {
+            self.parts.lock().push(claim.clone());
         }
         self.holders.lock().insert(claim.key.clone(), claim);
         Ok(grant)
@@ -147,6 +193,9 @@ impl FlawedBackend {
             (Flaw::ServesTheLastFirst | Flaw::LetsTriesPass, Mode::Wait) => {
                 self.ask_in_turns(request, claim).await
             }
+            (Flaw::LetsSmallOnesPass, Mode::Wait) if claim.share.is_all() || claim.share.weight() > 1 => {
+                self.ask_over_and_over(request, claim).await
+            }
             (_, Mode::Try) => self.ask(claim, Mode::Try).await,
             (Flaw::MistakesDepartures, Mode::Wait) => self.ask_when_one_leaves(request, claim).await,
             (_, Mode::Wait) => {
@@ -172,6 +221,16 @@ impl FlawedBackend {
                 return Ok(grant);
             }
             request.progress.queued();
+            sleep_until(Moment::now().after(Duration::from_millis(50))).await;
+        }
+    }
+
+    async fn ask_over_and_over(&self, request: &AcquireRequest, claim: Claim) -> Result<Grant, LockError> {
+        loop {
+            match self.ask(claim.clone(), Mode::Try).await {
+                Err(error) if error.kind() == ErrorKind::Busy => request.progress.queued(),
+                outcome => return outcome,
+            }
             sleep_until(Moment::now().after(Duration::from_millis(50))).await;
         }
     }
@@ -205,7 +264,53 @@ impl FlawedBackend {
             Flaw::ReleasesForAnybody => claim = holder.unwrap_or(claim),
             _ => {}
         }
+        if self.flaw == Flaw::ReleasesAllParts {
+            for part in self.parts_of(&claim).into_iter().filter(|part| part.owner != claim.owner) {
+                let _ = self.inner.release(&part).await;
+            }
+        }
         self.inner.release(&claim).await
+    }
+
+    fn parts_of(&self, claim: &Claim) -> Vec<Claim> {
+        let parts = self.parts.lock();
+        parts.iter().filter(|part| part.key == claim.key).cloned().collect()
+    }
+
+    async fn renew(&self, claim: Claim) -> Result<Moment, LockError> {
+        if self.flaw == Flaw::NeverRenewsParts && !claim.share.is_all() {
+            return Ok(claim.ttl.valid_until(Moment::now()));
+        }
+        if self.flaw == Flaw::KeepsDeadParts {
+            for part in self.parts_of(&claim) {
+                let _ = self.inner.renew(&part).await;
+            }
+        }
+        self.inner.renew(&claim).await
+    }
+
+    async fn exchange(&self, held: Claim, wanted: &AcquireRequest) -> Result<Grant, LockError> {
+        let mut wanted = wanted.for_claim(self.claim(&wanted.claim));
+        match self.flaw {
+            Flaw::DowngradesInTwoSteps => {
+                self.inner.release(&held).await?;
+                wanted.mode = Mode::Wait;
+                self.inner.acquire(&wanted).await
+            }
+            Flaw::UpgradesAnybody if wanted.claim.share.is_all() => {
+                let valid_until = held.ttl.valid_until(Moment::now());
+                Ok(Grant::new(FencingToken::new(u64::MAX), valid_until))
+            }
+            Flaw::ForgetsExchanges => {
+                let exchanged = self.inner.exchange(&held, &wanted).await?;
+                if self.parts.lock().iter().any(|part| part.owner == wanted.claim.owner) {
+                    return Ok(Grant::new(exchanged.token.next(), exchanged.valid_until));
+                }
+                self.parts.lock().push(wanted.claim);
+                Ok(exchanged)
+            }
+            _ => self.inner.exchange(&held, &wanted).await,
+        }
     }
 }
 
@@ -216,6 +321,10 @@ impl Admin for FlawedBackend {
             match self.flaw {
                 Flaw::HidesHolders => seen.holders.clear(),
                 Flaw::NamesTheLastFirst => seen.waiters.reverse(),
+                Flaw::HidesShares => {
+                    seen.holders.iter_mut().for_each(|holder| holder.share = Share::All);
+                    seen.waiters.iter_mut().for_each(|waiter| waiter.share = Share::All);
+                }
                 _ => {}
             }
             Ok(seen)
@@ -258,6 +367,7 @@ impl Backend for FlawedBackend {
         match self.flaw {
             Flaw::PromisesTokens => kept | Guarantees::TOKEN_BLOCKS,
             Flaw::DeniesItsQueue => kept - Guarantees::QUEUE,
+            Flaw::DeniesItsShares => kept - Guarantees::SHARES,
             _ => kept,
         }
     }
@@ -269,7 +379,7 @@ impl Backend for FlawedBackend {
     fn renew<'a>(&'a self, claim: &'a Claim) -> BackendFuture<'a, Moment> {
         Box::pin(async move {
             let claim = self.claim(claim);
-            match self.inner.renew(&claim).await {
+            match self.renew(claim.clone()).await {
                 Err(_) if self.flaw == Flaw::RenewsForAnybody => Ok(claim.ttl.valid_until(Moment::now())),
                 outcome => outcome,
             }
@@ -281,7 +391,7 @@ impl Backend for FlawedBackend {
     }
 
     fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
-        self.inner.exchange(held, wanted)
+        Box::pin(self.exchange(self.claim(held), wanted))
     }
 
     fn acquire_at_once(&self, claim: &Claim, now: Moment) -> Option<Grant> {

@@ -14,6 +14,7 @@
 pub mod conformance;
 pub mod fixture;
 pub mod flawed;
+pub mod shares;
 pub mod tap;
 
 pub use fixture::Fixture;
