@@ -8,18 +8,21 @@
 )]
 
 use dlock_core::backend::{AcquireRequest, Backend, Claim, Grant, Mode};
+use dlock_core::testing::flawed::{Flaw, FlawedBackend};
 use dlock_core::{
-    EmbeddedBackend, ErrorKind, FencingToken, LockError, LockKey, RedisBackend, Ttl, ZooKeeperBackend,
+    EmbeddedBackend, ErrorKind, FencingToken, Guarantees, LockError, LockKey, RedisBackend, Share, Ttl,
+    ZooKeeperBackend,
 };
 use dlock_tests::{fresh_key, printed_seed, shared_redis, shared_zookeeper, wait_until_async};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// How many take part.
-const OWNERS: usize = 4;
+const OWNERS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +31,8 @@ enum Step {
     Try,
     /// Ask and wait; as the holder, ask again.
     Wait,
+    /// Ask for another share than it has.
+    Exchange,
     Renew,
     /// Leave, as holder, as waiter, or with nothing.
     Leave,
@@ -39,30 +44,63 @@ enum Answer {
     Again,
     Busy,
     Queued,
+    Exchanged,
     Renewed,
     Left,
     Lost,
 }
 
-fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
+/// Of owners that want all of a key, or any share.
+#[derive(Debug, Clone, Copy)]
+enum Wants {
+    All,
+    Shares,
+}
+
+/// A step of an owner, and what it wants if it has nothing.
+type OwnerStep = (usize, Step, Share);
+
+fn steps(wants: Wants) -> BoxedStrategy<Vec<OwnerStep>> {
     let step = prop_oneof![
         2 => Just(Step::Try),
         4 => Just(Step::Wait),
         1 => Just(Step::Renew),
         4 => Just(Step::Leave),
     ];
-    prop::collection::vec((0..OWNERS, step), 1..40)
+    let step_of_shares = prop_oneof![
+        2 => Just(Step::Try),
+        5 => Just(Step::Wait),
+        2 => Just(Step::Exchange),
+        1 => Just(Step::Renew),
+        4 => Just(Step::Leave),
+    ];
+    match wants {
+        Wants::All => prop::collection::vec((0..OWNERS, step, Just(Share::All)), 1..40).boxed(),
+        Wants::Shares => prop::collection::vec((0..OWNERS, step_of_shares, share()), 1..40).boxed(),
+    }
+}
+
+fn share() -> impl Strategy<Value = Share> {
+    let number = |number| NonZeroU32::new(number).unwrap();
+    prop_oneof![
+        3 => Just(Share::All),
+        4 => Just(Share::READER),
+        3 => (1..4_u32).prop_map(move |weight| Share::Part { weight: number(weight), of: number(3) }),
+        1 => Just(Share::Part { weight: number(1), of: number(2) }),
+    ]
 }
 
 /// One backend, and what each owner has of it.
 struct Player {
     backend: Arc<dyn Backend>,
-    owners: [Option<Part>; OWNERS],
+    owners: [Option<Acquisition>; OWNERS],
+    /// The owners that wait, in the order in which they came.
+    waiting: Vec<usize>,
     tokens: Vec<FencingToken>,
 }
 
 /// An acquisition that is not over.
-struct Part {
+struct Acquisition {
     claim: Claim,
     state: State,
 }
@@ -74,7 +112,8 @@ enum State {
 
 impl Player {
     fn new(backend: impl Backend) -> Self {
-        Self { backend: Arc::new(backend), owners: [const { None }; OWNERS], tokens: Vec::new() }
+        let (owners, waiting, tokens) = ([const { None }; OWNERS], Vec::new(), Vec::new());
+        Self { backend: Arc::new(backend), owners, waiting, tokens }
     }
 
     /// Takes a step. `claim` is what the owner claims if it has nothing.
@@ -82,17 +121,48 @@ impl Player {
         match (step, self.owners[owner].take()) {
             (Step::Try | Step::Wait, None) => self.ask(owner, step, claim).await,
             (Step::Try | Step::Wait, Some(part)) => self.ask_again(owner, part).await,
+            (Step::Exchange, Some(part)) if matches!(part.state, State::Holding(_)) => {
+                self.exchange(owner, part, claim).await
+            }
+            (Step::Exchange, part) => {
+                self.owners[owner] = part;
+                let never = Claim::new(claim.key.clone(), claim.ttl).unwrap();
+                let wanted = AcquireRequest::new(claim, Mode::Try);
+                answer(self.backend.exchange(&never, &wanted).await, Answer::Exchanged)
+            }
             (Step::Renew, part) => {
                 let claimed = part.as_ref().map_or(&claim, |part| &part.claim).clone();
                 self.owners[owner] = part;
                 answer(self.backend.renew(&claimed).await, Answer::Renewed)
             }
             (Step::Leave, part) => {
-                if let Some(Part { state: State::Waiting(task), .. }) = &part {
+                if let Some(Acquisition { state: State::Waiting(task), .. }) = &part {
                     task.abort();
                 }
+                self.waiting.retain(|waiting| *waiting != owner);
                 let claimed = part.map_or(claim, |part| part.claim);
                 answer(self.backend.release(&claimed).await, Answer::Left)
+            }
+        }
+    }
+
+    /// All of the key for a part of it, or a part for all of it.
+    async fn exchange(&mut self, owner: usize, part: Acquisition, wanted: Claim) -> Answer {
+        let share = match (part.claim.share, wanted.share) {
+            (Share::All, Share::All) => Share::READER,
+            (Share::All, share) => share,
+            _ => Share::All,
+        };
+        let wanted = wanted.with_share(share);
+        let request = AcquireRequest::new(wanted.clone(), Mode::Try);
+        match self.backend.exchange(&part.claim, &request).await {
+            Ok(grant) => {
+                self.hold(owner, wanted, grant.token);
+                Answer::Exchanged
+            }
+            outcome => {
+                self.owners[owner] = Some(part);
+                answer(outcome, Answer::Exchanged)
             }
         }
     }
@@ -115,7 +185,8 @@ impl Player {
         let answered = async || task.is_finished() || request.progress.is_queued();
         wait_until_async("the acquire is answered", PATIENCE, answered).await;
         if !task.is_finished() {
-            self.owners[owner] = Some(Part { claim, state: State::Waiting(task) });
+            self.owners[owner] = Some(Acquisition { claim, state: State::Waiting(task) });
+            self.waiting.push(owner);
             return Answer::Queued;
         }
         let grant = task.await.unwrap().unwrap();
@@ -124,7 +195,7 @@ impl Player {
     }
 
     /// A holder's repeated request gives the same token; a waiter waits on.
-    async fn ask_again(&mut self, owner: usize, part: Part) -> Answer {
+    async fn ask_again(&mut self, owner: usize, part: Acquisition) -> Answer {
         let (token, claim) = match &part.state {
             State::Holding(token) => (*token, part.claim.clone()),
             State::Waiting(_) => {
@@ -140,25 +211,42 @@ impl Player {
 
     fn hold(&mut self, owner: usize, claim: Claim, token: FencingToken) {
         self.tokens.push(token);
-        self.owners[owner] = Some(Part { claim, state: State::Holding(token) });
+        self.owners[owner] = Some(Acquisition { claim, state: State::Holding(token) });
     }
 
-    /// Takes in what was granted to waiters meanwhile, and says who holds.
-    async fn holder(&mut self) -> Option<usize> {
+    /// Takes in what was granted to waiters meanwhile, and says who holds. Those that were granted it together were so in any
+    /// order.
+    async fn holders(&mut self) -> Vec<usize> {
+        let before = self.tokens.len();
         for owner in 0..OWNERS {
             match self.owners[owner].take() {
-                Some(Part { claim, state: State::Waiting(task) }) if task.is_finished() => {
+                Some(Acquisition { claim, state: State::Waiting(task) }) if task.is_finished() => {
                     let grant = task.await.unwrap().unwrap();
+                    self.waiting.retain(|waiting| *waiting != owner);
                     self.hold(owner, claim, grant.token);
                 }
                 part => self.owners[owner] = part,
             }
         }
+        self.tokens[before..].sort();
         let holds =
-            |owner: &usize| matches!(self.owners[*owner], Some(Part { state: State::Holding(_), .. }));
+            |owner: &usize| matches!(self.owners[*owner], Some(Acquisition { state: State::Holding(_), .. }));
         let holders: Vec<_> = (0..OWNERS).filter(holds).collect();
-        assert!(holders.len() <= 1, "two holders: {holders:?}");
-        holders.first().copied()
+        let together = |number: usize| {
+            self.share(holders[number]).fits(holders[..number].iter().map(|it| self.share(*it)))
+        };
+        assert!((0..holders.len()).all(together), "{holders:?} hold at once");
+        holders
+    }
+
+    fn share(&self, owner: usize) -> Share {
+        self.owners[owner].as_ref().map(|part| part.claim.share).unwrap()
+    }
+
+    /// Whether the first waiter is to be granted its share.
+    fn has_more(&self, holders: &[usize]) -> bool {
+        let first = self.waiting.first();
+        first.is_some_and(|first| self.share(*first).fits(holders.iter().map(|holder| self.share(*holder))))
     }
 }
 
@@ -172,14 +260,15 @@ fn answer<T>(outcome: Result<T, LockError>, good: Answer) -> Answer {
 }
 
 /// Takes the steps on both, and compares after each.
-async fn compare(subject: impl Backend, steps: &[(usize, Step)]) -> Result<(), TestCaseError> {
+async fn compare(subject: impl Backend, steps: &[OwnerStep]) -> Result<(), TestCaseError> {
     let (mut reference, mut subject) = (Player::new(EmbeddedBackend::new()), Player::new(subject));
     let key = LockKey::new(fresh_key("reference")).unwrap();
-    for (number, (owner, step)) in steps.iter().copied().enumerate() {
+    for (number, (owner, step, share)) in steps.iter().copied().enumerate() {
         let claim = Claim::new(key.clone(), Ttl::new(Duration::from_secs(600)).unwrap()).unwrap();
+        let claim = claim.with_share(share);
         let expected = reference.step(owner, step, claim.clone()).await;
         let found = subject.step(owner, step, claim).await;
-        prop_assert_eq!(found, expected, "step {}: {:?} of {}", number, step, owner);
+        prop_assert_eq!(found, expected, "step {}: {:?} of {} for {:?}", number, step, owner, share);
         settle(&mut reference, &mut subject).await;
     }
     prop_assert_eq!(subject.tokens.len(), reference.tokens.len());
@@ -188,13 +277,11 @@ async fn compare(subject: impl Backend, steps: &[(usize, Step)]) -> Result<(), T
     Ok(())
 }
 
-/// A hand-off is under way for a moment. Both must come to the same holder. A first waiter of a lock without a holder
-/// must not remain.
+/// A hand-off is under way for a moment. Both must come to the same holders. A first waiter that fits beside them must not remain.
 async fn settle(reference: &mut Player, subject: &mut Player) {
-    wait_until_async("both have the same holder", PATIENCE, async || {
-        let waits = |player: &Player| player.owners.iter().flatten().count() > 0;
-        let (expected, found) = (reference.holder().await, subject.holder().await);
-        expected == found && (expected.is_some() || !waits(reference))
+    wait_until_async("both have the same holders", PATIENCE, async || {
+        let (expected, found) = (reference.holders().await, subject.holders().await);
+        expected == found && !reference.has_more(&expected)
     })
     .await;
 }
@@ -208,28 +295,72 @@ async fn leave(player: &mut Player) {
     }
 }
 
-fn run<F: Future<Output = Result<(), TestCaseError>>>(cases: u32, case: impl Fn(Vec<(usize, Step)>) -> F) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+/// Of a test whose failure is shown by the fewest steps.
+fn shrunk(cases: u32) -> Config {
+    Config { max_shrink_time: 60_000, max_shrink_iters: u32::MAX, ..unshrunk(cases) }
+}
+
+fn unshrunk(cases: u32) -> Config {
     let rng_seed = RngSeed::Fixed(printed_seed());
-    let config =
-        Config { cases, failure_persistence: None, max_shrink_time: 60_000, rng_seed, ..Config::default() };
-    TestRunner::new(config).run(&steps(), |steps| runtime.block_on(case(steps))).unwrap();
+    Config { cases, failure_persistence: None, max_shrink_iters: 0, rng_seed, ..Config::default() }
+}
+
+fn run(config: Config, wants: Wants, case: impl AsyncFn(Vec<OwnerStep>) -> Result<(), TestCaseError>) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    TestRunner::new(config).run(&steps(wants), |steps| runtime.block_on(case(steps))).unwrap();
+}
+
+/// The same steps, if the backend keeps shares; if not, that is said.
+async fn compare_shares(subject: impl Backend, steps: &[OwnerStep]) -> Result<(), TestCaseError> {
+    if !subject.guarantees().contains(Guarantees::SHARES) {
+        println!("{} promises no shares: left out", subject.name());
+        return Ok(());
+    }
+    compare(subject, steps).await
+}
+
+async fn redis() -> RedisBackend {
+    RedisBackend::builder().url(shared_redis().url()).build().await.unwrap()
+}
+
+async fn zookeeper() -> ZooKeeperBackend {
+    ZooKeeperBackend::builder().hosts(shared_zookeeper().hosts()).build().await.unwrap()
 }
 
 #[test]
 fn redis_answers_as_the_reference() {
-    let url = shared_redis().url();
-    run(60, |steps| {
-        let builder = RedisBackend::builder().url(&url);
-        async move { compare(builder.build().await.unwrap(), &steps).await }
-    });
+    run(shrunk(60), Wants::All, async |steps| compare(redis().await, &steps).await);
+}
+
+#[test]
+fn redis_answers_as_the_reference_for_shares() {
+    run(shrunk(60), Wants::Shares, async |steps| compare_shares(redis().await, &steps).await);
 }
 
 #[test]
 fn zookeeper_answers_as_the_reference() {
-    let hosts = shared_zookeeper().hosts();
-    run(30, |steps| {
-        let builder = ZooKeeperBackend::builder().hosts(&hosts);
-        async move { compare(builder.build().await.unwrap(), &steps).await }
-    });
+    run(shrunk(30), Wants::All, async |steps| compare(zookeeper().await, &steps).await);
+}
+
+#[test]
+fn zookeeper_answers_as_the_reference_for_shares() {
+    run(shrunk(30), Wants::Shares, async |steps| compare_shares(zookeeper().await, &steps).await);
+}
+
+/// The way itself: the reference answers as itself, and a store that lacks a rule does not.
+#[test]
+fn the_reference_answers_as_itself() {
+    run(shrunk(60), Wants::Shares, async |steps| compare_shares(EmbeddedBackend::new(), &steps).await);
+}
+
+#[test]
+fn a_flawed_store_does_not_answer_as_the_reference() {
+    for flaw in [Flaw::PartsAreAll, Flaw::ForgetsWeights, Flaw::MixesNumbers, Flaw::UpgradesAnybody] {
+        let noticed = std::panic::catch_unwind(|| {
+            run(unshrunk(60), Wants::Shares, async |steps| {
+                compare_shares(FlawedBackend::new(flaw), &steps).await
+            });
+        });
+        assert!(noticed.is_err(), "{flaw:?} was not noticed");
+    }
 }
