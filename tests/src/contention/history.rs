@@ -1,6 +1,6 @@
 //! What happened under contention, and whether it may have.
 
-use dlock_core::Moment;
+use dlock_core::{Moment, Share};
 use std::collections::{BTreeMap, HashSet};
 
 /// One critical section: what its guard said while it lasted.
@@ -8,10 +8,26 @@ use std::collections::{BTreeMap, HashSet};
 pub struct Section {
     /// What was locked.
     pub key: String,
+    /// How much of it.
+    pub share: Share,
     /// The fencing token.
     pub token: u64,
     /// From when until when the guard was seen valid; none if it never was.
     pub valid: Option<(Moment, Moment)>,
+}
+
+impl Section {
+    /// Of a guard of all of `key`.
+    #[must_use]
+    pub fn of(key: impl Into<String>, token: u64) -> Self {
+        Self { key: key.into(), share: Share::All, token, valid: None }
+    }
+
+    /// The same, seen valid from then until then.
+    #[must_use]
+    pub fn seen(self, from: Moment, until: Moment) -> Self {
+        Self { valid: Some((from, until)), ..self }
+    }
 }
 
 /// All critical sections of a run, of all keys and in no order.
@@ -21,16 +37,16 @@ pub struct History(pub Vec<Section>);
 /// What must not happen, and between whom it did.
 #[derive(Debug, thiserror::Error)]
 pub enum Violation {
-    /// Two guards of one key were valid at once (I1).
-    #[error("two guards were valid at once: {0:?} and {1:?}")]
-    Overlap(Section, Section),
-    /// The later of two grants has not the greater token (I2).
+    /// A guard of a key was valid beside these, which it does not fit beside (I1).
+    #[error("these guards were valid at once: {0:?} and {1:?}")]
+    Overlap(Vec<Section>, Box<Section>),
+    /// The later of two grants that do not fit together has not the greater token (I2).
     #[error("the later grant has not the greater token: {0:?} and then {1:?}")]
-    Order(Section, Section),
+    Order(Box<Section>, Box<Section>),
 }
 
 impl History {
-    /// No two guards of one key were valid at once, and tokens rose in grant order (I1, I2).
+    /// All guards of one key that were valid at once fit together, and tokens rose in grant order (I1, I2).
     ///
     /// # Errors
     /// The first violation.
@@ -59,19 +75,17 @@ impl History {
     }
 }
 
-/// Each of them with all that began later. Sections that were never valid are nobody's rivals.
+/// Each of them with those that were valid when it began. Sections that were never valid are no rivals of others.
 fn check_exclusion(sections: &[&Section]) -> Result<(), Violation> {
-    let mut last: Option<(&Section, Moment)> = None;
+    let mut valid: Vec<(&Section, Moment)> = Vec::new();
     for section in sections {
         let Some((from, until)) = section.valid else { continue };
-        if let Some((before, end)) = last
-            && from < end
-        {
-            return Err(Violation::Overlap(before.clone(), (*section).clone()));
+        valid.retain(|(_, end)| from < *end);
+        if !section.share.fits(valid.iter().map(|(before, _)| before.share)) {
+            let before = valid.into_iter().map(|(before, _)| before.clone()).collect();
+            return Err(Violation::Overlap(before, Box::new((*section).clone())));
         }
-        if last.is_none_or(|(_, end)| until > end) {
-            last = Some((section, until));
-        }
+        valid.push((section, until));
     }
     Ok(())
 }
@@ -80,33 +94,58 @@ fn check_order(sections: &[&Section]) -> Result<(), Violation> {
     let mut given = HashSet::new();
     for section in sections {
         if !given.insert(section.token) {
-            return Err(Violation::Order((*section).clone(), (*section).clone()));
+            return Err(order(section, section));
         }
     }
     let mut ended: Vec<(Moment, &Section)> =
         sections.iter().filter_map(|section| section.valid.map(|(_, until)| (until, *section))).collect();
     ended.sort_by_key(|(until, _)| *until);
-    let (mut ended, mut greatest) = (ended.into_iter().peekable(), None::<&Section>);
+    let (mut ended, mut greatest) = (ended.into_iter().peekable(), GreatestTokens::default());
     for section in sections {
         let Some((from, _)) = section.valid else { continue };
         while let Some((_, before)) = ended.next_if(|(until, _)| *until <= from) {
-            greatest = Some(greatest.filter(|greatest| greatest.token > before.token).unwrap_or(before));
+            greatest.note(before);
         }
-        if let Some(before) = greatest.filter(|before| before.token > section.token) {
-            return Err(Violation::Order(before.clone(), (*section).clone()));
+        if let Some(before) = greatest.of_rivals(section).find(|before| before.token > section.token) {
+            return Err(order(before, section));
         }
     }
     Ok(())
 }
 
+/// Of each share the section with the greatest token.
+#[derive(Default)]
+struct GreatestTokens<'a>(Vec<&'a Section>);
+
+impl<'a> GreatestTokens<'a> {
+    fn note(&mut self, section: &'a Section) {
+        match self.0.iter_mut().find(|of| of.share == section.share) {
+            Some(of) if of.token < section.token => *of = section,
+            Some(_) => {}
+            None => self.0.push(section),
+        }
+    }
+
+    /// Those that do not fit beside `section`. Of two that fit together, the one that was granted first may be seen last.
+    fn of_rivals(&self, section: &Section) -> impl Iterator<Item = &'a Section> {
+        self.0.iter().copied().filter(|before| !section.share.fits([before.share]))
+    }
+}
+
+fn order(before: &Section, section: &Section) -> Violation {
+    Violation::Order(Box::new(before.clone()), Box::new(section.clone()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::num::NonZeroU32;
     use std::time::Duration;
 
     fn section(token: u64, valid: Option<(u64, u64)>) -> Section {
         let at = |millis| Moment::START.after(Duration::from_millis(millis));
-        Section { key: "k".into(), token, valid: valid.map(|(from, until)| (at(from), at(until))) }
+        let valid = valid.map(|(from, until)| (at(from), at(until)));
+        Section { key: "k".into(), share: Share::All, token, valid }
     }
 
     fn history(sections: &[(u64, Option<(u64, u64)>)]) -> History {
@@ -130,6 +169,31 @@ mod tests {
         let long = history(&[(1, Some((0, 100))), (2, Some((10, 20))), (3, Some((30, 40)))]);
         assert!(matches!(long.check(), Err(Violation::Overlap(..))));
         long.check_order().expect("their tokens are in order");
+    }
+
+    #[test]
+    fn parts_may_be_held_at_once_if_they_fit() {
+        let long = [(1, Some((0, 100))), (2, Some((10, 90))), (3, Some((20, 80)))];
+        let with = |shares: [Share; 3]| {
+            let mut history = history(&long);
+            history.0.iter_mut().zip(shares).for_each(|(section, share)| section.share = share);
+            history.check()
+        };
+        let part = |weight| Share::Part {
+            weight: NonZeroU32::new(weight).unwrap(),
+            of: NonZeroU32::new(3).unwrap(),
+        };
+        with([Share::READER; 3]).unwrap();
+        let mut seen_late = history(&[(2, Some((0, 10))), (1, Some((20, 30)))]);
+        assert!(matches!(seen_late.check(), Err(Violation::Order(..))));
+        seen_late.0.iter_mut().for_each(|section| section.share = Share::READER);
+        seen_late.check().unwrap();
+        with([part(1); 3]).unwrap();
+        assert!(
+            matches!(with([part(1), part(1), part(2)]), Err(Violation::Overlap(before, _)) if before.len() == 2)
+        );
+        assert!(with([Share::READER, Share::READER, Share::All]).is_err());
+        assert!(with([part(1), Share::READER, part(1)]).is_err());
     }
 
     #[test]

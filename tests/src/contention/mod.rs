@@ -1,12 +1,13 @@
 //! Tasks of several clients that take turns on a few keys, while something goes wrong.
 
 mod history;
+mod shares;
 
 pub use history::{History, Section, Violation};
 
 use crate::error::fail;
 use crate::wait::wait_until_async;
-use dlock_core::{ErrorKind, LockGuard, LockManager, Moment};
+use dlock_core::{ErrorKind, LockError, LockGuard, LockManager, Moment, Share};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +31,16 @@ struct Run {
     is_ending: AtomicBool,
 }
 
+impl Run {
+    /// A failure that a caller may pass over by asking again.
+    fn note(&self, error: &LockError) {
+        match error.kind() {
+            kind if kind.is_retryable() => self.failures.lock().push(kind),
+            _ => fail(error),
+        }
+    }
+}
+
 impl Contention {
     /// Two tasks for each manager and key, so that a grant goes round inside a process as well as between them. What
     /// fails in between is asked for again.
@@ -40,6 +51,19 @@ impl Contention {
             for key in keys {
                 contention.add(locks, key);
                 contention.add(locks, key);
+            }
+        }
+        contention
+    }
+
+    /// Two tasks for each manager, which take locks, readers, permits, downgrades and upgrades of `key` in turns.
+    #[must_use]
+    pub fn start_shares(managers: &[LockManager], key: &str) -> Self {
+        let mut contention = Self::default();
+        for (number, locks) in managers.iter().enumerate() {
+            for task in [2 * number, 2 * number + 1] {
+                let run = Arc::clone(&contention.run);
+                contention.tasks.spawn(shares::take_turns(locks.clone(), key.to_owned(), task, run));
             }
         }
         contention
@@ -85,7 +109,7 @@ impl Contention {
         wait_until_async("they take turns", LIMIT, async move || self.turns() >= wanted)
     }
 
-    /// Ends all, and checks that no two guards were valid at once, and that tokens rose (I1, I2).
+    /// Ends all, and checks that the guards that were valid at once fit together, and that tokens rose (I1, I2).
     pub async fn end(self) {
         if let Err(violation) = self.stop().await.check() {
             fail(&violation);
@@ -125,18 +149,30 @@ async fn take_turns(locks: LockManager, key: String, run: Arc<Run>) {
                 let section = hold(key.clone(), guard, |looks| looks < turn % 4).await;
                 run.history.lock().0.push(section);
             }
-            Ok(Err(error)) if error.kind().is_retryable() => run.failures.lock().push(error.kind()),
-            Ok(Err(error)) => fail(&error),
+            Ok(Err(error)) => run.note(&error),
             Err(_) if patience < LIMIT => {}
             Err(_) => fail(&format_args!("an acquire was not answered within {LIMIT:?}")),
         }
     }
 }
 
-/// Holds while it is `wanted` and the guard is valid, and then releases. What the guard says is about the moment
+/// Holds while it is `wanted` and the guard is valid, and then releases.
+async fn hold<S>(key: String, guard: LockGuard<S>, wanted: impl Fn(usize) -> bool) -> Section {
+    let section = watch(key, Share::All, &guard, wanted).await;
+    // One that was lost, or is not confirmed, is repeated in the background.
+    let _ = within("a release is answered", guard.release()).await;
+    section
+}
+
+/// Watches the guard while it is `wanted` and the guard is valid. What the guard says is about the moment
 /// before it was asked: afterwards the task may have stood still for longer than the lease.
-async fn hold(key: String, guard: LockGuard, wanted: impl Fn(usize) -> bool) -> Section {
-    let mut section = Section { key, token: guard.token().as_u64(), valid: None };
+async fn watch<S>(
+    key: String,
+    share: Share,
+    guard: &LockGuard<S>,
+    wanted: impl Fn(usize) -> bool,
+) -> Section {
+    let mut section = Section { share, ..Section::of(key, guard.token().as_u64()) };
     let mut looks = 0;
     loop {
         let now = Moment::now();
@@ -151,8 +187,6 @@ async fn hold(key: String, guard: LockGuard, wanted: impl Fn(usize) -> bool) -> 
         // What is done under the lock.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    // One that was lost, or is not confirmed, is repeated in the background.
-    let _ = within("a release is answered", guard.release()).await;
     section
 }
 

@@ -135,5 +135,5 @@ fn section(line: &str) -> Section {
     let fields: Vec<_> = line.split(' ').collect();
     let [key, token, from, until] = fields[..] else { panic!("no section: {line}") };
     let at = |nanos: &str| Moment::START.after(Duration::from_nanos(nanos.parse().unwrap()));
-    Section { key: key.to_owned(), token: token.parse().unwrap(), valid: Some((at(from), at(until))) }
+    Section::of(key, token.parse().unwrap()).seen(at(from), at(until))
 }

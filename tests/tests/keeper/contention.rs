@@ -157,7 +157,7 @@ struct Hold {
 
 impl Hold {
     fn new(run: &Arc<Run>, guard: LockGuard) -> Self {
-        let section = Section { key: guard.key().to_string(), token: guard.token().as_u64(), valid: None };
+        let section = Section::of(guard.key().to_string(), guard.token().as_u64());
         let mut hold = Self { run: Arc::clone(run), guard: Some(guard), section };
         hold.look();
         hold
