@@ -10,6 +10,7 @@ use crate::keeper::Keeper;
 use crate::key::LockKey;
 use crate::label::Label;
 use crate::lease::{MaxHold, OwnerId, Ttl};
+use crate::other_number;
 use crate::scope;
 use crate::shared::Shared;
 use crate::spans::AcquireSpan;
@@ -18,6 +19,7 @@ use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// How long the look at the holder may take at the end of a wait: a round trip to servers that are far away.
@@ -113,11 +115,15 @@ impl Attempt {
                 // It was seen to be here when the request was prepared.
                 let keeper = if manager.backend.is_local() { None } else { Keeper::started() };
                 let mut asked = manager.backend.acquire(&request);
-                let look = self.last_look();
+                let (look, mut notice) = (self.last_look(), other_number::notice(manager, &request));
                 tokio::select! {
                     biased;
                     outcome = poll_fn(|context| self.span.within(|| asked.as_mut().poll(context))) => outcome,
                     () = manager.closed.cancelled() => Err(manager.closed_error(self.guard.key())),
+                    never = poll_fn(|context| match &mut notice {
+                        Some(notice) => notice.as_mut().poll(context),
+                        None => Poll::Pending,
+                    }) => match never {},
                     () = manager.clock.sleep(self.wait.saturating_sub(look), keeper), if request.mode == Mode::Wait => {
                         // In a box: only a wait that ends pays for the room.
                         Box::pin(self.end_waiting(&request, asked, look)).await

@@ -44,12 +44,7 @@ impl LockManager {
         K::Error: Into<LockError>,
     {
         let key = key.try_into().map_err(|error| error.into().with_operation(Operation::Inspect))?;
-        let shared = self.shared();
-        let inspected = match admin::of(&*shared.backend) {
-            Ok(admin) => admin.inspect(&key, None).await,
-            Err(error) => Err(error),
-        };
-        inspected.map_err(|error| shared.named(error.with_operation(Operation::Inspect), &key))
+        self.shared().inspect(&key).await
     }
 
     /// The locks that are held and whose keys begin with `prefix`, page by page: all of the manager's namespace for `""`.

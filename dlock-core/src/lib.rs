@@ -60,6 +60,7 @@ mod kind;
 mod label;
 mod lease;
 mod manager;
+mod other_number;
 mod release;
 mod renewal;
 mod request;

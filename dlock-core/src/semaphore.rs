@@ -1,7 +1,7 @@
 //! A number of permits for all processes.
 
 use crate::backend::Share;
-use crate::error::{ErrorKind, LockError};
+use crate::error::{ErrorKind, LockError, Operation};
 use crate::guard::Permit;
 use crate::key::LockKey;
 use crate::kind::Permits;
@@ -92,6 +92,32 @@ impl Semaphore {
         self.acquire().try_acquire().await
     }
 
+    /// How many permits are free, as the backend sees it at one moment: none while the name is held as a lock, by readers, or
+    /// under another number of permits. A request may wait though some are free, since others are ahead of it. So do not use it to
+    /// decide whether to acquire: just acquire.
+    ///
+    /// # Errors
+    /// As [`LockManager::inspect`](crate::LockManager::inspect), and [`ErrorKind::InvalidOption`] if there cannot be so many permits.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing behind.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+    /// let locks = dlock_core::LockManager::connect("memory:").await?;
+    /// let workers = locks.semaphore("workers", 3);
+    /// let _two = workers.permits(2).await?;
+    /// assert_eq!(workers.available_permits().await?, 1);
+    /// # Ok(()) }
+    /// ```
+    pub async fn available_permits(&self) -> Result<u32, LockError> {
+        let name = self.name.clone().map_err(|error| error.with_operation(Operation::Inspect))?;
+        let all = share(self.permits, self.permits)
+            .map_err(|error| self.manager.named(error.with_operation(Operation::Inspect), &name))?;
+        let seen = self.manager.inspect(&name).await?;
+        Ok(left_of(all, seen.holders.iter().map(|holder| holder.share)))
+    }
+
     /// How many permits there are.
     #[must_use]
     pub fn size(&self) -> u32 {
@@ -109,6 +135,14 @@ fn share(permits: u32, of: u32) -> Result<Share, LockError> {
     let weight =
         weight.ok_or_else(|| wrong(format!("a request is for 1 to {of} permits here, not {permits}")))?;
     Ok(Share::Part { weight, of })
+}
+
+/// How many of all permits are left beside these holders.
+fn left_of(all: Share, holders: impl Iterator<Item = Share> + Clone) -> u32 {
+    match holders.clone().all(|held| held.parts() == all.parts()) {
+        true => holders.fold(all.weight(), |left, held| left.saturating_sub(held.weight())),
+        false => 0,
+    }
 }
 
 impl fmt::Debug for Semaphore {

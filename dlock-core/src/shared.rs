@@ -1,7 +1,7 @@
 //! What a manager, its requests, its guards and its scopes share.
 
 use crate::acquisition::Acquisition;
-use crate::backend::{Backend, Claim};
+use crate::backend::{Backend, Claim, Inspection, admin};
 use crate::error::{ErrorKind, LockError, Operation};
 use crate::handles::Handles;
 use crate::keeper::{Background, Keeper};
@@ -51,6 +51,15 @@ impl Shared {
         if self.backend.release_at_once(claim, now).is_none() {
             self.releases.spawn(release::until_gone(Arc::clone(&self.backend), claim.clone()));
         }
+    }
+
+    /// The holders and the waiters of `key`, as the backend sees them.
+    pub(crate) async fn inspect(&self, key: &LockKey) -> Result<Inspection, LockError> {
+        let inspected = match admin::of(&*self.backend) {
+            Ok(admin) => admin.inspect(key, None).await,
+            Err(error) => Err(error),
+        };
+        inspected.map_err(|error| self.named(error.with_operation(Operation::Inspect), key))
     }
 
     /// Whether this process is a fork of the one that has the locks. Those are not touched here.

@@ -55,6 +55,26 @@ async fn one_key_is_a_lock_a_readers_key_and_a_semaphore() {
     assert_eq!(workers.permits(2).await.unwrap().permits(), 2);
 }
 
+#[tokio::test]
+async fn permits_are_available_as_far_as_they_are_not_held() {
+    let locks = manager();
+    let workers = locks.semaphore("k", 3);
+    assert_eq!(workers.available_permits().await.unwrap(), 3);
+    let two = workers.permits(2).await.unwrap();
+    assert_eq!(workers.available_permits().await.unwrap(), 1);
+    assert_eq!(locks.semaphore("k", 9).available_permits().await.unwrap(), 0, "they wait for those of three");
+    drop(two);
+    let reader = locks.read("k").await.unwrap();
+    assert_eq!(workers.available_permits().await.unwrap(), 0);
+    drop(reader);
+    let _lock = locks.lock("k").await.unwrap();
+    assert_eq!(workers.available_permits().await.unwrap(), 0);
+    for wrong in [locks.semaphore("k", 0), locks.semaphore("", 1)] {
+        let wrong = wrong.available_permits().await.unwrap_err();
+        assert_eq!(wrong.operation(), Some(Operation::Inspect), "{wrong}");
+    }
+}
+
 /// A request that waits inside its own scope could wait for itself, if not now then as soon as another waits in between.
 #[tokio::test]
 async fn asking_inside_its_own_scope_is_reentrant() {

@@ -157,6 +157,29 @@ async fn a_release_is_no_loss_unless_it_comes_too_late() {
     assert_eq!(told.lines_with(&["ERROR", "lock lost", "too late"]), 1, "{}", told.text());
 }
 
+/// Once for each wait, and not for a wait behind permits under the same number.
+#[tokio::test]
+async fn permits_that_wait_for_another_number_are_an_event() {
+    let (told, _listening) = Told::listen();
+    let clock = TestClock::new();
+    let locks = LockManager::builder(EmbeddedBackend::with_clock(clock.clone())).build().unwrap();
+    let held = locks.semaphore("workers", 1).acquire().await.unwrap();
+    let waiting = [1, 5].map(|number| tokio::spawn(locks.semaphore("workers", number).acquire().acquire()));
+    let patience = Duration::from_secs(30);
+    let both = async || locks.inspect("workers").await.unwrap().waiters.len() == 2;
+    wait_until_async("both wait", patience, both).await;
+    for _ in 0..4 {
+        clock.advance(Duration::from_secs(4));
+        let renewed = async || held.remaining() > Duration::from_secs(20);
+        wait_until_async("it is renewed", patience, renewed).await;
+    }
+    wait_until_async("it is told", patience, async || told.lines_with(&["another number"]) > 0).await;
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+    let text = told.text();
+    assert_eq!(told.lines_with(&["WARN", "another number", "workers", "permits=5", "others=1"]), 1, "{text}");
+    assert_eq!(told.lines_with(&["WARN", "another number"]), 1, "{text}");
+}
+
 /// An embedded backend that keeps its last signal.
 #[derive(Debug, Clone, Default)]
 struct Telling(Arc<Mutex<Option<LossSignal>>>, EmbeddedBackend);

@@ -40,6 +40,15 @@ impl Share {
         }
     }
 
+    /// How many parts there are, if it is one of them.
+    #[must_use]
+    pub fn parts(self) -> Option<NonZeroU32> {
+        match self {
+            Self::All => None,
+            Self::Part { of, .. } => Some(of),
+        }
+    }
+
     /// Whether it fits beside these holders.
     ///
     /// ```

@@ -60,6 +60,7 @@ const LAYERS: &[Layer] = &[
             "kind.rs",
             "lib.rs",
             "manager.rs",
+            "other_number.rs",
             "private.rs",
             "request.rs",
             "scope.rs",
