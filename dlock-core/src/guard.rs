@@ -24,6 +24,8 @@ use std::time::Duration;
 /// [`token`](LockGuard::token) to a store that refuses smaller ones: then the result is safe even when every
 /// timing assumption fails.
 ///
+/// Beside a [`ReadGuard`] other readers may be valid, and beside a [`Permit`] others of the same semaphore, up to its number.
+///
 /// Dropping the guard releases the lock in the background: the drop never blocks, never panics and needs no
 /// runtime. [`release`](LockGuard::release) does the same and reports the outcome.
 ///

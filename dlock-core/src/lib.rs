@@ -21,12 +21,30 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Readers, writers and permits
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), dlock_core::LockError> {
+//! # let locks = dlock_core::LockManager::connect("memory:").await?;
+//! let (one, other) = (locks.read("config").await?, locks.read("config").await?); // together
+//! assert!(locks.write("config").try_acquire().await?.is_none());                 // a writer is alone
+//!
+//! let workers = locks.semaphore("workers", 8);                                   // in all processes together
+//! let permit = workers.permits(3).await?;
+//! assert_eq!(workers.available_permits().await?, 5);
+//! # drop((one, other, permit)); Ok(()) }
+//! ```
+//!
+//! [`LockManager::read`], [`LockManager::write`] and [`LockManager::semaphore`] need a backend that promises
+//! [`Guarantees::SHARES`].
+//!
 //! # What a guard means
 //!
 //! dlock gives you a *lease*. While [`LockGuard::is_valid`] is true, no other dlock client has a valid guard
 //! on that key, provided the assumptions listed for your backend hold. A program can be stopped for longer
 //! than its lease without knowing. If two writers would corrupt data, pass the fencing token to a store that
-//! refuses smaller ones: then the result is safe even when every timing assumption fails.
+//! refuses smaller ones: then the result is safe even when every timing assumption fails. Beside a reader other readers may
+//! be valid, and beside permits others of the same semaphore, up to its number.
 //!
 //! # Features
 //!
