@@ -80,7 +80,7 @@ fn view(file: &str) -> &'static str {
 }
 
 /// What must be noticed, and the scenario that notices it.
-const FLAWS: [(&str, &str, Edit); 28] = [
+const FLAWS: [(&str, &str, Edit); 30] = [
     // A waiter that is forgotten.
     (
         "wakes_only_who_waits_already",
@@ -219,6 +219,16 @@ const FLAWS: [(&str, &str, Edit); 28] = [
             "                pending.is_gone(owner, competitor.owner);\n            }\n            still_asked",
             "            }\n            still_asked",
         ),
+    ),
+    (
+        "hands_over_what_may_be_exchanged",
+        "exchanges",
+        edit("exchange.rs", "            entry.queue.revoked(competitor);\n", ""),
+    ),
+    (
+        "keeps_the_queue_of_what_was_exchanged",
+        "those_behind_an_exchange_ask_again",
+        edit("exchange.rs", "if entry.queue.lost(former).is_some() {", "if false {"),
     ),
     ("keeps_every_lane", "turmoil", edit("queue_map.rs", "if there.get().queue.is_empty() {", "if false {")),
 ];

@@ -1,6 +1,6 @@
 //! What a manager does for one acquisition: it asks, holds, renews, and releases until that is confirmed.
 
-use crate::backend::{AcquireRequest, Claim, Grant, Mode};
+use crate::backend::{AcquireRequest, Claim, Grant, Mode, Share};
 use crate::error::{ErrorKind, LockError};
 use crate::guard::{Guard, Ledger};
 use crate::key::LockKey;
@@ -53,6 +53,22 @@ impl Owner {
         self.guard.extend(grant.valid_until);
         self.ledger.enter(grant.token, &self.guard);
         Asked::Granted(grant.token)
+    }
+
+    /// Gives what it has up for a part, which `next` then has. Whatever came of it, both are to [`leave`](Self::leave).
+    pub async fn exchange_for(&self, next: &Self) -> Asked {
+        self.guard.end();
+        let request = AcquireRequest::of(next.claim.clone(), Mode::Try, Arc::default(), next.guard.clone());
+        match self.process.exchange(&self.claim, &request).await {
+            Ok(grant) => next.granted(&grant),
+            Err(_) => Asked::Failed,
+        }
+    }
+
+    /// The same with a part of the lock.
+    #[must_use]
+    pub fn of_a_part(self) -> Self {
+        Self { claim: self.claim.with_share(Share::READER), ..self }
     }
 
     /// Renews the lease.

@@ -211,6 +211,17 @@ impl State {
         Ok(held.valid_until)
     }
 
+    /// The lock is held by one at a time here, whatever its share.
+    fn exchange(&mut self, held: OwnerId, wanted: &AcquireRequest) -> Result<Grant, LockError> {
+        self.expire();
+        if !self.has_it(wanted.claim.owner) {
+            self.holder.take_if(|(holder, _)| *holder == held).ok_or_else(not_owner)?;
+            self.last += 1;
+            self.holder = Some((wanted.claim.owner, None));
+        }
+        Ok(self.tell(wanted))
+    }
+
     fn give_up(&mut self, owner: OwnerId) -> bool {
         self.queue.retain(|waiting| *waiting != owner);
         let had_it = self.holder.take_if(|(holder, _)| *holder == owner).is_some();
@@ -258,8 +269,14 @@ impl Backend for Store {
         })
     }
 
-    fn exchange<'a>(&'a self, _: &'a Claim, _: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
-        crate::backend::without_shares(self.name())
+    fn exchange<'a>(&'a self, held: &'a Claim, wanted: &'a AcquireRequest) -> BackendFuture<'a, Grant> {
+        Box::pin(async move {
+            self.travel().await?;
+            let exchanged = self.state().exchange(held.owner, wanted);
+            self.changed.notify_waiters();
+            self.travel().await?;
+            exchanged
+        })
     }
 }
 

@@ -357,6 +357,40 @@ fn a_silent_end(open: Open) {
     world.end(vec![], []);
 }
 
+/// Holders exchange what they have for a part of the lock, and drop that at any step. Requests and answers are lost, and so are
+/// grants. There are never two holders, each waiter has its turn, and nothing is left.
+fn exchanges(open: Open) {
+    let world = World::new(open, 2, any([1, 64]), Store::failing_once_in(any([0, 8])), ENDING);
+    let owners = [0, 0, 1].map(|process| spawn(exchange(world.owner(process, any([TTL, 2 * TTL])))));
+    let waiters = [0, 1].map(|process| spawn(insist(world.owner(process, TTL))));
+    let deed = world.meanwhile(any([Store::lose as fn(&Store), Store::expire, |_| {}]));
+    world.end(owners.into_iter().chain(waiters).collect(), [deed]);
+}
+
+async fn exchange(owner: Owner) {
+    if matches!(owner.ask(Mode::Wait).await, Asked::Granted(_)) {
+        pause(any([0, 1, 4])).await;
+        let part = Arc::new(owner.again().unwrap().of_a_part());
+        within(any([None, None, Some(0), Some(2), Some(5)]), owner.exchange_for(&part)).await;
+        let renewing = renew(&part);
+        pause(any([0, 1, 4])).await;
+        part.leave().await;
+        renewing.await.unwrap();
+    }
+    owner.leave().await;
+}
+
+/// The waiters behind an owner that exchanges its lock have their turn when the part is released, before a lease ends.
+fn those_behind_an_exchange_ask_again(open: Open) {
+    let world = World::of_one(open, WIDENING);
+    let (holder, part) = (world.holder(), world.owner(0, LONG).of_a_part());
+    let waiters = [(); 2].map(|()| spawn(insist(world.owner(0, LONG))));
+    assert!(matches!(block_on(holder.exchange_for(&part)), Asked::Granted(_)));
+    block_on(pause(any([0, 1, 8])));
+    block_on(part.leave());
+    world.end(waiters.into(), []);
+}
+
 type Scenario = fn(Open);
 
 macro_rules! scenarios {
@@ -383,7 +417,9 @@ scenarios![
     losses,
     doubts,
     a_renewal_finds_out,
-    a_silent_end
+    a_silent_end,
+    exchanges,
+    those_behind_an_exchange_ask_again
 ];
 
 /// Half of the schedules go on with any task at each step, the others with the same until they change their mind, which
