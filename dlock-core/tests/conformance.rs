@@ -121,6 +121,8 @@ mod flaws_are_caught {
         inspection_of_shares: HidesShares by an_inspection_tells_the_shares;
         taking_a_part_away: TakesFromAnybody by a_part_is_taken_away_from_its_holder_alone;
         taking_a_part_away_at_all: TakesNothing by a_part_is_taken_away_from_its_holder_alone;
+        taking_a_part_away_too_soon: OpensTooSoon by a_part_taken_away_stays_closed_until_its_guard_is_over;
+        list_of_parts: PartsStandApart by a_list_names_a_key_that_is_held_in_parts;
         parts_held_too_long: NeverExpires by a_part_that_is_held_too_long_is_lost_alone;
         guards_of_all_kinds: PartsStandApart by guards_of_all_kinds_fit_together;
         promise_of_shares: DeniesItsShares by shares_are_promised_where_they_are_kept;

@@ -115,6 +115,8 @@ macro_rules! conformance_suite {
             an_exchange_dropped_at_any_await_leaves_nothing
             an_inspection_tells_the_shares
             a_part_is_taken_away_from_its_holder_alone
+            a_part_taken_away_stays_closed_until_its_guard_is_over
+            a_list_names_a_key_that_is_held_in_parts
             a_part_that_is_held_too_long_is_lost_alone
             a_part_that_cannot_be_renewed_is_lost_at_its_deadline
             guards_of_all_kinds_fit_together

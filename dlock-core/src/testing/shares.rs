@@ -496,6 +496,44 @@ pub async fn a_part_is_taken_away_from_its_holder_alone(fixture: &Fixture) {
     free_at_once(&other, &key).await;
 }
 
+/// I1: the next owner has a permit that was taken away once the guard of the former one is over, and no sooner.
+pub async fn a_part_taken_away_stays_closed_until_its_guard_is_over(fixture: &Fixture) {
+    let (one, other) = (fixture.short(fixture.backend().await), fixture.process().await);
+    let key = fixture.key("forced");
+    let kept = other.semaphore(&key, 2).acquire().await.unwrap();
+    let taken = one.semaphore(&key, 2).acquire().await.unwrap();
+    let forced = other.admin().force_release(&key, taken.token()).await;
+    let Some(forced) = unless_unsupported(forced) else { return };
+    assert!(forced.fence > taken.token(), "{} after {}", forced.fence, taken.token());
+    let next =
+        fixture.soon("the permit is free", other.semaphore(&key, 2).acquire().acquire()).await.unwrap();
+    assert!(!taken.is_valid(), "three valid guards of two permits");
+    assert!(kept.is_valid() && next.is_valid() && next.token() >= forced.fence);
+    next.release().await.unwrap();
+    kept.release().await.expect("it was left alone");
+}
+
+/// A list names a key that is held in parts.
+pub async fn a_list_names_a_key_that_is_held_in_parts(fixture: &Fixture) {
+    let (one, other) = (fixture.process().await, fixture.process().await);
+    let key = fixture.key("listed:parts");
+    let (first, second) = (one.read(&key).await.unwrap(), other.read(&key).await.unwrap());
+    let listed = async || {
+        let (mut list, mut keys) = (other.list(&key), Vec::new());
+        while let Some(page) = unless_unsupported(list.next_page().await)? {
+            keys.extend(page.into_iter().map(|lock| (lock.key, lock.holder.share)));
+        }
+        keys.dedup();
+        Some(keys)
+    };
+    let Some(both) = listed().await else { return };
+    assert_eq!(both, [(key.clone(), Share::READER)]);
+    first.release().await.unwrap();
+    assert_eq!(listed().await.unwrap(), [(key.clone(), Share::READER)], "a reader is left");
+    second.release().await.unwrap();
+    assert_eq!(listed().await.unwrap(), []);
+}
+
 /// I7 for work that hangs: its part is lost after `max_hold`, and the others keep theirs.
 pub async fn a_part_that_is_held_too_long_is_lost_alone(fixture: &Fixture) {
     let (one, other) = (fixture.short(fixture.backend().await), fixture.process().await);
