@@ -68,13 +68,15 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Acquires the lock for the claim's owner.
     ///
     /// # Behavior
-    /// - While one owner's grant is valid, no other owner is granted the key.
+    /// - While one owner's grant is valid, no other owner is granted the key, unless their shares
+    ///   [fit together](super::Share::fits). A backend without [`Guarantees::SHARES`] is asked for all of a key only.
     /// - Tokens of one key strictly rise in grant order.
     /// - [`Grant::valid_until`] is counted from before the request was sent.
     /// - [`Mode::Try`](super::Mode::Try) answers [`ErrorKind::Busy`](crate::ErrorKind::Busy) at once if another owner
-    ///   has the key or waits for it, and then leaves nothing behind.
+    ///   waits for the key, or has it and the share does not fit. Then it leaves nothing behind.
     /// - [`Mode::Wait`](super::Mode::Wait) waits without end, first come, first served, through reconnects. It tells
-    ///   [`AcquireRequest::progress`] what it is waiting for, and returns an error only if waiting cannot help.
+    ///   [`AcquireRequest::progress`] what it is waiting for, and returns an error only if waiting cannot help. The first waiter
+    ///   whose share does not fit stops those behind it.
     /// - An owner that already has the key is granted it again, with the same token.
     /// - The future may be dropped at any await, and may return an error while its effect is unknown. The caller then
     ///   calls [`release`](Backend::release), which must undo all that the acquire left or may still leave.
@@ -94,7 +96,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// owner may still get.
     ///
     /// # Behavior
-    /// - The next waiter is granted the key, and no other is woken.
+    /// - The next waiter is granted the key, or the next ones if their shares fit together. No other is woken.
     /// - No other owner is touched.
     /// - [`ErrorKind::Lost`](crate::ErrorKind::Lost) says that the owner no longer had a grant.
     /// - After [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) the caller repeats the call until the lease is

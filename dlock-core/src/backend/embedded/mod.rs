@@ -33,7 +33,7 @@ use table::LockTable;
 /// waiting in order and fencing tokens work as over a server. Several managers over one value (clones share it) behave
 /// as several processes do.
 ///
-/// Waiters are served in order of arrival. A waiter whose future is not polled within 50 ms of its turn may be passed,
+/// Locks, readers and permits of semaphores are kept alike. Waiters are served in order of arrival. A waiter whose future is not polled within 50 ms of its turn may be passed,
 /// so that it does not hold up the others. It keeps its place.
 ///
 /// **Assumptions:** none beyond the process itself. Exclusion of valid guards and rising tokens hold while the process

@@ -217,6 +217,7 @@ mod tests {
     use crate::backend::Share;
     use proptest::prelude::*;
     use smallvec::smallvec as woken;
+    use std::num::NonZeroU32;
     use std::time::Duration;
 
     fn at(millis: u64) -> Moment {
@@ -415,6 +416,137 @@ mod tests {
         assert_eq!(ask(&mut store, b, at(11)), granted(3));
         assert_eq!(store.release(&key(), a, at(12)), (false, woken![]), "it is another owner's");
         assert_eq!(store.renew(&key(), b, ttl(), at(13)), (true, woken![]));
+    }
+
+    fn part(weight: u32, of: u32) -> Share {
+        let number = |number| NonZeroU32::new(number).unwrap();
+        Share::Part { weight: number(weight), of: number(of) }
+    }
+
+    fn ask_for(store: &mut Store, owner: OwnerId, share: Share, now: Moment) -> (StoreAnswer, Woken) {
+        store.acquire(&key(), Asker { share, ..asker(owner, true) }, now)
+    }
+
+    fn exchange(store: &mut Store, held: OwnerId, wanted: OwnerId, share: Share) -> (ExchangeAnswer, Woken) {
+        store.exchange(&key(), held, Asker { share, ..asker(wanted, false) }, at(10))
+    }
+
+    #[test]
+    fn neighbouring_readers_enter_together_and_a_writer_stops_those_behind_it() {
+        let [writer, one, two, next, last] = owners();
+        let mut store = Store::default();
+        ask(&mut store, writer, at(0));
+        for (owner, share) in
+            [(one, Share::READER), (two, Share::READER), (next, Share::All), (last, Share::READER)]
+        {
+            assert_eq!(ask_for(&mut store, owner, share, at(1)), busy());
+        }
+        assert_eq!(store.release(&key(), writer, at(2)), (true, woken![one, two]));
+        assert_eq!(ask_for(&mut store, two, Share::READER, at(3)), granted(2), "in any order");
+        assert_eq!(ask_for(&mut store, last, Share::READER, at(3)), busy());
+        assert_eq!(ask_for(&mut store, one, Share::READER, at(4)), granted(3));
+        assert_eq!(store.release(&key(), one, at(5)), (true, woken![]), "a reader is left");
+        assert_eq!(store.release(&key(), two, at(6)), (true, woken![next]));
+        assert_eq!(ask(&mut store, next, at(7)), granted(4));
+        assert_eq!(store.release(&key(), next, at(8)), (true, woken![last]));
+        assert_eq!(ask_for(&mut store, last, Share::READER, at(9)), granted(5));
+        assert_eq!(store.release(&key(), last, at(9)), (true, woken![]));
+        assert_eq!(store.len(), 0);
+    }
+
+    #[test]
+    fn each_part_has_a_lease_of_its_own() {
+        let [dead, live, writer] = owners();
+        let mut store = Store::default();
+        ask_for(&mut store, dead, Share::READER, at(0));
+        ask_for(&mut store, live, Share::READER, at(10));
+        ask(&mut store, writer, at(20));
+        assert_eq!(store.renew(&key(), live, ttl(), at(90)), (true, woken![]));
+        assert_eq!(store.look(at(100)), (vec![], Some(at(190))), "the other one is left");
+        assert_eq!(store.renew(&key(), dead, ttl(), at(101)), (false, woken![]));
+        assert_eq!(store.view(&key(), None, at(101)).holders.len(), 1);
+        assert_eq!(store.look(at(190)), (vec![writer], None));
+        assert_eq!(ask(&mut store, writer, at(191)), granted(3));
+    }
+
+    #[test]
+    fn a_release_wakes_those_that_its_permits_admit_and_no_other() {
+        let [all, two, one, more, last] = owners();
+        let mut store = Store::default();
+        ask_for(&mut store, all, part(4, 4), at(0));
+        for (owner, weight) in [(two, 2), (one, 1), (more, 2), (last, 1)] {
+            assert_eq!(ask_for(&mut store, owner, part(weight, 4), at(1)), busy());
+        }
+        assert_eq!(store.release(&key(), all, at(2)), (true, woken![two, one]), "one permit stays idle");
+        assert_eq!(ask_for(&mut store, two, part(2, 4), at(3)), granted(2));
+        assert_eq!(ask_for(&mut store, one, part(1, 4), at(3)), granted(3));
+        assert_eq!(ask_for(&mut store, last, part(1, 4), at(3)), busy(), "it does not pass");
+        assert_eq!(store.release(&key(), one, at(4)), (true, woken![more]));
+    }
+
+    #[test]
+    fn a_reader_that_is_not_polled_keeps_no_other_waiting_and_may_come_later() {
+        let [held, late, prompt, writer] = owners();
+        let mut store = Store::default();
+        ask(&mut store, held, at(0));
+        for (owner, share) in [(late, Share::READER), (prompt, Share::READER), (writer, Share::All)] {
+            ask_for(&mut store, owner, share, at(0));
+        }
+        assert_eq!(store.release(&key(), held, at(0)), (true, woken![late, prompt]));
+        assert_eq!(ask_for(&mut store, prompt, Share::READER, at(1)), granted(2));
+        assert_eq!(store.release(&key(), prompt, at(2)), (true, woken![]), "the first is expected");
+        assert_eq!(store.look(at(50)).0, [writer]);
+        assert_eq!(ask_for(&mut store, late, Share::READER, at(51)), granted(3), "it came first after all");
+        assert_eq!(ask(&mut store, writer, at(52)), busy());
+        assert_eq!(store.release(&key(), late, at(60)), (true, woken![writer]));
+    }
+
+    #[test]
+    fn another_number_of_permits_waits_until_the_former_are_back() {
+        let [one, two, raised, behind] = owners();
+        let mut store = Store::default();
+        ask_for(&mut store, one, part(1, 2), at(0));
+        ask_for(&mut store, two, part(1, 2), at(0));
+        assert_eq!(ask_for(&mut store, raised, part(1, 9), at(1)), busy());
+        assert_eq!(store.release(&key(), one, at(2)), (true, woken![]));
+        assert_eq!(ask_for(&mut store, behind, part(1, 2), at(3)), busy(), "it does not pass");
+        assert_eq!(store.release(&key(), two, at(4)), (true, woken![raised]));
+    }
+
+    #[test]
+    fn a_downgrade_admits_readers_that_are_ahead_of_the_next_writer() {
+        let [writer, reader, ahead, next, behind] = owners();
+        let mut store = Store::default();
+        ask(&mut store, writer, at(0));
+        for (owner, share) in [(ahead, Share::READER), (next, Share::All), (behind, Share::READER)] {
+            ask_for(&mut store, owner, share, at(0));
+        }
+        let answer = exchange(&mut store, writer, reader, Share::READER);
+        assert_eq!(answer, (ExchangeAnswer::Exchanged(token(2)), woken![ahead]));
+        let again = exchange(&mut store, writer, reader, Share::READER);
+        assert_eq!(again, (ExchangeAnswer::Exchanged(token(2)), woken![]), "the same grant");
+        assert_eq!(store.renew(&key(), writer, ttl(), at(20)), (false, woken![]));
+        assert_eq!(store.renew(&key(), reader, ttl(), at(20)), (true, woken![]));
+        let lost = exchange(&mut store, writer, behind, Share::READER);
+        assert_eq!(lost, (ExchangeAnswer::Lost, woken![]));
+    }
+
+    #[test]
+    fn an_upgrade_is_for_one_that_is_alone_and_passes_no_writer() {
+        let [reader, other, writer, waiter] = owners();
+        let mut store = Store::default();
+        ask_for(&mut store, reader, Share::READER, at(0));
+        ask_for(&mut store, other, Share::READER, at(0));
+        let refused = (ExchangeAnswer::Busy, woken![]);
+        assert_eq!(exchange(&mut store, reader, writer, Share::All), refused);
+        store.release(&key(), other, at(10));
+        ask(&mut store, waiter, at(10));
+        assert_eq!(exchange(&mut store, reader, writer, Share::All), refused);
+        store.release(&key(), waiter, at(10));
+        ask_for(&mut store, waiter, part(1, 2), at(10));
+        let upgraded = exchange(&mut store, reader, writer, Share::All);
+        assert_eq!(upgraded, (ExchangeAnswer::Exchanged(token(3)), woken![]), "permits do not count");
+        assert_eq!(store.release(&key(), writer, at(11)), (true, woken![waiter]));
     }
 
     #[derive(Debug, Clone)]
